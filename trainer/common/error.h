@@ -1,0 +1,45 @@
+/* Errors: one status per way of failing, one message that says what, where and what to do.
+ *
+ * Anything that the outside world can cause returns a must-use `enum status` and fills the caller's `struct error`.
+ * Only the command files turn a status into an exit status (status_exit) and print the message. */
+#ifndef SELFSAME_ERROR_H
+#define SELFSAME_ERROR_H
+
+#include <stdarg.h>
+
+enum status {
+    STATUS_OK = 0,
+    STATUS_NO,          /* the answer is no: runs differ, a target is missed, a run became non-finite */
+    STATUS_INPUT,       /* bad manifest, data, weights, checkpoint, argument or usage */
+    STATUS_ENVIRONMENT, /* the machine lacks something: disk, permission, lock, memory, program, CPU feature, device */
+    STATUS_INTERRUPTED  /* SIGINT or SIGTERM; the run is resumable */
+};
+
+enum { ERROR_MESSAGE_BYTES = 2048 };
+
+/* message   one or more sentences without a trailing newline; names file:line, key, path, byte offset where there is one. */
+struct error {
+    enum status status;
+    char message[ERROR_MESSAGE_BYTES];
+};
+
+#define MUST_USE __attribute__((warn_unused_result))
+
+/* Fills *error (an overlong message is cut, never overflowed) and returns `status`, so that callers write
+ * `return error_set(error, STATUS_INPUT, "...", ...);`. */
+enum status error_set(struct error *error, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+enum status error_set_v(struct error *error, enum status status, const char *format, va_list arguments);
+
+/* As error_set, followed by ": " and the text of errno, which the caller has not yet disturbed. ENOSPC, EDQUOT, EACCES,
+ * EROFS and EPERM, ENOMEM and the like are STATUS_ENVIRONMENT whatever `status` says, and a hint is added for a full disk. */
+enum status error_set_errno(struct error *error, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Puts "prefix: " before the message that is already there; returns its status. */
+enum status error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The process's exit status for a status: 0, 1, 2, 3 or 130. */
+int status_exit(enum status status);
+
+#endif

@@ -1,0 +1,59 @@
+/* The engine interface, coarse on purpose: an engine may fuse, keep the data where it likes and run an epoch as one graph.
+ *
+ * state    values: network.value_count floats in the order of network.tensors; momentum: as many (zero where the role is
+ *          TENSOR_RUNNING). The two arrays and the step number are all the state there is.
+ * exact    every engine whose `exact` is true gives the same bits for all outputs below: ARITHMETIC.md.
+ * memory   the caller owns every array it passes; load copies. After load nothing is allocated: steps cannot fail on memory. */
+#ifndef SELFSAME_ENGINE_H
+#define SELFSAME_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trainer/common/dataset.h"
+#include "trainer/common/error.h"
+#include "trainer/network.h"
+#include "trainer/recipe.h"
+
+/* What one training step leaves behind. */
+struct step_result {
+    float loss;          /* mean cross entropy of the batch */
+    uint32_t errors;     /* images of the batch whose argmax (lowest class on ties) was not the label */
+    uint32_t images;     /* in the batch */
+    uint64_t digest[2];  /* ledger digest of all tensors after the step */
+};
+
+struct engine_options {
+    uint32_t threads;    /* 0: as many as the process may use */
+    const char *isa;     /* NULL: the best that the CPU has; else "scalar", "avx2", "avx512" */
+};
+
+struct engine; /* the engine's own */
+
+struct engine_operations {
+    const char *name;
+    bool exact;
+    /* Sets everything up for one recipe: network, data (either data set may be NULL where it is not needed), buffers. */
+    enum status (*open)(struct engine **engine, const struct recipe *recipe, const struct network *network,
+                        const struct dataset *training, const struct dataset *validation,
+                        const struct engine_options *options, struct error *error);
+    enum status (*set_state)(struct engine *engine, const float *values, const float *momentum, struct error *error);
+    enum status (*get_state)(struct engine *engine, float *values, float *momentum, struct error *error);
+    /* Runs the steps first .. last-1, filling results[0 .. last-first). A non-finite number is STATUS_NO and names step and tensor;
+     * then *done says how many results are good, and the state is undefined. */
+    enum status (*run_steps)(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results,
+                             uint64_t *done, struct error *error);
+    /* Predicts every image of the validation set with the running statistics: predictions[count], and *loss the mean
+     * cross entropy. */
+    enum status (*evaluate)(struct engine *engine, uint8_t *predictions, double *loss, struct error *error);
+    /* One line for the record, such as "avx512, 2 threads"; lives as long as the engine. */
+    const char *(*describe)(const struct engine *engine);
+    /* Bytes that the engine holds, all of them allocated by open. */
+    size_t (*memory_bytes)(const struct engine *engine);
+    void (*close)(struct engine *engine);
+};
+
+extern const struct engine_operations engine_cpu;
+
+#endif

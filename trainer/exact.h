@@ -1,0 +1,248 @@
+/* The specified arithmetic in code: every rounding decision of ARITHMETIC.md that is not an order of a loop. One header for C11 and
+ * for CUDA C++; the scalar reference, the SIMD kernels and the CUDA kernels all call it. Section numbers are ARITHMETIC.md's. */
+#ifndef SELFSAME_EXACT_H
+#define SELFSAME_EXACT_H
+
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__FAST_MATH__) || defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "selfsame cannot be built with -ffast-math or -ffinite-math-only: its results are defined to the last bit"
+#endif
+#if FLT_EVAL_METHOD != 0
+#error "selfsame needs float and double arithmetic without extra precision (FLT_EVAL_METHOD 0; on 32-bit x86: -msse2 -mfpmath=sse)"
+#endif
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+#define EXACT_VERSION "exact-0"
+
+/* The device's fma and conversions round as the host's; the rest is plain C, compiled there with -fmad=false. */
+#ifdef __CUDACC__
+#define EXACT static __host__ __device__ inline
+#else
+#define EXACT static inline
+#endif
+
+enum { EXACT_CHANNEL_BLOCK = 16 };
+
+/* Images per chain of a weight gradient, by the side of the output: section 2. */
+EXACT uint32_t exact_group_images(uint32_t output_side)
+{
+    return 32 / output_side;
+}
+
+EXACT float exact_relu(float x)
+{
+    return x > 0.0f ? x : 0.0f;
+}
+
+EXACT int exact_finite(double x)
+{
+    return x - x == 0.0;
+}
+
+/* ---- section 1: trees ---------------------------------------------------------------------------------------------------- */
+
+/* T64 over v[0], v[stride], ..., in place; v[0] holds the sum afterwards. */
+EXACT double exact_tree64(double *v, size_t count, size_t stride)
+{
+    if (count == 0)
+        return 0.0;
+    for (; count > 1; count = (count + 1) / 2) {
+        for (size_t i = 0; i < count / 2; i++)
+            v[i * stride] = v[2 * i * stride] + v[(2 * i + 1) * stride];
+        if (count % 2)
+            v[count / 2 * stride] = v[(count - 1) * stride] + 0.0;
+    }
+    return v[0];
+}
+
+EXACT float exact_tree32(float *v, size_t count, size_t stride)
+{
+    if (count == 0)
+        return 0.0f;
+    for (; count > 1; count = (count + 1) / 2) {
+        for (size_t i = 0; i < count / 2; i++)
+            v[i * stride] = v[2 * i * stride] + v[(2 * i + 1) * stride];
+        if (count % 2)
+            v[count / 2 * stride] = v[(count - 1) * stride] + 0.0f;
+    }
+    return v[0];
+}
+
+/* ---- section 4: batch norm ------------------------------------------------------------------------------------------------ */
+
+/* What the passes over a channel need, from its statistics. */
+struct exact_norm {
+    double mean, variance, inverse;
+    float scale, shift, mean32;
+};
+
+EXACT struct exact_norm exact_norm_constants(double mean, double variance, double epsilon, float gamma, float beta)
+{
+    struct exact_norm norm;
+    norm.mean = mean;
+    norm.variance = variance;
+    norm.inverse = 1.0 / sqrt(variance + epsilon);
+    norm.scale = (float)((double)gamma * norm.inverse);
+    norm.shift = (float)((double)beta - mean * (double)norm.scale);
+    norm.mean32 = (float)mean;
+    return norm;
+}
+
+/* From the sums over M numbers; a NaN in a sum stays one, for the check. */
+EXACT struct exact_norm exact_norm_from_sums(double sum, double sum_of_squares, double M, double epsilon, float gamma, float beta)
+{
+    double mean = sum / M;
+    double variance = sum_of_squares / M - mean * mean;
+    if (variance <= 0.0)
+        variance = 0.0;
+    return exact_norm_constants(mean, variance, epsilon, gamma, beta);
+}
+
+EXACT int exact_norm_finite(const struct exact_norm *norm)
+{
+    return exact_finite(norm->mean) && exact_finite(norm->variance) && exact_finite((double)norm->scale) &&
+           exact_finite((double)norm->shift);
+}
+
+EXACT float exact_running(float running, double batch, double rate)
+{
+    return (float)((double)running + rate * (batch - (double)running));
+}
+
+EXACT double exact_unbiased(double variance, double M)
+{
+    return M > 1.0 ? variance * (M / (M - 1.0)) : variance;
+}
+
+struct exact_norm_gradient {
+    float dgamma, dbeta, B, C; /* dy = fma(g, scale, fma(B, y, C)) */
+};
+
+EXACT struct exact_norm_gradient exact_norm_backward(const struct exact_norm *norm, double G1, double G2, double M)
+{
+    struct exact_norm_gradient gradient;
+    double scale = (double)norm->scale;
+    gradient.dbeta = (float)G1;
+    gradient.dgamma = (float)(G2 * norm->inverse);
+    gradient.B = (float)-((((scale * norm->inverse) * norm->inverse) * G2) / M);
+    gradient.C = (float)(-((scale * G1) / M) - (double)gradient.B * norm->mean);
+    return gradient;
+}
+
+/* ---- section 7: the update -------------------------------------------------------------------------------------------------- */
+
+EXACT void exact_update_neon(float *w, float *v, float g, float lr, float momentum, float decay)
+{
+    g = fmaf(decay, *w, g);
+    *v = fmaf(-lr, g, momentum * *v);
+    *w = *w + *v;
+}
+
+EXACT void exact_update_pytorch(float *w, float *v, float g, float lr, float momentum, float decay)
+{
+    g = fmaf(decay, *w, g);
+    *v = fmaf(momentum, *v, g);
+    *w = fmaf(-lr, *v, *w);
+}
+
+/* ---- section 11: exp and log -------------------------------------------------------------------------------------------------- */
+
+EXACT double exact_log(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (!(x > 0.0))
+        return x == 0.0 ? -(double)INFINITY : (double)NAN;
+    if (!exact_finite(x))
+        return x;
+    double e = (double)((int)(bits >> 52) - 1023);
+    bits = (bits & 0xfffffffffffffu) | 0x3ff0000000000000u;
+    double m;
+    memcpy(&m, &bits, sizeof m);
+    if (m > 0x1.6a09e667f3bcdp+0) {
+        m = m * 0.5;
+        e = e + 1.0;
+    }
+    double z = (m - 1.0) / (m + 1.0), y = z * z, s = 1.0 / 21.0;
+    s = fma(s, y, 1.0 / 19.0);
+    s = fma(s, y, 1.0 / 17.0);
+    s = fma(s, y, 1.0 / 15.0);
+    s = fma(s, y, 1.0 / 13.0);
+    s = fma(s, y, 1.0 / 11.0);
+    s = fma(s, y, 1.0 / 9.0);
+    s = fma(s, y, 1.0 / 7.0);
+    s = fma(s, y, 1.0 / 5.0);
+    s = fma(s, y, 1.0 / 3.0);
+    s = fma(s, y, 1.0);
+    return fma(e, 0x1.62e42fefa39efp-1, (2.0 * z) * s);
+}
+
+EXACT float exact_logf(float x)
+{
+    return (float)exact_log((double)x);
+}
+
+EXACT float exact_expf(float x)
+{
+    if (x < -104.0f)
+        return 0.0f;
+    if (x > 89.0f)
+        return INFINITY;
+    if (x != x)
+        return x;
+    double t = fma((double)x, 0x1.71547652b82fep+0, 0x1.8p+52);
+    double n = t - 0x1.8p+52;
+    double r = fma(n, -0x1.62e42fefa39efp-1, (double)x);
+    r = fma(n, -0x1.abc9e3b39803fp-56, r);
+    double p = 1.0 / 6227020800.0;
+    p = fma(p, r, 1.0 / 479001600.0);
+    p = fma(p, r, 1.0 / 39916800.0);
+    p = fma(p, r, 1.0 / 3628800.0);
+    p = fma(p, r, 1.0 / 362880.0);
+    p = fma(p, r, 1.0 / 40320.0);
+    p = fma(p, r, 1.0 / 5040.0);
+    p = fma(p, r, 1.0 / 720.0);
+    p = fma(p, r, 1.0 / 120.0);
+    p = fma(p, r, 1.0 / 24.0);
+    p = fma(p, r, 1.0 / 6.0);
+    p = fma(p, r, 0.5);
+    p = fma(p, r, 1.0);
+    p = fma(p, r, 1.0);
+    uint64_t bits = (uint64_t)((int64_t)n + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return (float)(p * power);
+}
+
+/* ---- section 13: the ledger digest ----------------------------------------------------------------------------------------- */
+
+#define EXACT_LEDGER_FINALIZE_1 0x21f0aaadu
+#define EXACT_LEDGER_FINALIZE_2 0x735a2d97u
+#define EXACT_LEDGER_POSITION_MUL 0x9e3779b1u
+#define EXACT_LEDGER_POSITION_ADD 0x7f4a7c15u
+#define EXACT_LEDGER_KEY0_MUL 0x85ebca77u
+#define EXACT_LEDGER_KEY0_ADD 0xc2b2ae3du
+#define EXACT_LEDGER_KEY1_MUL 0xc2b2ae35u
+#define EXACT_LEDGER_KEY1_ADD 0x27d4eb2fu
+
+/* Adds element i with the bits w to the two sums. */
+EXACT void exact_ledger_add(uint64_t digest[2], uint32_t i, uint32_t w)
+{
+    uint32_t x = w ^ (i * EXACT_LEDGER_POSITION_MUL + EXACT_LEDGER_POSITION_ADD);
+    x ^= x >> 16;
+    x *= EXACT_LEDGER_FINALIZE_1;
+    x ^= x >> 15;
+    x *= EXACT_LEDGER_FINALIZE_2;
+    x ^= x >> 15;
+    digest[0] += (uint64_t)x * ((i * EXACT_LEDGER_KEY0_MUL + EXACT_LEDGER_KEY0_ADD) | 1u);
+    digest[1] += (uint64_t)x * ((i * EXACT_LEDGER_KEY1_MUL + EXACT_LEDGER_KEY1_ADD) | 1u);
+}
+
+#endif

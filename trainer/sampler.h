@@ -1,0 +1,24 @@
+/* Which images a step sees, cropped and flipped how: a pure function of (seed, step), with no generator state to save.
+ * ARITHMETIC.md, "The order of images". */
+#ifndef SELFSAME_SAMPLER_H
+#define SELFSAME_SAMPLER_H
+
+#include <stdint.h>
+
+#include "trainer/common/error.h"
+#include "trainer/recipe.h"
+
+struct sample {
+    uint32_t image;
+    uint8_t row, column; /* the crop's corner in the padded image, 0..2*padding; the middle without random_crop */
+    uint8_t flip;        /* 1: mirrored left to right, after the crop */
+};
+
+struct sampler; /* caches the order of one pass; the cache never shows in the results */
+
+enum status sampler_open(struct sampler **sampler, const struct recipe *recipe, uint32_t images, struct error *error) MUST_USE;
+/* Fills samples[0..schedule_batch) of a step, in batch order. samples holds batch_size entries. Any order of steps may be asked. */
+void sampler_batch(struct sampler *sampler, uint64_t step, struct sample *samples);
+void sampler_close(struct sampler *sampler);
+
+#endif

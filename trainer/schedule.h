@@ -1,0 +1,23 @@
+/* Steps, epochs and learning rates as pure functions of the recipe and the training set's size: ARITHMETIC.md, "The schedule". */
+#ifndef SELFSAME_SCHEDULE_H
+#define SELFSAME_SCHEDULE_H
+
+#include <stdint.h>
+
+#include "trainer/recipe.h"
+
+/* How many steps the whole training has, and how many epochs (the last may be a part of one). */
+uint64_t schedule_steps(const struct training_config *training, uint32_t images);
+uint64_t schedule_epochs(const struct training_config *training, uint32_t images);
+/* The first step after epoch `epoch` (from 0): epoch e covers the steps from schedule_epoch_end(e-1), 0 for e = 0, to before this. */
+uint64_t schedule_epoch_end(const struct training_config *training, uint32_t images, uint64_t epoch);
+/* The epoch that a step belongs to. */
+uint64_t schedule_epoch_of(const struct training_config *training, uint32_t images, uint64_t step);
+/* Images in the batch of a step: batch_size, or less in a short last batch. */
+uint32_t schedule_batch(const struct training_config *training, uint32_t images, uint64_t step);
+/* The learning rate of a step, rounded once to binary32. */
+float schedule_learning_rate(const struct training_config *training, uint32_t images, uint64_t step);
+/* How many learning-rate drops have happened at the start of `epoch`. */
+uint32_t schedule_drops_before(const struct training_config *training, uint32_t images, uint64_t epoch);
+
+#endif
