@@ -1,0 +1,46 @@
+/* The epochs of a run: `metrics.jsonl`, one JSON object a line, in order from epoch 0. One table (metrics_columns) says which keys
+ * there are, for the writer, the reader, the views and the exports. */
+#ifndef SELFSAME_METRICS_H
+#define SELFSAME_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trainer/common/digest.h"
+#include "trainer/common/error.h"
+
+#define METRICS_FILE "metrics.jsonl"
+
+struct metrics_row {
+    uint64_t epoch, end_step;
+    double learning_rate; /* of the epoch's last step: a binary32 */
+    double training_loss, training_error, validation_loss, validation_error;
+    uint64_t validation_errors, validation_images;
+    double training_seconds, validation_seconds, images_per_second;
+    char weights_sha256[DIGEST_HEX_BYTES], chain_sha256[DIGEST_HEX_BYTES];
+};
+
+enum metrics_type { METRICS_INTEGER, METRICS_REAL, METRICS_DIGEST }; /* uint64_t, double, char[65] */
+
+struct metrics_column {
+    const char *name;
+    enum metrics_type type;
+    size_t offset;    /* in struct metrics_row */
+    int exact;        /* 1: the same on every exact engine; 0: a time */
+    const char *unit; /* "" without one */
+    const char *help;
+};
+
+extern const struct metrics_column metrics_columns[];
+extern const size_t metrics_column_count;
+
+/* One line with its newline; the caller frees it. */
+enum status metrics_format(const struct metrics_row *row, char **line, struct error *error) MUST_USE;
+
+/* Reads all whole lines; the caller frees *rows. A torn last line is dropped, *torn tells how many bytes it had. Anything else that
+ * does not fit is STATUS_INPUT, naming the file and line. Unknown keys are skipped: a later version may have more. A missing file is one
+ * without epochs. ends (may be NULL), to be freed as well: the byte after each line. */
+enum status metrics_read(const char *path, struct metrics_row **rows, size_t *epochs, uint64_t **ends, size_t *torn,
+                         struct error *error) MUST_USE;
+
+#endif
