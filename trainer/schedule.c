@@ -1,0 +1,77 @@
+#include "trainer/schedule.h"
+
+#include <stdbool.h>
+
+/* Where the stream of images is cut into epochs, whatever the training's length. A cut at `step` of a continuous stream lies after
+ * the step that passes the epoch's last image; with short last batches every epoch has the same number of steps. */
+static uint64_t steps_of(const struct training_config *training, uint32_t images, uint64_t epochs)
+{
+    uint64_t batch = training->batch_size;
+    if (training->last_batch == LAST_BATCH_SHORT)
+        return epochs * ((images + batch - 1) / batch);
+    return (epochs * images + batch - 1) / batch;
+}
+
+/* A count of epochs or steps from the start, in steps. */
+static uint64_t to_steps(const struct training_config *training, uint32_t images, enum time_unit unit, uint64_t length)
+{
+    return unit == UNIT_STEP ? length : steps_of(training, images, length);
+}
+
+uint64_t schedule_steps(const struct training_config *training, uint32_t images)
+{
+    return to_steps(training, images, training->length_unit, training->length);
+}
+
+uint64_t schedule_epoch_of(const struct training_config *training, uint32_t images, uint64_t step)
+{
+    if (training->last_batch == LAST_BATCH_SHORT)
+        return step / steps_of(training, images, 1);
+    return step * training->batch_size / images;
+}
+
+uint64_t schedule_epochs(const struct training_config *training, uint32_t images)
+{
+    if (training->length_unit == UNIT_EPOCH)
+        return training->length;
+    return training->length == 0 ? 0 : schedule_epoch_of(training, images, training->length - 1) + 1;
+}
+
+uint64_t schedule_epoch_end(const struct training_config *training, uint32_t images, uint64_t epoch)
+{
+    uint64_t end = steps_of(training, images, epoch + 1), steps = schedule_steps(training, images);
+    return end < steps ? end : steps;
+}
+
+uint32_t schedule_batch(const struct training_config *training, uint32_t images, uint64_t step)
+{
+    if (training->last_batch == LAST_BATCH_CONTINUE)
+        return training->batch_size;
+    uint64_t place = step % steps_of(training, images, 1) * training->batch_size;
+    return images - place < training->batch_size ? (uint32_t)(images - place) : training->batch_size;
+}
+
+static bool dropped(const struct training_config *training, uint32_t images, uint32_t drop, uint64_t step)
+{
+    return step >= to_steps(training, images, training->schedule.drop_unit, training->schedule.drops[drop]);
+}
+
+float schedule_learning_rate(const struct training_config *training, uint32_t images, uint64_t step)
+{
+    const struct schedule_config *schedule = &training->schedule;
+    if (step < to_steps(training, images, schedule->warmup_unit, schedule->warmup_length))
+        return (float)schedule->warmup_learning_rate;
+    double rate = schedule->learning_rate;
+    for (uint32_t drop = 0; drop < schedule->drop_count && dropped(training, images, drop, step); drop++)
+        rate *= schedule->drop_factor;
+    return (float)rate;
+}
+
+uint32_t schedule_drops_before(const struct training_config *training, uint32_t images, uint64_t epoch)
+{
+    uint64_t first = steps_of(training, images, epoch);
+    uint32_t drops = 0;
+    while (drops < training->schedule.drop_count && dropped(training, images, drops, first))
+        drops++;
+    return drops;
+}
