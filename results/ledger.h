@@ -26,8 +26,10 @@ struct ledger_row {
 void ledger_heading(char line[LEDGER_LINE_BYTES + 1]);
 void ledger_format(char line[LEDGER_LINE_BYTES + 1], uint64_t step, const struct ledger_row *row);
 
-/* Reads all whole lines; the caller frees *rows. A last line that a killed process left unfinished is dropped, *torn tells how many
- * bytes it had. Anything else that does not fit is STATUS_INPUT, naming the file and line. A missing file is one without steps. */
-enum status ledger_read(const char *path, struct ledger_row **rows, size_t *steps, size_t *torn, struct error *error) MUST_USE;
+/* Reads the whole lines, at most `limit` steps; the caller frees *rows. What a killed process or a power cut left unfinished at the
+ * end (part of a line, or NUL bytes) is dropped, and *torn tells how many bytes of it there are. Anything else that does not fit is
+ * STATUS_INPUT, naming the file and line. A missing file is one without steps. */
+enum status ledger_read(const char *path, size_t limit, struct ledger_row **rows, size_t *steps, size_t *torn, struct error *error)
+    MUST_USE;
 
 #endif

@@ -37,7 +37,7 @@ extern const size_t metrics_column_count;
 /* One line with its newline; the caller frees it. */
 enum status metrics_format(const struct metrics_row *row, char **line, struct error *error) MUST_USE;
 
-/* Reads all whole lines; the caller frees *rows. A torn last line is dropped, *torn tells how many bytes it had. Anything else that
+/* Reads all whole lines; the caller frees *rows. An unfinished end is dropped, *torn tells how many bytes it had. Anything else that
  * does not fit is STATUS_INPUT, naming the file and line. Unknown keys are skipped: a later version may have more. A missing file is one
  * without epochs. ends (may be NULL), to be freed as well: the byte after each line. */
 enum status metrics_read(const char *path, struct metrics_row **rows, size_t *epochs, uint64_t **ends, size_t *torn,

@@ -23,7 +23,8 @@ enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const cha
 enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error) MUST_USE;
 
 /* Writes a file durably: beside it under a name of its own, fsync, close, rename, fsync of the folder. After an error the old file,
- * if there was one, is untouched and nothing is left beside it. file_write_parts writes several pieces, one after the other. */
+ * if there was one, is untouched and nothing is left beside it (only when the very last sync failed is the new one in its place).
+ * file_write_parts writes several pieces, one after the other. */
 enum status file_write(const char *path, const void *data, size_t bytes, struct error *error) MUST_USE;
 enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error) MUST_USE;
 
@@ -31,6 +32,8 @@ enum status file_write_parts(const char *path, const struct iovec *parts, size_t
 enum status file_make_folders(const char *path, struct error *error) MUST_USE;
 /* fsync of a folder: makes what was created, renamed or removed in it last. */
 enum status file_sync_folder(const char *path, struct error *error) MUST_USE;
+/* Removes what a killed file_write left half-written in a folder. Call it only where no other process writes. */
+enum status file_sweep(const char *folder, struct error *error) MUST_USE;
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 /* Removes a file; one that does not exist is fine. */
