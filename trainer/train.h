@@ -37,15 +37,14 @@ struct train_listener {
     enum status (*epoch)(void *context, const struct epoch_report *report, const struct training_state *state, struct error *error);
     /* When a stop was requested: save the state; train then returns STATUS_INTERRUPTED. */
     enum status (*interrupted)(void *context, const struct training_state *state, struct error *error);
-    /* Validation progress, images done: optional. */
     /* Polled between chunks: true asks for a stop. */
     bool (*stop_requested)(void *context);
 };
 
 /* Trains from `state` (step 0 with the initial values, or a checkpoint) until `epochs` epochs are done (0: all that the recipe has).
  * The engine has been opened with the recipe, network and both data sets. state is advanced in place. */
-enum status train(const struct engine_operations *operations, struct engine *engine, const struct recipe *recipe,
-                  const struct network *network, uint32_t training_images, const struct dataset *validation,
-                  uint64_t epochs, struct training_state *state, const struct train_listener *listener, struct error *error) MUST_USE;
+enum status train(const struct engine_operations *operations, struct engine *engine, const struct recipe *recipe, uint32_t training_images,
+                  const struct dataset *validation, uint64_t epochs, struct training_state *state, const struct train_listener *listener,
+                  struct error *error) MUST_USE;
 
 #endif

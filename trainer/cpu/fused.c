@@ -18,6 +18,7 @@
 #include "trainer/cpu/fused_convolution.h"
 #include "trainer/cpu/fused_head.h"
 #include "trainer/cpu/fused_rows.h"
+#include "trainer/cpu/share.h"
 #include "trainer/exact.h"
 
 /* ---- kernels by shape ------------------------------------------------------------------------------------------------------ */
@@ -38,9 +39,10 @@ enum shape { SHAPE_FIRST, SHAPE_16, SHAPE_16_32, SHAPE_32, SHAPE_32_64, SHAPE_64
 #define KERNEL static __attribute__((noinline)) void
 
 #define FORWARD(NAME, ...)                                                                                                                 \
-    KERNEL forward_##NAME(const float *x, const float *w, float *y, float *sums, const struct row_source *source)                         \
+    KERNEL forward_##NAME(const float *x, const float *w, float *y, float *sums, const struct row_source *source,                         \
+                          struct prefetch_list *soon)                                                                                      \
     {                                                                                                                                      \
-        conv_forward(x, w, y, sums, source, __VA_ARGS__);                                                                                  \
+        conv_forward(x, w, y, sums, source, soon, __VA_ARGS__);                                                                            \
     }
 FORWARD(first, 3, 16, 32, 1, TILE_NARROW)
 FORWARD(16, 16, 16, 32, 1, TILE_NARROW)
@@ -50,9 +52,9 @@ FORWARD(32_64, 32, 64, 16, 2, TILE_WIDE)
 FORWARD(64, 64, 64, 8, 1, TILE_WIDE)
 
 #define BACKWARD(NAME, RESIDUAL, ...)                                                                                                      \
-    KERNEL backward_##NAME(const float *dy, const float *w, const struct gradient_sink *sink)                                             \
+    KERNEL backward_##NAME(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon)                 \
     {                                                                                                                                      \
-        conv_backward_data(dy, w, sink, __VA_ARGS__, RESIDUAL);                                                                            \
+        conv_backward_data(dy, w, sink, soon, __VA_ARGS__, RESIDUAL);                                                                      \
     }
 BACKWARD(16, RESIDUAL_NONE, 16, 32, TILE_NARROW)
 BACKWARD(32, RESIDUAL_NONE, 32, 16, TILE_WIDE)
@@ -61,13 +63,15 @@ BACKWARD(16_residual, RESIDUAL_PLAIN, 16, 32, TILE_NARROW)
 BACKWARD(32_residual, RESIDUAL_PLAIN, 32, 16, TILE_WIDE)
 BACKWARD(64_residual, RESIDUAL_PLAIN, 64, 8, TILE_WIDE)
 
-KERNEL backward_16_32(const float *dy, const float *w, const struct gradient_sink *sink)
+KERNEL backward_16_32(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon)
 {
+    (void)soon; /* two layers of a network: not worth it */
     conv_backward_data_strided(dy, w, sink, 16, 32, 8, VECTORS_NARROW, 8);
 }
 
-KERNEL backward_32_64(const float *dy, const float *w, const struct gradient_sink *sink)
+KERNEL backward_32_64(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon)
 {
+    (void)soon; /* two layers of a network: not worth it */
     conv_backward_data_strided(dy, w, sink, 32, 16, 8, VECTORS_WIDE, 8);
 }
 
@@ -84,9 +88,10 @@ WEIGHT(32_64, 32, 64, 16, 2)
 WEIGHT(64, 64, 64, 8, 1)
 
 static const struct kernels {
-    void (*forward)(const float *x, const float *w, float *y, float *sums, const struct row_source *source);
-    void (*backward)(const float *dy, const float *w, const struct gradient_sink *sink);          /* of a block's second convolution */
-    void (*backward_residual)(const float *dy, const float *w, const struct gradient_sink *sink); /* of its first */
+    void (*forward)(const float *x, const float *w, float *y, float *sums, const struct row_source *source, struct prefetch_list *soon);
+    /* of a block's second convolution, and of its first */
+    void (*backward)(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon);
+    void (*backward_residual)(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon);
     void (*weight)(const struct group_images *group, float *gradient);
     uint32_t forward_vectors, backward_vectors; /* vectors of output channels per tile: the packing of the weights */
 } kernels[SHAPE_COUNT] = {
@@ -140,6 +145,7 @@ struct backend {
     uint32_t *images;
     struct head head;
     struct worker *workers;
+    struct share *shares; /* [threads] */
     struct piece *pieces;
     size_t piece_count;
     void **allocations;
@@ -268,10 +274,11 @@ static bool allocate_all(struct backend *f)
     f->convs = calloc(network->conv_count, sizeof *f->convs);
     f->a = calloc(network->block_count + 1, sizeof *f->a);
     f->workers = calloc(f->threads, sizeof *f->workers);
+    f->shares = aligned_alloc(64, f->threads * sizeof *f->shares);
     f->images = calloc(f->batch, sizeof *f->images);
     f->head.column = calloc(f->batch, sizeof *f->head.column);
-    if (f->allocations == NULL || f->convs == NULL || f->a == NULL || f->workers == NULL || f->images == NULL ||
-        f->head.column == NULL || !make_pieces(f))
+    if (f->allocations == NULL || f->convs == NULL || f->a == NULL || f->workers == NULL || f->shares == NULL ||
+        f->images == NULL || f->head.column == NULL || !make_pieces(f))
         return false;
     size_t parts = 0;
     for (uint32_t l = 0; l < network->conv_count; l++) {
@@ -324,6 +331,7 @@ static void fused_close(struct backend *f)
     free(f->convs);
     free(f->a);
     free(f->workers);
+    free(f->shares);
     free(f->images);
     free(f->head.column);
     free(f->pieces);
@@ -461,9 +469,24 @@ static void load_input(struct worker *worker, const struct backend_batch *batch,
         input_load_plain(batch->input, batch->data->images + (size_t)(batch->first + n) * DATASET_IMAGE_BYTES, inner, CHANNEL, ROW, PIXEL);
 }
 
+/* What forward_image(l, n) reads and writes. */
+static void forward_soon(const struct backend *f, uint32_t l, uint32_t n, struct prefetch_list *soon)
+{
+    const struct conv *conv = &f->convs[l];
+    if (l > 0)
+        prefetch_add(soon, y_of(f, NULL, l - 1, n), plain_floats(conv->C, conv->side));
+    if (l % 2 == 1) {
+        uint32_t b = (l - 1) / 2;
+        if (b > 0)
+            prefetch_add(soon, a_of(f, NULL, b - 1, n), stage_padded(stage_of_activation(f, b - 1)));
+        prefetch_add(soon, a_of(f, NULL, b, n), stage_padded(stage_of_activation(f, b)));
+    }
+    prefetch_add(soon, y_of(f, NULL, l, n), plain_floats(conv->K, conv->out_side));
+}
+
 /* Convolution l of image n of the batch; with `eval` in one image's buffers. */
 static void forward_image(const struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l, uint32_t n,
-                          struct worker *eval)
+                          struct worker *eval, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
     struct row_source source = { .load = NULL };
@@ -479,7 +502,7 @@ static void forward_image(const struct backend *f, struct worker *worker, const 
         x = source.out;
     }
     kernels[conv->shape].forward(x, conv->forward, y_of(f, eval, l, n), eval != NULL ? eval->eval_sums : f->sums + (size_t)n * SUMS_STRIDE,
-                                 &source);
+                                 &source, soon);
 }
 
 /* Makes the last block's output of image n and pools it. */
@@ -543,13 +566,17 @@ static void finish_forward(struct backend *f, uint32_t l, uint32_t N, struct bac
 static void forward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < f->network->conv_count; l++) {
+        share_reset(f->shares, f->threads, batch->count);
 #pragma omp parallel num_threads(f->threads)
         {
-            struct worker *worker = &f->workers[omp_get_thread_num()];
+            uint32_t thread = (uint32_t)omp_get_thread_num(), victim = thread, n, after;
             unsigned saved = float_environment_enter();
-#pragma omp for schedule(dynamic, 4) nowait
-            for (uint32_t n = 0; n < batch->count; n++)
-                forward_image(f, worker, batch, l, n, NULL);
+            while (share_take(f->shares, f->threads, thread, &victim, l % 2 == 1, &n, &after)) {
+                struct prefetch_list soon = { .count = 0 };
+                if (after != n)
+                    forward_soon(f, l, after, &soon);
+                forward_image(f, &f->workers[thread], batch, l, n, NULL, &soon);
+            }
             float_environment_leave(saved);
         }
         finish_forward(f, l, batch->count, outcome);
@@ -730,8 +757,24 @@ struct gradient_route {
     float *out;            /* of the layer below */
 };
 
+/* What backward_group(l, group) reads and writes. */
+static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, uint32_t count, const struct gradient_route *route,
+                          struct prefetch_list *soon)
+{
+    const struct conv *conv = &f->convs[l];
+    const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
+    prefetch_add(soon, y_of(f, NULL, l, begin), count * plain_out);
+    prefetch_add(soon, route->in + begin * plain_out, count * plain_out);
+    if (l == 0)
+        return;
+    prefetch_add(soon, y_of(f, NULL, l - 1, begin), count * plain_in);
+    if (l % 2 == 1)
+        prefetch_add(soon, a_of(f, NULL, (l - 1) / 2, begin), count * stage_padded(stage_of_side(conv->side)));
+    prefetch_add(soon, route->out + begin * plain_in, count * plain_in); /* at stride 1 the residual, too */
+}
+
 static void backward_group(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l, uint32_t group,
-                           const struct gradient_route *route)
+                           const struct gradient_route *route, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
     const uint32_t begin = group * conv->group, count = batch->count - begin < conv->group ? batch->count - begin : conv->group;
@@ -739,7 +782,7 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
     const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
     struct row_source x_sources[GROUP_IMAGES_MAX], dy_sources[GROUP_IMAGES_MAX];
     struct group_images images = { .count = count, .x_source = x_sources, .dy_source = dy_sources, .dy = worker->dy[out_stage],
-                                   .dy_stride = stage_padded(out_stage), .x_stride = stage_padded(stage) };
+                                   .dy_stride = stage_padded(out_stage), .x_stride = stage_padded(stage), .soon = soon };
     if (l == 0)
         images.x = worker->input;
     else
@@ -770,7 +813,7 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
         sink.out = route->out + n * plain_in;
         sink.sums = f->sums + (size_t)n * SUMS_STRIDE;
         if (l % 2 == 0) {
-            kernels[conv->shape].backward(dy, conv->backward, &sink);
+            kernels[conv->shape].backward(dy, conv->backward, &sink, soon);
             continue;
         }
         sink.activation = a_of(f, NULL, b, n);
@@ -785,7 +828,7 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
                 option_a_data(shortcut_g[i], f->recipe.model.shortcut == SHORTCUT_PAD_BOTH ? conv->K / 4 : 0, conv->C, conv->out_side,
                               worker->strided);
         }
-        kernels[conv->shape].backward_residual(dy, conv->backward, &sink);
+        kernels[conv->shape].backward_residual(dy, conv->backward, &sink, soon);
     }
     if (conv->stride == 2 && f->recipe.model.shortcut == SHORTCUT_PROJECTION)
         projection_weight(shortcut_x, shortcut_g, count, conv->C, conv->out_side, f->projection_parts + (size_t)group * conv->C * conv->K);
@@ -864,13 +907,18 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
         if (l % 2 == 1)
             route = (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
         uint32_t groups = (batch->count + conv->group - 1) / conv->group;
+        share_reset(f->shares, f->threads, groups);
 #pragma omp parallel num_threads(f->threads)
         {
-            struct worker *worker = &f->workers[omp_get_thread_num()];
+            uint32_t thread = (uint32_t)omp_get_thread_num(), victim = thread, group, after;
             unsigned saved = float_environment_enter();
-#pragma omp for schedule(dynamic, 1) nowait
-            for (uint32_t group = 0; group < groups; group++)
-                backward_group(f, worker, batch, l, group, &route);
+            while (share_take(f->shares, f->threads, thread, &victim, l % 2 == 1, &group, &after)) {
+                struct prefetch_list soon = { .count = 0 };
+                uint32_t begin = after * conv->group, left = batch->count - begin;
+                if (after != group)
+                    backward_soon(f, l, begin, left < conv->group ? left : conv->group, &route, &soon);
+                backward_group(f, &f->workers[thread], batch, l, group, &route, &soon);
+            }
             float_environment_leave(saved);
         }
         reduce_weights(f, l, groups);
@@ -982,8 +1030,9 @@ static void evaluate_image(struct backend *f, struct worker *worker, const struc
                            const struct exact_norm *logits, uint32_t n, uint8_t *prediction, float *loss)
 {
     float pool[FEATURES], u[CLASSES], exponential[CLASSES], sum;
+    struct prefetch_list soon = { .count = 0 }; /* all of it is in the cache */
     for (uint32_t l = 0; l < f->network->conv_count; l++)
-        forward_image(f, worker, batch, l, n, worker);
+        forward_image(f, worker, batch, l, n, worker, &soon);
     pool_image(f, worker, n, pool);
     head_logits(pool, state->weight, state->bias, u);
     for (int k = 0; k < CLASSES && state->gamma != NULL; k++)

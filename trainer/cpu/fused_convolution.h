@@ -6,7 +6,7 @@
  *          packed weights, backward data: [C/G][K/16][r'][k of 16][s'][G], flipped: entry r',s' is w[k][c][2-r'][2-s'];
  *          weight gradient of one group: [K/LANES][C/16][r][c of 16][s][LANES].
  * rows     inputs are made row by row just before they are read (struct row_source), so that they are still in the first-level
- *          cache and the loads of far memory overlap with arithmetic.
+ *          cache; what the next image needs is prefetched meanwhile (struct prefetch_list).
  * tiles    TQ pixels of one output row by TK vectors of filters; s innermost lets one broadcast serve three taps. */
 #ifndef SELFSAME_FUSED_CONVOLUTION_H
 #define SELFSAME_FUSED_CONVOLUTION_H
@@ -33,14 +33,17 @@ INLINE void source_row(const struct row_source *source, uint32_t h)
 
 /* Chains for TQ neighbouring outputs of one row: x points at padded row p*S, column q*S, of channel block 0. */
 INLINE void conv_tile(const float *x, size_t block_stride, size_t row_stride, const float *w, int CB, int CI, int PS, int S, int TQ, int TK,
-                      vec *acc)
+                      struct prefetch_list *soon, vec *acc)
 {
+    size_t ahead_stride;
+    const char *ahead = prefetch_take(soon, (size_t)CB * 3 * CI, &ahead_stride);
     UNROLL for (int i = 0; i < TQ * TK; i++)
         acc[i] = vec_zero();
     for (int cb = 0; cb < CB; cb++) {
         for (int r = 0; r < 3; r++) {
             const float *row = x + cb * block_stride + r * row_stride;
-            for (int c = 0; c < CI; c++, row++, w += 3 * TK * LANES) {
+            for (int c = 0; c < CI; c++, row++, w += 3 * TK * LANES, ahead += ahead_stride) {
+                __builtin_prefetch(ahead, 0, 2);
                 vec taps[3 * 2];
                 UNROLL for (int i = 0; i < 3 * TK; i++)
                     taps[i] = vec_load(w + i * LANES);
@@ -78,8 +81,8 @@ INLINE void copy_sums(float *to, const float *from, int width)
 }
 
 /* Forward: one image. sums: [2][K], the pixel trees of y and y*y. */
-INLINE void conv_forward(const float *x, const float *w, float *y, float *sums, const struct row_source *source, int C, int K, int H, int S,
-                         int TQ, int TK)
+INLINE void conv_forward(const float *x, const float *w, float *y, float *sums, const struct row_source *source,
+                         struct prefetch_list *soon, int C, int K, int H, int S, int TQ, int TK)
 {
     const int CB = C >= BLOCK ? C / BLOCK : 1, CI = C >= BLOCK ? BLOCK : C, PS = C >= BLOCK ? BLOCK : 4, P = H / S, W = H + 2;
     const int G = TK * LANES, tiles_per_row = P / TQ;
@@ -92,14 +95,10 @@ INLINE void conv_forward(const float *x, const float *w, float *y, float *sums, 
                 UNROLL for (int i = 1; i <= S; i++)
                     source_row(source, (uint32_t)(p * S + i));
             }
-            if (p + 2 < P) {
-                for (int k = kg * G; k < (kg + 1) * G; k += BLOCK)
-                    prefetch_write(y + ((size_t)(k / BLOCK * P + p + 2) * P) * BLOCK, (size_t)P * BLOCK * 4);
-            }
             for (int q = 0; q < P; q += TQ) {
                 vec acc[16];
                 conv_tile(x + ((size_t)p * S * W + q * S) * PS, (size_t)W * W * PS, (size_t)W * PS,
-                          w + (size_t)kg * CB * CI * 9 * G, CB, CI, PS, S, TQ, TK, acc);
+                          w + (size_t)kg * CB * CI * 9 * G, CB, CI, PS, S, TQ, TK, soon, acc);
                 float *tile = tile_sums + (size_t)(p * tiles_per_row + q / TQ) * 2 * K;
                 UNROLL for (int t = 0; t < TK; t++) {
                     int k = kg * G + t * LANES;
@@ -157,23 +156,17 @@ INLINE void sink_tile(const struct gradient_sink *sink, const vec *d, int stride
 }
 
 /* Backward data, stride 1: one image; dy is padded, C = K channels. */
-INLINE void conv_backward_data(const float *dy, const float *w, const struct gradient_sink *sink, int C, int H, int TQ, int TK,
-                               enum residual residual)
+INLINE void conv_backward_data(const float *dy, const float *w, const struct gradient_sink *sink,
+                               struct prefetch_list *soon, int C, int H, int TQ, int TK, enum residual residual)
 {
     const int CB = C / BLOCK, W = H + 2, G = TK * LANES;
     float tile_sums[SUMS_FLOATS] __attribute__((aligned(64)));
     for (int cg = 0; cg < C / G; cg++) {
         for (int h = 0; h < H; h++) {
-            if (h + 2 < H) {
-                for (int c = cg * G; c < (cg + 1) * G; c += BLOCK) {
-                    size_t ahead = (size_t)(c / BLOCK * H + h + 2) * H * BLOCK;
-                    prefetch_write(sink->out + ahead, (size_t)H * BLOCK * 4);
-                }
-            }
             for (int q = 0; q < H; q += TQ) {
                 vec acc[16];
                 conv_tile(dy + ((size_t)h * W + q) * BLOCK, (size_t)W * W * BLOCK, (size_t)W * BLOCK, w + (size_t)cg * C * 9 * G, CB,
-                          BLOCK, BLOCK, 1, TQ, TK, acc);
+                          BLOCK, BLOCK, 1, TQ, TK, soon, acc);
                 UNROLL for (int t = 0; t < TK; t++)
                     sink_tile(sink, acc + t, TK, cg * G + t * LANES, h, q, C, H, TQ, tile_sums + (size_t)(h * H + q) / TQ * 2 * C,
                               residual);
@@ -260,12 +253,15 @@ struct group_images {
     size_t x_stride, dy_stride;
     uint32_t count;
     const struct row_source *x_source, *dy_source; /* [count] */
+    struct prefetch_list *soon;
 };
 
 /* Chains for TC input channels by three columns s of one kernel row, over the group's images and pixels in raster order. */
 INLINE void weight_tile(const float *x, const float *dy, const struct group_images *group, int H, int S, int PS, int TC, bool first, vec *acc)
 {
     const int P = H / S;
+    size_t ahead_stride;
+    const char *ahead = prefetch_take(group->soon, (size_t)group->count * P * (S == 1 ? P - 2 : P), &ahead_stride);
     const size_t x_row = (size_t)(H + 2) * PS, dy_row = (size_t)(P + 2) * BLOCK;
     UNROLL for (int i = 0; i < 3 * TC; i++)
         acc[i] = vec_zero();
@@ -294,8 +290,11 @@ INLINE void weight_tile(const float *x, const float *dy, const struct group_imag
             if (S == 1) {
                 WEIGHT_STEP(0, 0);
                 WEIGHT_STEP(0, 1);
-                for (int j = 2; j < H; j++)
+                for (int j = 2; j < H; j++) {
+                    __builtin_prefetch(ahead, 0, 2);
+                    ahead += ahead_stride;
                     WEIGHT_STEP(0, 2);
+                }
                 WEIGHT_STEP(1, 2);
                 WEIGHT_STEP(2, 2);
             } else {
@@ -303,6 +302,8 @@ INLINE void weight_tile(const float *x, const float *dy, const struct group_imag
                 UNROLL for (int c = 0; c < TC; c++)
                     acc[c * 3] = vec_fma(vec_set(xr[c]), d, acc[c * 3]);
                 for (int q = 0; q < P; q++) {
+                    __builtin_prefetch(ahead, 0, 2);
+                    ahead += ahead_stride;
                     UNROLL for (int c = 0; c < TC; c++)
                         acc[c * 3 + 1] = vec_fma(vec_set(xr[PS + c]), d, acc[c * 3 + 1]);
                     xr += 2 * PS;

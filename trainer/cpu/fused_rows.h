@@ -1,11 +1,9 @@
 /* The row loaders of the fused engine: each makes one row of a padded image from what is in memory (ARITHMETIC.md sections 3 to 5), just before
- * a convolution reads it, and asks for the memory of the row after next. */
+ * a convolution reads it. */
 #ifndef SELFSAME_FUSED_ROWS_H
 #define SELFSAME_FUSED_ROWS_H
 
 #include "trainer/cpu/fused_convolution.h"
-
-enum { ROWS_AHEAD = 2 };
 
 INLINE size_t plain_at(uint32_t block, uint32_t h, uint32_t side)
 {
@@ -18,18 +16,11 @@ INLINE size_t padded_at(uint32_t block, uint32_t h, uint32_t side)
     return ((size_t)(block * (side + 2) + h + 1) * (side + 2) + 1) * BLOCK;
 }
 
-INLINE void prefetch_row(const float *plain, uint32_t block, uint32_t h, uint32_t side)
-{
-    if (h < side)
-        prefetch_read(plain + plain_at(block, h, side), (size_t)side * BLOCK * 4);
-}
-
 /* relu(u): the second convolution's input, and the first block's. */
 static void row_norm(const struct row_source *source, uint32_t h)
 {
     const uint32_t side = source->side;
     for (uint32_t block = 0; block < source->channels / BLOCK; block++) {
-        prefetch_row(source->y, block, h + ROWS_AHEAD, side);
         for (uint32_t lane = 0; lane < BLOCK; lane += LANES) {
             const float *y = source->y + plain_at(block, h, side) + lane;
             float *out = source->out + padded_at(block, h, side) + lane;
@@ -45,11 +36,6 @@ static void row_join_identity(const struct row_source *source, uint32_t h)
 {
     const uint32_t side = source->side;
     for (uint32_t block = 0; block < source->channels / BLOCK; block++) {
-        prefetch_row(source->y, block, h + ROWS_AHEAD, side);
-        if (h + ROWS_AHEAD < side) {
-            prefetch_read(source->shortcut + padded_at(block, h + ROWS_AHEAD, side), (size_t)side * BLOCK * 4);
-            prefetch_write(source->out + padded_at(block, h + ROWS_AHEAD, side), (size_t)side * BLOCK * 4);
-        }
         for (uint32_t lane = 0; lane < BLOCK; lane += LANES) {
             const float *y = source->y + plain_at(block, h, side) + lane;
             const float *shortcut = source->shortcut + padded_at(block, h, side) + lane;
@@ -71,8 +57,6 @@ static void row_join_projection(const struct row_source *source, uint32_t h)
         const float *y = source->y + plain_at(k / BLOCK, h, side) + k % BLOCK;
         float *out = source->out + padded_at(k / BLOCK, h, side) + k % BLOCK;
         vec scale = vec_load(source->scale + k), shift = vec_load(source->shift + k);
-        if (k % BLOCK == 0)
-            prefetch_row(source->y, k / BLOCK, h + ROWS_AHEAD, side);
         for (uint32_t q = 0; q < side; q += 8) {
             vec acc[8];
             UNROLL for (int i = 0; i < 8; i++)
@@ -118,8 +102,6 @@ static void row_gradient(const struct row_source *source, uint32_t h)
 {
     const uint32_t side = source->side;
     for (uint32_t block = 0; block < source->channels / BLOCK; block++) {
-        prefetch_row(source->y, block, h + ROWS_AHEAD, side);
-        prefetch_row(source->g, block, h + ROWS_AHEAD, side);
         for (uint32_t lane = 0; lane < BLOCK; lane += LANES) {
             const float *y = source->y + plain_at(block, h, side) + lane, *g = source->g + plain_at(block, h, side) + lane;
             float *out = source->out + padded_at(block, h, side) + lane;

@@ -65,17 +65,40 @@ INLINE vec vec_tree(const vec *v, int count, int stride)
     return u[0];
 }
 
-/* Asks for `bytes` from p on: to be read soon, or written soon. */
-INLINE void prefetch_read(const float *p, size_t bytes)
+/* Memory that will be needed soon. The kernels ask for one line of it in every turn of their inner loops: far memory then arrives while
+ * the arithmetic goes on, and never in a burst that fills the core's queues. */
+struct prefetch_list {
+    struct {
+        const char *at;
+        size_t lines;
+    } segments[8];
+    uint32_t count, current;
+};
+
+enum { LINE_BYTES = 64 };
+
+INLINE void prefetch_add(struct prefetch_list *list, const float *at, size_t floats)
 {
-    for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const char *)p + i, 0, 2);
+    list->segments[list->count].at = (const char *)at;
+    list->segments[list->count++].lines = (floats * sizeof(float) + LINE_BYTES - 1) / LINE_BYTES;
 }
 
-INLINE void prefetch_write(const float *p, size_t bytes)
+/* Where a loop of `turns` turns starts to ask, `*stride` bytes apart; with the list used up, again and again for a line that is there. */
+INLINE const char *prefetch_take(struct prefetch_list *list, size_t turns, size_t *stride)
 {
-    for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const char *)p + i, 1, 2);
+    if (list->current == list->count) {
+        *stride = 0;
+        return (const char *)list;
+    }
+    const char *at = list->segments[list->current].at;
+    *stride = LINE_BYTES;
+    if (list->segments[list->current].lines <= turns) {
+        list->current++;
+    } else {
+        list->segments[list->current].at += turns * LINE_BYTES;
+        list->segments[list->current].lines -= turns;
+    }
+    return at;
 }
 
 #endif

@@ -1,0 +1,201 @@
+/* The CPU engine: picks a backend for this processor, keeps the data sets and the order of images, and turns steps into results. */
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/cpu/backend.h"
+#include "trainer/engine.h"
+#include "trainer/exact.h"
+#include "trainer/sampler.h"
+#include "trainer/schedule.h"
+
+/* Fastest first. */
+static const struct backend_operations *const backends[] = {
+#ifdef HAVE_X86_64
+    &backend_avx512, &backend_avx2, &backend_reference_fma,
+#endif
+    &backend_reference_plain,
+};
+
+enum { BACKEND_COUNT = sizeof backends / sizeof *backends, THREADS_MAX = 1024 };
+
+struct engine {
+    const struct backend_operations *operations;
+    struct backend *backend;
+    struct recipe recipe;
+    const struct network *network;
+    const struct dataset *training, *validation;
+    struct input *input;
+    struct sampler *sampler;
+    struct sample *samples; /* [batch_size] */
+    float *losses;          /* [validation images] */
+    double *tree;           /* [validation images] */
+    char description[96];
+};
+
+/* Known names, for messages: those of this build, each once. */
+static void list_isas(char *text, size_t size)
+{
+    text[0] = '\0';
+    for (int i = 0; i < BACKEND_COUNT; i++) {
+        if (i > 0 && strcmp(backends[i]->isa, backends[i - 1]->isa) == 0)
+            continue;
+        size_t used = strlen(text);
+        snprintf(text + used, size - used, "%s%s", i == 0 ? "" : ", ", backends[i]->isa);
+    }
+}
+
+static enum status choose_backend(const char *isa, const struct backend_operations **chosen, struct error *error)
+{
+    const char *origin = "--isa";
+    if (isa == NULL) {
+        isa = getenv("SELFSAME_ISA");
+        origin = "SELFSAME_ISA";
+        if (isa != NULL && isa[0] == '\0')
+            isa = NULL;
+    }
+    bool known = false;
+    for (int i = 0; i < BACKEND_COUNT; i++) {
+        if (isa != NULL && strcmp(isa, backends[i]->isa) != 0)
+            continue;
+        known = true;
+        if (backends[i]->supported()) {
+            *chosen = backends[i];
+            return STATUS_OK;
+        }
+    }
+    if (known)
+        return error_set(error, STATUS_ENVIRONMENT, "%s asks for %s, which this processor does not have; leave it out for the best that it has",
+                         origin, isa);
+    char names[64];
+    list_isas(names, sizeof names);
+    return error_set(error, STATUS_INPUT, "%s: unknown instruction set '%s'; this build knows %s", origin, isa, names);
+}
+
+static void cpu_close(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    if (engine->backend != NULL)
+        engine->operations->close(engine->backend);
+    input_close(engine->input);
+    sampler_close(engine->sampler);
+    free(engine->samples);
+    free(engine->losses);
+    free(engine->tree);
+    free(engine);
+}
+
+static enum status set_up(struct engine *engine, const struct engine_options *options, struct error *error)
+{
+    enum status status = choose_backend(options->isa, &engine->operations, error);
+    if (status != STATUS_OK)
+        return status;
+    uint32_t threads = options->threads != 0 ? options->threads : (uint32_t)omp_get_max_threads();
+    if (threads > THREADS_MAX)
+        return error_set(error, STATUS_INPUT, "%u threads are more than the %d that this program runs", threads, THREADS_MAX);
+    status = input_open(&engine->input, &engine->recipe.input, engine->training, error);
+    if (status != STATUS_OK)
+        return status;
+    if (engine->training != NULL) {
+        status = sampler_open(&engine->sampler, &engine->recipe, engine->training->count, error);
+        if (status != STATUS_OK)
+            return status;
+    }
+    size_t validated = engine->validation == NULL ? 1 : engine->validation->count;
+    engine->samples = calloc(engine->recipe.training.batch_size, sizeof *engine->samples);
+    engine->losses = calloc(validated, sizeof *engine->losses);
+    engine->tree = calloc(validated, sizeof *engine->tree);
+    if (engine->samples == NULL || engine->losses == NULL || engine->tree == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory for %zu images", validated);
+    snprintf(engine->description, sizeof engine->description, "%s, %u thread%s", engine->operations->variant, threads, threads == 1 ? "" : "s");
+    return engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads, error);
+}
+
+static enum status cpu_open(struct engine **out, const struct recipe *recipe, const struct network *network, const struct dataset *training,
+                            const struct dataset *validation, const struct engine_options *options, struct error *error)
+{
+    *out = NULL;
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    engine->recipe = *recipe;
+    engine->network = network;
+    engine->training = training;
+    engine->validation = validation;
+    enum status status = set_up(engine, options, error);
+    if (status != STATUS_OK)
+        cpu_close(engine);
+    else
+        *out = engine;
+    return status;
+}
+
+static enum status cpu_set_state(struct engine *engine, const float *values, const float *momentum, struct error *error)
+{
+    (void)error;
+    engine->operations->set_state(engine->backend, values, momentum);
+    return STATUS_OK;
+}
+
+static enum status cpu_get_state(struct engine *engine, float *values, float *momentum, struct error *error)
+{
+    (void)error;
+    engine->operations->get_state(engine->backend, values, momentum);
+    return STATUS_OK;
+}
+
+static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results, uint64_t *done,
+                                 struct error *error)
+{
+    const struct training_config *training = &engine->recipe.training;
+    const uint32_t images = engine->training->count;
+    *done = 0;
+    for (uint64_t step = first; step < last; step++) {
+        struct backend_batch batch = { .count = schedule_batch(training, images, step), .data = engine->training, .input = engine->input,
+                                       .samples = engine->samples };
+        struct backend_outcome outcome;
+        sampler_batch(engine->sampler, step, engine->samples);
+        engine->operations->step(engine->backend, &batch, schedule_learning_rate(training, images, step), &outcome);
+        if (outcome.non_finite[0] != '\0')
+            return error_set(error, STATUS_NO,
+                             "step %llu: a number that is not finite (NaN or infinity) in %s; the training diverged: a lower learning rate or a "
+                             "warm-up is the usual cure", (unsigned long long)step, outcome.non_finite);
+        results[(*done)++] = (struct step_result){ .loss = outcome.loss, .errors = outcome.errors, .images = batch.count,
+                                                   .digest = { outcome.digest[0], outcome.digest[1] } };
+    }
+    return STATUS_OK;
+}
+
+static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, double *loss, struct error *error)
+{
+    const uint32_t count = engine->validation->count, batch_size = engine->recipe.training.batch_size;
+    for (uint32_t first = 0; first < count; first += batch_size) {
+        struct backend_batch batch = { .count = count - first < batch_size ? count - first : batch_size, .data = engine->validation,
+                                       .input = engine->input, .first = first };
+        engine->operations->evaluate(engine->backend, &batch, predictions + first, engine->losses + first);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        engine->tree[i] = (double)engine->losses[i];
+    *loss = exact_tree64(engine->tree, count, 1) / (double)count;
+    if (!exact_finite(*loss))
+        return error_set(error, STATUS_NO, "a number that is not finite (NaN or infinity) in the loss of the evaluation");
+    return STATUS_OK;
+}
+
+static const char *cpu_describe(const struct engine *engine)
+{
+    return engine->description;
+}
+
+static size_t cpu_memory_bytes(const struct engine *engine)
+{
+    return engine->operations->memory_bytes(engine->backend);
+}
+
+const struct engine_operations engine_cpu = {
+    .name = "cpu", .exact = true, .open = cpu_open, .set_state = cpu_set_state, .get_state = cpu_get_state, .run_steps = cpu_run_steps,
+    .evaluate = cpu_evaluate, .describe = cpu_describe, .memory_bytes = cpu_memory_bytes, .close = cpu_close,
+};

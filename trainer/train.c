@@ -1,0 +1,156 @@
+#include "trainer/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "trainer/schedule.h"
+
+/* Steps between two looks at the stop request, by time: a chunk aims at this many seconds. */
+static const double chunk_seconds = 0.25;
+
+enum { CHUNK_STEPS_MAX = 256 };
+
+/* What one call of train needs at hand. */
+struct training {
+    const struct engine_operations *operations;
+    struct engine *engine;
+    const struct training_config *config;
+    uint32_t images;
+    const struct dataset *validation;
+    struct training_state *state;
+    const struct train_listener *listener;
+    uint8_t *predictions;
+    struct step_result results[CHUNK_STEPS_MAX];
+    uint64_t chunk; /* steps */
+};
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static enum status fetch_state(struct training *training, struct error *error)
+{
+    return training->operations->get_state(training->engine, training->state->values, training->state->momentum, error);
+}
+
+/* Runs one chunk of steps up to `end` and hands the results on, also those before a failure. */
+static enum status run_chunk(struct training *training, uint64_t end, struct error *error)
+{
+    struct training_state *state = training->state;
+    const struct train_listener *listener = training->listener;
+    uint64_t first = state->step, last = end - first < training->chunk ? end : first + training->chunk, done;
+    double began = seconds_now();
+    enum status status = training->operations->run_steps(training->engine, first, last, training->results, &done, error);
+    double per_step = (seconds_now() - began) / (double)(last - first);
+    for (uint64_t i = 0; i < done; i++) {
+        const struct step_result *result = &training->results[i];
+        state->loss_sum += (double)result->loss * (double)result->images;
+        state->error_sum += result->errors;
+        state->image_sum += result->images;
+    }
+    state->step += done;
+    if (done > 0 && listener->steps != NULL) {
+        struct error listener_error;
+        enum status heard = listener->steps(listener->context, first, training->results, done, &listener_error);
+        if (heard != STATUS_OK && status == STATUS_OK) {
+            *error = listener_error;
+            status = heard;
+        }
+    }
+    uint64_t aim = (uint64_t)(chunk_seconds / (per_step + 1e-9));
+    training->chunk = aim < 1 ? 1 : aim > CHUNK_STEPS_MAX ? CHUNK_STEPS_MAX : aim;
+    return status;
+}
+
+static enum status stop(struct training *training, struct error *error)
+{
+    enum status status = fetch_state(training, error);
+    if (status == STATUS_OK && training->listener->interrupted != NULL)
+        status = training->listener->interrupted(training->listener->context, training->state, error);
+    if (status != STATUS_OK)
+        return status;
+    return error_set(error, STATUS_INTERRUPTED, "stopped on request after step %llu", (unsigned long long)training->state->step);
+}
+
+static enum status finish_epoch(struct training *training, uint64_t epoch, uint64_t epochs, double train_seconds, uint64_t trained_images,
+                                struct error *error)
+{
+    struct training_state *state = training->state;
+    const struct dataset *validation = training->validation;
+    struct epoch_report report = {
+        .epoch = epoch,
+        .end_step = state->step,
+        .last = epoch + 1 == epochs,
+        .learning_rate = schedule_learning_rate(training->config, training->images, state->step - 1),
+        .training_loss = state->loss_sum / (double)state->image_sum,
+        .training_error = 100.0 * (double)state->error_sum / (double)state->image_sum,
+        .validation_images = validation->count,
+        .training_seconds = train_seconds,
+        .trained_images = trained_images,
+    };
+    double began = seconds_now();
+    enum status status = training->operations->evaluate(training->engine, training->predictions, &report.validation_loss, error);
+    if (status != STATUS_OK)
+        return status;
+    for (uint32_t i = 0; i < validation->count; i++)
+        report.validation_errors += training->predictions[i] != validation->labels[i];
+    report.validation_error = 100.0 * (double)report.validation_errors / (double)validation->count;
+    report.validation_seconds = seconds_now() - began;
+    state->loss_sum = 0.0;
+    state->error_sum = state->image_sum = 0;
+    status = fetch_state(training, error);
+    if (status == STATUS_OK && training->listener->epoch != NULL)
+        status = training->listener->epoch(training->listener->context, &report, state, error);
+    return status;
+}
+
+static enum status run(struct training *training, uint64_t stop_epoch, struct error *error)
+{
+    const struct train_listener *listener = training->listener;
+    struct training_state *state = training->state;
+    uint64_t epochs = schedule_epochs(training->config, training->images);
+    enum status status = training->operations->set_state(training->engine, state->values, state->momentum, error);
+    if (stop_epoch == 0 || stop_epoch > epochs)
+        stop_epoch = epochs;
+    uint64_t steps = schedule_steps(training->config, training->images);
+    while (status == STATUS_OK && state->step < steps) {
+        /* A checkpoint may stand in the middle of an epoch, or at the end of one whose report is out. */
+        uint64_t epoch = schedule_epoch_of(training->config, training->images, state->step);
+        if (epoch >= stop_epoch)
+            break;
+        uint64_t end = schedule_epoch_end(training->config, training->images, epoch), began_at = state->image_sum;
+        double began = seconds_now();
+        while (status == STATUS_OK && state->step < end) {
+            if (listener->stop_requested != NULL && listener->stop_requested(listener->context))
+                return stop(training, error);
+            status = run_chunk(training, end, error);
+        }
+        if (status == STATUS_OK)
+            status = finish_epoch(training, epoch, epochs, seconds_now() - began, state->image_sum - began_at, error);
+    }
+    return status;
+}
+
+enum status train(const struct engine_operations *operations, struct engine *engine, const struct recipe *recipe, uint32_t training_images,
+                  const struct dataset *validation, uint64_t epochs, struct training_state *state, const struct train_listener *listener,
+                  struct error *error)
+{
+    struct training *training = calloc(1, sizeof *training);
+    if (training == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    *training = (struct training){ .operations = operations, .engine = engine, .config = &recipe->training, .images = training_images,
+                                   .validation = validation, .state = state, .listener = listener, .chunk = 1 };
+    training->predictions = malloc(validation->count);
+    enum status status = STATUS_ENVIRONMENT;
+    if (training->predictions == NULL)
+        error_set(error, STATUS_ENVIRONMENT, "out of memory for %u predictions", validation->count);
+    else
+        status = run(training, epochs, error);
+    free(training->predictions);
+    free(training);
+    return status;
+}
