@@ -8,6 +8,7 @@
 #ifndef SELFSAME_LEDGER_H
 #define SELFSAME_LEDGER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,9 +23,10 @@ struct ledger_row {
     uint64_t digest[2]; /* of the weights after the step */
 };
 
-/* line gets LEDGER_LINE_BYTES and a NUL. */
+/* line gets LEDGER_LINE_BYTES and a NUL. ledger_format is false where a number is too wide for its column: a step from 10^10 on, or a
+ * million errors in a batch. */
 void ledger_heading(char line[LEDGER_LINE_BYTES + 1]);
-void ledger_format(char line[LEDGER_LINE_BYTES + 1], uint64_t step, const struct ledger_row *row);
+bool ledger_format(char line[LEDGER_LINE_BYTES + 1], uint64_t step, const struct ledger_row *row);
 
 /* Reads the whole lines, at most `limit` steps; the caller frees *rows. What a killed process or a power cut left unfinished at the
  * end (part of a line, or NUL bytes) is dropped, and *torn tells how many bytes of it there are. Anything else that does not fit is

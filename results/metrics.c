@@ -1,0 +1,155 @@
+#include "results/metrics.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/common/file.h"
+
+#define COLUMN(name, type, exact, unit, help) { #name, type, offsetof(struct metrics_row, name), exact, unit, help }
+
+const struct metrics_column metrics_columns[] = {
+    COLUMN(epoch, METRICS_INTEGER, 1, "", "counted from 0"),
+    COLUMN(end_step, METRICS_INTEGER, 1, "steps", "training steps done after it"),
+    COLUMN(learning_rate, METRICS_REAL, 1, "", "of its last step"),
+    COLUMN(training_loss, METRICS_REAL, 1, "", "mean cross entropy over its batches, each before its step"),
+    COLUMN(training_error, METRICS_REAL, 1, "%", "wrong in its batches, each before its step"),
+    COLUMN(validation_loss, METRICS_REAL, 1, "", "mean cross entropy over the validation set, after it"),
+    COLUMN(validation_error, METRICS_REAL, 1, "%", "wrong in the validation set, after it"),
+    COLUMN(validation_errors, METRICS_INTEGER, 1, "images", "wrong in the validation set, after it"),
+    COLUMN(validation_images, METRICS_INTEGER, 1, "images", "in the validation set"),
+    COLUMN(training_seconds, METRICS_REAL, 0, "s", "wall time of its training steps"),
+    COLUMN(validation_seconds, METRICS_REAL, 0, "s", "wall time of its evaluation"),
+    COLUMN(images_per_second, METRICS_REAL, 0, "images/s", "while training"),
+    COLUMN(weights_sha256, METRICS_DIGEST, 1, "", "digest of the weights after it"),
+    COLUMN(chain_sha256, METRICS_DIGEST, 1, "", "digest of all epochs up to it, their weights and their ledger"),
+};
+const size_t metrics_column_count = sizeof metrics_columns / sizeof *metrics_columns;
+
+static const size_t METRICS_FILE_LIMIT = (size_t)1 << 28;
+
+enum status metrics_format(const struct metrics_row *row, char **line, struct error *error)
+{
+    json_t *object = json_object();
+    int failed = object == NULL;
+    for (size_t i = 0; i < metrics_column_count; i++) {
+        const struct metrics_column *column = &metrics_columns[i];
+        const void *value = (const char *)row + column->offset;
+        switch (column->type) {
+        case METRICS_INTEGER:
+            failed |= json_object_set_new(object, column->name, json_integer((json_int_t)*(const uint64_t *)value));
+            break;
+        case METRICS_REAL:
+            failed |= json_object_set_new(object, column->name, json_real(*(const double *)value));
+            break;
+        case METRICS_DIGEST:
+            failed |= json_object_set_new(object, column->name, json_string(value));
+            break;
+        }
+    }
+    char *text = failed ? NULL : json_dumps(object, JSON_REAL_PRECISION(17));
+    json_decref(object);
+    *line = text != NULL ? malloc(strlen(text) + 2) : NULL;
+    if (*line != NULL)
+        strcat(strcpy(*line, text), "\n");
+    free(text);
+    if (*line == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "cannot write down epoch %ju: a number is not finite, or there is no memory",
+                         (uintmax_t)row->epoch);
+    return STATUS_OK;
+}
+
+/* 0, or what is wrong with the column. */
+static const char *read_column(const json_t *object, const struct metrics_column *column, struct metrics_row *row)
+{
+    const json_t *value = json_object_get(object, column->name);
+    void *field = (char *)row + column->offset;
+    uint8_t digest[DIGEST_BYTES];
+    if (value == NULL)
+        return "is missing";
+    switch (column->type) {
+    case METRICS_INTEGER:
+        if (!json_is_integer(value) || json_integer_value(value) < 0)
+            return "is not a whole number";
+        *(uint64_t *)field = (uint64_t)json_integer_value(value);
+        break;
+    case METRICS_REAL:
+        if (!json_is_number(value))
+            return "is not a number";
+        *(double *)field = json_number_value(value);
+        break;
+    case METRICS_DIGEST:
+        if (!json_is_string(value) || !digest_from_hex(json_string_value(value), digest))
+            return "is not a digest of 64 digits";
+        digest_to_hex(digest, field);
+        break;
+    }
+    return NULL;
+}
+
+static enum status parse_line(const char *path, size_t number, const char *line, size_t bytes, struct metrics_row *row,
+                              struct error *error)
+{
+    json_error_t where;
+    json_t *object = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &where);
+    if (object == NULL)
+        return error_set(error, STATUS_INPUT, "%s:%zu: %s", path, number, where.text);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < metrics_column_count && status == STATUS_OK; i++) {
+        const char *wrong = read_column(object, &metrics_columns[i], row);
+        if (wrong != NULL)
+            status = error_set(error, STATUS_INPUT, "%s:%zu: \"%s\" %s", path, number, metrics_columns[i].name, wrong);
+    }
+    if (status == STATUS_OK && row->epoch != number - 1)
+        status = error_set(error, STATUS_INPUT, "%s:%zu: this is epoch %ju, where epoch %zu should stand", path, number,
+                           (uintmax_t)row->epoch, number - 1);
+    json_decref(object);
+    return status;
+}
+
+enum status metrics_read(const char *path, struct metrics_row **rows, size_t *epochs, uint64_t **ends, size_t *torn,
+                         struct error *error)
+{
+    char *text;
+    size_t bytes, lines = 0;
+    uint64_t *line_ends = NULL;
+    *rows = NULL;
+    *epochs = *torn = 0;
+    if (ends != NULL)
+        *ends = NULL;
+    if (!file_exists(path))
+        return STATUS_OK;
+    enum status status = file_read(path, METRICS_FILE_LIMIT, &text, &bytes, error);
+    if (status != STATUS_OK)
+        return status;
+    size_t good = strnlen(text, bytes);
+    while (good > 0 && text[good - 1] != '\n')
+        good--;
+    for (size_t i = 0; i < good; i++)
+        lines += text[i] == '\n';
+    *torn = bytes - good;
+    *rows = calloc(lines + 1, sizeof **rows);
+    line_ends = calloc(lines + 1, sizeof *line_ends);
+    if (*rows == NULL || line_ends == NULL)
+        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu epochs of %s", lines, path);
+    const char *line = text;
+    for (size_t i = 0; i < lines && status == STATUS_OK; i++) {
+        const char *newline = strchr(line, '\n');
+        status = parse_line(path, i + 1, line, (size_t)(newline - line), &(*rows)[i], error);
+        line = newline + 1;
+        line_ends[i] = (uint64_t)(line - text);
+    }
+    free(text);
+    if (status != STATUS_OK) {
+        free(*rows);
+        *rows = NULL;
+        free(line_ends);
+        return status;
+    }
+    *epochs = lines;
+    if (ends != NULL)
+        *ends = line_ends;
+    else
+        free(line_ends);
+    return STATUS_OK;
+}
