@@ -1,11 +1,10 @@
 /* The CPU engine: picks a backend for this processor, keeps the data sets and the order of images, and turns steps into results. */
-#include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "trainer/cpu/backend.h"
+#include "trainer/cpu/team.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
 #include "trainer/sampler.h"
@@ -93,7 +92,7 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
     enum status status = choose_backend(options->isa, &engine->operations, error);
     if (status != STATUS_OK)
         return status;
-    uint32_t threads = options->threads != 0 ? options->threads : (uint32_t)omp_get_max_threads();
+    uint32_t threads = options->threads != 0 ? options->threads : team_processors();
     if (threads > THREADS_MAX)
         return error_set(error, STATUS_INPUT, "%u threads are more than the %d that this program runs", threads, THREADS_MAX);
     status = input_open(&engine->input, &engine->recipe.input, engine->training, error);

@@ -4,13 +4,11 @@
  * A convolution's pass over an image makes its input row by row (the batch norm, ReLU and shortcut below it), convolves, and takes the sums for
  * its own batch norm as the outputs leave; the passes are separated only where the batch norm must see the whole batch. Kept for the
  * backward: y of every convolution (plain images) and the output of every block (padded images, which the next convolution and
- * the weight gradient read as they are). Passes hand out images, or groups of images, to threads dynamically: who computes what cannot
- * show in the result. */
+ * the weight gradient read as they are). Passes hand out images, or groups of images, to a team of threads. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <omp.h>
 #include <sys/mman.h>
 
 #include "trainer/cpu/backend.h"
@@ -18,7 +16,7 @@
 #include "trainer/cpu/fused_convolution.h"
 #include "trainer/cpu/fused_head.h"
 #include "trainer/cpu/fused_rows.h"
-#include "trainer/cpu/share.h"
+#include "trainer/cpu/team.h"
 #include "trainer/exact.h"
 
 /* ---- kernels by shape ------------------------------------------------------------------------------------------------------ */
@@ -123,6 +121,8 @@ struct worker {
     float *x[STAGES], *dy[STAGES];                   /* padded images of a group */
     float *strided, *rows;                           /* scratch of a stride-2 backward */
     float *eval_y[2], *eval_a[STAGES][2], *eval_sums; /* inference: one image */
+    uint64_t digest[2];                               /* of the pieces it updated */
+    size_t culprit;                                   /* the first piece of them that is not finite, or piece_count */
 };
 
 /* A run of elements of one tensor, the unit of the update. */
@@ -144,8 +144,9 @@ struct backend {
     float *projection_parts;
     uint32_t *images;
     struct head head;
+    struct exact_norm logits_norm[CLASSES]; /* from the running statistics, during an evaluation */
     struct worker *workers;
-    struct share *shares; /* [threads] */
+    struct team *team;
     struct piece *pieces;
     size_t piece_count;
     void **allocations;
@@ -274,11 +275,10 @@ static bool allocate_all(struct backend *f)
     f->convs = calloc(network->conv_count, sizeof *f->convs);
     f->a = calloc(network->block_count + 1, sizeof *f->a);
     f->workers = calloc(f->threads, sizeof *f->workers);
-    f->shares = aligned_alloc(64, f->threads * sizeof *f->shares);
     f->images = calloc(f->batch, sizeof *f->images);
     f->head.column = calloc(f->batch, sizeof *f->head.column);
-    if (f->allocations == NULL || f->convs == NULL || f->a == NULL || f->workers == NULL || f->shares == NULL ||
-        f->images == NULL || f->head.column == NULL || !make_pieces(f))
+    if (f->allocations == NULL || f->convs == NULL || f->a == NULL || f->workers == NULL || f->images == NULL ||
+        f->head.column == NULL || !make_pieces(f))
         return false;
     size_t parts = 0;
     for (uint32_t l = 0; l < network->conv_count; l++) {
@@ -325,13 +325,13 @@ static void fused_close(struct backend *f)
 {
     if (f == NULL)
         return;
+    team_close(f->team);
     for (size_t i = 0; i < f->allocation_count; i++)
         free(f->allocations[i]);
     free(f->allocations);
     free(f->convs);
     free(f->a);
     free(f->workers);
-    free(f->shares);
     free(f->images);
     free(f->head.column);
     free(f->pieces);
@@ -348,10 +348,13 @@ static enum status fused_open(struct backend **out, const struct recipe *recipe,
         f->network = network;
         f->threads = threads;
         f->batch = recipe->training.batch_size;
-        f->head.batch = f->batch;
         if (allocate_all(f)) {
-            *out = f;
-            return STATUS_OK;
+            enum status status = team_open(&f->team, threads, error);
+            if (status == STATUS_OK)
+                *out = f;
+            else
+                fused_close(f);
+            return status;
         }
     }
     size_t bytes = f == NULL ? 0 : f->allocated_bytes;
@@ -395,11 +398,46 @@ static void pack_conv(struct backend *f, uint32_t l)
     }
 }
 
+/* ---- work for the team: one call handles one item of a pass -------------------------------------------------------------------- */
+
+struct pass {
+    struct backend *f;
+    const struct backend_batch *batch;
+    uint32_t l;                        /* convolution */
+    struct gradient_route {
+        const float *in;               /* gradient of the batch norm's output */
+        const float *residual;         /* of the block's output, for a first convolution */
+        float *out;                    /* of the layer below */
+    } route;
+    float learning_rate;
+    uint8_t *predictions;
+    float *losses;
+    void (*item)(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after);
+};
+
+static void pass_work(void *context, uint32_t thread)
+{
+    const struct pass *pass = context;
+    uint32_t victim = thread, item, after;
+    while (team_take(pass->f->team, thread, &victim, &item, &after))
+        pass->item(pass, &pass->f->workers[thread], item, after);
+}
+
+static void run_pass(struct pass pass, uint32_t items, bool down)
+{
+    team_share(pass.f->team, items, down);
+    team_run(pass.f->team, pass_work, &pass);
+}
+
+static void pack_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    (void)worker, (void)after;
+    pack_conv(pass->f, item);
+}
+
 static void pack_all(struct backend *f)
 {
-#pragma omp parallel for num_threads(f->threads) schedule(dynamic, 1)
-    for (uint32_t l = 0; l < f->network->conv_count; l++)
-        pack_conv(f, l);
+    run_pass((struct pass){ .f = f, .item = pack_item }, f->network->conv_count, false);
 }
 
 static void fused_set_state(struct backend *f, const float *values, const float *momentum)
@@ -563,22 +601,19 @@ static void finish_forward(struct backend *f, uint32_t l, uint32_t N, struct bac
     }
 }
 
+static void forward_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    struct prefetch_list soon = { .count = 0 };
+    if (after != item)
+        forward_soon(pass->f, pass->l, after, &soon);
+    forward_image(pass->f, worker, pass->batch, pass->l, item, NULL, &soon);
+}
+
+/* Directions alternate, so that what a pass leaves in the caches is what the next one begins with. */
 static void forward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < f->network->conv_count; l++) {
-        share_reset(f->shares, f->threads, batch->count);
-#pragma omp parallel num_threads(f->threads)
-        {
-            uint32_t thread = (uint32_t)omp_get_thread_num(), victim = thread, n, after;
-            unsigned saved = float_environment_enter();
-            while (share_take(f->shares, f->threads, thread, &victim, l % 2 == 1, &n, &after)) {
-                struct prefetch_list soon = { .count = 0 };
-                if (after != n)
-                    forward_soon(f, l, after, &soon);
-                forward_image(f, &f->workers[thread], batch, l, n, NULL, &soon);
-            }
-            float_environment_leave(saved);
-        }
+        run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item }, batch->count, l % 2 == 1);
         finish_forward(f, l, batch->count, outcome);
     }
 }
@@ -638,20 +673,26 @@ static void unpool_image(const struct backend *f, uint32_t n)
     copy_sums(f->sums + (size_t)n * SUMS_STRIDE, sums[0], SUMS_STRIDE);
 }
 
+static void logits_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
+{
+    struct backend *f = pass->f;
+    struct head_state state = head_state(f);
+    (void)worker, (void)after;
+    pool_image(f, NULL, n, f->head.pool + (size_t)n * FEATURES);
+    head_logits(f->head.pool + (size_t)n * FEATURES, state.weight, state.bias, f->head.z + (size_t)n * CLASSES);
+}
+
+static void unpool_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
+{
+    (void)worker, (void)after;
+    unpool_image(pass->f, n);
+}
+
 static void head_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     struct head_state state = head_state(f);
     uint32_t N = batch->count;
-#pragma omp parallel num_threads(f->threads)
-    {
-        unsigned saved = float_environment_enter();
-#pragma omp for schedule(dynamic, 8) nowait
-        for (uint32_t n = 0; n < N; n++) {
-            pool_image(f, NULL, n, f->head.pool + (size_t)n * FEATURES);
-            head_logits(f->head.pool + (size_t)n * FEATURES, state.weight, state.bias, f->head.z + (size_t)n * CLASSES);
-        }
-        float_environment_leave(saved);
-    }
+    run_pass((struct pass){ .f = f, .item = logits_item }, N, false);
     for (uint32_t n = 0; n < N; n++)
         f->images[n] = batch->samples != NULL ? batch->samples[n].image : batch->first + n;
     bool norm_finite;
@@ -660,14 +701,7 @@ static void head_pass(struct backend *f, const struct backend_batch *batch, stru
         blame(outcome, "the batch norm over ", "the logits", "");
     if (!exact_finite((double)outcome->loss))
         blame(outcome, "", "the loss", "");
-#pragma omp parallel num_threads(f->threads)
-    {
-        unsigned saved = float_environment_enter();
-#pragma omp for schedule(dynamic, 8) nowait
-        for (uint32_t n = 0; n < N; n++)
-            unpool_image(f, n);
-        float_environment_leave(saved);
-    }
+    run_pass((struct pass){ .f = f, .item = unpool_item }, N, true);
 }
 
 /* ---- backward ------------------------------------------------------------------------------------------------------------------ */
@@ -749,13 +783,6 @@ static void option_a_data(const float *g, uint32_t first, uint32_t C, uint32_t P
         }
     }
 }
-
-/* The gradients that a layer's backward reads and writes; see backward_pass. */
-struct gradient_route {
-    const float *in;       /* of the batch norm's output */
-    const float *residual; /* of the block's output, for a first convolution */
-    float *out;            /* of the layer below */
-};
 
 /* What backward_group(l, group) reads and writes. */
 static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, uint32_t count, const struct gradient_route *route,
@@ -858,28 +885,27 @@ static void tree_over_groups(const float *part, uint32_t groups, size_t stride, 
     memcpy(out, level[depth], width * sizeof *out);
 }
 
-/* Sums a layer's groups and puts the weight gradient where the network keeps the tensor. */
-static void reduce_weights(struct backend *f, uint32_t l, uint32_t groups)
+static uint32_t group_count(const struct conv *conv, uint32_t images)
 {
-    const struct conv *conv = &f->convs[l];
+    return (images + conv->group - 1) / conv->group;
+}
+
+/* Sums one run of a layer's weight gradient over the groups and puts it where the network keeps the tensor. */
+static void reduce_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    struct backend *f = pass->f;
+    const struct conv *conv = &f->convs[pass->l];
     const uint32_t count = conv->K * conv->C * 9, inner = conv->C < BLOCK ? conv->C : BLOCK, blocks = conv->C / inner;
-    float *gradient = f->gradients + f->network->tensors[f->network->convs[l].weight].offset;
-#pragma omp parallel num_threads(f->threads)
-    {
-        unsigned saved = float_environment_enter();
-#pragma omp for schedule(dynamic, 4) nowait
-        for (uint32_t begin = 0; begin < count; begin += REDUCE_FLOATS) {
-            float sum[REDUCE_FLOATS];
-            uint32_t width = count - begin < REDUCE_FLOATS ? count - begin : REDUCE_FLOATS;
-            tree_over_groups(f->parts + begin, groups, count, width, sum);
-            for (uint32_t i = 0; i < width; i += LANES) {
-                uint32_t v = (begin + i) / LANES, s = v % 3, c = v / 3 % inner, r = v / 3 / inner % 3;
-                uint32_t channel = v / 9 / inner % blocks * inner + c, k = v / 9 / inner / blocks * LANES;
-                for (uint32_t lane = 0; lane < LANES; lane++)
-                    gradient[((size_t)((k + lane) * conv->C + channel) * 3 + r) * 3 + s] = sum[i + lane];
-            }
-        }
-        float_environment_leave(saved);
+    const uint32_t begin = item * REDUCE_FLOATS, width = count - begin < REDUCE_FLOATS ? count - begin : REDUCE_FLOATS;
+    float *gradient = f->gradients + f->network->tensors[f->network->convs[pass->l].weight].offset;
+    float sum[REDUCE_FLOATS];
+    (void)worker, (void)after;
+    tree_over_groups(f->parts + begin, group_count(conv, pass->batch->count), count, width, sum);
+    for (uint32_t i = 0; i < width; i += LANES) {
+        uint32_t v = (begin + i) / LANES, s = v % 3, c = v / 3 % inner, r = v / 3 / inner % 3;
+        uint32_t channel = v / 9 / inner % blocks * inner + c, k = v / 9 / inner / blocks * LANES;
+        for (uint32_t lane = 0; lane < LANES; lane++)
+            gradient[((size_t)((k + lane) * conv->C + channel) * 3 + r) * 3 + s] = sum[i + lane];
     }
 }
 
@@ -898,30 +924,27 @@ static void reduce_projection(struct backend *f, uint32_t l, uint32_t groups)
 
 /* G0 carries the gradient of a block's output down; G1 that between its two convolutions. At stride 1 the new G0 overwrites the old in
  * place, pixel by pixel; at stride 2 it is another shape and goes to G2. */
+static void backward_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    struct prefetch_list soon = { .count = 0 };
+    const uint32_t group = pass->f->convs[pass->l].group, begin = after * group, left = pass->batch->count - begin;
+    if (after != item)
+        backward_soon(pass->f, pass->l, begin, left < group ? left : group, &pass->route, &soon);
+    backward_group(pass->f, worker, pass->batch, pass->l, item, &pass->route, &soon);
+}
+
 static void backward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = f->network->conv_count; l-- > 0;) {
         const struct conv *conv = &f->convs[l];
         finish_backward(f, l, batch->count, outcome);
-        struct gradient_route route = { .in = f->G0, .out = f->G1 };
+        struct pass pass = { .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 } };
         if (l % 2 == 1)
-            route = (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
-        uint32_t groups = (batch->count + conv->group - 1) / conv->group;
-        share_reset(f->shares, f->threads, groups);
-#pragma omp parallel num_threads(f->threads)
-        {
-            uint32_t thread = (uint32_t)omp_get_thread_num(), victim = thread, group, after;
-            unsigned saved = float_environment_enter();
-            while (share_take(f->shares, f->threads, thread, &victim, l % 2 == 1, &group, &after)) {
-                struct prefetch_list soon = { .count = 0 };
-                uint32_t begin = after * conv->group, left = batch->count - begin;
-                if (after != group)
-                    backward_soon(f, l, begin, left < conv->group ? left : conv->group, &route, &soon);
-                backward_group(f, &f->workers[thread], batch, l, group, &route, &soon);
-            }
-            float_environment_leave(saved);
-        }
-        reduce_weights(f, l, groups);
+            pass.route = (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
+        uint32_t groups = group_count(conv, batch->count);
+        run_pass(pass, groups, l % 2 == 1);
+        pass.item = reduce_item;
+        run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
         if (conv->stride == 2) {
             if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
                 reduce_projection(f, l, groups);
@@ -973,26 +996,28 @@ static uint32_t update_piece(struct backend *f, const struct piece *piece, float
     return largest;
 }
 
-static void update_pass(struct backend *f, float lr, struct backend_outcome *outcome)
+static void update_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
 {
     enum { INFINITY_BITS = 0x7f800000 };
-    uint64_t first = 0, second = 0;
+    (void)after;
+    if (update_piece(pass->f, &pass->f->pieces[item], pass->learning_rate, worker->digest) >= INFINITY_BITS && item < worker->culprit)
+        worker->culprit = item;
+}
+
+static void update_pass(struct backend *f, float learning_rate, struct backend_outcome *outcome)
+{
     size_t culprit = f->piece_count;
-#pragma omp parallel num_threads(f->threads) reduction(+ : first, second) reduction(min : culprit)
-    {
-        unsigned saved = float_environment_enter();
-        uint64_t digest[2] = { 0, 0 };
-#pragma omp for schedule(dynamic, 8) nowait
-        for (size_t i = 0; i < f->piece_count; i++) {
-            if (update_piece(f, &f->pieces[i], lr, digest) >= INFINITY_BITS && i < culprit)
-                culprit = i;
-        }
-        first += digest[0];
-        second += digest[1];
-        float_environment_leave(saved);
+    for (uint32_t i = 0; i < f->threads; i++) {
+        f->workers[i].digest[0] = f->workers[i].digest[1] = 0;
+        f->workers[i].culprit = f->piece_count;
     }
-    outcome->digest[0] = first;
-    outcome->digest[1] = second;
+    run_pass((struct pass){ .f = f, .learning_rate = learning_rate, .item = update_item }, (uint32_t)f->piece_count, false);
+    for (uint32_t i = 0; i < f->threads; i++) {
+        outcome->digest[0] += f->workers[i].digest[0];
+        outcome->digest[1] += f->workers[i].digest[1];
+        if (f->workers[i].culprit < culprit)
+            culprit = f->workers[i].culprit;
+    }
     if (culprit < f->piece_count)
         blame(outcome, "", f->network->tensors[f->pieces[culprit].tensor].name, " after the update");
     pack_all(f);
@@ -1026,40 +1051,34 @@ static void running_norms(struct backend *f)
 }
 
 /* All layers of one image in a thread's own buffers, which fit the second-level cache. */
-static void evaluate_image(struct backend *f, struct worker *worker, const struct backend_batch *batch, const struct head_state *state,
-                           const struct exact_norm *logits, uint32_t n, uint8_t *prediction, float *loss)
+static void evaluate_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
 {
+    struct backend *f = pass->f;
+    const struct backend_batch *batch = pass->batch;
+    struct head_state state = head_state(f);
     float pool[FEATURES], u[CLASSES], exponential[CLASSES], sum;
     struct prefetch_list soon = { .count = 0 }; /* all of it is in the cache */
+    (void)after;
     for (uint32_t l = 0; l < f->network->conv_count; l++)
         forward_image(f, worker, batch, l, n, worker, &soon);
     pool_image(f, worker, n, pool);
-    head_logits(pool, state->weight, state->bias, u);
-    for (int k = 0; k < CLASSES && state->gamma != NULL; k++)
-        u[k] = fmaf(u[k], logits[k].scale, logits[k].shift);
+    head_logits(pool, state.weight, state.bias, u);
+    for (int k = 0; k < CLASSES && state.gamma != NULL; k++)
+        u[k] = fmaf(u[k], f->logits_norm[k].scale, f->logits_norm[k].shift);
     uint32_t image = batch->samples != NULL ? batch->samples[n].image : batch->first + n;
-    *loss = head_softmax(u, batch->data->labels[image], exponential, &sum, prediction);
+    pass->losses[n] = head_softmax(u, batch->data->labels[image], exponential, &sum, &pass->predictions[n]);
 }
 
 static void fused_evaluate(struct backend *f, const struct backend_batch *batch, uint8_t *predictions, float *losses)
 {
-    unsigned outer = float_environment_enter();
+    unsigned saved = float_environment_enter();
     struct head_state state = head_state(f);
-    struct exact_norm logits[CLASSES];
     running_norms(f);
     for (int k = 0; k < CLASSES && state.gamma != NULL; k++)
-        logits[k] = exact_norm_constants((double)state.running_mean[k], (double)state.running_variance[k], state.epsilon, state.gamma[k],
-                                         state.beta[k]);
-#pragma omp parallel num_threads(f->threads)
-    {
-        struct worker *worker = &f->workers[omp_get_thread_num()];
-        unsigned saved = float_environment_enter();
-#pragma omp for schedule(dynamic, 4) nowait
-        for (uint32_t n = 0; n < batch->count; n++)
-            evaluate_image(f, worker, batch, &state, logits, n, &predictions[n], &losses[n]);
-        float_environment_leave(saved);
-    }
-    float_environment_leave(outer);
+        f->logits_norm[k] = exact_norm_constants((double)state.running_mean[k], (double)state.running_variance[k], state.epsilon,
+                                                 state.gamma[k], state.beta[k]);
+    run_pass((struct pass){ .f = f, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item }, batch->count, false);
+    float_environment_leave(saved);
 }
 
 static size_t fused_memory_bytes(const struct backend *f)

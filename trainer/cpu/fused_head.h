@@ -40,8 +40,7 @@ static void tree_over_images(const float *rows, uint32_t count, size_t stride, u
 }
 
 struct head {
-    uint32_t batch; /* capacity */
-    float *pool;    /* [batch][64] */
+    float *pool;    /* [batch][64], batch: the largest */
     float *z;       /* [batch][10] logits before their norm */
     float *dz;      /* [batch][10] */
     float *dpool;   /* [batch][64], already times 1/64: the gradient of each pixel */
