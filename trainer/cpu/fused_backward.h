@@ -1,0 +1,255 @@
+/* The backward pass. G0 carries the gradient of a block's output down, G1 that between its two convolutions. At stride 1 the new G0 overwrites the
+ * old in place, pixel by pixel; at stride 2 it is another shape and goes to G2. */
+#ifndef SELFSAME_FUSED_BACKWARD_H
+#define SELFSAME_FUSED_BACKWARD_H
+
+#include "trainer/cpu/fused_forward.h"
+
+static void finish_backward(struct backend *f, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+{
+    const struct conv_layer *layer = &f->network->convs[l];
+    const struct tensor *tensors = f->network->tensors;
+    struct conv *conv = &f->convs[l];
+    double sums[SUMS_STRIDE], M = (double)N * conv->out_side * conv->out_side;
+    tree_over_images(f->sums, N, SUMS_STRIDE, 2 * conv->K, sums);
+    for (uint32_t k = 0; k < conv->K; k++) {
+        struct exact_norm_gradient gradient = exact_norm_backward(&conv->norm[k], sums[k], sums[conv->K + k], M);
+        if (!exact_finite(sums[k]) || !exact_finite(sums[conv->K + k]))
+            blame(outcome, "the gradient of the output of ", tensors[layer->weight].name, "");
+        f->gradients[tensors[layer->gamma].offset + k] = gradient.dgamma;
+        f->gradients[tensors[layer->beta].offset + k] = gradient.dbeta;
+        conv->B[k] = gradient.B;
+        conv->C_constant[k] = gradient.C;
+    }
+}
+
+/* The projection's share of one group: its weight gradient's chains into part [c][K] and, per image, the data gradient. */
+static void projection_weight(const float *const *x, const float *const *g, uint32_t images, uint32_t C, uint32_t P, float *part)
+{
+    const uint32_t K = 2 * C;
+    for (uint32_t k = 0; k < K; k += LANES) {
+        for (uint32_t c = 0; c < C; c += 8) {
+            vec acc[8];
+            UNROLL for (int i = 0; i < 8; i++)
+                acc[i] = vec_zero();
+            for (uint32_t n = 0; n < images; n++) {
+                for (uint32_t p = 0; p < P; p++) {
+                    const float *gradient = g[n] + plain_at(k / BLOCK, p, P) + k % BLOCK;
+                    const float *pixel = x[n] + padded_at(c / BLOCK, 2 * p, 2 * P) + c % BLOCK;
+                    for (uint32_t q = 0; q < P; q++) {
+                        vec d = vec_load(gradient + q * BLOCK);
+                        UNROLL for (int i = 0; i < 8; i++)
+                            acc[i] = vec_fma(d, vec_set(pixel[2 * q * BLOCK + i]), acc[i]);
+                    }
+                }
+            }
+            UNROLL for (int i = 0; i < 8; i++)
+                vec_store(part + (size_t)(c + i) * K + k, acc[i]);
+        }
+    }
+}
+
+static void projection_data(const float *g, const float *packed, uint32_t C, uint32_t P, float *strided)
+{
+    const uint32_t K = 2 * C;
+    for (uint32_t c = 0; c < C; c += LANES, packed += (size_t)K * LANES) {
+        for (uint32_t p = 0; p < P; p++) {
+            for (uint32_t q = 0; q < P; q += 8) {
+                vec acc[8];
+                UNROLL for (int i = 0; i < 8; i++)
+                    acc[i] = vec_zero();
+                for (uint32_t k = 0; k < K; k++) {
+                    const float *gradient = g + plain_at(k / BLOCK, p, P) + q * BLOCK + k % BLOCK;
+                    vec w = vec_load(packed + (size_t)k * LANES);
+                    UNROLL for (int i = 0; i < 8; i++)
+                        acc[i] = vec_fma(vec_set(gradient[i * BLOCK]), w, acc[i]);
+                }
+                UNROLL for (int i = 0; i < 8; i++)
+                    vec_store(strided + plain_at(c / BLOCK, p, P) + (q + i) * BLOCK + c % BLOCK, acc[i]);
+            }
+        }
+    }
+}
+
+/* Option A: the gradients of the channels that were copied. */
+static void option_a_data(const float *g, uint32_t first, uint32_t C, uint32_t P, float *strided)
+{
+    for (uint32_t c = 0; c < C; c++) {
+        uint32_t k = c + first;
+        for (uint32_t p = 0; p < P; p++) {
+            for (uint32_t q = 0; q < P; q++)
+                strided[plain_at(c / BLOCK, p, P) + q * BLOCK + c % BLOCK] = g[plain_at(k / BLOCK, p, P) + q * BLOCK + k % BLOCK];
+        }
+    }
+}
+
+/* What backward_group(l, group) reads and writes. */
+static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, uint32_t count, const struct gradient_route *route,
+                          struct prefetch_list *soon)
+{
+    const struct conv *conv = &f->convs[l];
+    const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
+    prefetch_add(soon, y_of(f, NULL, l, begin), count * plain_out);
+    prefetch_add(soon, route->in + begin * plain_out, count * plain_out);
+    if (l == 0)
+        return;
+    prefetch_add(soon, y_of(f, NULL, l - 1, begin), count * plain_in);
+    if (l % 2 == 1)
+        prefetch_add(soon, a_of(f, NULL, (l - 1) / 2, begin), count * stage_padded(stage_of_side(conv->side)));
+    prefetch_add(soon, route->out + begin * plain_in, count * plain_in); /* at stride 1 the residual, too */
+}
+
+static void backward_group(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l, uint32_t group,
+                           const struct gradient_route *route, struct prefetch_list *soon)
+{
+    const struct conv *conv = &f->convs[l];
+    const uint32_t begin = group * conv->group, count = batch->count - begin < conv->group ? batch->count - begin : conv->group;
+    const uint32_t stage = stage_of_side(conv->side), out_stage = stage_of_side(conv->out_side), b = (l - 1) / 2;
+    const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
+    struct row_source x_sources[GROUP_IMAGES_MAX], dy_sources[GROUP_IMAGES_MAX];
+    struct group_images images = { .count = count, .x_source = x_sources, .dy_source = dy_sources, .dy = worker->dy[out_stage],
+                                   .dy_stride = stage_padded(out_stage), .x_stride = stage_padded(stage), .soon = soon };
+    if (l == 0)
+        images.x = worker->input;
+    else
+        images.x = l % 2 == 1 ? a_of(f, NULL, b, begin) : worker->x[stage];
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t n = begin + i;
+        dy_sources[i] = (struct row_source){ .load = row_gradient, .side = conv->out_side, .channels = conv->K, .y = y_of(f, NULL, l, n),
+                                             .g = route->in + n * plain_out, .scale = conv->scale, .B = conv->B, .C = conv->C_constant,
+                                             .out = worker->dy[out_stage] + i * stage_padded(out_stage) };
+        if (l == 0)
+            load_input(worker, batch, n);
+        if (l > 0 && l % 2 == 0)
+            x_sources[i] = norm_source(f, NULL, l - 1, n, worker->x[stage] + i * stage_padded(stage));
+        else
+            x_sources[i] = (struct row_source){ .load = NULL };
+    }
+    kernels[conv->shape].weight(&images, f->parts + (size_t)group * conv->C * conv->K * 9);
+    if (l == 0)
+        return;
+    const struct conv *below = &f->convs[l - 1];
+    struct gradient_sink sink = { .scale = below->scale, .shift = below->shift, .mean = below->mean32, .rows = worker->rows,
+                                  .strided = worker->strided };
+    const float *shortcut_x[GROUP_IMAGES_MAX], *shortcut_g[GROUP_IMAGES_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t n = begin + i;
+        const float *dy = images.dy + i * images.dy_stride;
+        sink.y = y_of(f, NULL, l - 1, n);
+        sink.out = route->out + n * plain_in;
+        sink.sums = f->sums + (size_t)n * SUMS_STRIDE;
+        if (l % 2 == 0) {
+            kernels[conv->shape].backward(dy, conv->backward, &sink, soon);
+            continue;
+        }
+        sink.activation = a_of(f, NULL, b, n);
+        if (conv->stride == 1) {
+            sink.residual = route->residual + n * plain_in;
+        } else {
+            shortcut_x[i] = sink.activation;
+            shortcut_g[i] = route->residual + n * plain_out;
+            if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
+                projection_data(shortcut_g[i], f->convs[l + 1].projection_backward, conv->C, conv->out_side, worker->strided);
+            else
+                option_a_data(shortcut_g[i], f->recipe.model.shortcut == SHORTCUT_PAD_BOTH ? conv->K / 4 : 0, conv->C, conv->out_side,
+                              worker->strided);
+        }
+        kernels[conv->shape].backward_residual(dy, conv->backward, &sink, soon);
+    }
+    if (conv->stride == 2 && f->recipe.model.shortcut == SHORTCUT_PROJECTION)
+        projection_weight(shortcut_x, shortcut_g, count, conv->C, conv->out_side, f->projection_parts + (size_t)group * conv->C * conv->K);
+}
+
+/* T32 over the groups of `width` floats at part + group * stride; the root lands in out. */
+static void tree_over_groups(const float *part, uint32_t groups, size_t stride, uint32_t width, float *out)
+{
+    float level[32][REDUCE_FLOATS] __attribute__((aligned(64)));
+    uint32_t leaves = 1, depth = 0;
+    while (leaves < groups) {
+        leaves *= 2;
+        depth++;
+    }
+    for (uint32_t n = 0; n < leaves; n++) {
+        vec sum[REDUCE_FLOATS / LANES];
+        for (uint32_t i = 0; i < width; i += LANES)
+            sum[i / LANES] = n < groups ? vec_load(part + n * stride + i) : vec_zero();
+        uint32_t at = 0;
+        for (; n >> at & 1; at++) {
+            for (uint32_t i = 0; i < width; i += LANES)
+                sum[i / LANES] = vec_add(vec_load(level[at] + i), sum[i / LANES]);
+        }
+        for (uint32_t i = 0; i < width; i += LANES)
+            vec_store(level[at] + i, sum[i / LANES]);
+    }
+    memcpy(out, level[depth], width * sizeof *out);
+}
+
+static uint32_t group_count(const struct conv *conv, uint32_t images)
+{
+    return (images + conv->group - 1) / conv->group;
+}
+
+/* Sums one run of a layer's weight gradient over the groups and puts it where the network keeps the tensor. */
+static void reduce_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    struct backend *f = pass->f;
+    const struct conv *conv = &f->convs[pass->l];
+    const uint32_t count = conv->K * conv->C * 9, inner = conv->C < BLOCK ? conv->C : BLOCK, blocks = conv->C / inner;
+    const uint32_t begin = item * REDUCE_FLOATS, width = count - begin < REDUCE_FLOATS ? count - begin : REDUCE_FLOATS;
+    float *gradient = f->gradients + f->network->tensors[f->network->convs[pass->l].weight].offset;
+    float sum[REDUCE_FLOATS];
+    (void)worker, (void)after;
+    tree_over_groups(f->parts + begin, group_count(conv, pass->batch->count), count, width, sum);
+    for (uint32_t i = 0; i < width; i += LANES) {
+        uint32_t v = (begin + i) / LANES, s = v % 3, c = v / 3 % inner, r = v / 3 / inner % 3;
+        uint32_t channel = v / 9 / inner % blocks * inner + c, k = v / 9 / inner / blocks * LANES;
+        for (uint32_t lane = 0; lane < LANES; lane++)
+            gradient[((size_t)((k + lane) * conv->C + channel) * 3 + r) * 3 + s] = sum[i + lane];
+    }
+}
+
+static void reduce_projection(struct backend *f, uint32_t l, uint32_t groups)
+{
+    const struct conv *conv = &f->convs[l]; /* the block's first convolution: same channels, filters and groups */
+    const uint32_t count = conv->K * conv->C;
+    float *gradient = f->gradients + f->network->tensors[f->network->convs[l + 1].projection].offset;
+    for (uint32_t begin = 0; begin < count; begin += REDUCE_FLOATS) {
+        float sum[REDUCE_FLOATS];
+        tree_over_groups(f->projection_parts + begin, groups, count, REDUCE_FLOATS, sum);
+        for (uint32_t i = 0; i < REDUCE_FLOATS; i++)
+            gradient[(begin + i) % conv->K * conv->C + (begin + i) / conv->K] = sum[i];
+    }
+}
+
+static void backward_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    struct prefetch_list soon = { .count = 0 };
+    const uint32_t group = pass->f->convs[pass->l].group, begin = after * group, left = pass->batch->count - begin;
+    if (after != item)
+        backward_soon(pass->f, pass->l, begin, left < group ? left : group, &pass->route, &soon);
+    backward_group(pass->f, worker, pass->batch, pass->l, item, &pass->route, &soon);
+}
+
+static void backward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
+{
+    for (uint32_t l = f->network->conv_count; l-- > 0;) {
+        const struct conv *conv = &f->convs[l];
+        finish_backward(f, l, batch->count, outcome);
+        struct pass pass = { .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 } };
+        if (l % 2 == 1)
+            pass.route = (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
+        uint32_t groups = group_count(conv, batch->count);
+        run_pass(pass, groups, l % 2 == 1);
+        pass.item = reduce_item;
+        run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
+        if (conv->stride == 2) {
+            if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
+                reduce_projection(f, l, groups);
+            float *swap = f->G0;
+            f->G0 = f->G2;
+            f->G2 = swap;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,256 @@
+/* The forward pass, layer by layer over the batch, and the head between the two passes. */
+#ifndef SELFSAME_FUSED_FORWARD_H
+#define SELFSAME_FUSED_FORWARD_H
+
+#include "trainer/cpu/fused_state.h"
+
+static float *y_of(const struct backend *f, const struct worker *eval, uint32_t l, uint32_t n)
+{
+    const struct conv *conv = &f->convs[l];
+    return eval != NULL ? eval->eval_y[l % 2] : conv->y + n * plain_floats(conv->K, conv->out_side);
+}
+
+static float *a_of(const struct backend *f, const struct worker *eval, uint32_t b, uint32_t n)
+{
+    uint32_t stage = stage_of_activation(f, b);
+    return eval != NULL ? eval->eval_a[stage][b % 2] : f->a[b] + n * stage_padded(stage);
+}
+
+/* How activation a[b] is made: the first layer's norm and ReLU, or block b-1's join. */
+static struct row_source join_source(const struct backend *f, const struct worker *eval, uint32_t b, uint32_t n)
+{
+    const uint32_t l = 2 * b;
+    const struct conv *conv = &f->convs[l];
+    struct row_source source = { .load = row_norm, .side = conv->out_side, .channels = conv->K, .y = y_of(f, eval, l, n),
+                                 .scale = conv->scale, .shift = conv->shift, .out = a_of(f, eval, b, n) };
+    if (b == 0)
+        return source;
+    source.shortcut = a_of(f, eval, b - 1, n);
+    if (f->convs[l - 1].stride == 1) {
+        source.load = row_join_identity;
+    } else if (f->recipe.model.shortcut == SHORTCUT_PROJECTION) {
+        source.load = row_join_projection;
+        source.projection = conv->projection_forward;
+    } else {
+        source.load = row_join_option_a;
+        source.option_a_first = f->recipe.model.shortcut == SHORTCUT_PAD_BOTH ? conv->K / 4 : 0;
+    }
+    return source;
+}
+
+static struct row_source norm_source(const struct backend *f, const struct worker *eval, uint32_t l, uint32_t n, float *out)
+{
+    const struct conv *conv = &f->convs[l];
+    return (struct row_source){ .load = row_norm, .side = conv->out_side, .channels = conv->K, .y = y_of(f, eval, l, n),
+                                .scale = conv->scale, .shift = conv->shift, .out = out };
+}
+
+static void load_input(struct worker *worker, const struct backend_batch *batch, uint32_t n)
+{
+    enum { ROW = 34 * 4, PIXEL = 4, CHANNEL = 1 };
+    float *inner = worker->input + ROW + PIXEL;
+    if (batch->samples != NULL)
+        input_load(batch->input, batch->data->images + (size_t)batch->samples[n].image * DATASET_IMAGE_BYTES, &batch->samples[n], inner,
+                   CHANNEL, ROW, PIXEL);
+    else
+        input_load_plain(batch->input, batch->data->images + (size_t)(batch->first + n) * DATASET_IMAGE_BYTES, inner, CHANNEL, ROW, PIXEL);
+}
+
+/* What forward_image(l, n) reads and writes. */
+static void forward_soon(const struct backend *f, uint32_t l, uint32_t n, struct prefetch_list *soon)
+{
+    const struct conv *conv = &f->convs[l];
+    if (l > 0)
+        prefetch_add(soon, y_of(f, NULL, l - 1, n), plain_floats(conv->C, conv->side));
+    if (l % 2 == 1) {
+        uint32_t b = (l - 1) / 2;
+        if (b > 0)
+            prefetch_add(soon, a_of(f, NULL, b - 1, n), stage_padded(stage_of_activation(f, b - 1)));
+        prefetch_add(soon, a_of(f, NULL, b, n), stage_padded(stage_of_activation(f, b)));
+    }
+    prefetch_add(soon, y_of(f, NULL, l, n), plain_floats(conv->K, conv->out_side));
+}
+
+/* Convolution l of image n of the batch; with `eval` in one image's buffers. */
+static void forward_image(const struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l, uint32_t n,
+                          struct worker *eval, struct prefetch_list *soon)
+{
+    const struct conv *conv = &f->convs[l];
+    struct row_source source = { .load = NULL };
+    const float *x;
+    if (l == 0) {
+        load_input(worker, batch, n);
+        x = worker->input;
+    } else if (l % 2 == 1) {
+        source = join_source(f, eval, (l - 1) / 2, n);
+        x = source.out;
+    } else {
+        source = norm_source(f, eval, l - 1, n, worker->x[stage_of_side(conv->side)]);
+        x = source.out;
+    }
+    kernels[conv->shape].forward(x, conv->forward, y_of(f, eval, l, n), eval != NULL ? eval->eval_sums : f->sums + (size_t)n * SUMS_STRIDE,
+                                 &source, soon);
+}
+
+/* Makes the last block's output of image n and pools it. */
+static void pool_image(const struct backend *f, struct worker *eval, uint32_t n, float *pool)
+{
+    struct row_source source = join_source(f, eval, f->network->block_count, n);
+    float pixels[64][BLOCK] __attribute__((aligned(64)));
+    for (uint32_t h = 0; h < 8; h++)
+        source_row(&source, h);
+    for (uint32_t block = 0; block < FEATURES / BLOCK; block++) {
+        for (uint32_t lane = 0; lane < BLOCK; lane += LANES) {
+            for (uint32_t h = 0; h < 8; h++) {
+                for (uint32_t w = 0; w < 8; w++)
+                    vec_store(pixels[h * 8 + w] + lane, vec_load(source.out + padded_at(block, h, 8) + w * BLOCK + lane));
+            }
+        }
+        tree_rows(&pixels[0][0], 64, BLOCK);
+        for (uint32_t i = 0; i < BLOCK; i++)
+            pool[block * BLOCK + i] = pixels[0][i] * 0x1p-6f;
+    }
+}
+
+/* Says what went wrong, "<before><name><after>"; later calls of the same step keep the first. */
+static void blame(struct backend_outcome *outcome, const char *before, const char *name, const char *after)
+{
+    if (outcome->non_finite[0] == '\0')
+        snprintf(outcome->non_finite, sizeof outcome->non_finite, "%s%s%s", before, name, after);
+}
+
+static void set_norm(struct conv *conv, uint32_t k, const struct exact_norm *norm)
+{
+    conv->norm[k] = *norm;
+    conv->scale[k] = norm->scale;
+    conv->shift[k] = norm->shift;
+    conv->mean32[k] = norm->mean32;
+}
+
+/* The batch norm of convolution l from the images' sums; running statistics follow. */
+static void finish_forward(struct backend *f, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+{
+    const struct model_config *model = &f->recipe.model;
+    const struct conv_layer *layer = &f->network->convs[l];
+    const struct tensor *tensors = f->network->tensors;
+    struct conv *conv = &f->convs[l];
+    double sums[SUMS_STRIDE], M = (double)N * conv->out_side * conv->out_side;
+    tree_over_images(f->sums, N, SUMS_STRIDE, 2 * conv->K, sums);
+    float *running_mean = f->values + tensors[layer->running_mean].offset;
+    float *running_variance = f->values + tensors[layer->running_variance].offset;
+    for (uint32_t k = 0; k < conv->K; k++) {
+        struct exact_norm norm = exact_norm_from_sums(sums[k], sums[conv->K + k], M, model->batch_norm_epsilon,
+                                                      f->values[tensors[layer->gamma].offset + k], f->values[tensors[layer->beta].offset + k]);
+        if (!exact_norm_finite(&norm))
+            blame(outcome, "the output of ", tensors[layer->weight].name, ", or its batch norm");
+        set_norm(conv, k, &norm);
+        double variance = model->batch_norm_unbiased ? exact_unbiased(norm.variance, M) : norm.variance;
+        running_mean[k] = exact_running(running_mean[k], norm.mean, model->batch_norm_rate);
+        running_variance[k] = exact_running(running_variance[k], variance, model->batch_norm_rate);
+    }
+}
+
+static void forward_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    struct prefetch_list soon = { .count = 0 };
+    if (after != item)
+        forward_soon(pass->f, pass->l, after, &soon);
+    forward_image(pass->f, worker, pass->batch, pass->l, item, NULL, &soon);
+}
+
+/* Directions alternate, so that what a pass leaves in the caches is what the next one begins with. */
+static void forward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
+{
+    for (uint32_t l = 0; l < f->network->conv_count; l++) {
+        run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item }, batch->count, l % 2 == 1);
+        finish_forward(f, l, batch->count, outcome);
+    }
+}
+
+/* ---- head ---------------------------------------------------------------------------------------------------------------------- */
+
+static float *tensor_at(float *array, const struct network *network, int32_t tensor)
+{
+    return tensor < 0 ? NULL : array + network->tensors[tensor].offset;
+}
+
+static struct head_state head_state(struct backend *f)
+{
+    const struct network *network = f->network;
+    const struct model_config *model = &f->recipe.model;
+    return (struct head_state){
+        .weight = tensor_at(f->values, network, (int32_t)network->linear_weight),
+        .bias = tensor_at(f->values, network, network->linear_bias),
+        .gamma = tensor_at(f->values, network, network->logits_gamma),
+        .beta = tensor_at(f->values, network, network->logits_beta),
+        .running_mean = tensor_at(f->values, network, network->logits_mean),
+        .running_variance = tensor_at(f->values, network, network->logits_variance),
+        .dweight = tensor_at(f->gradients, network, (int32_t)network->linear_weight),
+        .dbias = tensor_at(f->gradients, network, network->linear_bias),
+        .dgamma = tensor_at(f->gradients, network, network->logits_gamma),
+        .dbeta = tensor_at(f->gradients, network, network->logits_beta),
+        .epsilon = model->batch_norm_epsilon,
+        .rate = model->batch_norm_rate,
+        .unbiased = model->batch_norm_unbiased,
+    };
+}
+
+/* The last block's gradient of image n: the pooled one, masked, and its sums. */
+static void unpool_image(const struct backend *f, uint32_t n)
+{
+    const struct conv *conv = &f->convs[f->network->conv_count - 1];
+    const float *a = a_of(f, NULL, f->network->block_count, n), *y = y_of(f, NULL, f->network->conv_count - 1, n);
+    const float *d = f->head.dpool + (size_t)n * FEATURES;
+    float *g = f->G0 + n * plain_floats(FEATURES, 8);
+    float sums[8][SUMS_STRIDE] __attribute__((aligned(64)));
+    for (uint32_t c = 0; c < FEATURES; c += LANES) {
+        vec gradient = vec_load(d + c), mean = vec_load(conv->mean32 + c);
+        for (uint32_t h = 0; h < 8; h++) {
+            vec first[8], second[8];
+            UNROLL for (uint32_t w = 0; w < 8; w++) {
+                size_t at = plain_at(c / BLOCK, h, 8) + w * BLOCK + c % BLOCK;
+                vec mask = vec_load(a + padded_at(c / BLOCK, h, 8) + w * BLOCK + c % BLOCK);
+                first[w] = vec_where_positive(mask, gradient);
+                second[w] = vec_mul(first[w], vec_sub(vec_load(y + at), mean));
+                vec_store(g + at, first[w]);
+            }
+            vec_store(sums[h] + c, vec_tree(first, 8, 1));
+            vec_store(sums[h] + FEATURES + c, vec_tree(second, 8, 1));
+        }
+    }
+    tree_rows(&sums[0][0], 8, SUMS_STRIDE);
+    copy_sums(f->sums + (size_t)n * SUMS_STRIDE, sums[0], SUMS_STRIDE);
+}
+
+static void logits_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
+{
+    struct backend *f = pass->f;
+    struct head_state state = head_state(f);
+    (void)worker, (void)after;
+    pool_image(f, NULL, n, f->head.pool + (size_t)n * FEATURES);
+    head_logits(f->head.pool + (size_t)n * FEATURES, state.weight, state.bias, f->head.z + (size_t)n * CLASSES);
+}
+
+static void unpool_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
+{
+    (void)worker, (void)after;
+    unpool_image(pass->f, n);
+}
+
+static void head_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
+{
+    struct head_state state = head_state(f);
+    uint32_t N = batch->count;
+    run_pass((struct pass){ .f = f, .item = logits_item }, N, false);
+    for (uint32_t n = 0; n < N; n++)
+        f->images[n] = batch->samples != NULL ? batch->samples[n].image : batch->first + n;
+    bool norm_finite;
+    outcome->loss = head_train(&f->head, &state, batch->data->labels, f->images, N, &outcome->errors, &norm_finite);
+    if (!norm_finite)
+        blame(outcome, "the batch norm over ", "the logits", "");
+    if (!exact_finite((double)outcome->loss))
+        blame(outcome, "", "the loss", "");
+    run_pass((struct pass){ .f = f, .item = unpool_item }, N, true);
+}
+
+#endif

@@ -1,0 +1,368 @@
+/* What the fused backend holds: its buffers, packed weights, and the way work reaches the team. Kept for the backward: y of every convolution
+ * (plain images) and the output of every block (padded images, which the next convolution and the weight gradient read as they are). */
+#ifndef SELFSAME_FUSED_STATE_H
+#define SELFSAME_FUSED_STATE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "trainer/cpu/backend.h"
+#include "trainer/cpu/fused_head.h"
+#include "trainer/cpu/fused_kernels.h"
+#include "trainer/cpu/fused_rows.h"
+#include "trainer/cpu/team.h"
+
+enum { STAGES = 3, SUMS_STRIDE = 2 * FEATURES, GROUP_IMAGES_MAX = 4, PIECE_FLOATS = 4096, REDUCE_FLOATS = 64 };
+
+struct conv {
+    uint32_t C, K, side, stride, out_side, group; /* group: images per chain of the weight gradient */
+    enum shape shape;
+    float *y;                                     /* [batch] plain images */
+    float *forward, *backward;                    /* packed weights */
+    float *projection_forward, *projection_backward;
+    float *scale, *shift, *mean32, *B, *C_constant; /* [64] each */
+    struct exact_norm norm[FEATURES];
+};
+
+/* What one thread works in. */
+struct worker {
+    float *input;                                    /* [34][34][4], GROUP 1 */
+    float *x[STAGES], *dy[STAGES];                   /* padded images of a group */
+    float *strided, *rows;                           /* scratch of a stride-2 backward */
+    float *eval_y[2], *eval_a[STAGES][2], *eval_sums; /* inference: one image */
+    uint64_t digest[2];                               /* of the pieces it updated */
+    size_t culprit;                                   /* the first piece of them that is not finite, or piece_count */
+};
+
+/* A run of elements of one tensor, the unit of the update. */
+struct piece {
+    uint32_t tensor;
+    size_t begin, end; /* in the state's arrays */
+};
+
+struct backend {
+    struct recipe recipe;
+    const struct network *network;
+    uint32_t threads, batch;
+    float *values, *momentum, *gradients; /* [value_count] */
+    struct conv *convs;
+    float **a;                            /* a[b]: block b's input, padded images; a[block_count]: the last block's output */
+    float *G0, *G1, *G2;                  /* gradients, plain images of the largest layer they meet */
+    float *sums;                          /* [batch][SUMS_STRIDE] */
+    float *parts;                         /* weight gradients of all groups of a layer */
+    float *projection_parts;
+    uint32_t *images;
+    struct head head;
+    struct exact_norm logits_norm[CLASSES]; /* from the running statistics, during an evaluation */
+    struct worker *workers;
+    struct team *team;
+    struct piece *pieces;
+    size_t piece_count;
+    void **allocations;
+    size_t allocation_count, allocation_capacity, allocated_bytes;
+};
+
+static uint32_t stage_of_side(uint32_t side)
+{
+    return side == 32 ? 0 : side == 16 ? 1 : 2;
+}
+
+static size_t plain_floats(uint32_t channels, uint32_t side)
+{
+    return (size_t)channels * side * side;
+}
+
+static size_t padded_floats(uint32_t channels, uint32_t side)
+{
+    return (size_t)channels * (side + 2) * (side + 2);
+}
+
+/* The stage's padded image: 16, 32, 64 channels at 32, 16, 8. */
+static size_t stage_padded(uint32_t stage)
+{
+    return padded_floats(16u << stage, 32u >> stage);
+}
+
+static uint32_t stage_of_activation(const struct backend *f, uint32_t b)
+{
+    uint32_t per_stage = f->network->block_count / 3;
+    return b == 0 ? 0 : (b - 1) / per_stage;
+}
+
+/* Zeroed, 64-byte aligned memory that close frees; NULL without memory, which open notices once at its end. Large pieces ask for huge pages. */
+static float *allocate(struct backend *f, size_t floats)
+{
+    enum { HUGE_BYTES = 2 << 20 };
+    size_t bytes = (floats * sizeof(float) + 63) / 64 * 64;
+    if (f->allocation_count == f->allocation_capacity)
+        return NULL;
+    void *memory;
+    if (posix_memalign(&memory, bytes >= HUGE_BYTES ? HUGE_BYTES : 64, bytes) != 0)
+        return NULL;
+    if (bytes >= HUGE_BYTES)
+        (void)madvise(memory, bytes, MADV_HUGEPAGE); /* only speed depends on it */
+    memset(memory, 0, bytes);
+    f->allocations[f->allocation_count++] = memory;
+    f->allocated_bytes += bytes;
+    return memory;
+}
+
+static bool allocate_conv(struct backend *f, struct conv *conv, bool projection)
+{
+    size_t weights = (size_t)conv->K * conv->C * 9;
+    float *constants = allocate(f, 5 * FEATURES);
+    conv->y = allocate(f, f->batch * plain_floats(conv->K, conv->out_side));
+    conv->forward = allocate(f, weights);
+    conv->backward = allocate(f, weights);
+    if (constants == NULL || conv->y == NULL || conv->forward == NULL || conv->backward == NULL)
+        return false;
+    conv->scale = constants;
+    conv->shift = constants + FEATURES;
+    conv->mean32 = constants + 2 * FEATURES;
+    conv->B = constants + 3 * FEATURES;
+    conv->C_constant = constants + 4 * FEATURES;
+    if (projection) {
+        size_t count = (size_t)conv->K * conv->K / 2;
+        conv->projection_forward = allocate(f, count);
+        conv->projection_backward = allocate(f, count);
+        return conv->projection_forward != NULL && conv->projection_backward != NULL;
+    }
+    return true;
+}
+
+static bool allocate_worker(struct backend *f, struct worker *worker)
+{
+    bool good = (worker->input = allocate(f, 34 * 34 * 4)) != NULL;
+    for (uint32_t stage = 0; stage < STAGES; stage++) {
+        size_t group_floats = exact_group_images(32u >> stage) * stage_padded(stage);
+        good = good && (worker->x[stage] = allocate(f, group_floats)) != NULL;
+        good = good && (worker->dy[stage] = allocate(f, group_floats)) != NULL;
+        for (int i = 0; i < 2; i++)
+            good = good && (worker->eval_a[stage][i] = allocate(f, stage_padded(stage))) != NULL;
+    }
+    for (int i = 0; i < 2; i++)
+        good = good && (worker->eval_y[i] = allocate(f, plain_floats(16, 32))) != NULL;
+    good = good && (worker->eval_sums = allocate(f, SUMS_STRIDE)) != NULL;
+    good = good && (worker->strided = allocate(f, plain_floats(16, 16))) != NULL;
+    return good && (worker->rows = allocate(f, 2 * 32 * 16)) != NULL;
+}
+
+static enum shape shape_of(const struct conv_layer *layer)
+{
+    if (layer->channels == 3)
+        return SHAPE_FIRST;
+    if (layer->stride == 2)
+        return layer->channels == 16 ? SHAPE_16_32 : SHAPE_32_64;
+    return layer->channels == 16 ? SHAPE_16 : layer->channels == 32 ? SHAPE_32 : SHAPE_64;
+}
+
+static bool make_pieces(struct backend *f)
+{
+    const struct network *network = f->network;
+    for (int pass = 0; pass < 2; pass++) {
+        f->piece_count = 0;
+        for (uint32_t i = 0; i < network->tensor_count; i++) {
+            const struct tensor *tensor = &network->tensors[i];
+            for (size_t begin = 0; begin < tensor->count; begin += PIECE_FLOATS) {
+                size_t end = begin + PIECE_FLOATS < tensor->count ? begin + PIECE_FLOATS : tensor->count;
+                if (pass == 1)
+                    f->pieces[f->piece_count] = (struct piece){ i, tensor->offset + begin, tensor->offset + end };
+                f->piece_count++;
+            }
+        }
+        if (pass == 0 && (f->pieces = calloc(f->piece_count, sizeof *f->pieces)) == NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool allocate_all(struct backend *f)
+{
+    const struct network *network = f->network;
+    f->allocation_capacity = 16 + (size_t)network->conv_count * 6 + network->block_count + f->threads * 24;
+    f->allocations = calloc(f->allocation_capacity, sizeof *f->allocations);
+    f->convs = calloc(network->conv_count, sizeof *f->convs);
+    f->a = calloc(network->block_count + 1, sizeof *f->a);
+    f->workers = calloc(f->threads, sizeof *f->workers);
+    f->images = calloc(f->batch, sizeof *f->images);
+    f->head.column = calloc(f->batch, sizeof *f->head.column);
+    if (f->allocations == NULL || f->convs == NULL || f->a == NULL || f->workers == NULL || f->images == NULL ||
+        f->head.column == NULL || !make_pieces(f))
+        return false;
+    size_t parts = 0;
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv_layer *layer = &network->convs[l];
+        struct conv *conv = &f->convs[l];
+        conv->C = layer->channels;
+        conv->K = layer->filters;
+        conv->side = layer->side;
+        conv->stride = layer->stride;
+        conv->out_side = layer->side / layer->stride;
+        conv->group = exact_group_images(conv->out_side);
+        conv->shape = shape_of(layer);
+        if (!allocate_conv(f, conv, layer->projection >= 0))
+            return false;
+        size_t groups = (f->batch + conv->group - 1) / conv->group;
+        if (groups * conv->C * conv->K * 9 > parts)
+            parts = groups * conv->C * conv->K * 9;
+    }
+    for (uint32_t b = 0; b <= network->block_count; b++) {
+        if ((f->a[b] = allocate(f, f->batch * stage_padded(stage_of_activation(f, b)))) == NULL)
+            return false;
+    }
+    for (uint32_t i = 0; i < f->threads; i++) {
+        if (!allocate_worker(f, &f->workers[i]))
+            return false;
+    }
+    bool good = (f->values = allocate(f, network->value_count)) != NULL;
+    good = good && (f->momentum = allocate(f, network->value_count)) != NULL;
+    good = good && (f->gradients = allocate(f, network->value_count)) != NULL;
+    good = good && (f->G0 = allocate(f, f->batch * plain_floats(16, 32))) != NULL;
+    good = good && (f->G1 = allocate(f, f->batch * plain_floats(16, 32))) != NULL;
+    good = good && (f->G2 = allocate(f, f->batch * plain_floats(16, 32))) != NULL;
+    good = good && (f->sums = allocate(f, (size_t)f->batch * SUMS_STRIDE)) != NULL;
+    good = good && (f->parts = allocate(f, parts)) != NULL;
+    good = good && (f->projection_parts = allocate(f, (size_t)f->batch * 64 * 32)) != NULL;
+    good = good && (f->head.pool = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
+    good = good && (f->head.dpool = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
+    good = good && (f->head.product = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
+    good = good && (f->head.z = allocate(f, (size_t)f->batch * CLASSES)) != NULL;
+    return good && (f->head.dz = allocate(f, (size_t)f->batch * CLASSES)) != NULL;
+}
+
+static void fused_close(struct backend *f)
+{
+    if (f == NULL)
+        return;
+    team_close(f->team);
+    for (size_t i = 0; i < f->allocation_count; i++)
+        free(f->allocations[i]);
+    free(f->allocations);
+    free(f->convs);
+    free(f->a);
+    free(f->workers);
+    free(f->images);
+    free(f->head.column);
+    free(f->pieces);
+    free(f);
+}
+
+static enum status fused_open(struct backend **out, const struct recipe *recipe, const struct network *network, uint32_t threads,
+                              struct error *error)
+{
+    *out = NULL;
+    struct backend *f = calloc(1, sizeof *f);
+    if (f != NULL) {
+        f->recipe = *recipe;
+        f->network = network;
+        f->threads = threads;
+        f->batch = recipe->training.batch_size;
+        if (allocate_all(f)) {
+            enum status status = team_open(&f->team, threads, error);
+            if (status == STATUS_OK)
+                *out = f;
+            else
+                fused_close(f);
+            return status;
+        }
+    }
+    size_t bytes = f == NULL ? 0 : f->allocated_bytes;
+    fused_close(f);
+    return error_set(error, STATUS_ENVIRONMENT, "out of memory after %zu MiB for depth %u at batch %u; a smaller batch_size needs less",
+                     bytes >> 20, network->model.depth, recipe->training.batch_size);
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------------------------- */
+
+/* [groups of G][C/16][r][c of 16][s][G] from w[k][c][r][s]; with flip the roles of k and c change and the taps are mirrored. */
+static void pack(const float *w, float *packed, uint32_t C, uint32_t K, uint32_t G, bool flip)
+{
+    uint32_t outputs = flip ? C : K, inputs = flip ? K : C, inner = inputs < BLOCK ? inputs : BLOCK;
+    for (uint32_t first = 0; first < outputs; first += G)
+        for (uint32_t base = 0; base < inputs; base += inner)
+            for (uint32_t r = 0; r < 3; r++)
+                for (uint32_t i = base; i < base + inner; i++)
+                    for (uint32_t s = 0; s < 3; s++)
+                        for (uint32_t o = first; o < first + G; o++)
+                            *packed++ = flip ? w[((size_t)(i * C + o) * 3 + 2 - r) * 3 + 2 - s] : w[((size_t)(o * C + i) * 3 + r) * 3 + s];
+}
+
+static void pack_conv(struct backend *f, uint32_t l)
+{
+    const struct conv_layer *layer = &f->network->convs[l];
+    struct conv *conv = &f->convs[l];
+    const float *w = f->values + f->network->tensors[layer->weight].offset;
+    pack(w, conv->forward, conv->C, conv->K, kernels[conv->shape].forward_vectors * LANES, false);
+    if (l > 0)
+        pack(w, conv->backward, conv->C, conv->K, kernels[conv->shape].backward_vectors * LANES, true);
+    if (layer->projection < 0)
+        return;
+    const float *projection = f->values + f->network->tensors[layer->projection].offset;
+    uint32_t K = conv->K, C = K / 2;
+    for (uint32_t k = 0; k < K; k++) {
+        for (uint32_t c = 0; c < C; c++) {
+            conv->projection_forward[(size_t)(k / LANES * C + c) * LANES + k % LANES] = projection[k * C + c];
+            conv->projection_backward[(size_t)(c / LANES * K + k) * LANES + c % LANES] = projection[k * C + c];
+        }
+    }
+}
+
+/* ---- work for the team: one call handles one item of a pass -------------------------------------------------------------------- */
+
+struct pass {
+    struct backend *f;
+    const struct backend_batch *batch;
+    uint32_t l;                        /* convolution */
+    struct gradient_route {
+        const float *in;               /* gradient of the batch norm's output */
+        const float *residual;         /* of the block's output, for a first convolution */
+        float *out;                    /* of the layer below */
+    } route;
+    float learning_rate;
+    uint8_t *predictions;
+    float *losses;
+    void (*item)(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after);
+};
+
+static void pass_work(void *context, uint32_t thread)
+{
+    const struct pass *pass = context;
+    uint32_t victim = thread, item, after;
+    while (team_take(pass->f->team, thread, &victim, &item, &after))
+        pass->item(pass, &pass->f->workers[thread], item, after);
+}
+
+static void run_pass(struct pass pass, uint32_t items, bool down)
+{
+    team_share(pass.f->team, items, down);
+    team_run(pass.f->team, pass_work, &pass);
+}
+
+static void pack_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    (void)worker, (void)after;
+    pack_conv(pass->f, item);
+}
+
+static void pack_all(struct backend *f)
+{
+    run_pass((struct pass){ .f = f, .item = pack_item }, f->network->conv_count, false);
+}
+
+static void fused_set_state(struct backend *f, const float *values, const float *momentum)
+{
+    memcpy(f->values, values, f->network->value_count * sizeof *values);
+    memcpy(f->momentum, momentum, f->network->value_count * sizeof *momentum);
+    pack_all(f);
+}
+
+static void fused_get_state(const struct backend *f, float *values, float *momentum)
+{
+    memcpy(values, f->values, f->network->value_count * sizeof *values);
+    memcpy(momentum, f->momentum, f->network->value_count * sizeof *momentum);
+}
+
+#endif
