@@ -29,6 +29,13 @@ struct engine_options {
     const char *isa;     /* NULL: the best that the CPU has; else "scalar", "avx2", "avx512" */
 };
 
+/* Where the time of some steps went, in wall seconds. The caller owns the arrays and zeroes all but step_s. */
+struct engine_profile {
+    double *step_s;                 /* [steps] each step's time */
+    double *forward_s, *backward_s; /* [conv_count] of all steps together, the batch norm around each convolution included */
+    double head_s, update_s;        /* of all steps together */
+};
+
 struct engine; /* the engine's own */
 
 struct engine_operations {
@@ -51,6 +58,10 @@ struct engine_operations {
     const char *(*describe)(const struct engine *engine);
     /* Bytes that the engine holds, all of them allocated by open. */
     size_t (*memory_bytes)(const struct engine *engine);
+    /* As run_steps, for a benchmark: the times of the steps instead of their results. */
+    enum status (*profile)(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile, struct error *error);
+    /* The machine's measured rate of fused multiply-adds under this engine's threads and instructions, in flop/s. */
+    double (*peak_flops)(struct engine *engine);
     void (*close)(struct engine *engine);
 };
 

@@ -38,6 +38,12 @@ struct backend_outcome {
                                                forward layers, loss, backward layers, then the updated tensors */
 };
 
+/* Where the time of steps goes: wall seconds, added up over steps. */
+struct backend_profile {
+    double *forward_s, *backward_s; /* [conv_count]; backward is data and weights, with the batch norm's share of both */
+    double head_s, update_s;
+};
+
 struct backend; /* the implementation's own */
 
 struct backend_operations {
@@ -54,8 +60,14 @@ struct backend_operations {
     /* Inference with the running statistics: predictions[count], losses[count]. */
     void (*evaluate)(struct backend *backend, const struct backend_batch *batch, uint8_t *predictions, float *losses);
     size_t (*memory_bytes)(const struct backend *backend);
+    /* Adds the times of the following steps to *profile, until called with NULL. */
+    void (*set_profile)(struct backend *backend, struct backend_profile *profile);
+    /* Measures, on all threads at once for about 30 ms, the rate of this instruction set's independent fused multiply-adds, in flop/s. */
+    double (*peak_flops)(struct backend *backend);
     void (*close)(struct backend *backend);
 };
+
+double backend_seconds(void); /* a monotonic clock */
 
 extern const struct backend_operations backend_reference_plain, backend_reference_fma, backend_avx2, backend_avx512;
 

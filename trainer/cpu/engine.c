@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "trainer/cpu/backend.h"
 #include "trainer/cpu/team.h"
@@ -184,6 +185,37 @@ static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, dou
     return STATUS_OK;
 }
 
+double backend_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Runs steps as cpu_run_steps does and says where their time went. */
+static enum status cpu_profile(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile, struct error *error)
+{
+    struct backend_profile times = { .forward_s = profile->forward_s, .backward_s = profile->backward_s };
+    enum status status = STATUS_OK;
+    engine->operations->set_profile(engine->backend, &times);
+    for (uint64_t step = first; status == STATUS_OK && step < last; step++) {
+        struct step_result result;
+        uint64_t done;
+        double began = backend_seconds();
+        status = cpu_run_steps(engine, step, step + 1, &result, &done, error);
+        profile->step_s[step - first] = backend_seconds() - began;
+    }
+    engine->operations->set_profile(engine->backend, NULL);
+    profile->head_s = times.head_s;
+    profile->update_s = times.update_s;
+    return status;
+}
+
+static double cpu_peak_flops(struct engine *engine)
+{
+    return engine->operations->peak_flops(engine->backend);
+}
+
 static const char *cpu_describe(const struct engine *engine)
 {
     return engine->description;
@@ -196,5 +228,6 @@ static size_t cpu_memory_bytes(const struct engine *engine)
 
 const struct engine_operations engine_cpu = {
     .name = "cpu", .exact = true, .open = cpu_open, .set_state = cpu_set_state, .get_state = cpu_get_state, .run_steps = cpu_run_steps,
-    .evaluate = cpu_evaluate, .describe = cpu_describe, .memory_bytes = cpu_memory_bytes, .close = cpu_close,
+    .evaluate = cpu_evaluate, .describe = cpu_describe, .memory_bytes = cpu_memory_bytes, .profile = cpu_profile, .peak_flops = cpu_peak_flops,
+    .close = cpu_close,
 };

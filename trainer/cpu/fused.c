@@ -81,9 +81,15 @@ static void fused_step(struct backend *f, const struct backend_batch *batch, flo
     unsigned saved = float_environment_enter();
     memset(outcome, 0, sizeof *outcome);
     forward_pass(f, batch, outcome);
+    double began = backend_seconds();
     head_pass(f, batch, outcome);
+    if (f->profile != NULL)
+        profile_add(&f->profile->head_s, began);
     backward_pass(f, batch, outcome);
+    began = backend_seconds();
     update_pass(f, learning_rate, outcome);
+    if (f->profile != NULL)
+        profile_add(&f->profile->update_s, began);
     float_environment_leave(saved);
 }
 
@@ -134,6 +140,39 @@ static void fused_evaluate(struct backend *f, const struct backend_batch *batch,
     float_environment_leave(saved);
 }
 
+/* ---- measuring --------------------------------------------------------------------------------------------------------------------- */
+
+static void fused_set_profile(struct backend *f, struct backend_profile *profile)
+{
+    f->profile = profile;
+}
+
+enum { PEAK_CHAINS = 12, PEAK_TURNS = 1 << 14 };
+
+/* Independent chains of FMAs in registers; the result goes where nobody reads it, so that the compiler keeps the loop. */
+static void peak_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    vec chain[PEAK_CHAINS], factor = vec_set(0.9999f), term = vec_set(0.1f);
+    (void)pass, (void)item, (void)after;
+    UNROLL for (int i = 0; i < PEAK_CHAINS; i++)
+        chain[i] = vec_set((float)i);
+    for (int turn = 0; turn < PEAK_TURNS; turn++) {
+        UNROLL for (int i = 0; i < PEAK_CHAINS; i++)
+            chain[i] = vec_fma(chain[i], factor, term);
+    }
+    UNROLL for (int i = 0; i < PEAK_CHAINS; i++)
+        vec_store(worker->eval_sums, vec_add(vec_load(worker->eval_sums), chain[i]));
+}
+
+static double fused_peak_flops(struct backend *f)
+{
+    uint32_t items = f->threads * 64;
+    run_pass((struct pass){ .f = f, .item = peak_item }, f->threads, false);
+    double began = backend_seconds();
+    run_pass((struct pass){ .f = f, .item = peak_item }, items, false);
+    return 2.0 * LANES * PEAK_CHAINS * (double)PEAK_TURNS * items / (backend_seconds() - began);
+}
+
 static size_t fused_memory_bytes(const struct backend *f)
 {
     return f->allocated_bytes;
@@ -158,5 +197,6 @@ const struct backend_operations backend_avx2 = {
     .isa = "avx2", .variant = "AVX2 and FMA, fused",
 #endif
     .supported = fused_supported, .open = fused_open, .set_state = fused_set_state, .get_state = fused_get_state, .step = fused_step,
-    .evaluate = fused_evaluate, .memory_bytes = fused_memory_bytes, .close = fused_close,
+    .evaluate = fused_evaluate, .memory_bytes = fused_memory_bytes, .set_profile = fused_set_profile, .peak_flops = fused_peak_flops,
+    .close = fused_close,
 };

@@ -59,6 +59,7 @@ struct backend {
     struct exact_norm logits_norm[CLASSES]; /* from the running statistics, during an evaluation */
     struct worker *workers;
     struct team *team;
+    struct backend_profile *profile; /* NULL: nobody asks */
     struct piece *pieces;
     size_t piece_count;
     void **allocations;
@@ -333,6 +334,12 @@ static void pass_work(void *context, uint32_t thread)
     uint32_t victim = thread, item, after;
     while (team_take(pass->f->team, thread, &victim, &item, &after))
         pass->item(pass, &pass->f->workers[thread], item, after);
+}
+
+/* Adds the time since `began` to a profile's entry; called only where there is a profile. */
+static void profile_add(double *entry, double began)
+{
+    *entry += backend_seconds() - began;
 }
 
 static void run_pass(struct pass pass, uint32_t items, bool down)
