@@ -1,4 +1,5 @@
-/* From bytes to the network's input: mean padding against numpy.pad, crops and flips against the definition, every rounding. */
+/* From bytes to the network's input: mean padding against numpy.pad, crops and flips against the definition, every
+ * rounding. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +45,9 @@ static struct input *open_input(const struct input_config *config, const struct 
 static struct input *open_bytes(uint32_t padding_pixels, enum padding padding)
 {
     struct dataset training = make_training(1);
-    struct input_config config = { .padding_pixels = padding_pixels, .padding = padding, .normalization = NORMALIZE_CHANNEL_MEAN };
+    struct input_config config = { .padding_pixels = padding_pixels,
+                                   .padding = padding,
+                                   .normalization = NORMALIZE_CHANNEL_MEAN };
     struct input *input = open_input(&config, &training);
     dataset_free(&training);
     return input;
@@ -137,7 +140,8 @@ static void test_crops_and_flips(void **state)
                 for (int at = 0; at < DATASET_IMAGE_BYTES; at++) {
                     int c = at / DATASET_PIXELS, i = at / SIDE % SIDE, j = at % SIDE;
                     if (x[c][i][j] != padded[c][row + i][column + (flip ? SIDE - 1 - j : j)])
-                        fail_msg("padding %d of kind %zu, crop (%d, %d), flip %d: x[%d][%d][%d]", pad, kind, row, column, flip, c, i, j);
+                        fail_msg("padding %d of kind %zu, crop (%d, %d), flip %d: x[%d][%d][%d]", pad, kind, row,
+                                 column, flip, c, i, j);
                 }
             }
             input_close(input);
@@ -180,14 +184,17 @@ static void test_channel_means(void **state)
         make_image(n, training.images + n * DATASET_IMAGE_BYTES);
     for (size_t at = 0; at < 3 * DATASET_IMAGE_BYTES; at++)
         sums[at % DATASET_IMAGE_BYTES / DATASET_PIXELS] += training.images[at];
-    struct input_config config = { .padding_pixels = 4, .padding = PADDING_ZERO_RAW, .normalization = NORMALIZE_CHANNEL_MEAN };
+    struct input_config config = { .padding_pixels = 4,
+                                   .padding = PADDING_ZERO_RAW,
+                                   .normalization = NORMALIZE_CHANNEL_MEAN };
     struct input *input = open_input(&config, &training);
     assemble(input, training.images, 4, padded);
     for (int c = 0; c < 3; c++) {
         float mean = (float)((double)sums[c] / 3072.0);
         for (int i = 0; i < SIDE; i++) {
             for (int j = 0; j < SIDE; j++)
-                assert_true(padded[c][4 + i][4 + j] == (float)training.images[c * DATASET_PIXELS + i * SIDE + j] - mean);
+                assert_true(padded[c][4 + i][4 + j] ==
+                            (float)training.images[c * DATASET_PIXELS + i * SIDE + j] - mean);
         }
         assert_true(padded[c][0][0] == -mean);
         assert_true(padded[c][20][39] == -mean);
@@ -204,11 +211,14 @@ static void test_pixel_means(void **state)
     struct dataset training = make_training(7);
     for (uint32_t n = 0; n < 7; n++)
         make_image(n, training.images + n * DATASET_IMAGE_BYTES);
-    struct input_config config = { .padding_pixels = 4, .padding = PADDING_ZERO, .normalization = NORMALIZE_PIXEL_MEAN };
+    struct input_config config = { .padding_pixels = 4,
+                                   .padding = PADDING_ZERO,
+                                   .normalization = NORMALIZE_PIXEL_MEAN };
     struct input *input = open_input(&config, &training);
     load(input, training.images, 1, 6, 1, x);
     for (int at = 0; at < DATASET_IMAGE_BYTES; at++) {
-        int c = at / DATASET_PIXELS, i = at / SIDE % SIDE, j = at % SIDE, row = i + 1 - 4, column = SIDE - 1 - j + 6 - 4;
+        int c = at / DATASET_PIXELS, i = at / SIDE % SIDE, j = at % SIDE, row = i + 1 - 4,
+            column = SIDE - 1 - j + 6 - 4;
         float expected = 0.0f;
         if (row >= 0 && row < SIDE && column >= 0 && column < SIDE) {
             uint32_t sum = 0;
@@ -231,12 +241,16 @@ static void test_constants(void **state)
     static float padded[3][WIDE][WIDE];
     uint8_t image[DATASET_IMAGE_BYTES];
     make_image(3, image);
-    struct input_config config = { .padding_pixels = 4, .padding = PADDING_ZERO_RAW, .normalization = NORMALIZE_CONSTANTS,
-                                   .mean = { 0.485, 0.456, 0.406 }, .deviation = { 0.229, 0.224, 0.225 } };
+    struct input_config config = { .padding_pixels = 4,
+                                   .padding = PADDING_ZERO_RAW,
+                                   .normalization = NORMALIZE_CONSTANTS,
+                                   .mean = { 0.485, 0.456, 0.406 },
+                                   .deviation = { 0.229, 0.224, 0.225 } };
     struct input *input = open_input(&config, NULL);
     assemble(input, image, 4, padded);
     for (int c = 0; c < 3; c++) {
-        volatile float mean = (float)config.mean[c], deviation = (float)config.deviation[c]; /* volatile: no wider steps */
+        volatile float mean = (float)config.mean[c]; /* volatile: no wider steps */
+        volatile float deviation = (float)config.deviation[c];
         for (int i = 0; i < SIDE; i++) {
             for (int j = 0; j < SIDE; j++) {
                 volatile float unit = (float)image[c * DATASET_PIXELS + i * SIDE + j] / 255.0f;
@@ -255,7 +269,9 @@ static void test_errors(void **state)
     struct error error;
     struct input *input;
     struct dataset empty = { 0 };
-    struct input_config config = { .padding_pixels = 4, .padding = PADDING_ZERO, .normalization = NORMALIZE_CHANNEL_MEAN };
+    struct input_config config = { .padding_pixels = 4,
+                                   .padding = PADDING_ZERO,
+                                   .normalization = NORMALIZE_CHANNEL_MEAN };
     assert_int_equal(input_open(&input, &config, NULL, &error), STATUS_INPUT);
     assert_int_equal(input_open(&input, &config, &empty, &error), STATUS_INPUT);
     assert_non_null(strstr(error.message, "no training images"));
@@ -272,10 +288,14 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mean_padding_as_numpy), cmocka_unit_test(test_mean_padding_corner),
-        cmocka_unit_test(test_crops_and_flips),       cmocka_unit_test(test_plain_and_strides),
-        cmocka_unit_test(test_channel_means),         cmocka_unit_test(test_pixel_means),
-        cmocka_unit_test(test_constants),             cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_mean_padding_as_numpy),
+        cmocka_unit_test(test_mean_padding_corner),
+        cmocka_unit_test(test_crops_and_flips),
+        cmocka_unit_test(test_plain_and_strides),
+        cmocka_unit_test(test_channel_means),
+        cmocka_unit_test(test_pixel_means),
+        cmocka_unit_test(test_constants),
+        cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

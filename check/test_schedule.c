@@ -11,16 +11,19 @@ enum { CIFAR = 50000 };
 
 static const struct training_config MSRA = {
     .batch_size = 128, .last_batch = LAST_BATCH_CONTINUE, .length_unit = UNIT_EPOCH, .length = 180,
-    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_EPOCH, .drop_count = 2, .drops = { 90, 135 } },
+    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_EPOCH,
+                  .drop_count = 2, .drops = { 90, 135 } },
 };
 static const struct training_config PAPER = {
     .batch_size = 128, .last_batch = LAST_BATCH_CONTINUE, .length_unit = UNIT_STEP, .length = 64000,
-    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_STEP, .drop_count = 2, .drops = { 32000, 48000 },
+    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_STEP,
+                  .drop_count = 2, .drops = { 32000, 48000 },
                   .warmup_unit = UNIT_STEP, .warmup_length = 400, .warmup_learning_rate = 0.01 },
 };
 static const struct training_config AKAMASTER = {
     .batch_size = 128, .last_batch = LAST_BATCH_SHORT, .length_unit = UNIT_EPOCH, .length = 200,
-    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_EPOCH, .drop_count = 2, .drops = { 100, 150 },
+    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_EPOCH,
+                  .drop_count = 2, .drops = { 100, 150 },
                   .warmup_unit = UNIT_EPOCH, .warmup_length = 1, .warmup_learning_rate = 0.01 },
 };
 
@@ -81,7 +84,8 @@ static void test_akamaster_epochs(void **state)
     assert_int_equal(schedule_batch(&AKAMASTER, 100, 3), 100);
 }
 
-/* 0.1 * 0.1 and that again * 0.1, in binary64: not the nearest to 0.01 and 0.001 there, and rounded to binary32 at the end. */
+/* 0.1 * 0.1 and that again * 0.1 in binary64, which are not the nearest to 0.01 and 0.001 there, rounded to binary32 at
+ * the end. */
 static void test_drops_by_epoch(void **state)
 {
     (void)state;
@@ -136,8 +140,9 @@ static void test_warmup_by_epoch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_msra_epochs),   cmocka_unit_test(test_paper_epochs),  cmocka_unit_test(test_akamaster_epochs),
-        cmocka_unit_test(test_drops_by_epoch), cmocka_unit_test(test_drops_by_step), cmocka_unit_test(test_product_order),
+        cmocka_unit_test(test_msra_epochs),      cmocka_unit_test(test_paper_epochs),
+        cmocka_unit_test(test_akamaster_epochs), cmocka_unit_test(test_drops_by_epoch),
+        cmocka_unit_test(test_drops_by_step),    cmocka_unit_test(test_product_order),
         cmocka_unit_test(test_warmup_by_epoch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

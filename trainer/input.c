@@ -27,13 +27,16 @@ static void take_means(const struct dataset *training, float *pixel_mean, float 
         channel_mean[c] = (float)((double)channel_sum[c] / ((double)training->count * DATASET_PIXELS));
 }
 
-enum status input_open(struct input **out, const struct input_config *config, const struct dataset *training, struct error *error)
+enum status input_open(struct input **out, const struct input_config *config, const struct dataset *training,
+                       struct error *error)
 {
     *out = NULL;
     if (config->normalization != NORMALIZE_CONSTANTS && (training == NULL || training->count == 0))
-        return error_set(error, STATUS_INPUT, "the input is normalised by the training set's means, but there are no training images");
+        return error_set(error, STATUS_INPUT,
+                         "the input is normalised by the training set's means, but there are no training images");
     if (config->normalization == NORMALIZE_PIXEL_MEAN && config->padding != PADDING_ZERO && config->padding_pixels > 0)
-        return error_set(error, STATUS_INPUT, "normalisation by the mean of each pixel needs zero padding (after it): "
+        return error_set(error, STATUS_INPUT,
+                         "normalisation by the mean of each pixel needs zero padding (after it): "
                          "there is no mean for the bytes of a border");
     struct input *input = calloc(1, sizeof *input);
     if (input == NULL)
@@ -114,12 +117,13 @@ static float edge_value(const struct input *input, const float value[256], const
     }
 }
 
-void input_load(const struct input *input, const uint8_t *image, const struct sample *sample, float *x, ptrdiff_t channel,
-                ptrdiff_t row, ptrdiff_t pixel)
+void input_load(const struct input *input, const uint8_t *image, const struct sample *sample, float *x,
+                ptrdiff_t channel, ptrdiff_t row, ptrdiff_t pixel)
 {
     const int pad = (int)input->config.padding_pixels;
     const int down = sample->row - pad, right = sample->column - pad; /* source of the crop's corner */
-    const int first = right < 0 ? -right : 0, end = right > 0 ? SIDE - right : SIDE; /* columns that come from the image */
+    /* The columns that come from the image. */
+    const int first = right < 0 ? -right : 0, end = right > 0 ? SIDE - right : SIDE;
     const ptrdiff_t step = sample->flip ? -pixel : pixel; /* the crop's column k goes to out[k * step] */
     const bool zero = input->config.padding == PADDING_ZERO;
     for (int c = 0; c < DATASET_CHANNELS; c++) {
@@ -153,7 +157,8 @@ void input_load(const struct input *input, const uint8_t *image, const struct sa
     }
 }
 
-void input_load_plain(const struct input *input, const uint8_t *image, float *x, ptrdiff_t channel, ptrdiff_t row, ptrdiff_t pixel)
+void input_load_plain(const struct input *input, const uint8_t *image, float *x, ptrdiff_t channel, ptrdiff_t row,
+                      ptrdiff_t pixel)
 {
     uint8_t middle = (uint8_t)input->config.padding_pixels;
     input_load(input, image, &(struct sample){ .row = middle, .column = middle }, x, channel, row, pixel);

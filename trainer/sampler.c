@@ -14,7 +14,7 @@ struct sampler {
     struct training_config training;
     struct input_config input;
     uint32_t images;
-    bool cached;           /* order holds that of cached_pass */
+    bool cached; /* order holds that of cached_pass */
     uint64_t cached_pass;
     struct keyed *order, *spare;
 };
@@ -26,8 +26,10 @@ enum status sampler_open(struct sampler **out, const struct recipe *recipe, uint
     if (images == 0)
         return error_set(error, STATUS_INPUT, "the training set has no images");
     if (training->last_batch == LAST_BATCH_CONTINUE && training->batch_size > images)
-        return error_set(error, STATUS_INPUT, "batch size %u is more than the training set's %u images; "
-                         "a continuous stream would pass some images twice in one step", training->batch_size, images);
+        return error_set(error, STATUS_INPUT,
+                         "batch size %u is more than the training set's %u images; "
+                         "a continuous stream would pass some images twice in one step",
+                         training->batch_size, images);
     struct sampler *sampler = calloc(1, sizeof *sampler);
     if (sampler != NULL) {
         sampler->training = *training;

@@ -2,8 +2,8 @@
 
 #include <stdbool.h>
 
-/* Where the stream of images is cut into epochs, whatever the training's length. A cut at `step` of a continuous stream lies after
- * the step that passes the epoch's last image; with short last batches every epoch has the same number of steps. */
+/* Steps in the first `epochs` epochs, whatever the training's length. In a continuous stream an epoch ends with the
+ * step that passes its last image; with short last batches every epoch has the same number of steps. */
 static uint64_t steps_of(const struct training_config *training, uint32_t images, uint64_t epochs)
 {
     uint64_t batch = training->batch_size;

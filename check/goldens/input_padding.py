@@ -3,9 +3,9 @@
 
 usage: input_padding.py > input_padding.h       (needs numpy)
 
-Each image comes from a 32-bit linear congruential generator that check/test_input.c runs too. For each, every padding of 1, 4 and 8
-pixels: numpy's padded plane as a digest of its bytes (the same generator's multiplier as a polynomial hash, so that the file stays small) and,
-for the first image, the whole border at 4 pixels, corners included.
+Each image comes from a 32-bit linear congruential generator that check/test_input.c runs too. For each, and paddings of
+1, 4 and 8 pixels: a polynomial hash of numpy's padded image, so that the file stays small. For the first image also the
+top row at 4 pixels, corners included.
 """
 import numpy
 
@@ -13,7 +13,7 @@ MULTIPLIER, INCREMENT = 1664525, 1013904223
 
 
 def make_image(seed):
-    """Random bytes; from seed 4 on rows and columns are shifted towards halves, so that ties in the means are common."""
+    """Random bytes; from seed 4 on of two neighbouring values only, so that ties in the means are common."""
     state, data = seed, []
     for _ in range(3 * 32 * 32):
         state = (state * MULTIPLIER + INCREMENT) % 2**32

@@ -39,8 +39,8 @@ void dataset_digest(struct dataset *dataset)
     digest_to_hex(digest, dataset->sha256);
 }
 
-enum status dataset_expect(const struct dataset *dataset, const char *expected_sha256, const char *what, const char *where,
-                           struct error *error)
+enum status dataset_expect(const struct dataset *dataset, const char *expected_sha256, const char *what,
+                           const char *where, struct error *error)
 {
     if (strcmp(dataset->sha256, expected_sha256) == 0)
         return STATUS_OK;

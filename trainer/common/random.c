@@ -4,7 +4,8 @@
 
 #include "trainer/exact.h"
 
-/* source   J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11, 2011. */
+/* source   J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11,
+ *          2011. */
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
@@ -39,8 +40,9 @@ static double polynomial(const double c[8], double x)
     return sum;
 }
 
-/* source   M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988),
- *          477-484, routine PPND16. Its third interval (r > 5, p < 1.4e-11) cannot be reached from a 32-bit word: p >= 2^-33. */
+/* source   M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied
+ *          Statistics 37 (1988), 477-484, routine PPND16. Its third interval (r > 5, p < 1.4e-11) cannot be reached
+ *          from a 32-bit word: p >= 2^-33. */
 static const double CENTRE_NUMERATOR[8] = {
     3.3871328727963666080e0,  1.3314166789178437745e+2, 1.9715909503065514427e+3, 1.3731693765509461125e+4,
     4.5921953931549871457e+4, 6.7265770927008700853e+4, 3.3430575583588128105e+4, 2.5090809287301226727e+3
