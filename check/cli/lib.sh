@@ -1,0 +1,60 @@
+# Sourced by every command-line test. The harness sets SELFSAME (the program), TOP (the source tree) and starts each test in an empty folder of its
+# own. A test is a list of checks; each prints "ok - what" or "not ok - what", and the script fails if one does.
+
+failures=0
+export LC_ALL=C
+unset SELFSAME_RUNS SELFSAME_ISA
+
+pass() { printf 'ok - %s\n' "$1"; }
+fail() {
+    printf 'not ok - %s\n' "$1"
+    failures=$((failures + 1))
+    [ -f stdout ] && sed 's/^/    stdout: /' stdout | head -n 20
+    [ -f stderr ] && sed 's/^/    stderr: /' stderr | head -n 20
+    return 0
+}
+
+# run WORD...: runs the program; its output is in ./stdout and ./stderr, its exit status in $status.
+run() {
+    "$SELFSAME" "$@" > stdout 2> stderr < /dev/null
+    status=$?
+}
+
+# expect STATUS "what is tested" WORD...: runs the program and checks its exit status.
+expect() {
+    wanted=$1 what=$2
+    shift 2
+    run "$@"
+    if [ "$status" -eq "$wanted" ]; then pass "$what: exit $wanted"; else fail "$what: exit $status, expected $wanted"; fi
+}
+
+# says PATTERN / prints PATTERN: the last run's standard error / output has a line that matches the basic regular expression.
+says() { if grep -q -- "$1" stderr; then pass "  says: $1"; else fail "  does not say: $1"; fi; }
+prints() { if grep -q -- "$1" stdout; then pass "  prints: $1"; else fail "  does not print: $1"; fi; }
+# same FILE FILE "what"
+same() { if cmp -s "$1" "$2"; then pass "$3"; else fail "$3: $1 and $2 differ"; fi; }
+
+# needs COMMAND...: skips the whole test where a program is missing.
+needs() {
+    for program in "$@"; do
+        command -v "$program" > /dev/null 2>&1 || { echo "skipped: no $program here"; exit 77; }
+    done
+}
+
+# A manifest that trains in a blink: FILE [lines of YAML that override].
+tiny_manifest() {
+    cat > "$1" <<YAML
+inherit: $TOP/experiments/quick/base.yaml
+name: tiny
+model: {depth: 8}
+dataset: {training_images: 160, test_images: 50}
+training:
+  epochs: 4
+  batch_size: 20
+  schedule: {learning_rate: 0.05, drop_epochs: [2, 3]}
+YAML
+    shift
+    for line in "$@"; do printf '%s\n' "$line" >> tiny_override.yaml; done
+}
+
+finish() { [ "$failures" -eq 0 ]; exit; }
