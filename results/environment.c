@@ -1,7 +1,5 @@
 #include "results/environment.h"
 
-#include "config.h"
-
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +12,7 @@
 #include <gnu/libc-version.h>
 #endif
 
-#ifdef __clang__
-#define COMPILER "clang " __clang_version__
-#elif defined(__GNUC__)
-#define COMPILER "gcc " __VERSION__
-#else
-#define COMPILER "unknown"
-#endif
+#include "trainer/common/build_info.h"
 
 /* The CPU's name as /proc/cpuinfo has it; "" elsewhere. */
 static void read_cpu(char name[256])
@@ -57,8 +49,8 @@ json_t *environment_program(void)
 #ifdef __GLIBC__
     libc = gnu_get_libc_version();
 #endif
-    return json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s}}", "version", PACKAGE_VERSION, "compiler", COMPILER, "configured",
-                     CONFIGURE_LINE, "libraries", "libc", libc, "libcrypto", OpenSSL_version(OPENSSL_VERSION), "jansson",
+    return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s}}", "version", build_version, "compiler", build_compiler, "flags", build_flags,
+                     "configured", build_configure, "libraries", "libc", libc, "libcrypto", OpenSSL_version(OPENSSL_VERSION), "jansson",
                      JANSSON_VERSION);
 }
 

@@ -7,7 +7,7 @@
 
 /* {"name", "system", "cpu", "cpus"}: the host; "" or 0 for what the system does not tell. NULL without memory. */
 json_t *environment_host(void);
-/* {"version", "compiler", "configured", "libraries": {name: version}}: this program. NULL without memory. */
+/* {"version", "compiler", "flags", "configured", "libraries": {name: version}}: this program. NULL without memory. */
 json_t *environment_program(void);
 /* The most memory that this process has had so far. */
 size_t environment_peak_memory_bytes(void);
