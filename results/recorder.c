@@ -526,6 +526,9 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
         status = file_sweep(path, error);
     if (status == STATUS_OK && exists)
         status = resume(recorder, state, &keep_metrics, &keep_ledger, error);
+    /* The process may have ended between writing a checkpoint and removing those that it makes superfluous. */
+    if (status == STATUS_OK && recorder->epochs > 0 && epoch_begin(recorder, recorder->epochs) == recorder->step)
+        status = checkpoint_prune(recorder->path, &options->recipe->training, options->training_images, recorder->epochs, error);
     return status == STATUS_OK ? open_files(recorder, keep_metrics, keep_ledger, error) : status;
 }
 

@@ -182,8 +182,13 @@ enum status file_make_folders(const char *path, struct error *error)
         slash = strchr(slash + 1, '/');
         if (slash != NULL)
             *slash = '\0';
-        if (mkdir(part, 0777) != 0 && !file_is_folder(part))
-            status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the folder %s", part);
+        if (mkdir(part, 0777) != 0) {
+            int number = errno;
+            if (!file_is_folder(part)) {
+                errno = number;
+                status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the folder %s", part);
+            }
+        }
         if (slash != NULL)
             *slash = '/';
     }
