@@ -7,14 +7,14 @@
 
 #include "trainer/common/random.h"
 
-static enum status check_depth(uint32_t depth, struct error *error)
+enum status network_check_depth(uint32_t depth, struct error *error)
 {
     if (depth >= 8 && (depth - 2) % 6 == 0)
         return STATUS_OK;
     if (depth < 8)
-        return error_set(error, STATUS_INPUT, "depth %u is not 6n+2 with n >= 1; the smallest is 8", depth);
+        return error_set(error, STATUS_INPUT, "%u is not 6n+2 with n >= 1; the smallest depth is 8", depth);
     uint32_t below = depth - (depth - 2) % 6;
-    return error_set(error, STATUS_INPUT, "depth %u is not 6n+2; the nearest are %u and %u", depth, below, below + 6);
+    return error_set(error, STATUS_INPUT, "%u is not 6n+2; the nearest depths are %u and %u", depth, below, below + 6);
 }
 
 /* Adds a tensor; offsets follow once all names are known and sorted. */
@@ -153,7 +153,7 @@ static enum status sort_tensors(struct network *network, struct error *error)
 enum status network_open(struct network **out, const struct model_config *model, struct error *error)
 {
     *out = NULL;
-    enum status status = check_depth(model->depth, error);
+    enum status status = network_check_depth(model->depth, error);
     if (status != STATUS_OK)
         return status;
     struct network *network = calloc(1, sizeof *network);

@@ -43,7 +43,9 @@ struct network {
     size_t parameter_count;               /* of them, parameters */
 };
 
-/* STATUS_INPUT for a depth that is not 6n+2, n >= 1 (the message says which are near); STATUS_ENVIRONMENT without memory. */
+/* STATUS_INPUT, saying which depths are near, for one that is not 6n+2 with n >= 1. */
+enum status network_check_depth(uint32_t depth, struct error *error) MUST_USE;
+/* STATUS_INPUT for a depth that is not 6n+2, n >= 1 ; STATUS_ENVIRONMENT without memory. */
 enum status network_open(struct network **network, const struct model_config *model, struct error *error) MUST_USE;
 void network_close(struct network *network);
 /* Fills values (value_count floats) with the initial weights and running statistics: ARITHMETIC.md, "Initialisation". */

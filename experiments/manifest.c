@@ -1,0 +1,341 @@
+#include "experiments/manifest.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "experiments/schema.h"
+#include "experiments/settings.h"
+#include "fetch/cifar10.h"
+#include "trainer/exact.h"
+#include "trainer/network.h"
+#include "trainer/schedule.h"
+
+/* ---- from settings to the recipe ------------------------------------------------------------------------------------------------ */
+
+/* Which of the key's choices a setting is: their order in the table is that of the enums in trainer/recipe.h. */
+static int choice(const struct settings *settings, const char *path)
+{
+    const struct setting *setting = settings_get(settings, path);
+    const char *choices = setting->key->choices;
+    for (int i = 0; choices != NULL; i++) {
+        size_t length = strcspn(choices, "|");
+        if (strlen(setting->text) == length && strncmp(setting->text, choices, length) == 0)
+            return i;
+        choices = choices[length] == '|' ? choices + length + 1 : NULL;
+    }
+    return 0;
+}
+
+static double real(const struct settings *settings, const char *path)
+{
+    const struct setting *setting = settings_get(settings, path);
+    return setting->given ? setting->numbers[0] : 0.0;
+}
+
+static bool truth(const struct settings *settings, const char *path)
+{
+    return strcmp(settings_get(settings, path)->text, "true") == 0;
+}
+
+static bool given(const struct settings *settings, const char *path)
+{
+    return settings_get(settings, path)->given;
+}
+
+static void fill_recipe(const struct settings *s, struct recipe *recipe)
+{
+    struct model_config *model = &recipe->model;
+    model->depth = (uint32_t)real(s, "model.depth");
+    model->shortcut = (enum shortcut)choice(s, "model.shortcut");
+    model->linear_bias = (enum bias)choice(s, "model.linear_bias");
+    model->final_batch_norm = truth(s, "model.final_batch_norm");
+    model->batch_norm_epsilon = real(s, "model.batch_norm.epsilon");
+    model->batch_norm_rate = real(s, "model.batch_norm.rate");
+    model->batch_norm_unbiased = truth(s, "model.batch_norm.unbiased_variance");
+    model->batch_norm_initial_variance = real(s, "model.batch_norm.initial_variance");
+
+    struct input_config *input = &recipe->input;
+    input->padding_pixels = (uint32_t)real(s, "dataset.padding.pixels");
+    input->padding = (enum padding)choice(s, "dataset.padding.mode");
+    input->normalization = (enum normalization)choice(s, "dataset.normalization.kind");
+    for (int c = 0; c < 3 && input->normalization == NORMALIZE_CONSTANTS; c++) {
+        input->mean[c] = settings_get(s, "dataset.normalization.mean")->numbers[c];
+        input->deviation[c] = settings_get(s, "dataset.normalization.deviation")->numbers[c];
+    }
+    input->random_crop = truth(s, "training.augmentation.crop");
+    input->random_flip = truth(s, "training.augmentation.flip");
+
+    struct training_config *training = &recipe->training;
+    training->batch_size = (uint32_t)real(s, "training.batch_size");
+    training->last_batch = (enum last_batch)choice(s, "training.last_batch");
+    training->length_unit = given(s, "training.epochs") ? UNIT_EPOCH : UNIT_STEP;
+    training->length = (uint64_t)real(s, given(s, "training.epochs") ? "training.epochs" : "training.steps");
+    training->momentum_form = (enum momentum_form)choice(s, "training.optimizer.form");
+    training->momentum = real(s, "training.optimizer.momentum");
+    training->weight_decay = real(s, "training.optimizer.weight_decay");
+
+    struct schedule_config *schedule = &training->schedule;
+    const bool by_step = given(s, "training.schedule.drop_steps");
+    const struct setting *drops = settings_get(s, by_step ? "training.schedule.drop_steps" : "training.schedule.drop_epochs");
+    schedule->learning_rate = real(s, "training.schedule.learning_rate");
+    schedule->drop_factor = real(s, "training.schedule.drop_factor");
+    schedule->drop_unit = by_step ? UNIT_STEP : UNIT_EPOCH;
+    schedule->drop_count = drops->given ? (uint32_t)drops->count : 0;
+    for (uint32_t i = 0; i < schedule->drop_count; i++)
+        schedule->drops[i] = (uint64_t)drops->numbers[i];
+    schedule->warmup_learning_rate = real(s, "training.schedule.warmup.learning_rate");
+    schedule->warmup_unit = given(s, "training.schedule.warmup.epochs") ? UNIT_EPOCH : UNIT_STEP;
+    schedule->warmup_length =
+        (uint64_t)real(s, schedule->warmup_unit == UNIT_EPOCH ? "training.schedule.warmup.epochs" : "training.schedule.warmup.steps");
+}
+
+/* ---- what a table of single keys cannot say ------------------------------------------------------------------------------------ */
+
+static enum status check_dataset(const struct settings *s, struct error *error)
+{
+    const bool embedded = choice(s, "dataset.kind") == DATASET_EMBEDDED;
+    static const char *const counts[] = { "dataset.training_images", "dataset.test_images" };
+    for (int i = 0; i < 2; i++) {
+        if (embedded != given(s, counts[i]))
+            return settings_error(s, counts[i], error, embedded ? "an embedded data set needs it" : "only for an embedded data set; CIFAR-10 has its own size");
+    }
+    const bool constants = choice(s, "dataset.normalization.kind") == NORMALIZE_CONSTANTS;
+    static const char *const numbers[] = { "dataset.normalization.mean", "dataset.normalization.deviation" };
+    for (int i = 0; i < 2; i++) {
+        if (constants != given(s, numbers[i]))
+            return settings_error(s, numbers[i], error, constants ? "normalization by constants needs it" : "only where normalization.kind is constants");
+        if (constants && settings_get(s, numbers[i])->count != 3)
+            return settings_error(s, numbers[i], error, "must be three numbers: red, green, blue");
+    }
+    if (choice(s, "dataset.normalization.kind") == NORMALIZE_PIXEL_MEAN && choice(s, "dataset.padding.mode") != PADDING_ZERO)
+        return settings_error(s, "dataset.padding.mode", error, "must be zero with normalization by pixel-mean: a border has no pixel mean");
+    return STATUS_OK;
+}
+
+/* Of two rival keys exactly one, or at most one. */
+static enum status check_rivals(const struct settings *s, const char *one, const char *other, bool needed, struct error *error)
+{
+    if (given(s, one) && given(s, other))
+        return settings_error(s, other, error, "stands beside %s; give one of the two", one);
+    if (needed && !given(s, one) && !given(s, other))
+        return settings_error(s, one, error, "is missing, and so is %s; give one of the two", other);
+    return STATUS_OK;
+}
+
+static enum status check_drops(const struct settings *s, const struct training_config *training, uint32_t images, struct error *error)
+{
+    const struct schedule_config *schedule = &training->schedule;
+    const char *path = schedule->drop_unit == UNIT_STEP ? "training.schedule.drop_steps" : "training.schedule.drop_epochs";
+    const uint64_t steps = schedule_steps(training, images);
+    for (uint32_t i = 0; i < schedule->drop_count; i++) {
+        uint64_t drop = schedule->drops[i];
+        if (i > 0 && drop <= schedule->drops[i - 1])
+            return settings_error(s, path, error, "%" PRIu64 " comes after %" PRIu64 "; drops must increase", drop, schedule->drops[i - 1]);
+        uint64_t step = schedule->drop_unit == UNIT_STEP ? drop : schedule_epoch_end(training, images, drop - 1);
+        if (step >= steps)
+            return settings_error(s, path, error, "a drop at %" PRIu64 " comes when training is over: it has %" PRIu64 " epochs, %" PRIu64 " steps", drop,
+                                  schedule_epochs(training, images), steps);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_warmup(const struct settings *s, const struct training_config *training, uint32_t images, struct error *error)
+{
+    const struct schedule_config *schedule = &training->schedule;
+    static const char rate[] = "training.schedule.warmup.learning_rate";
+    const char *path = given(s, "training.schedule.warmup.epochs") ? "training.schedule.warmup.epochs" : "training.schedule.warmup.steps";
+    enum status status = check_rivals(s, "training.schedule.warmup.epochs", "training.schedule.warmup.steps", given(s, rate), error);
+    if (status != STATUS_OK)
+        return status;
+    if (schedule->warmup_length == 0)
+        return STATUS_OK;
+    if (!given(s, rate))
+        return settings_error(s, rate, error, "a warm-up needs it");
+    uint64_t end = schedule->warmup_unit == UNIT_STEP ? schedule->warmup_length : schedule_epoch_end(training, images, schedule->warmup_length - 1);
+    if (end >= schedule_steps(training, images))
+        return settings_error(s, path, error, "a warm-up of %" PRIu64 " leaves nothing of the training", schedule->warmup_length);
+    return STATUS_OK;
+}
+
+static enum status check_training(const struct settings *s, const struct recipe *recipe, uint32_t images, struct error *error)
+{
+    const struct training_config *training = &recipe->training;
+    enum status status = check_rivals(s, "training.epochs", "training.steps", true, error);
+    if (status == STATUS_OK)
+        status = check_rivals(s, "training.schedule.drop_epochs", "training.schedule.drop_steps", false, error);
+    if (status == STATUS_OK)
+        status = check_rivals(s, "training.seed", "training.seeds", true, error);
+    if (status == STATUS_OK && training->batch_size > images)
+        status = settings_error(s, "training.batch_size", error, "%u images a step are more than the %u of the training set", training->batch_size,
+                                images);
+    if (status == STATUS_OK)
+        status = check_drops(s, training, images, error);
+    if (status == STATUS_OK)
+        status = check_warmup(s, training, images, error);
+    return status;
+}
+
+static enum status check_seeds(const struct settings *s, struct error *error)
+{
+    const struct setting *seeds = settings_get(s, "training.seeds");
+    for (size_t i = 0; i < seeds->count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (seeds->numbers[i] == seeds->numbers[j])
+                return settings_error(s, "training.seeds", error, "%.0f stands there twice", seeds->numbers[i]);
+        }
+    }
+    if (seeds->given && seeds->count == 0)
+        return settings_error(s, "training.seeds", error, "is an empty list; give at least one seed");
+    return STATUS_OK;
+}
+
+/* ---- putting it together ------------------------------------------------------------------------------------------------------ */
+
+static char *copy(const char *text)
+{
+    return text == NULL ? NULL : strdup(text);
+}
+
+static char *copy_text(const struct settings *s, const char *path)
+{
+    return given(s, path) ? strdup(settings_get(s, path)->text) : NULL;
+}
+
+static enum status fill_targets(const struct settings *s, struct manifest *manifest, struct error *error)
+{
+    manifest->target_count = s->target_count;
+    manifest->targets = calloc(s->target_count + 1, sizeof *manifest->targets);
+    if (manifest->targets == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    for (size_t i = 0; i < s->target_count; i++) {
+        const struct setting *target = s->targets + i * schema_target_key_count; /* metric, value, tolerance, source */
+        manifest->targets[i] = (struct manifest_target){ .best = strcmp(target[0].text, "best_error") == 0, .value = target[1].numbers[0],
+                                                         .tolerance = target[2].numbers[0], .source = copy(target[3].text) };
+        if (manifest->targets[i].source == NULL)
+            return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    }
+    return STATUS_OK;
+}
+
+static enum status fill(const struct settings *s, struct manifest *manifest, struct error *error)
+{
+    enum status status = check_dataset(s, error);
+    if (status == STATUS_OK)
+        status = check_seeds(s, error);
+    if (status != STATUS_OK)
+        return status;
+    if (strcmp(settings_get(s, "arithmetic")->text, "fast") == 0)
+        return settings_error(s, "arithmetic", error, "this build has no engine for fast arithmetic; exact is what it has");
+    manifest->dataset_kind = (enum dataset_kind)choice(s, "dataset.kind");
+    manifest->training_images = manifest->dataset_kind == DATASET_EMBEDDED ? (uint32_t)real(s, "dataset.training_images") : CIFAR10_TRAINING_IMAGES;
+    manifest->test_images = manifest->dataset_kind == DATASET_EMBEDDED ? (uint32_t)real(s, "dataset.test_images") : CIFAR10_TEST_IMAGES;
+    fill_recipe(s, &manifest->recipe);
+    struct error depth_error;
+    if (network_check_depth(manifest->recipe.model.depth, &depth_error) != STATUS_OK)
+        return settings_error(s, "model.depth", error, "%s", depth_error.message);
+    status = check_training(s, &manifest->recipe, manifest->training_images, error);
+    if (status != STATUS_OK)
+        return status;
+    const struct setting *seeds = settings_get(s, given(s, "training.seeds") ? "training.seeds" : "training.seed");
+    manifest->seed_count = seeds->count;
+    manifest->seeds = calloc(seeds->count + 1, sizeof *manifest->seeds);
+    manifest->name = copy_text(s, "name");
+    manifest->description = copy_text(s, "description");
+    manifest->note = copy_text(s, "dataset.note");
+    manifest->curve_file = copy_text(s, "curve.file");
+    manifest->curve_column = copy_text(s, "curve.column");
+    manifest->curve_source = copy_text(s, "curve.source");
+    manifest->resolved = settings_resolved(s);
+    manifest->experiment = settings_experiment(s);
+    if (manifest->seeds == NULL || manifest->name == NULL || manifest->description == NULL || manifest->note == NULL || manifest->resolved == NULL ||
+        manifest->experiment == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    for (size_t i = 0; i < seeds->count; i++)
+        manifest->seeds[i] = (uint64_t)seeds->numbers[i];
+    manifest->recipe.training.seed = manifest->seeds[0];
+    snprintf(manifest->train_sha256, sizeof manifest->train_sha256, "%s", settings_get(s, "dataset.train_sha256")->text);
+    const char *test = settings_get(s, "dataset.test_sha256")->text;
+    snprintf(manifest->test_sha256, sizeof manifest->test_sha256, "%s", strcmp(test, "any") == 0 ? "" : test);
+    sha256_hex(manifest->resolved, strlen(manifest->resolved), manifest->sha256);
+    return fill_targets(s, manifest, error);
+}
+
+static enum status finish(struct settings *settings, enum status status, struct manifest *manifest, struct error *error)
+{
+    memset(manifest, 0, sizeof *manifest);
+    if (status == STATUS_OK)
+        status = fill(settings, manifest, error);
+    settings_free(settings);
+    if (status != STATUS_OK)
+        manifest_free(manifest);
+    return status;
+}
+
+enum status manifest_read(const char *path, struct manifest *manifest, struct error *error)
+{
+    struct settings settings;
+    enum status status = settings_read(path, &settings, error);
+    return finish(&settings, status, manifest, error);
+}
+
+enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest, struct error *error)
+{
+    struct settings settings;
+    enum status status = settings_read_text(text, bytes, name, &settings, error);
+    return finish(&settings, status, manifest, error);
+}
+
+void manifest_free(struct manifest *manifest)
+{
+    for (size_t i = 0; manifest->targets != NULL && i < manifest->target_count; i++)
+        free(manifest->targets[i].source);
+    free(manifest->targets);
+    free(manifest->seeds);
+    free(manifest->name);
+    free(manifest->description);
+    free(manifest->note);
+    free(manifest->curve_file);
+    free(manifest->curve_column);
+    free(manifest->curve_source);
+    free(manifest->resolved);
+    free(manifest->experiment);
+    memset(manifest, 0, sizeof *manifest);
+}
+
+void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES])
+{
+    struct sha256 hash;
+    uint8_t digest[DIGEST_BYTES];
+    char lines[80];
+    snprintf(lines, sizeof lines, "seed=%" PRIu64 "\nversion=%s\n", seed, EXACT_VERSION);
+    sha256_start(&hash);
+    sha256_add(&hash, manifest->experiment, strlen(manifest->experiment));
+    sha256_add(&hash, lines, strlen(lines));
+    sha256_finish(&hash, digest);
+    digest_to_hex(digest, hex);
+}
+
+static const char *const type_names[] = { "text", "name", "integer", "real", "true|false", "choice", "digest", "list of integers",
+                                          "list of reals" };
+
+static void print_keys(FILE *file, const struct schema_key *keys, size_t count, const char *prefix)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct schema_key *key = &keys[i];
+        fprintf(file, "%s%s\n    %s", prefix, key->path, key->type == VALUE_CHOICE ? key->choices : type_names[key->type]);
+        if (key->low < key->high)
+            fprintf(file, ", %.15g to %.15g", key->low, key->high);
+        if (key->fallback != NULL)
+            fprintf(file, "; default %s", key->fallback);
+        fprintf(file, "%s%s\n    %s\n", key->required ? "; required" : key->fallback == NULL ? "; optional" : "",
+                key->moves_bits ? "; moves bits" : "", key->help);
+    }
+}
+
+void manifest_print_schema(FILE *file)
+{
+    fprintf(file, "inherit\n    text; optional\n    the manifest whose settings are this one's where it says nothing: a file beside it, or in the experiments folder\n");
+    print_keys(file, schema_keys, schema_key_count, "");
+    print_keys(file, schema_target_keys, schema_target_key_count, "targets[].");
+}

@@ -1,0 +1,59 @@
+/* An experiment's manifest: read, inherited, checked and resolved.
+ *
+ * inherit      a file relative to the one that says it, else in the experiments folder ($SELFSAME_EXPERIMENTS, the installed one, the source tree's).
+ *              Maps merge deeply, everything else replaces; a key replaces its rival (epochs and steps, seed and seeds ...).
+ * resolved     the canonical text: every key of experiments/schema.c that has a value, in its order, nothing left to a default. It reads back to
+ *              the same text.
+ * digests      manifest: SHA-256 of the resolved text. Experiment: SHA-256 of the lines "path=value\n" of the keys that move bits in the
+ *              table's order, then "seed=N\n" and "version=<arithmetic version>\n". What runs, checkpoints and resumes bind to is the latter. */
+#ifndef SELFSAME_MANIFEST_H
+#define SELFSAME_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "trainer/common/digest.h"
+#include "trainer/common/error.h"
+#include "trainer/recipe.h"
+
+enum dataset_kind { DATASET_CIFAR10, DATASET_EMBEDDED };
+
+struct manifest_target {
+    bool best;               /* of all epochs; else after the last */
+    double value, tolerance; /* percent, percentage points */
+    char *source;
+};
+
+struct manifest {
+    char *name, *description;
+    enum dataset_kind dataset_kind;
+    uint32_t training_images, test_images; /* embedded; CIFAR-10's for cifar10 */
+    char train_sha256[DIGEST_HEX_BYTES];
+    char test_sha256[DIGEST_HEX_BYTES];    /* "" for any */
+    char *note;                            /* "" for none */
+    struct recipe recipe;                  /* with the first seed */
+    uint64_t *seeds;
+    size_t seed_count;
+    struct manifest_target *targets;
+    size_t target_count;
+    char *curve_file, *curve_column, *curve_source; /* NULL: no published curve */
+    char *resolved;                        /* the canonical text */
+    char sha256[DIGEST_HEX_BYTES];         /* the manifest digest */
+    char *experiment;                      /* the lines of the experiment digest, without seed and version */
+};
+
+/* Reads a manifest by its file, or its path in the experiments folder. STATUS_INPUT names file, line and key; on an error nothing is
+ * left to free. */
+enum status manifest_read(const char *path, struct manifest *manifest, struct error *error) MUST_USE;
+/* The same from a text, such as a run's resolved manifest; `name` stands for the file in messages. */
+enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest, struct error *error) MUST_USE;
+void manifest_free(struct manifest *manifest);
+
+void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES]);
+
+/* All keys with type, bounds, default and help, from the table. */
+void manifest_print_schema(FILE *file);
+
+#endif

@@ -1,0 +1,73 @@
+#include "experiments/schema.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define LARGE 9007199254740991.0 /* 2^53 - 1 */
+
+const struct schema_key schema_keys[] = {
+    { "name", VALUE_NAME, 0, 0, NULL, NULL, true, false, NULL, "names the experiment and, with the seed, its runs" },
+    { "description", VALUE_TEXT, 0, 0, NULL, "''", false, false, NULL, "one line for people" },
+
+    { "dataset.kind", VALUE_CHOICE, 0, 0, "cifar10|embedded", NULL, true, true, NULL, "cifar10: read from files; embedded: drawn by integer code" },
+    { "dataset.training_images", VALUE_INTEGER, 10, 100000, NULL, NULL, false, true, NULL, "embedded only: images to train on" },
+    { "dataset.test_images", VALUE_INTEGER, 10, 100000, NULL, NULL, false, false, NULL, "embedded only: images to evaluate on" },
+    { "dataset.train_sha256", VALUE_DIGEST, 0, 0, NULL, NULL, true, true, NULL,
+      "SHA-256 of the training records (label byte and image) in order" },
+    { "dataset.test_sha256", VALUE_DIGEST, 0, 0, "any", NULL, true, false, NULL,
+      "the same of the test records, or any: then the record says which they were" },
+    { "dataset.note", VALUE_TEXT, 0, 0, NULL, "''", false, false, NULL, "about the data, for the record" },
+    { "dataset.padding.pixels", VALUE_INTEGER, 0, 8, NULL, "4", false, true, NULL, "border on each side for the random crops, pixels" },
+    { "dataset.padding.mode", VALUE_CHOICE, 0, 0, "mean|zero|zero-raw", NULL, true, true, NULL,
+      "mean: of the row or column; zero: after normalisation; zero-raw: a black border" },
+    { "dataset.normalization.kind", VALUE_CHOICE, 0, 0, "channel-mean|pixel-mean|constants", NULL, true, true, NULL,
+      "minus the training set's mean per channel or pixel; or x/255 minus mean over deviation" },
+    { "dataset.normalization.mean", VALUE_REALS, -10, 10, NULL, NULL, false, true, NULL, "constants only: three numbers, R, G, B" },
+    { "dataset.normalization.deviation", VALUE_REALS, 1e-6, 10, NULL, NULL, false, true, NULL, "constants only: three numbers, R, G, B" },
+
+    { "model.depth", VALUE_INTEGER, 8, 10000, NULL, NULL, true, true, NULL, "6n+2" },
+    { "model.shortcut", VALUE_CHOICE, 0, 0, "projection|pad-end|pad-both", NULL, true, true, NULL,
+      "where the shape changes: 1x1 convolution that starts as the identity, or option A with the zero channels last, or half before and half after" },
+    { "model.linear_bias", VALUE_CHOICE, 0, 0, "none|zero|uniform", NULL, true, true, NULL, "of the linear layer: absent, starts at 0, starts uniform in +-1/8" },
+    { "model.final_batch_norm", VALUE_BOOLEAN, 0, 0, NULL, "false", false, true, NULL, "batch norm over the logits" },
+    { "model.batch_norm.epsilon", VALUE_REAL, 1e-12, 1, NULL, "1e-05", false, true, NULL, "added to the variance" },
+    { "model.batch_norm.rate", VALUE_REAL, 0, 1, NULL, "0.1", false, true, NULL, "share of the batch in the running statistics" },
+    { "model.batch_norm.unbiased_variance", VALUE_BOOLEAN, 0, 0, NULL, "false", false, true, NULL, "running variance times M/(M-1)" },
+    { "model.batch_norm.initial_variance", VALUE_REAL, 0, 1000, NULL, "1", false, true, NULL, "running variance before the first step" },
+
+    { "training.epochs", VALUE_INTEGER, 1, 1000000, NULL, NULL, false, true, "training.steps", "length, epochs (passes over the training set)" },
+    { "training.steps", VALUE_INTEGER, 1, 1e9, NULL, NULL, false, true, "training.epochs", "length, steps; one of the two" },
+    { "training.batch_size", VALUE_INTEGER, 1, 65536, NULL, "128", false, true, NULL, "images a step" },
+    { "training.last_batch", VALUE_CHOICE, 0, 0, "continue|short", NULL, true, true, NULL, "filled up from the next pass, or smaller" },
+    { "training.optimizer.form", VALUE_CHOICE, 0, 0, "neon|pytorch", NULL, true, true, NULL,
+      "neon: v <- m v - lr (g + d w), w <- w + v; pytorch: v <- m v + (g + d w), w <- w - lr v" },
+    { "training.optimizer.momentum", VALUE_REAL, 0, 0.9999, NULL, "0.9", false, true, NULL, "m" },
+    { "training.optimizer.weight_decay", VALUE_REAL, 0, 1, NULL, "0.0001", false, true, NULL, "d, of every parameter" },
+    { "training.schedule.learning_rate", VALUE_REAL, 1e-9, 1000, NULL, NULL, true, true, NULL, "lr before the first drop" },
+    { "training.schedule.drop_factor", VALUE_REAL, 1e-9, 10, NULL, "0.1", false, true, NULL, "lr is multiplied by it at every drop" },
+    { "training.schedule.drop_epochs", VALUE_INTEGERS, 1, 1000000, NULL, NULL, false, true, "training.schedule.drop_steps",
+      "the drops come at the start of these epochs, from 0" },
+    { "training.schedule.drop_steps", VALUE_INTEGERS, 1, 1e9, NULL, NULL, false, true, "training.schedule.drop_epochs",
+      "the drops come before these steps, from 0; at most one of the two" },
+    { "training.schedule.warmup.learning_rate", VALUE_REAL, 1e-9, 1000, NULL, NULL, false, true, NULL, "lr during a warm-up" },
+    { "training.schedule.warmup.epochs", VALUE_INTEGER, 1, 1000000, NULL, NULL, false, true, "training.schedule.warmup.steps", "its length, epochs" },
+    { "training.schedule.warmup.steps", VALUE_INTEGER, 1, 1e9, NULL, NULL, false, true, "training.schedule.warmup.epochs",
+      "its length, steps; one of the two" },
+    { "training.augmentation.crop", VALUE_BOOLEAN, 0, 0, NULL, "true", false, true, NULL, "random 32x32 crops of the padded image" },
+    { "training.augmentation.flip", VALUE_BOOLEAN, 0, 0, NULL, "true", false, true, NULL, "mirrored left to right with probability 1/2" },
+    { "training.seed", VALUE_INTEGER, 0, LARGE, NULL, NULL, false, false, "training.seeds", "of everything random; enters the digest of its run" },
+    { "training.seeds", VALUE_INTEGERS, 0, LARGE, NULL, NULL, false, false, "training.seed", "several runs, one after the other; one of the two" },
+
+    { "arithmetic", VALUE_CHOICE, 0, 0, "exact|fast", "exact", false, true, NULL, "exact: specified to the last bit" },
+
+    { "curve.file", VALUE_TEXT, 0, 0, NULL, NULL, false, false, NULL, "a published curve to draw beside the run's: a file in the plots folder" },
+    { "curve.column", VALUE_NAME, 0, 0, NULL, NULL, false, false, NULL, "its column" },
+    { "curve.source", VALUE_TEXT, 0, 0, NULL, NULL, false, false, NULL, "who published it" },
+};
+const size_t schema_key_count = COUNT(schema_keys);
+
+const struct schema_key schema_target_keys[] = {
+    { "metric", VALUE_CHOICE, 0, 0, "final_error|best_error", NULL, true, false, NULL, "validation error after the last epoch, or the least of all, percent" },
+    { "value", VALUE_REAL, 0, 100, NULL, NULL, true, false, NULL, "as published, percent" },
+    { "tolerance", VALUE_REAL, 0, 100, NULL, NULL, true, false, NULL, "largest difference that counts as reproduced, percentage points" },
+    { "source", VALUE_TEXT, 0, 0, NULL, NULL, true, false, NULL, "who published it, where, measured how" },
+};
+const size_t schema_target_key_count = COUNT(schema_target_keys);

@@ -1,0 +1,39 @@
+/* The manifest's keys: one table that drives the parser, the resolved form, the experiment digest and the documentation. */
+#ifndef SELFSAME_SCHEMA_H
+#define SELFSAME_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum value_type {
+    VALUE_TEXT,     /* one line */
+    VALUE_NAME,     /* letters, digits, '.', '_', '-'; at most 64; no leading '.' */
+    VALUE_INTEGER,  /* low .. high */
+    VALUE_REAL,     /* low .. high, decimal */
+    VALUE_BOOLEAN,  /* true or false */
+    VALUE_CHOICE,   /* one of choices */
+    VALUE_DIGEST,   /* 64 hex digits; or the word `any` where choices says so */
+    VALUE_INTEGERS, /* a list of low .. high */
+    VALUE_REALS     /* a list of low .. high */
+};
+
+struct schema_key {
+    const char *path;     /* such as "training.batch_size"; sections are its parts */
+    enum value_type type;
+    double low, high;     /* of the value, or of each element; exact for integers up to 2^53 */
+    const char *choices;  /* separated by '|' */
+    const char *fallback; /* default as YAML text; NULL: none */
+    bool required;        /* without a default and needed in every manifest */
+    bool moves_bits;      /* enters the experiment digest */
+    const char *rival;    /* path of a key that this one replaces when it inherits: one of the two may be given; or NULL */
+    const char *help;     /* with the unit; no full stop */
+};
+
+extern const struct schema_key schema_keys[]; /* in the order of the resolved form: keys of one section stand together */
+extern const size_t schema_key_count;
+
+extern const struct schema_key schema_target_keys[]; /* of one entry of the list `targets` */
+extern const size_t schema_target_key_count;
+
+#endif

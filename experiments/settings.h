@@ -1,0 +1,48 @@
+/* A manifest between YAML and meaning: one setting for each key of the schema, typed and bounded, with the place it came from. */
+#ifndef SELFSAME_SETTINGS_H
+#define SELFSAME_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "experiments/schema.h"
+#include "experiments/yaml.h"
+#include "trainer/common/error.h"
+
+enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16 };
+
+struct setting {
+    const struct schema_key *key;
+    bool given;             /* by a manifest or by the table's default */
+    const struct yaml *node; /* where it stands; NULL for a default or when not given */
+    char *text;             /* canonical: of a list "1, 2", of text without quotes */
+    double numbers[SETTING_NUMBERS_MAX];
+    size_t count;           /* of the numbers */
+};
+
+struct settings {
+    char *name;              /* the manifest's file, for messages */
+    struct yaml *root;       /* after inheritance */
+    struct setting *settings; /* [schema_key_count] */
+    struct setting *targets; /* [target_count][schema_target_key_count] */
+    size_t target_count;
+};
+
+/* Reads, inherits, and checks every key on its own: unknown and repeated keys, types, bounds, required ones. manifest.h says where files are
+ * looked for. settings_free releases whatever came of it, also after an error. */
+enum status settings_read(const char *path, struct settings *settings, struct error *error) MUST_USE;
+enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings, struct error *error) MUST_USE;
+void settings_free(struct settings *settings);
+
+/* The setting of a path that the schema has. */
+const struct setting *settings_get(const struct settings *settings, const char *path);
+
+/* STATUS_INPUT "file:line: path: message", the file alone for a key that no manifest gives. */
+enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The canonical text, and the lines of the keys that move bits: see manifest.h. The caller frees; NULL without memory. */
+char *settings_resolved(const struct settings *settings);
+char *settings_experiment(const struct settings *settings);
+
+#endif
