@@ -39,11 +39,13 @@ static uint32_t add_vector(struct network *network, const char *prefix, const ch
     return add_tensor(network, prefix, suffix, role, 1, &length);
 }
 
+enum { PREFIX_BYTES = 48 };
+
 static void add_conv(struct network *network, const char *block, const char *number, uint32_t channels, uint32_t filters, uint32_t side,
                      uint32_t stride)
 {
     struct conv_layer *conv = &network->convs[network->conv_count++];
-    char name[TENSOR_NAME_BYTES];
+    char name[PREFIX_BYTES];
     *conv = (struct conv_layer){ .channels = channels, .filters = filters, .side = side, .stride = stride, .projection = -1 };
     snprintf(name, sizeof name, "%sconv%s", block, number);
     conv->weight = add_tensor(network, name, "weight", TENSOR_PARAMETER, 4, (uint32_t[]){ filters, channels, 3, 3 });
@@ -61,7 +63,7 @@ static void add_layers(struct network *network)
     add_conv(network, "", "1", 3, 16, 32, 1);
     for (uint32_t stage = 0; stage < 3; stage++) {
         for (uint32_t block = 0; block < blocks; block++) {
-            char name[TENSOR_NAME_BYTES];
+            char name[PREFIX_BYTES];
             bool changes = stage > 0 && block == 0;
             uint32_t filters = 16u << stage, side = 32u >> stage;
             uint32_t channels = changes ? filters / 2 : filters, stride = changes ? 2 : 1;

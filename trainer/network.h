@@ -11,7 +11,7 @@
 
 enum tensor_role { TENSOR_PARAMETER, TENSOR_RUNNING }; /* running statistics have no momentum and no gradient */
 
-enum { TENSOR_NAME_BYTES = 48, NETWORK_FEATURES = 64, NETWORK_CLASSES = 10 };
+enum { TENSOR_NAME_BYTES = 64, NETWORK_FEATURES = 64, NETWORK_CLASSES = 10 };
 
 /* One named tensor; float32, row-major, at network values[offset .. offset + count). */
 struct tensor {

@@ -110,8 +110,8 @@ static void print_roff_string(FILE *file, const char *text)
 static void print_roff_upper(FILE *file, const char *text)
 {
     for (; *text != '\0'; text++) {
-        char upper = (char)toupper((unsigned char)*text);
-        print_roff(file, &upper, 1);
+        char upper[] = { (char)toupper((unsigned char)*text), '\0' };
+        print_roff(file, upper, 1);
     }
 }
 

@@ -29,7 +29,8 @@ struct error {
  * `return error_set(error, STATUS_INPUT, "...", ...);`. */
 enum status error_set(struct error *error, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-enum status error_set_v(struct error *error, enum status status, const char *format, va_list arguments);
+enum status error_set_v(struct error *error, enum status status, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
 
 /* As error_set, followed by ": " and the text of errno, which the caller has not yet disturbed. ENOSPC, EDQUOT, EACCES,
  * EROFS and EPERM, ENOMEM and the like are STATUS_ENVIRONMENT whatever `status` says, and a hint is added for a full disk. */

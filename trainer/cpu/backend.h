@@ -28,7 +28,7 @@ struct backend_batch {
     uint32_t first;
 };
 
-enum { BACKEND_CULPRIT_BYTES = 96 };
+enum { BACKEND_CULPRIT_BYTES = 128 };
 
 struct backend_outcome {
     float loss;
