@@ -14,10 +14,10 @@ enum { PATH_TEXT_BYTES = 128 };
 
 /* ---- values ---------------------------------------------------------------------------------------------------------------------- */
 
-static enum status value_error(const struct yaml *node, const char *path, struct error *error, const char *format, ...)
+static enum status value_error(const struct node *node, const char *path, struct error *error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-static enum status value_error(const struct yaml *node, const char *path, struct error *error, const char *format, ...)
+static enum status value_error(const struct node *node, const char *path, struct error *error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -36,14 +36,14 @@ static void format_real(double value, char text[32])
     }
 }
 
-static enum status parse_number(const struct schema_key *key, const char *path, const struct yaml *node, bool whole, double *number,
+static enum status parse_number(const struct schema_key *key, const char *path, const struct node *node, bool whole, double *number,
                                 struct error *error)
 {
-    const char *text = node->kind == YAML_SCALAR ? node->text : "";
+    const char *text = node->kind == NODE_SCALAR ? node->text : "";
     char *end;
-    if (node->kind != YAML_SCALAR || node->quoted || text[0] == '\0' || text[strspn(text, whole ? "0123456789" : "+-.0123456789eE")] != '\0')
+    if (node->kind != NODE_SCALAR || node->quoted || text[0] == '\0' || text[strspn(text, whole ? "0123456789" : "+-.0123456789eE")] != '\0')
         return value_error(node, path, error, "must be a %s, not %s%.60s%s", whole ? "whole number" : "number",
-                           node->kind == YAML_SCALAR ? "'" : "a list or section", text, node->kind == YAML_SCALAR ? "'" : "");
+                           node->kind == NODE_SCALAR ? "'" : "a list or section", text, node->kind == NODE_SCALAR ? "'" : "");
     *number = strtod(text, &end);
     if (*end != '\0' || !isfinite(*number))
         return value_error(node, path, error, "'%.60s' is not a number", text);
@@ -52,11 +52,11 @@ static enum status parse_number(const struct schema_key *key, const char *path, 
     return STATUS_OK;
 }
 
-static enum status parse_numbers(struct setting *setting, const char *path, const struct yaml *node, struct error *error)
+static enum status parse_numbers(struct setting *setting, const char *path, const struct node *node, struct error *error)
 {
     const bool list = setting->key->type == VALUE_INTEGERS || setting->key->type == VALUE_REALS;
     const bool whole = setting->key->type == VALUE_INTEGER || setting->key->type == VALUE_INTEGERS;
-    if (list && node->kind != YAML_LIST)
+    if (list && node->kind != NODE_LIST)
         return value_error(node, path, error, "must be a list, such as [1, 2]");
     if (list && node->count > SETTING_NUMBERS_MAX)
         return value_error(node, path, error, "has %zu entries; at most %d are taken", node->count, SETTING_NUMBERS_MAX);
@@ -90,7 +90,7 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static enum status check_word(const struct schema_key *key, const char *path, const struct yaml *node, struct error *error)
+static enum status check_word(const struct schema_key *key, const char *path, const struct node *node, struct error *error)
 {
     const char *text = node->text;
     switch (key->type) {
@@ -123,14 +123,14 @@ static enum status check_word(const struct schema_key *key, const char *path, co
     return STATUS_OK;
 }
 
-static enum status parse_value(struct setting *setting, const char *path, const struct yaml *node, struct error *error)
+static enum status parse_value(struct setting *setting, const char *path, const struct node *node, struct error *error)
 {
     enum value_type type = setting->key->type;
     setting->given = true;
     setting->node = node;
     if (type == VALUE_INTEGER || type == VALUE_REAL || type == VALUE_INTEGERS || type == VALUE_REALS)
         return parse_numbers(setting, path, node, error);
-    if (node->kind != YAML_SCALAR)
+    if (node->kind != NODE_SCALAR)
         return value_error(node, path, error, "must be a single value, not a list or section");
     enum status status = check_word(setting->key, path, node, error);
     if (status != STATUS_OK)
@@ -141,16 +141,16 @@ static enum status parse_value(struct setting *setting, const char *path, const 
 
 static enum status parse_fallback(struct setting *setting, struct error *error)
 {
-    struct yaml *root, *value;
+    struct node *root, *value;
     char text[96];
     int length = snprintf(text, sizeof text, "value: %s\n", setting->key->fallback);
-    enum status status = yaml_parse(text, (size_t)length, "default", &root, error);
+    enum status status = node_parse(text, (size_t)length, "default", &root, error);
     if (status != STATUS_OK)
         return status;
-    value = yaml_get(root, "value");
+    value = node_get(root, "value");
     status = parse_value(setting, setting->key->path, value, error);
     setting->node = NULL;
-    yaml_free(root);
+    node_free(root);
     return status;
 }
 
@@ -181,7 +181,7 @@ static size_t words_of(const char *section, char words[][PATH_TEXT_BYTES], size_
     return count;
 }
 
-static enum status unknown_key(const char *section, const struct yaml *node, struct error *error)
+static enum status unknown_key(const char *section, const struct node *node, struct error *error)
 {
     enum { WORDS_MAX = 64 };
     char words[WORDS_MAX][PATH_TEXT_BYTES];
@@ -202,10 +202,10 @@ static enum status unknown_key(const char *section, const struct yaml *node, str
     return value_error(node, path, error, "unknown key; selfsame manifest --schema lists them all");
 }
 
-static enum status check_keys(const struct yaml *map, const char *section, struct error *error)
+static enum status check_keys(const struct node *map, const char *section, struct error *error)
 {
     for (size_t i = 0; i < map->count; i++) {
-        const struct yaml *child = map->children[i];
+        const struct node *child = map->children[i];
         char path[PATH_TEXT_BYTES];
         char words[2][PATH_TEXT_BYTES];
         int length = snprintf(path, sizeof path, "%s%s%s", section, section[0] != '\0' ? "." : "", child->key);
@@ -215,7 +215,7 @@ static enum status check_keys(const struct yaml *map, const char *section, struc
             continue;
         if (words_of(path, words, 2) == 0)
             return unknown_key(section, child, error);
-        if (child->kind != YAML_MAP)
+        if (child->kind != NODE_MAP)
             return value_error(child, path, error, "is a section: keys and values belong below it");
         enum status status = check_keys(child, path, error);
         if (status != STATUS_OK)
@@ -225,15 +225,15 @@ static enum status check_keys(const struct yaml *map, const char *section, struc
 }
 
 /* The node at a dotted path, and the map that holds it. */
-static struct yaml *node_at(struct yaml *root, const char *path, struct yaml **parent)
+static struct node *node_at(struct node *root, const char *path, struct node **parent)
 {
-    struct yaml *node = root;
+    struct node *node = root;
     while (node != NULL) {
         char word[PATH_TEXT_BYTES];
         size_t size = strcspn(path, ".");
         snprintf(word, sizeof word, "%.*s", (int)size, path);
         *parent = node;
-        node = yaml_get(node, word);
+        node = node_get(node, word);
         if (path[size] == '\0')
             return node;
         path += size + 1;
@@ -246,7 +246,7 @@ static enum status parse_keys(struct settings *settings, struct error *error)
     for (size_t i = 0; i < schema_key_count; i++) {
         const struct schema_key *key = &schema_keys[i];
         struct setting *setting = &settings->settings[i];
-        struct yaml *parent, *node = node_at(settings->root, key->path, &parent);
+        struct node *parent, *node = node_at(settings->root, key->path, &parent);
         enum status status = STATUS_OK;
         setting->key = key;
         if (node != NULL)
@@ -261,10 +261,10 @@ static enum status parse_keys(struct settings *settings, struct error *error)
     return STATUS_OK;
 }
 
-static enum status parse_target(struct settings *settings, size_t place, const struct yaml *entry, struct error *error)
+static enum status parse_target(struct settings *settings, size_t place, const struct node *entry, struct error *error)
 {
     char path[PATH_TEXT_BYTES];
-    if (entry->kind != YAML_MAP)
+    if (entry->kind != NODE_MAP)
         return value_error(entry, "targets", error, "entry %zu must be a map of metric, value, tolerance and source", place + 1);
     for (size_t i = 0; i < entry->count; i++) {
         size_t k = 0;
@@ -276,7 +276,7 @@ static enum status parse_target(struct settings *settings, size_t place, const s
     }
     for (size_t k = 0; k < schema_target_key_count; k++) {
         struct setting *setting = &settings->targets[place * schema_target_key_count + k];
-        const struct yaml *node = yaml_get(entry, schema_target_keys[k].path);
+        const struct node *node = node_get(entry, schema_target_keys[k].path);
         setting->key = &schema_target_keys[k];
         snprintf(path, sizeof path, "targets[%zu].%s", place, schema_target_keys[k].path);
         if (node == NULL)
@@ -290,10 +290,10 @@ static enum status parse_target(struct settings *settings, size_t place, const s
 
 static enum status parse_targets(struct settings *settings, struct error *error)
 {
-    const struct yaml *list = yaml_get(settings->root, "targets");
+    const struct node *list = node_get(settings->root, "targets");
     if (list == NULL)
         return STATUS_OK;
-    if (list->kind != YAML_LIST)
+    if (list->kind != NODE_LIST)
         return value_error(list, "targets", error, "must be a list of targets");
     settings->targets = calloc(list->count * schema_target_key_count + 1, sizeof *settings->targets);
     if (settings->targets == NULL)
@@ -334,15 +334,15 @@ static enum status find_manifest(const char *path, const char *from, char found[
 }
 
 /* Takes from `base` what a key of `over` replaces although it has another name. */
-static void drop_rivals(struct yaml *base, struct yaml *over)
+static void drop_rivals(struct node *base, struct node *over)
 {
     for (size_t i = 0; i < schema_key_count; i++) {
-        struct yaml *parent, *holder;
+        struct node *parent, *holder;
         const char *rival = schema_keys[i].rival;
         if (rival == NULL || node_at(over, schema_keys[i].path, &parent) == NULL || node_at(base, rival, &holder) == NULL)
             continue;
         const char *word = strrchr(rival, '.');
-        yaml_free(yaml_take(holder, word + 1));
+        node_free(node_take(holder, word + 1));
     }
 }
 
@@ -353,7 +353,7 @@ struct chain {
     size_t length;
 };
 
-static enum status circle(const char *path, const struct yaml *inherit, const struct chain *chain, struct error *error)
+static enum status circle(const char *path, const struct node *inherit, const struct chain *chain, struct error *error)
 {
     char text[1024] = "";
     size_t used = 0;
@@ -362,17 +362,17 @@ static enum status circle(const char *path, const struct yaml *inherit, const st
     return value_error(inherit, "inherit", error, "goes in a circle: %s%s", text, path);
 }
 
-static enum status read_file(const char *path, const struct chain *child, const struct yaml *inherit, struct yaml **root, struct error *error);
+static enum status read_file(const char *path, const struct chain *child, const struct node *inherit, struct node **root, struct error *error);
 
 /* Lays the map on the manifest that it inherits, if it does. */
-static enum status apply_inherit(struct yaml **root, const struct chain *chain, struct error *error)
+static enum status apply_inherit(struct node **root, const struct chain *chain, struct error *error)
 {
-    struct yaml *inherit = yaml_take(*root, "inherit"), *base = NULL;
+    struct node *inherit = node_take(*root, "inherit"), *base = NULL;
     char path[FILE_PATH_BYTES];
     if (inherit == NULL)
         return STATUS_OK;
     enum status status = STATUS_OK;
-    if (inherit->kind != YAML_SCALAR || inherit->text[0] == '\0')
+    if (inherit->kind != NODE_SCALAR || inherit->text[0] == '\0')
         status = value_error(inherit, "inherit", error, "must name one manifest's file");
     if (status == STATUS_OK)
         status = find_manifest(inherit->text, chain->file, path, error);
@@ -380,15 +380,15 @@ static enum status apply_inherit(struct yaml **root, const struct chain *chain, 
         status = read_file(path, chain, inherit, &base, error);
     if (status == STATUS_OK) {
         drop_rivals(base, *root);
-        *root = yaml_merge(base, *root);
+        *root = node_merge(base, *root);
         if (*root == NULL)
             status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
     }
-    yaml_free(inherit);
+    node_free(inherit);
     return status;
 }
 
-static enum status read_file(const char *path, const struct chain *child, const struct yaml *inherit, struct yaml **root, struct error *error)
+static enum status read_file(const char *path, const struct chain *child, const struct node *inherit, struct node **root, struct error *error)
 {
     struct chain chain = { path, child, child == NULL ? 1 : child->length + 1 };
     char *text;
@@ -400,10 +400,10 @@ static enum status read_file(const char *path, const struct chain *child, const 
     }
     if (chain.length > INHERIT_MAX)
         return value_error(inherit, "inherit", error, "more than %d manifests, one upon the other", INHERIT_MAX);
-    enum status status = file_read(path, YAML_BYTES_MAX, &text, &bytes, error);
+    enum status status = file_read(path, NODE_BYTES_MAX, &text, &bytes, error);
     if (status != STATUS_OK)
         return inherit == NULL ? status : error_prefix(error, "%s:%zu: inherit", inherit->file, inherit->line);
-    status = yaml_parse(text, bytes, path, root, error);
+    status = node_parse(text, bytes, path, root, error);
     free(text);
     if (status == STATUS_OK)
         status = apply_inherit(root, &chain, error);
@@ -442,7 +442,7 @@ enum status settings_read_text(const char *text, size_t bytes, const char *name,
     if (settings->name == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     const struct chain chain = { name, NULL, 1 };
-    enum status status = yaml_parse(text, bytes, name, &settings->root, error);
+    enum status status = node_parse(text, bytes, name, &settings->root, error);
     if (status == STATUS_OK)
         status = apply_inherit(&settings->root, &chain, error);
     return status == STATUS_OK ? parse(settings, error) : status;
@@ -457,7 +457,7 @@ void settings_free(struct settings *settings)
     free(settings->settings);
     free(settings->targets);
     free(settings->name);
-    yaml_free(settings->root);
+    node_free(settings->root);
     memset(settings, 0, sizeof *settings);
 }
 
@@ -471,7 +471,7 @@ const struct setting *settings_get(const struct settings *settings, const char *
 
 enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format, ...)
 {
-    const struct yaml *node = settings_get(settings, path)->node;
+    const struct node *node = settings_get(settings, path)->node;
     va_list arguments;
     va_start(arguments, format);
     error_set_v(error, STATUS_INPUT, format, arguments);

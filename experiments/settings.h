@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "experiments/schema.h"
-#include "experiments/yaml.h"
+#include "experiments/node.h"
 #include "trainer/common/error.h"
 
 enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16 };
@@ -14,7 +14,7 @@ enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16 };
 struct setting {
     const struct schema_key *key;
     bool given;             /* by a manifest or by the table's default */
-    const struct yaml *node; /* where it stands; NULL for a default or when not given */
+    const struct node *node; /* where it stands; NULL for a default or when not given */
     char *text;             /* canonical: of a list "1, 2", of text without quotes */
     double numbers[SETTING_NUMBERS_MAX];
     size_t count;           /* of the numbers */
@@ -22,7 +22,7 @@ struct setting {
 
 struct settings {
     char *name;              /* the manifest's file, for messages */
-    struct yaml *root;       /* after inheritance */
+    struct node *root;       /* after inheritance */
     struct setting *settings; /* [schema_key_count] */
     struct setting *targets; /* [target_count][schema_target_key_count] */
     size_t target_count;

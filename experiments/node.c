@@ -1,4 +1,4 @@
-#include "experiments/yaml.h"
+#include "experiments/node.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +10,12 @@ struct reading {
     struct error *error;
 };
 
-void yaml_free(struct yaml *node)
+void node_free(struct node *node)
 {
     if (node == NULL)
         return;
     for (size_t i = 0; i < node->count; i++)
-        yaml_free(node->children[i]);
+        node_free(node->children[i]);
     free(node->children);
     free(node->file);
     free(node->key);
@@ -23,9 +23,9 @@ void yaml_free(struct yaml *node)
     free(node);
 }
 
-static struct yaml *new_node(enum yaml_kind kind, const char *file, size_t line)
+static struct node *new_node(enum node_kind kind, const char *file, size_t line)
 {
-    struct yaml *node = calloc(1, sizeof *node);
+    struct node *node = calloc(1, sizeof *node);
     if (node == NULL)
         return NULL;
     node->kind = kind;
@@ -39,11 +39,11 @@ static struct yaml *new_node(enum yaml_kind kind, const char *file, size_t line)
 }
 
 /* Takes over child; false without memory, and child is freed. */
-static int append(struct yaml *parent, struct yaml *child)
+static int append(struct node *parent, struct node *child)
 {
-    struct yaml **children = realloc(parent->children, (parent->count + 1) * sizeof *children);
+    struct node **children = realloc(parent->children, (parent->count + 1) * sizeof *children);
     if (children == NULL) {
-        yaml_free(child);
+        node_free(child);
         return 0;
     }
     parent->children = children;
@@ -71,9 +71,9 @@ static enum status next_event(struct reading *reading, yaml_event_t *event)
                      parser->context != NULL ? parser->context : "");
 }
 
-static enum status read_node(struct reading *reading, yaml_event_t *event, int depth, struct yaml **node);
+static enum status read_node(struct reading *reading, yaml_event_t *event, int depth, struct node **node);
 
-static enum status read_scalar(struct reading *reading, const yaml_event_t *event, struct yaml **node)
+static enum status read_scalar(struct reading *reading, const yaml_event_t *event, struct node **node)
 {
     size_t line = event->start_mark.line + 1, length = event->data.scalar.length;
     const char *value = (const char *)event->data.scalar.value;
@@ -83,7 +83,7 @@ static enum status read_scalar(struct reading *reading, const yaml_event_t *even
         return refuse(reading, line, "tags are not allowed; write the value plainly");
     if (memchr(value, '\0', length) != NULL)
         return refuse(reading, line, "a NUL character in a value");
-    *node = new_node(YAML_SCALAR, reading->name, line);
+    *node = new_node(NODE_SCALAR, reading->name, line);
     if (*node != NULL)
         (*node)->text = strdup(value);
     if (*node == NULL || (*node)->text == NULL)
@@ -93,12 +93,12 @@ static enum status read_scalar(struct reading *reading, const yaml_event_t *even
 }
 
 /* The children of a map or list, up to its end event. */
-static enum status read_children(struct reading *reading, struct yaml *parent, yaml_event_type_t end, int depth)
+static enum status read_children(struct reading *reading, struct node *parent, yaml_event_type_t end, int depth)
 {
     for (;;) {
         yaml_event_t event;
         char *key = NULL;
-        struct yaml *child = NULL;
+        struct node *child = NULL;
         enum status status = next_event(reading, &event);
         if (status != STATUS_OK)
             return status;
@@ -106,7 +106,7 @@ static enum status read_children(struct reading *reading, struct yaml *parent, y
             yaml_event_delete(&event);
             return STATUS_OK;
         }
-        if (parent->kind == YAML_MAP) {
+        if (parent->kind == NODE_MAP) {
             size_t line = event.start_mark.line + 1;
             if (event.type != YAML_SCALAR_EVENT) {
                 yaml_event_delete(&event);
@@ -116,7 +116,7 @@ static enum status read_children(struct reading *reading, struct yaml *parent, y
             yaml_event_delete(&event);
             if (key == NULL)
                 return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
-            struct yaml *twin = yaml_get(parent, key);
+            struct node *twin = node_get(parent, key);
             if (twin != NULL) {
                 status = error_set(reading->error, STATUS_INPUT, "%s:%zu: %.200s: this key was given already in line %zu", reading->name, line, key,
                                    twin->line);
@@ -136,7 +136,7 @@ static enum status read_children(struct reading *reading, struct yaml *parent, y
         else
             free(key);
         if (status != STATUS_OK) {
-            yaml_free(child);
+            node_free(child);
             return status;
         }
         if (!append(parent, child))
@@ -144,11 +144,11 @@ static enum status read_children(struct reading *reading, struct yaml *parent, y
     }
 }
 
-static enum status read_node(struct reading *reading, yaml_event_t *event, int depth, struct yaml **node)
+static enum status read_node(struct reading *reading, yaml_event_t *event, int depth, struct node **node)
 {
     size_t line = event->start_mark.line + 1;
     *node = NULL;
-    if (depth > YAML_DEPTH_MAX)
+    if (depth > NODE_DEPTH_MAX)
         return refuse(reading, line, "nested too deeply");
     if (event->type == YAML_ALIAS_EVENT)
         return refuse(reading, line, "aliases are not allowed; use inherit to share settings");
@@ -161,14 +161,14 @@ static enum status read_node(struct reading *reading, yaml_event_t *event, int d
         return refuse(reading, line, "anchors are not allowed; use inherit to share settings");
     if ((map ? event->data.mapping_start.tag : event->data.sequence_start.tag) != NULL)
         return refuse(reading, line, "tags are not allowed; write the value plainly");
-    *node = new_node(map ? YAML_MAP : YAML_LIST, reading->name, line);
+    *node = new_node(map ? NODE_MAP : NODE_LIST, reading->name, line);
     if (*node == NULL)
         return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
     return read_children(reading, *node, map ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT, depth);
 }
 
 /* Skips to the event that begins the document's content, or ends the stream. */
-static enum status read_stream(struct reading *reading, struct yaml **root)
+static enum status read_stream(struct reading *reading, struct node **root)
 {
     int documents = 0;
     for (;;) {
@@ -189,34 +189,34 @@ static enum status read_stream(struct reading *reading, struct yaml **root)
     }
 }
 
-enum status yaml_parse(const char *text, size_t bytes, const char *name, struct yaml **root, struct error *error)
+enum status node_parse(const char *text, size_t bytes, const char *name, struct node **root, struct error *error)
 {
     struct reading reading = { .name = name, .error = error };
     *root = NULL;
-    if (bytes > YAML_BYTES_MAX)
-        return error_set(error, STATUS_INPUT, "%s: over %d bytes; a manifest is a page of text", name, YAML_BYTES_MAX);
+    if (bytes > NODE_BYTES_MAX)
+        return error_set(error, STATUS_INPUT, "%s: over %d bytes; a manifest is a page of text", name, NODE_BYTES_MAX);
     if (!yaml_parser_initialize(&reading.parser))
         return error_set(error, STATUS_ENVIRONMENT, "%s: out of memory", name);
     yaml_parser_set_encoding(&reading.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&reading.parser, (const unsigned char *)text, bytes);
     enum status status = read_stream(&reading, root);
     yaml_parser_delete(&reading.parser);
-    if (status == STATUS_OK && *root != NULL && (*root)->kind == YAML_SCALAR && (*root)->text[0] == '\0' && !(*root)->quoted) {
-        yaml_free(*root); /* nothing but comments */
+    if (status == STATUS_OK && *root != NULL && (*root)->kind == NODE_SCALAR && (*root)->text[0] == '\0' && !(*root)->quoted) {
+        node_free(*root); /* nothing but comments */
         *root = NULL;
     }
-    if (status == STATUS_OK && *root == NULL && (*root = new_node(YAML_MAP, name, 1)) == NULL)
+    if (status == STATUS_OK && *root == NULL && (*root = new_node(NODE_MAP, name, 1)) == NULL)
         status = error_set(error, STATUS_ENVIRONMENT, "%s: out of memory", name);
-    if (status == STATUS_OK && (*root)->kind != YAML_MAP)
+    if (status == STATUS_OK && (*root)->kind != NODE_MAP)
         status = error_set(error, STATUS_INPUT, "%s:%zu: a manifest is a map of keys and values", name, (*root)->line);
     if (status != STATUS_OK) {
-        yaml_free(*root);
+        node_free(*root);
         *root = NULL;
     }
     return status;
 }
 
-static size_t place_of(const struct yaml *map, const char *key)
+static size_t place_of(const struct node *map, const char *key)
 {
     size_t i = 0;
     while (i < map->count && strcmp(map->children[i]->key, key) != 0)
@@ -224,43 +224,43 @@ static size_t place_of(const struct yaml *map, const char *key)
     return i;
 }
 
-struct yaml *yaml_get(const struct yaml *map, const char *key)
+struct node *node_get(const struct node *map, const char *key)
 {
-    if (map == NULL || map->kind != YAML_MAP)
+    if (map == NULL || map->kind != NODE_MAP)
         return NULL;
     size_t place = place_of(map, key);
     return place < map->count ? map->children[place] : NULL;
 }
 
-struct yaml *yaml_take(struct yaml *map, const char *key)
+struct node *node_take(struct node *map, const char *key)
 {
-    if (map == NULL || map->kind != YAML_MAP)
+    if (map == NULL || map->kind != NODE_MAP)
         return NULL;
     size_t place = place_of(map, key);
     if (place == map->count)
         return NULL;
-    struct yaml *child = map->children[place];
+    struct node *child = map->children[place];
     memmove(&map->children[place], &map->children[place + 1], (map->count - place - 1) * sizeof *map->children);
     map->count--;
     return child;
 }
 
-struct yaml *yaml_merge(struct yaml *base, struct yaml *over)
+struct node *node_merge(struct node *base, struct node *over)
 {
-    if (base == NULL || over == NULL || base->kind != YAML_MAP || over->kind != YAML_MAP) {
+    if (base == NULL || over == NULL || base->kind != NODE_MAP || over->kind != NODE_MAP) {
         if (over == NULL)
             return base;
-        yaml_free(base);
+        node_free(base);
         return over;
     }
     while (over->count > 0) {
-        struct yaml *child = over->children[--over->count], *merged = yaml_merge(yaml_take(base, child->key), child);
+        struct node *child = over->children[--over->count], *merged = node_merge(node_take(base, child->key), child);
         if (merged == NULL || !append(base, merged)) {
-            yaml_free(base);
-            yaml_free(over);
+            node_free(base);
+            node_free(over);
             return NULL;
         }
     }
-    yaml_free(over);
+    node_free(over);
     return base;
 }
