@@ -1,0 +1,79 @@
+/* selfsame runs: what has been recorded. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "results/record.h"
+#include "results/table.h"
+
+static const struct table_column columns[] = {
+    { "run", false },   { "manifest", false }, { "seed", true },  { "state", false },   { "epochs", true },
+    { "of", true },     { "error", true },     { "best", true },  { "engine", false },  { "weights", false }, { "started", false },
+};
+
+static const char *text_at(const json_t *fields, const char *section, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(fields, section), key));
+    return text != NULL ? text : "";
+}
+
+static void add_row(struct table *table, const struct record *record)
+{
+    double best = 100.0;
+    for (size_t i = 0; i < record->epochs; i++)
+        best = record->metrics[i].validation_error < best ? record->metrics[i].validation_error : best;
+    table_cell(table, "%s", record->name);
+    table_cell(table, "%s", record->manifest_name);
+    table_cell(table, "%" PRIu64, record->seed);
+    table_cell(table, "%s", record_state_name(record->state));
+    table_cell(table, "%zu", record->epochs);
+    table_cell(table, "%" PRIu64, record->epochs_wanted);
+    if (record->epochs > 0) {
+        table_cell(table, "%.2f", record->metrics[record->epochs - 1].validation_error);
+        table_cell(table, "%.2f", best);
+    } else {
+        table_cell(table, "%s", "");
+        table_cell(table, "%s", "");
+    }
+    table_cell(table, "%s", text_at(record->fields, "engine", "description"));
+    table_cell(table, "%.16s", record->epochs > 0 ? record->metrics[record->epochs - 1].weights_sha256 : "");
+    table_cell(table, "%s", text_at(record->fields, "time", "started"));
+}
+
+static enum status run_runs(const struct arguments *arguments, struct error *error)
+{
+    const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
+    char **names;
+    size_t count;
+    enum status status = record_list(runs, &names, &count, error);
+    if (status != STATUS_OK)
+        return status;
+    struct table *table = table_open(columns, sizeof columns / sizeof *columns);
+    if (table == NULL)
+        status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        char path[FILE_PATH_BYTES];
+        struct record *record;
+        struct error problem;
+        if (file_path(path, &problem, "%s/%s", runs, names[i]) != STATUS_OK || record_open(&record, runs, path, &problem) != STATUS_OK) {
+            fprintf(stderr, "selfsame runs: left out: %s\n", problem.message);
+            continue;
+        }
+        add_row(table, record);
+        record_close(record);
+    }
+    if (status == STATUS_OK)
+        status = table_print(table, arguments_text(arguments, "format"), error);
+    table_close(table);
+    record_list_free(names, count);
+    return status;
+}
+
+static const struct option_definition options[] = { OPTION_RUNS, OPTION_TABLE_FORMAT, OPTIONS_END };
+
+const struct command runs_command = {
+    .name = "runs", .operands = "", .summary = "list the runs that are recorded", .options = options,
+    .description = "Lists the runs of the runs folder: state, epochs done and wanted, validation error after the last epoch and the best so far in percent, and the "
+                   "start of the weights digest. Damaged records are named on standard error and left out.",
+    .examples = "selfsame runs --format csv > runs.csv\tfor a spreadsheet\n",
+    .operands_min = 0, .operands_max = 0, .run = run_runs,
+};

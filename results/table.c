@@ -1,0 +1,146 @@
+#include "results/table.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct table {
+    const struct table_column *columns;
+    size_t column_count, cell_count;
+    char **cells;
+    bool lost; /* a cell did not fit into memory */
+};
+
+struct table *table_open(const struct table_column *columns, size_t count)
+{
+    struct table *table = calloc(1, sizeof *table);
+    if (table != NULL) {
+        table->columns = columns;
+        table->column_count = count;
+    }
+    return table;
+}
+
+void table_cell(struct table *table, const char *format, ...)
+{
+    char *text = NULL, **cells = realloc(table->cells, (table->cell_count + 1) * sizeof *cells);
+    va_list arguments;
+    if (cells == NULL) {
+        table->lost = true;
+        return;
+    }
+    table->cells = cells;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0) {
+        text = NULL;
+        table->lost = true;
+    }
+    va_end(arguments);
+    cells[table->cell_count++] = text;
+}
+
+static const char *cell(const struct table *table, size_t row, size_t column)
+{
+    return table->cells[row * table->column_count + column];
+}
+
+/* Columns on a terminal: characters, not bytes, of UTF-8. */
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+    for (; *text != '\0'; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void print_aligned(const struct table_column *column, const char *text, size_t width, bool last)
+{
+    int fill = (int)(width - width_of(text));
+    if (column->number)
+        printf("%*s%s", fill, "", text);
+    else
+        printf("%s%*s", text, last ? 0 : fill, "");
+    fputs(last ? "\n" : "  ", stdout);
+}
+
+static void print_text(const struct table *table, size_t rows)
+{
+    for (size_t row = 0; row <= rows; row++) {
+        for (size_t c = 0; c < table->column_count; c++) {
+            size_t width = width_of(table->columns[c].name);
+            for (size_t r = 0; r < rows; r++)
+                width = width_of(cell(table, r, c)) > width ? width_of(cell(table, r, c)) : width;
+            print_aligned(&table->columns[c], row == 0 ? table->columns[c].name : cell(table, row - 1, c), width, c + 1 == table->column_count);
+        }
+    }
+}
+
+static void print_csv_cell(const char *text, bool last)
+{
+    if (text[strcspn(text, ",\"\r\n")] == '\0') {
+        fputs(text, stdout);
+    } else {
+        putchar('"');
+        for (; *text != '\0'; text++)
+            fputs(*text == '"' ? "\"\"" : (char[]){ *text, '\0' }, stdout);
+        putchar('"');
+    }
+    fputs(last ? "\r\n" : ",", stdout); /* RFC 4180 */
+}
+
+static void print_csv(const struct table *table, size_t rows)
+{
+    for (size_t row = 0; row <= rows; row++) {
+        for (size_t c = 0; c < table->column_count; c++)
+            print_csv_cell(row == 0 ? table->columns[c].name : cell(table, row - 1, c), c + 1 == table->column_count);
+    }
+}
+
+static enum status print_json(const struct table *table, size_t rows, struct error *error)
+{
+    json_t *list = json_array();
+    for (size_t row = 0; row < rows; row++) {
+        json_t *object = json_object();
+        for (size_t c = 0; c < table->column_count; c++) {
+            const char *text = cell(table, row, c);
+            json_t *value = text[0] == '\0' ? json_null() : NULL;
+            if (value == NULL)
+                value = table->columns[c].number ? json_loads(text, JSON_DECODE_ANY, NULL) : json_string(text);
+            json_object_set_new(object, table->columns[c].name, value);
+        }
+        json_array_append_new(list, object);
+    }
+    char *text = list == NULL ? NULL : json_dumps(list, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    json_decref(list);
+    if (text == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    puts(text);
+    free(text);
+    return STATUS_OK;
+}
+
+enum status table_print(const struct table *table, const char *format, struct error *error)
+{
+    size_t rows = table->cell_count / table->column_count;
+    if (table->lost)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory for a table");
+    if (format != NULL && strcmp(format, "json") == 0)
+        return print_json(table, rows, error);
+    if (format != NULL && strcmp(format, "csv") == 0)
+        print_csv(table, rows);
+    else
+        print_text(table, rows);
+    return STATUS_OK;
+}
+
+void table_close(struct table *table)
+{
+    if (table == NULL)
+        return;
+    for (size_t i = 0; i < table->cell_count; i++)
+        free(table->cells[i]);
+    free(table->cells);
+    free(table);
+}
