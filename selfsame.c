@@ -15,7 +15,7 @@ extern const struct command train_command, eval_command, runs_command, compare_c
 static const struct command help_command;
 
 static const struct command *const commands[] = {
-    &train_command, &eval_command, &runs_command, &compare_command, &targets_command, &bench_command, &manifest_command,
+    &train_command, &eval_command, &runs_command, &compare_command, &targets_command, &plot_command, &bench_command, &manifest_command,
     &help_command, NULL,
 };
 
