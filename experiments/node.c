@@ -92,6 +92,19 @@ static enum status read_scalar(struct reading *reading, const yaml_event_t *even
     return STATUS_OK;
 }
 
+static enum status check_key(struct reading *reading, const yaml_event_t *event, size_t line)
+{
+    if (event->type != YAML_SCALAR_EVENT)
+        return refuse(reading, line, "a key must be plain text");
+    if (event->data.scalar.anchor != NULL)
+        return refuse(reading, line, "anchors are not allowed; use inherit to share settings");
+    if (event->data.scalar.tag != NULL)
+        return refuse(reading, line, "tags are not allowed; write the key plainly");
+    if (event->data.scalar.length == 0 || event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return refuse(reading, line, "a key must be plain text, without quotes");
+    return STATUS_OK;
+}
+
 /* The children of a map or list, up to its end event. */
 static enum status read_children(struct reading *reading, struct node *parent, yaml_event_type_t end, int depth)
 {
@@ -108,9 +121,10 @@ static enum status read_children(struct reading *reading, struct node *parent, y
         }
         if (parent->kind == NODE_MAP) {
             size_t line = event.start_mark.line + 1;
-            if (event.type != YAML_SCALAR_EVENT) {
+            status = check_key(reading, &event, line);
+            if (status != STATUS_OK) {
                 yaml_event_delete(&event);
-                return refuse(reading, line, "a key must be plain text");
+                return status;
             }
             key = strdup((const char *)event.data.scalar.value);
             yaml_event_delete(&event);
@@ -129,7 +143,10 @@ static enum status read_children(struct reading *reading, struct node *parent, y
                 return status;
             }
         }
-        status = read_node(reading, &event, depth + 1, &child);
+        if (parent->count == NODE_CHILDREN_MAX)
+            status = refuse(reading, event.start_mark.line + 1, "too many entries for a manifest");
+        else
+            status = read_node(reading, &event, depth + 1, &child);
         yaml_event_delete(&event);
         if (child != NULL)
             child->key = key;
