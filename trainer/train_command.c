@@ -11,6 +11,7 @@
 #include "results/recorder.h"
 #include "trainer/common/command.h"
 #include "trainer/common/digest.h"
+#include "trainer/common/progress.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
 #include "trainer/schedule.h"
@@ -48,6 +49,7 @@ struct job {
     bool one_of_many;
     struct recorder *recorder;
     struct train_listener recording;   /* the recorder's callbacks */
+    struct progress progress;          /* of the images of all epochs to go */
 };
 
 static void tell(const char *message)
@@ -64,10 +66,24 @@ static enum status check_output(struct error *error)
                       : error_set(error, STATUS_ENVIRONMENT, "standard output cannot be written");
 }
 
+/* The time left is that of the whole training, or of its part that was asked for; evaluations are not in it. */
+static void show_progress(struct job *job, uint64_t step)
+{
+    const struct training_config *training = &job->recipe.training;
+    const uint32_t images = job->training->count;
+    const uint64_t all = schedule_epochs(training, images), wanted = job->epochs > 0 && job->epochs < all ? job->epochs : all;
+    char label[64];
+    snprintf(label, sizeof label, "epoch %" PRIu64 " of %" PRIu64, schedule_epoch_of(training, images, step - 1) + 1, wanted);
+    progress_report(&job->progress, label, step, schedule_epoch_end(training, images, wanted - 1));
+}
+
 static enum status hear_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count, struct error *error)
 {
     struct job *job = context;
-    return job->recording.steps(job->recording.context, first, results, count, error);
+    enum status status = job->recording.steps(job->recording.context, first, results, count, error);
+    if (status == STATUS_OK)
+        show_progress(job, first + count);
+    return status;
 }
 
 static void print_heading(void)
@@ -82,6 +98,8 @@ static enum status hear_epoch(void *context, const struct epoch_report *report, 
     if (status != STATUS_OK)
         return status;
     const struct metrics_row *row = recorder_last(job->recorder);
+    progress_clear(&job->progress);
+    progress_restart(&job->progress);
     printf("%6" PRIu64 " %10g %14.6f %9.2f %16.2f %10.0f  %.16s\n", row->epoch + 1, row->learning_rate, row->training_loss,
            row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
     return check_output(error);
@@ -133,8 +151,10 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
             recorder_path(job->recorder));
     print_heading();
     enum status status = check_output(error);
+    progress_open(&job->progress, "steps");
     if (status == STATUS_OK)
         status = train(&engine_cpu, engine, &job->recipe, job->training->count, job->validation, job->epochs, state, &listener, error);
+    progress_clear(&job->progress);
     struct error write_error;
     enum status written = recorder_finish(job->recorder, status, error->message, &write_error);
     if (status == STATUS_OK && written != STATUS_OK) {

@@ -51,8 +51,7 @@
 
 enum {
     REFERENCE_PADDED_FLOATS = 16 * 34 * 34, /* the largest image with its border */
-    REFERENCE_PATCH_FLOATS = 64 * 9,        /* what one output of the widest convolution sees; also one plane's half-summed tree */
-    REFERENCE_PLANE_FLOATS = 32 * 32,
+    REFERENCE_PATCH_FLOATS = 64 * 9,        /* what one output of the widest convolution sees */
     REFERENCE_SCRATCH_FLOATS = REFERENCE_PADDED_FLOATS + REFERENCE_PATCH_FLOATS
 };
 

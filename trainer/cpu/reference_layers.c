@@ -162,10 +162,10 @@ void group_tree(float *parts, uint32_t groups, size_t count, size_t begin, size_
 
 /* ---- shortcuts ------------------------------------------------------------------------------------------------------------------- */
 
-/* Where pixel (p, q) of a channel's subsampled plane lies in the plane. */
-static size_t subsampled(uint32_t c, uint32_t H, uint32_t p, uint32_t q)
+/* Where pixel (p, q) of a subsampled plane lies in the array of planes of side H. */
+static size_t subsampled(uint32_t plane, uint32_t H, uint32_t p, uint32_t q)
 {
-    return ((size_t)c * H + 2 * p) * H + 2 * q;
+    return ((size_t)plane * H + 2 * p) * H + 2 * q;
 }
 
 void projection_forward(const struct conv2d *d, const float *x, const float *w, float *z)

@@ -1,0 +1,32 @@
+/* How far a long piece of work is, on standard error: a bar that is redrawn on a terminal, a plain line each minute elsewhere. The rate and
+ * the time left are those of the last half minute, so they follow a machine that gets busy. */
+#ifndef SELFSAME_PROGRESS_H
+#define SELFSAME_PROGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PROGRESS_SAMPLES = 64 };
+
+struct progress {
+    const char *unit;                 /* such as "images" */
+    bool terminal, drawn;             /* drawn: a bar stands on the terminal's line */
+    double shown_s;                   /* when it was last shown */
+    struct {
+        double time_s;
+        uint64_t done;
+    } samples[PROGRESS_SAMPLES];      /* a ring of the last reports */
+    size_t sample_count;
+};
+
+/* `unit` outlives the progress. */
+void progress_open(struct progress *progress, const char *unit);
+/* `done` of `total` units are finished; label is what stands before the bar, such as "epoch 3 of 180". Shown at most ten times a second. */
+void progress_report(struct progress *progress, const char *label, uint64_t done, uint64_t total);
+/* Takes the bar away: before anything else is printed, and at the end. */
+void progress_clear(struct progress *progress);
+/* Forgets the rate: after a pause, such as an evaluation. */
+void progress_restart(struct progress *progress);
+
+#endif

@@ -1,0 +1,494 @@
+/* The whole network over the operations of reference.h: the scalar backend. Layer l is convolution l with its batch norm, the second of a
+ * block with the block's shortcut and sum as well; a[l] is its input, y[l] the convolution's output and a[l+1] its own. Passes hand
+ * out images, groups of images, or filters to a team of threads. */
+#include <stdio.h>
+
+#include "trainer/cpu/float_environment.h"
+#include "trainer/cpu/reference_state.h"
+
+static uint32_t image_of(const struct backend_batch *batch, uint32_t n)
+{
+    return batch->samples != NULL ? batch->samples[n].image : batch->first + n;
+}
+
+/* Says what was the first to be non-finite. */
+static void blame(struct backend_outcome *outcome, const char *before, const char *name, const char *after)
+{
+    if (outcome->non_finite[0] == '\0')
+        snprintf(outcome->non_finite, sizeof outcome->non_finite, "%s%s%s", before, name, after);
+}
+
+/* ---- shortcuts ------------------------------------------------------------------------------------------------------------------- */
+
+static bool is_second(uint32_t l)
+{
+    return l > 0 && l % 2 == 0;
+}
+
+static bool changes_shape(const struct backend *r, uint32_t l)
+{
+    return r->network->convs[l].stride == 2;
+}
+
+/* Option A: where the input's channels begin among the block's. */
+static uint32_t first_channel(const struct backend *r, const struct conv2d *d)
+{
+    return r->recipe.model.shortcut == SHORTCUT_PAD_BOTH ? (d->K - d->C) / 2 : 0;
+}
+
+/* What is added to the output of layer l, the second of a block with this input: in z, or the input itself. */
+static const float *shortcut_forward(const struct backend *r, uint32_t l, const float *input, float *z)
+{
+    const struct conv2d d = shape_of(&r->network->convs[l - 1]);
+    if (!changes_shape(r, l - 1))
+        return input;
+    if (r->recipe.model.shortcut == SHORTCUT_PROJECTION)
+        projection_forward(&d, input, value(r, r->network->convs[l].projection), z);
+    else
+        option_a_forward(&d, first_channel(r, &d), input, z);
+    return z;
+}
+
+/* Adds the shortcut's gradient, g being that of the block's sum, to the one that came through layer l, the first of the block. */
+static void shortcut_backward(const struct backend *r, uint32_t l, const float *g, float *dx)
+{
+    const struct conv2d d = shape_of(&r->network->convs[l]);
+    if (!changes_shape(r, l)) {
+        for (size_t i = 0; i < input_floats(&r->network->convs[l]); i++)
+            dx[i] = dx[i] + g[i];
+    } else if (r->recipe.model.shortcut == SHORTCUT_PROJECTION) {
+        projection_backward_data(&d, g, value(r, r->network->convs[l + 1].projection), dx);
+    } else {
+        option_a_backward(&d, first_channel(r, &d), g, dx);
+    }
+}
+
+/* ---- forward --------------------------------------------------------------------------------------------------------------------- */
+
+static void load_image(const struct backend_batch *batch, uint32_t n, float *x)
+{
+    const uint8_t *image = batch->data->images + (size_t)image_of(batch, n) * DATASET_IMAGE_BYTES;
+    if (batch->samples != NULL)
+        input_load(batch->input, image, &batch->samples[n], x, DATASET_PIXELS, DATASET_SIDE, 1);
+    else
+        input_load_plain(batch->input, image, x, DATASET_PIXELS, DATASET_SIDE, 1);
+}
+
+/* From layer l's convolution to its output: batch norm, shortcut, ReLU; block is the block's input. */
+static void activate(const struct backend *r, struct worker *worker, uint32_t l, const float *y, const float *block, float *out)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    const size_t count = output_floats(layer);
+    batch_norm_forward(layer->filters, (uint32_t)(count / layer->filters), r->norm + (size_t)l * FEATURES, y, out);
+    if (is_second(l)) {
+        const float *z = shortcut_forward(r, l, block, worker->shortcut);
+        for (size_t i = 0; i < count; i++)
+            out[i] = out[i] + z[i];
+    }
+    relu_forward(count, out);
+}
+
+static void convolve_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l];
+    const struct conv2d d = shape_of(layer);
+    float *x = r->a[pass->l] + n * input_floats(layer), *y = r->y[pass->l] + n * output_floats(layer);
+    if (pass->l == 0)
+        load_image(pass->batch, n, x);
+    conv2d_forward(&d, x, value(r, layer->weight), y, worker->scratch);
+    batch_norm_sums(d.K, (uint32_t)(output_floats(layer) / d.K), y, r->sums + (size_t)n * 2 * FEATURES, worker->scratch);
+}
+
+static void activate_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const uint32_t l = pass->l;
+    const size_t out = output_floats(&r->network->convs[l]);
+    const float *block = is_second(l) ? r->a[l - 1] + n * input_floats(&r->network->convs[l - 1]) : NULL;
+    activate(r, worker, l, r->y[l] + n * out, block, r->a[l + 1] + n * out);
+}
+
+/* T64 over the images' sums. */
+static double images_tree(struct backend *r, uint32_t N, uint32_t i)
+{
+    for (uint32_t n = 0; n < N; n++)
+        r->column[n] = (double)r->sums[(size_t)n * 2 * FEATURES + i];
+    return exact_tree64(r->column, N, 1);
+}
+
+/* The running mean and variance of one channel or class take a share of the batch's. */
+static void update_running(const struct model_config *model, double mean, double variance, double M, float *running_mean,
+                           float *running_variance)
+{
+    double spread = model->batch_norm_unbiased ? exact_unbiased(variance, M) : variance;
+    *running_mean = exact_running(*running_mean, mean, model->batch_norm_rate);
+    *running_variance = exact_running(*running_variance, spread, model->batch_norm_rate);
+}
+
+static void finish_norm(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    const struct model_config *model = &r->recipe.model;
+    const uint32_t K = layer->filters;
+    const double M = (double)N * (double)(output_floats(layer) / K);
+    for (uint32_t k = 0; k < K; k++) {
+        struct exact_norm *norm = &r->norm[(size_t)l * FEATURES + k];
+        double sum = images_tree(r, N, k), squares = images_tree(r, N, K + k);
+        *norm = exact_norm_from_sums(sum, squares, M, model->batch_norm_epsilon, value(r, layer->gamma)[k], value(r, layer->beta)[k]);
+        if (!exact_norm_finite(norm))
+            blame(outcome, "the output of ", r->network->tensors[layer->weight].name, ", or its batch norm");
+        update_running(model, norm->mean, norm->variance, M, value(r, layer->running_mean) + k, value(r, layer->running_variance) + k);
+    }
+}
+
+static void forward_pass(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
+{
+    for (uint32_t l = 0; l < r->network->conv_count; l++) {
+        double began = backend_seconds();
+        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
+        finish_norm(r, l, batch->count, outcome);
+        run_pass((struct pass){ .r = r, .l = l, .item = activate_item }, batch->count);
+        if (r->profile != NULL)
+            r->profile->forward_s[l] += backend_seconds() - began;
+    }
+}
+
+/* ---- head ------------------------------------------------------------------------------------------------------------------------ */
+
+/* From the last block's output to the loss. */
+static void head_forward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
+{
+    const struct network *network = r->network;
+    const uint32_t N = batch->count;
+    for (uint32_t n = 0; n < N; n++) {
+        pool_forward(r->a[network->conv_count] + (size_t)n * FEATURES * 64, r->pool + n * FEATURES, r->workers[0].scratch);
+        linear_forward(r->pool + n * FEATURES, value(r, network->linear_weight), value(r, network->linear_bias), r->z + n * CLASSES);
+    }
+    for (uint32_t k = 0; k < CLASSES && network->logits_gamma >= 0; k++) {
+        double mean, variance;
+        logits_norm_statistics(N, k, r->z, &mean, &variance, r->column);
+        r->logits_norm[k] = exact_norm_constants(mean, variance, r->recipe.model.batch_norm_epsilon, value(r, network->logits_gamma)[k],
+                                                 value(r, network->logits_beta)[k]);
+        if (!exact_norm_finite(&r->logits_norm[k]))
+            blame(outcome, "the batch norm over ", "the logits", "");
+        update_running(&r->recipe.model, mean, variance, (double)N, value(r, network->logits_mean) + k, value(r, network->logits_variance) + k);
+    }
+    for (uint32_t n = 0; n < N; n++) {
+        float normed[CLASSES];
+        const float *u = r->z + n * CLASSES;
+        uint8_t label = batch->data->labels[image_of(batch, n)], prediction;
+        if (network->logits_gamma >= 0) {
+            logits_norm_forward(r->logits_norm, u, normed);
+            u = normed;
+        }
+        r->column[n] = (double)softmax_loss(u, label, r->dz + n * CLASSES, &prediction);
+        outcome->errors += prediction != label;
+    }
+    outcome->loss = (float)(exact_tree64(r->column, N, 1) / (double)N);
+    if (!exact_finite((double)outcome->loss))
+        blame(outcome, "", "the loss", "");
+}
+
+/* From the probabilities to the gradient of the last block's output, in d. */
+static void head_backward(struct backend *r, const struct backend_batch *batch)
+{
+    const struct network *network = r->network;
+    const uint32_t N = batch->count;
+    for (uint32_t n = 0; n < N; n++)
+        softmax_backward(N, batch->data->labels[image_of(batch, n)], r->dz + n * CLASSES, r->dz + n * CLASSES);
+    for (uint32_t k = 0; k < CLASSES && network->logits_gamma >= 0; k++) {
+        struct exact_norm_gradient of_norm = logits_norm_backward(N, k, &r->logits_norm[k], r->z, r->dz, r->column);
+        gradient(r, network->logits_gamma)[k] = of_norm.dgamma;
+        gradient(r, network->logits_beta)[k] = of_norm.dbeta;
+    }
+    linear_backward(N, r->pool, value(r, network->linear_weight), r->dz, gradient(r, network->linear_weight),
+                    gradient(r, network->linear_bias), r->dpool, r->column);
+    for (uint32_t n = 0; n < N; n++)
+        pool_backward(r->dpool + n * FEATURES, r->d + (size_t)n * FEATURES * 64);
+}
+
+/* ---- backward -------------------------------------------------------------------------------------------------------------------- */
+
+/* The gradient of layer l's batch norm's output. That of a block's sum is kept for the shortcut. */
+static float *norm_output_gradient(const struct backend *r, uint32_t l)
+{
+    return is_second(l) ? r->residual : r->d;
+}
+
+static void relu_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const uint32_t l = pass->l, K = r->network->convs[l].filters;
+    const size_t count = output_floats(&r->network->convs[l]), at = n * count;
+    float *g = norm_output_gradient(r, l) + at;
+    relu_backward(count, r->a[l + 1] + at, r->d + at, g);
+    batch_norm_backward_sums(K, (uint32_t)(count / K), r->norm + (size_t)l * FEATURES, g, r->y[l] + at, r->sums + (size_t)n * 2 * FEATURES,
+                             worker->scratch);
+}
+
+static void finish_norm_backward(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    const uint32_t K = layer->filters;
+    const double M = (double)N * (double)(output_floats(layer) / K);
+    for (uint32_t k = 0; k < K; k++) {
+        double G1 = images_tree(r, N, k), G2 = images_tree(r, N, K + k);
+        if (!exact_finite(G1) || !exact_finite(G2))
+            blame(outcome, "the gradient of the output of ", r->network->tensors[layer->weight].name, "");
+        r->norm_gradient[k] = exact_norm_backward(&r->norm[(size_t)l * FEATURES + k], G1, G2, M);
+        gradient(r, layer->gamma)[k] = r->norm_gradient[k].dgamma;
+        gradient(r, layer->beta)[k] = r->norm_gradient[k].dbeta;
+    }
+}
+
+static void norm_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const uint32_t l = pass->l, K = r->network->convs[l].filters;
+    const size_t count = output_floats(&r->network->convs[l]), at = n * count;
+    (void)worker;
+    batch_norm_backward(K, (uint32_t)(count / K), r->norm + (size_t)l * FEATURES, r->norm_gradient, norm_output_gradient(r, l) + at,
+                        r->y[l] + at, r->dy + at);
+}
+
+/* Through the convolution to the layer's input; at a block's first layer the shortcut's gradient joins. */
+static void data_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const uint32_t l = pass->l;
+    const struct conv_layer *layer = &r->network->convs[l];
+    const struct conv2d d = shape_of(layer);
+    float *dx = r->d + n * input_floats(layer);
+    conv2d_backward_data(&d, r->dy + n * output_floats(layer), value(r, layer->weight), dx, worker->scratch);
+    if (!is_second(l))
+        shortcut_backward(r, l, r->residual + n * output_floats(layer), dx);
+}
+
+static uint32_t group_size(uint32_t N, uint32_t group, uint32_t first)
+{
+    return N - first < group ? N - first : group;
+}
+
+static void group_item(const struct pass *pass, struct worker *worker, uint32_t item)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l];
+    const struct conv2d d = shape_of(layer);
+    const uint32_t group = exact_group_images(d.H / d.stride), first = item * group;
+    conv2d_backward_weight(&d, group_size(pass->batch->count, group, first), r->a[pass->l] + first * input_floats(layer),
+                           r->dy + first * output_floats(layer), r->parts + (size_t)item * d.K * d.C * 9, worker->scratch);
+}
+
+static void tree_item(const struct pass *pass, struct worker *worker, uint32_t k)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l];
+    const size_t taps = (size_t)layer->channels * 9;
+    (void)worker;
+    group_tree(r->parts, groups_of(layer, pass->batch->count), layer->filters * taps, k * taps, (k + 1) * taps,
+               gradient(r, layer->weight));
+}
+
+static void projection_item(const struct pass *pass, struct worker *worker, uint32_t item)
+{
+    struct backend *r = pass->r;
+    const uint32_t l = pass->l - 1;
+    const struct conv_layer *layer = &r->network->convs[l];
+    const struct conv2d d = shape_of(layer);
+    const uint32_t group = exact_group_images(d.H / d.stride), first = item * group;
+    (void)worker;
+    projection_backward_weight(&d, group_size(pass->batch->count, group, first), r->a[l] + first * input_floats(layer),
+                               r->residual + first * output_floats(layer), r->parts + (size_t)item * d.K * d.C);
+}
+
+static void projection_tree_item(const struct pass *pass, struct worker *worker, uint32_t k)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l - 1];
+    const uint32_t C = layer->channels;
+    (void)worker;
+    group_tree(r->parts, groups_of(layer, pass->batch->count), (size_t)layer->filters * C, (size_t)k * C, (size_t)(k + 1) * C,
+               gradient(r, r->network->convs[pass->l].projection));
+}
+
+static void backward_pass(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
+{
+    for (uint32_t l = r->network->conv_count; l-- > 0;) {
+        const struct conv_layer *layer = &r->network->convs[l];
+        const uint32_t groups = groups_of(layer, batch->count);
+        double began = backend_seconds();
+        run_pass((struct pass){ .r = r, .l = l, .item = relu_item }, batch->count);
+        finish_norm_backward(r, l, batch->count, outcome);
+        run_pass((struct pass){ .r = r, .l = l, .item = norm_item }, batch->count);
+        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = group_item }, groups);
+        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = tree_item }, layer->filters);
+        if (layer->projection >= 0) {
+            run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item }, groups);
+            run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_tree_item }, layer->filters);
+        }
+        if (l > 0)
+            run_pass((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
+        if (r->profile != NULL)
+            r->profile->backward_s[l] += backend_seconds() - began;
+    }
+}
+
+/* ---- update ---------------------------------------------------------------------------------------------------------------------- */
+
+static void update_item(const struct pass *pass, struct worker *worker, uint32_t item)
+{
+    struct backend *r = pass->r;
+    const struct tensor *tensor = &r->network->tensors[item];
+    const struct training_config *training = &r->recipe.training;
+    const float momentum = (float)training->momentum, decay = (float)training->weight_decay, rate = pass->learning_rate;
+    float *w = r->values + tensor->offset, *v = r->momentum + tensor->offset, *g = r->gradients + tensor->offset;
+    (void)worker;
+    for (size_t i = 0; i < tensor->count && tensor->role == TENSOR_PARAMETER; i++) {
+        if (training->momentum_form == MOMENTUM_NEON)
+            exact_update_neon(&w[i], &v[i], g[i], rate, momentum, decay);
+        else
+            exact_update_pytorch(&w[i], &v[i], g[i], rate, momentum, decay);
+    }
+    r->finite[item] = true;
+    for (size_t i = 0; i < tensor->count; i++)
+        r->finite[item] = r->finite[item] && exact_finite((double)w[i]);
+    memset(r->digests[item], 0, sizeof r->digests[item]);
+    ledger_digest(tensor->count, w, tensor->offset, r->digests[item]);
+}
+
+static void update_pass(struct backend *r, float learning_rate, struct backend_outcome *outcome)
+{
+    run_pass((struct pass){ .r = r, .learning_rate = learning_rate, .item = update_item }, r->network->tensor_count);
+    for (uint32_t i = 0; i < r->network->tensor_count; i++) {
+        outcome->digest[0] += r->digests[i][0];
+        outcome->digest[1] += r->digests[i][1];
+        if (!r->finite[i])
+            blame(outcome, "", r->network->tensors[i].name, " after the update");
+    }
+}
+
+static void reference_step(struct backend *r, const struct backend_batch *batch, float learning_rate, struct backend_outcome *outcome)
+{
+    unsigned saved = float_environment_enter();
+    memset(outcome, 0, sizeof *outcome);
+    forward_pass(r, batch, outcome);
+    double began = backend_seconds();
+    head_forward(r, batch, outcome);
+    head_backward(r, batch);
+    double headed = backend_seconds();
+    backward_pass(r, batch, outcome);
+    double passed = backend_seconds();
+    update_pass(r, learning_rate, outcome);
+    if (r->profile != NULL) {
+        r->profile->head_s += headed - began;
+        r->profile->update_s += backend_seconds() - passed;
+    }
+    float_environment_leave(saved);
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------------------------------------------ */
+
+/* The constants of `count` norms from their running statistics. */
+static void running_norms(const struct backend *r, uint32_t count, int64_t gamma, int64_t beta, int64_t mean, int64_t variance,
+                          struct exact_norm *norm)
+{
+    for (uint32_t k = 0; k < count; k++)
+        norm[k] = exact_norm_constants((double)value(r, mean)[k], (double)value(r, variance)[k], r->recipe.model.batch_norm_epsilon,
+                                       value(r, gamma)[k], value(r, beta)[k]);
+}
+
+static void evaluate_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const struct network *network = r->network;
+    float **a = worker->eval_a, pool[FEATURES], u[CLASSES], probabilities[CLASSES];
+    load_image(pass->batch, n, a[0]);
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv2d d = shape_of(&network->convs[l]);
+        conv2d_forward(&d, a[l % 3], value(r, network->convs[l].weight), worker->eval_y, worker->scratch);
+        activate(r, worker, l, worker->eval_y, a[(l + 2) % 3], a[(l + 1) % 3]);
+    }
+    pool_forward(a[network->conv_count % 3], pool, worker->scratch);
+    linear_forward(pool, value(r, network->linear_weight), value(r, network->linear_bias), u);
+    if (network->logits_gamma >= 0)
+        logits_norm_forward(r->logits_norm, u, u);
+    pass->losses[n] = softmax_loss(u, pass->batch->data->labels[image_of(pass->batch, n)], probabilities, &pass->predictions[n]);
+}
+
+static void reference_evaluate(struct backend *r, const struct backend_batch *batch, uint8_t *predictions, float *losses)
+{
+    const struct network *network = r->network;
+    unsigned saved = float_environment_enter();
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv_layer *layer = &network->convs[l];
+        running_norms(r, layer->filters, layer->gamma, layer->beta, layer->running_mean, layer->running_variance,
+                      r->norm + (size_t)l * FEATURES);
+    }
+    if (network->logits_gamma >= 0)
+        running_norms(r, CLASSES, network->logits_gamma, network->logits_beta, network->logits_mean, network->logits_variance, r->logits_norm);
+    run_pass((struct pass){ .r = r, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item }, batch->count);
+    float_environment_leave(saved);
+}
+
+/* ---- measuring ------------------------------------------------------------------------------------------------------------------- */
+
+static void reference_set_profile(struct backend *r, struct backend_profile *profile)
+{
+    r->profile = profile;
+}
+
+enum { PEAK_CHAINS = 64, PEAK_TURNS = 1 << 10 };
+
+/* Independent chains; the sum goes where nobody reads it, so that the compiler keeps them. */
+static void peak_item(const struct pass *pass, struct worker *worker, uint32_t item)
+{
+    float chain[PEAK_CHAINS];
+    (void)pass, (void)item;
+    for (int i = 0; i < PEAK_CHAINS; i++)
+        chain[i] = (float)i;
+    for (int turn = 0; turn < PEAK_TURNS; turn++)
+        for (int i = 0; i < PEAK_CHAINS; i++)
+            chain[i] = fmaf(chain[i], 0.9999f, 0.1f);
+    memcpy(worker->scratch, chain, sizeof chain);
+}
+
+static double reference_peak_flops(struct backend *r)
+{
+    const double seconds = 0.03;
+    uint32_t items = r->threads;
+    run_pass((struct pass){ .r = r, .item = peak_item }, items);
+    for (;; items *= 2) {
+        double began = backend_seconds();
+        run_pass((struct pass){ .r = r, .item = peak_item }, items);
+        double took = backend_seconds() - began;
+        if (took > seconds / 2)
+            return 2.0 * PEAK_CHAINS * PEAK_TURNS * items / took;
+    }
+}
+
+static size_t reference_memory_bytes(const struct backend *r)
+{
+    return r->memory_bytes;
+}
+
+static bool reference_supported(void)
+{
+#ifdef REFERENCE_FMA
+    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("fma");
+#else
+    return true;
+#endif
+}
+
+#ifdef REFERENCE_FMA
+const struct backend_operations backend_reference_fma = {
+    .variant = "scalar reference with FMA instructions",
+#else
+const struct backend_operations backend_reference_plain = {
+    .variant = "scalar reference",
+#endif
+    .isa = "scalar", .supported = reference_supported, .open = reference_open, .set_state = reference_set_state,
+    .get_state = reference_get_state, .step = reference_step, .evaluate = reference_evaluate, .memory_bytes = reference_memory_bytes,
+    .set_profile = reference_set_profile, .peak_flops = reference_peak_flops, .close = reference_close,
+};

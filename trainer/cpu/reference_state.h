@@ -1,0 +1,223 @@
+/* What the scalar backend holds, and the way work reaches the team. */
+#ifndef SELFSAME_REFERENCE_STATE_H
+#define SELFSAME_REFERENCE_STATE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/cpu/backend.h"
+#include "trainer/cpu/reference.h"
+#include "trainer/cpu/team.h"
+
+enum { FEATURES = NETWORK_FEATURES, CLASSES = NETWORK_CLASSES, IMAGE_FLOATS_MAX = 16 * 32 * 32 };
+
+/* What one thread works in. */
+struct worker {
+    float *scratch;                     /* REFERENCE_SCRATCH_FLOATS */
+    float *shortcut;                    /* one image */
+    float *eval_a[3], *eval_y;          /* evaluation: one image each */
+};
+
+struct backend {
+    struct recipe recipe;
+    const struct network *network;
+    uint32_t threads, batch;
+    struct team *team;
+    struct worker *workers;
+    struct backend_profile *profile; /* NULL: nobody asks */
+    float *values, *momentum, *gradients; /* [value_count] */
+    float **a, **y;                       /* a[l] (batch,C,H,H), y[l] (batch,K,P,P); a[conv_count] the last block's output */
+    struct exact_norm *norm;              /* [conv_count][64] */
+    struct exact_norm logits_norm[CLASSES];
+    struct exact_norm_gradient norm_gradient[FEATURES]; /* of the layer at hand */
+    float *d;                             /* the gradient of a[l+1], then of a[l] */
+    float *residual;                      /* the gradient of a block's sum */
+    float *dy;
+    float *sums;                          /* [batch][2 * 64] of a batch norm, forward or backward */
+    float *parts;                         /* weight gradients of all groups */
+    float *pool, *dpool;                  /* [batch][64] */
+    float *z, *dz;                        /* [batch][10]; dz holds the probabilities before */
+    double *column;                       /* [batch] */
+    uint64_t (*digests)[2];               /* [tensors] */
+    bool *finite;                         /* [tensors] */
+    void *memory;
+    size_t memory_bytes;
+};
+
+/* ---- memory ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Gives the next piece of the arena, 64-byte aligned; while the arena is NULL, only counts. */
+static void *carve(struct backend *r, size_t bytes)
+{
+    void *piece = r->memory == NULL ? NULL : (char *)r->memory + r->memory_bytes;
+    r->memory_bytes += (bytes + 63) / 64 * 64;
+    return piece;
+}
+
+static float *carve_floats(struct backend *r, size_t count)
+{
+    return carve(r, count * sizeof(float));
+}
+
+static struct conv2d shape_of(const struct conv_layer *layer)
+{
+    return (struct conv2d){ .C = layer->channels, .K = layer->filters, .H = layer->side, .stride = layer->stride };
+}
+
+static size_t input_floats(const struct conv_layer *layer)
+{
+    return (size_t)layer->channels * layer->side * layer->side;
+}
+
+static size_t output_floats(const struct conv_layer *layer)
+{
+    uint32_t P = layer->side / layer->stride;
+    return (size_t)layer->filters * P * P;
+}
+
+static uint32_t groups_of(const struct conv_layer *layer, uint32_t images)
+{
+    uint32_t group = exact_group_images(layer->side / layer->stride);
+    return (images + group - 1) / group;
+}
+
+static void lay_out(struct backend *r)
+{
+    const struct network *network = r->network;
+    const size_t batch = r->batch;
+    r->a = carve(r, (network->conv_count + 1) * sizeof *r->a);
+    r->y = carve(r, network->conv_count * sizeof *r->y);
+    r->workers = carve(r, r->threads * sizeof *r->workers);
+    r->norm = carve(r, (size_t)network->conv_count * FEATURES * sizeof *r->norm);
+    r->digests = carve(r, network->tensor_count * sizeof *r->digests);
+    r->finite = carve(r, network->tensor_count * sizeof *r->finite);
+    r->column = carve(r, batch * sizeof *r->column);
+    r->values = carve_floats(r, network->value_count);
+    r->momentum = carve_floats(r, network->value_count);
+    r->gradients = carve_floats(r, network->value_count);
+    r->d = carve_floats(r, batch * IMAGE_FLOATS_MAX);
+    r->residual = carve_floats(r, batch * IMAGE_FLOATS_MAX);
+    r->dy = carve_floats(r, batch * IMAGE_FLOATS_MAX);
+    r->sums = carve_floats(r, batch * 2 * FEATURES);
+    r->pool = carve_floats(r, batch * FEATURES);
+    r->dpool = carve_floats(r, batch * FEATURES);
+    r->z = carve_floats(r, batch * CLASSES);
+    r->dz = carve_floats(r, batch * CLASSES);
+    size_t parts = 0;
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv_layer *layer = &network->convs[l];
+        float *input = carve_floats(r, batch * input_floats(layer)), *output = carve_floats(r, batch * output_floats(layer));
+        if (r->memory != NULL) {
+            r->a[l] = input;
+            r->y[l] = output;
+        }
+        size_t needed = (size_t)groups_of(layer, r->batch) * layer->filters * layer->channels * 9;
+        parts = needed > parts ? needed : parts;
+    }
+    float *last = carve_floats(r, batch * output_floats(&network->convs[network->conv_count - 1]));
+    if (r->memory != NULL)
+        r->a[network->conv_count] = last;
+    r->parts = carve_floats(r, parts);
+    for (uint32_t thread = 0; thread < r->threads; thread++) {
+        struct worker worker = { .scratch = carve_floats(r, REFERENCE_SCRATCH_FLOATS), .shortcut = carve_floats(r, IMAGE_FLOATS_MAX),
+                                 .eval_y = carve_floats(r, IMAGE_FLOATS_MAX) };
+        for (int i = 0; i < 3; i++)
+            worker.eval_a[i] = carve_floats(r, IMAGE_FLOATS_MAX);
+        if (r->memory != NULL)
+            r->workers[thread] = worker;
+    }
+}
+
+static void reference_close(struct backend *r)
+{
+    if (r == NULL)
+        return;
+    team_close(r->team);
+    free(r->memory);
+    free(r);
+}
+
+static enum status reference_open(struct backend **out, const struct recipe *recipe, const struct network *network, uint32_t threads,
+                                  struct error *error)
+{
+    *out = NULL;
+    struct backend *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    r->recipe = *recipe;
+    r->network = network;
+    r->threads = threads;
+    r->batch = recipe->training.batch_size;
+    lay_out(r);
+    size_t bytes = r->memory_bytes;
+    if (posix_memalign(&r->memory, 64, bytes) != 0) {
+        r->memory = NULL;
+        reference_close(r);
+        return error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu MiB of depth %u at batch %u; a smaller batch_size needs less",
+                         bytes >> 20, network->model.depth, recipe->training.batch_size);
+    }
+    memset(r->memory, 0, bytes);
+    r->memory_bytes = 0;
+    lay_out(r);
+    enum status status = team_open(&r->team, threads, error);
+    if (status == STATUS_OK)
+        *out = r;
+    else
+        reference_close(r);
+    return status;
+}
+
+static void reference_set_state(struct backend *r, const float *values, const float *momentum)
+{
+    memcpy(r->values, values, r->network->value_count * sizeof *values);
+    memcpy(r->momentum, momentum, r->network->value_count * sizeof *momentum);
+}
+
+static void reference_get_state(const struct backend *r, float *values, float *momentum)
+{
+    memcpy(values, r->values, r->network->value_count * sizeof *values);
+    memcpy(momentum, r->momentum, r->network->value_count * sizeof *momentum);
+}
+
+/* ---- work for the team: one call of `item` handles one item of a pass ------------------------------------------------------------ */
+
+struct pass {
+    struct backend *r;
+    const struct backend_batch *batch;
+    uint32_t l;
+    float learning_rate;
+    uint8_t *predictions;
+    float *losses;
+    void (*item)(const struct pass *pass, struct worker *worker, uint32_t item);
+};
+
+static void pass_work(void *context, uint32_t thread)
+{
+    const struct pass *pass = context;
+    uint32_t victim = thread, item, after;
+    while (team_take(pass->r->team, thread, &victim, &item, &after))
+        pass->item(pass, &pass->r->workers[thread], item);
+}
+
+static void run_pass(struct pass pass, uint32_t items)
+{
+    team_share(pass.r->team, items, false);
+    team_run(pass.r->team, pass_work, &pass);
+}
+
+static float *tensor_at(const struct backend *r, float *array, int32_t tensor)
+{
+    return tensor < 0 ? NULL : array + r->network->tensors[tensor].offset;
+}
+
+static float *value(const struct backend *r, int64_t tensor)
+{
+    return tensor_at(r, r->values, (int32_t)tensor);
+}
+
+static float *gradient(const struct backend *r, int64_t tensor)
+{
+    return tensor_at(r, r->gradients, (int32_t)tensor);
+}
+
+#endif
