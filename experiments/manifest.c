@@ -158,6 +158,29 @@ static enum status check_warmup(const struct settings *s, const struct training_
     return STATUS_OK;
 }
 
+/* Before the recipe, which has room for so many, is filled. */
+static enum status check_drop_count(const struct settings *s, struct error *error)
+{
+    const struct setting *epochs = settings_get(s, "training.schedule.drop_epochs"), *steps = settings_get(s, "training.schedule.drop_steps");
+    const struct setting *drops = steps->given ? steps : epochs;
+    if (drops->count > SCHEDULE_DROPS_MAX)
+        return settings_error(s, drops->key->path, error, "has %zu drops; at most %d are taken", drops->count, SCHEDULE_DROPS_MAX);
+    if (steps->given && steps->count == 0)
+        return settings_error(s, steps->key->path, error, "is an empty list; write drop_epochs: [] for no drops");
+    return STATUS_OK;
+}
+
+/* A published curve is a file, its column and who published it, or there is none. */
+static enum status check_curve(const struct settings *s, struct error *error)
+{
+    static const char *const paths[] = { "curve.file", "curve.column", "curve.source" };
+    for (int i = 0; i < 3; i++) {
+        if (!given(s, paths[i]) && (given(s, paths[0]) || given(s, paths[1]) || given(s, paths[2])))
+            return settings_error(s, paths[i], error, "is missing: a curve has file, column and source");
+    }
+    return STATUS_OK;
+}
+
 static enum status check_training(const struct settings *s, const struct recipe *recipe, uint32_t images, struct error *error)
 {
     const struct training_config *training = &recipe->training;
@@ -223,6 +246,10 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     enum status status = check_dataset(s, error);
     if (status == STATUS_OK)
         status = check_seeds(s, error);
+    if (status == STATUS_OK)
+        status = check_drop_count(s, error);
+    if (status == STATUS_OK)
+        status = check_curve(s, error);
     if (status != STATUS_OK)
         return status;
     if (strcmp(settings_get(s, "arithmetic")->text, "fast") == 0)

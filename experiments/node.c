@@ -100,8 +100,10 @@ static enum status check_key(struct reading *reading, const yaml_event_t *event,
         return refuse(reading, line, "anchors are not allowed; use inherit to share settings");
     if (event->data.scalar.tag != NULL)
         return refuse(reading, line, "tags are not allowed; write the key plainly");
-    if (event->data.scalar.length == 0 || event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
-        return refuse(reading, line, "a key must be plain text, without quotes");
+    if (event->data.scalar.length == 0)
+        return refuse(reading, line, "an empty key");
+    if (memchr(event->data.scalar.value, '\0', event->data.scalar.length) != NULL)
+        return refuse(reading, line, "a NUL character in a key");
     return STATUS_OK;
 }
 

@@ -1,7 +1,7 @@
 /* YAML as manifests use it: maps, lists and scalars, each with the file and line it came from. A small tree over libyaml's events.
  *
- * Refused, with file and line: anchors, aliases, tags, more than one document, repeated keys, keys that are not scalars, more than
- * NODE_DEPTH_MAX levels, files over NODE_BYTES_MAX. */
+ * Refused, with file and line: anchors, aliases, tags, more than one document, repeated keys, keys that are empty or not scalars, more
+ * than NODE_DEPTH_MAX levels, more than NODE_CHILDREN_MAX entries in one map or list, files over NODE_BYTES_MAX. */
 #ifndef SELFSAME_NODE_H
 #define SELFSAME_NODE_H
 
@@ -9,7 +9,7 @@
 
 #include "trainer/common/error.h"
 
-enum { NODE_DEPTH_MAX = 8, NODE_BYTES_MAX = 1 << 20 };
+enum { NODE_DEPTH_MAX = 8, NODE_CHILDREN_MAX = 256, NODE_BYTES_MAX = 1 << 20 };
 
 enum node_kind { NODE_SCALAR, NODE_MAP, NODE_LIST };
 

@@ -6,9 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bounds that keep the resolved form of every manifest below what is read. */
+enum { SCHEMA_TEXT_BYTES_MAX = 1000, SCHEMA_TARGETS_MAX = 64 };
+
 enum value_type {
-    VALUE_TEXT,     /* one line */
-    VALUE_NAME,     /* letters, digits, '.', '_', '-'; at most 64; no leading '.' */
+    VALUE_TEXT,     /* one line, at most SCHEMA_TEXT_BYTES_MAX bytes */
+    VALUE_NAME,     /* letters, digits, '.', '_', '-'; at most 64; no leading '.' or '-' */
     VALUE_INTEGER,  /* low .. high */
     VALUE_REAL,     /* low .. high, decimal */
     VALUE_BOOLEAN,  /* true or false */
@@ -23,7 +26,7 @@ struct schema_key {
     enum value_type type;
     double low, high;     /* of the value, or of each element; exact for integers up to 2^53 */
     const char *choices;  /* separated by '|' */
-    const char *fallback; /* default as YAML text; NULL: none */
+    const char *fallback; /* default as YAML text, where no rival is given; NULL: none */
     bool required;        /* without a default and needed in every manifest */
     bool moves_bits;      /* enters the experiment digest */
     const char *rival;    /* path of a key that this one replaces when it inherits: one of the two may be given; or NULL */

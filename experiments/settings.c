@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "trainer/common/command.h"
 #include "trainer/common/file.h"
@@ -26,13 +27,19 @@ static enum status value_error(const struct node *node, const char *path, struct
     return error_prefix(error, "%s:%zu: %s", node->file, node->line, path);
 }
 
-/* The shortest decimal that reads back as the same binary64. */
+/* The shortest decimal that reads back as the same binary64; with a point before an exponent, since readers of YAML 1.1 take 1e-05 for a
+ * text and 1.0e-05 for a number. */
 static void format_real(double value, char text[32])
 {
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, 32, "%.*g", digits, value);
         if (strtod(text, NULL) == value)
-            return;
+            break;
+    }
+    char *exponent = strchr(text, 'e');
+    if (exponent != NULL && strchr(text, '.') == NULL) {
+        memmove(exponent + 2, exponent, strlen(exponent) + 1);
+        memcpy(exponent, ".0", 2);
     }
 }
 
@@ -44,7 +51,7 @@ static enum status parse_number(const struct schema_key *key, const char *path, 
     if (node->kind != NODE_SCALAR || node->quoted || text[0] == '\0' || text[strspn(text, whole ? "0123456789" : "+-.0123456789eE")] != '\0')
         return value_error(node, path, error, "must be a %s, not %s%.60s%s", whole ? "whole number" : "number",
                            node->kind == NODE_SCALAR ? "'" : "a list or section", text, node->kind == NODE_SCALAR ? "'" : "");
-    *number = strtod(text, &end);
+    *number = strtod(text, &end) + 0.0; /* -0 becomes 0 */
     if (*end != '\0' || !isfinite(*number))
         return value_error(node, path, error, "'%.60s' is not a number", text);
     if (*number < key->low || *number > key->high)
@@ -90,6 +97,18 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
+/* No ASCII control character, and none of those of Unicode that YAML takes for the end of a line or refuses when it reads them back: U+0080
+ * to U+009F, U+2028, U+2029, U+FEFF, U+FFFE and U+FFFF. */
+static bool is_one_line(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
+        if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) ||
+            (c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf) || (c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe))
+            return false;
+    }
+    return true;
+}
+
 static enum status check_word(const struct schema_key *key, const char *path, const struct node *node, struct error *error)
 {
     const char *text = node->text;
@@ -110,15 +129,15 @@ static enum status check_word(const struct schema_key *key, const char *path, co
                                key->choices != NULL ? key->choices : "");
         break;
     case VALUE_NAME:
-        if (text[0] == '\0' || text[0] == '.' || strlen(text) > 64 ||
+        if (text[0] == '\0' || text[0] == '.' || text[0] == '-' || strlen(text) > 64 ||
             text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
-            return value_error(node, path, error, "'%.80s' is no name: up to 64 letters, digits, '.', '_' and '-', not beginning with '.'", text);
+            return value_error(node, path, error, "'%.80s' is no name: up to 64 letters, digits, '.', '_' and '-', not beginning with '.' or '-'", text);
         break;
     default:
-        for (const char *c = text; *c != '\0'; c++) {
-            if ((unsigned char)*c < ' ' || *c == 0x7f)
-                return value_error(node, path, error, "must be one line without control characters");
-        }
+        if (strlen(text) > SCHEMA_TEXT_BYTES_MAX)
+            return value_error(node, path, error, "has %zu bytes; at most %d are taken", strlen(text), SCHEMA_TEXT_BYTES_MAX);
+        if (!is_one_line(text))
+            return value_error(node, path, error, "must be one line without control characters");
     }
     return STATUS_OK;
 }
@@ -208,6 +227,8 @@ static enum status check_keys(const struct node *map, const char *section, struc
         const struct node *child = map->children[i];
         char path[PATH_TEXT_BYTES];
         char words[2][PATH_TEXT_BYTES];
+        if (strchr(child->key, '.') != NULL)
+            return value_error(child, child->key, error, "a key has no dot; write sections one below the other, such as model: {depth: 20}");
         int length = snprintf(path, sizeof path, "%s%s%s", section, section[0] != '\0' ? "." : "", child->key);
         if (length >= (int)sizeof path)
             return unknown_key(section, child, error);
@@ -251,7 +272,7 @@ static enum status parse_keys(struct settings *settings, struct error *error)
         setting->key = key;
         if (node != NULL)
             status = parse_value(setting, key->path, node, error);
-        else if (key->fallback != NULL)
+        else if (key->fallback != NULL && (key->rival == NULL || node_at(settings->root, key->rival, &parent) == NULL))
             status = parse_fallback(setting, error);
         else if (key->required)
             status = error_set(error, STATUS_INPUT, "%s: %s: is missing: %s", settings->name, key->path, key->help);
@@ -295,6 +316,8 @@ static enum status parse_targets(struct settings *settings, struct error *error)
         return STATUS_OK;
     if (list->kind != NODE_LIST)
         return value_error(list, "targets", error, "must be a list of targets");
+    if (list->count > SCHEMA_TARGETS_MAX)
+        return value_error(list, "targets", error, "has %zu entries; at most %d are taken", list->count, SCHEMA_TARGETS_MAX);
     settings->targets = calloc(list->count * schema_target_key_count + 1, sizeof *settings->targets);
     if (settings->targets == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
@@ -330,7 +353,9 @@ static enum status find_manifest(const char *path, const char *from, char found[
             return STATUS_OK;
         }
     }
-    return STATUS_OK; /* opening it says that it is missing */
+    return error_set(error, STATUS_INPUT, "there is no manifest %s, nor one called %s in the experiments folder %s; name its file, or set "
+                     "SELFSAME_EXPERIMENTS to the folder that holds it", found, path,
+                     folders[0] != NULL && folders[0][0] != '\0' ? folders[0] : folders[1]);
 }
 
 /* Takes from `base` what a key of `over` replaces although it has another name. */
@@ -353,13 +378,22 @@ struct chain {
     size_t length;
 };
 
+/* Also where the path goes another way round, such as ../quick/base.yaml and base.yaml. */
+static bool same_file(const char *one, const char *other)
+{
+    struct stat first, second;
+    return strcmp(one, other) == 0 ||
+           (stat(one, &first) == 0 && stat(other, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino);
+}
+
+/* The chain begins with the file that inherits `path`, and ends with the one that was asked for. */
 static enum status circle(const char *path, const struct node *inherit, const struct chain *chain, struct error *error)
 {
     char text[1024] = "";
     size_t used = 0;
     for (; chain != NULL && used < sizeof text; chain = chain->child)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s <- ", chain->file);
-    return value_error(inherit, "inherit", error, "goes in a circle: %s%s", text, path);
+        used += (size_t)snprintf(text + used, sizeof text - used, " <- %s", chain->file);
+    return value_error(inherit, "inherit", error, "goes in a circle: %s%s", path, text);
 }
 
 static enum status read_file(const char *path, const struct chain *child, const struct node *inherit, struct node **root, struct error *error);
@@ -374,11 +408,13 @@ static enum status apply_inherit(struct node **root, const struct chain *chain, 
     enum status status = STATUS_OK;
     if (inherit->kind != NODE_SCALAR || inherit->text[0] == '\0')
         status = value_error(inherit, "inherit", error, "must name one manifest's file");
-    if (status == STATUS_OK)
-        status = find_manifest(inherit->text, chain->file, path, error);
+    if (status == STATUS_OK && find_manifest(inherit->text, chain->file, path, error) != STATUS_OK)
+        status = error_prefix(error, "%s:%zu: inherit", inherit->file, inherit->line);
     if (status == STATUS_OK)
         status = read_file(path, chain, inherit, &base, error);
-    if (status == STATUS_OK) {
+    if (status != STATUS_OK) {
+        node_free(base);
+    } else {
         drop_rivals(base, *root);
         *root = node_merge(base, *root);
         if (*root == NULL)
@@ -395,7 +431,7 @@ static enum status read_file(const char *path, const struct chain *child, const 
     size_t bytes;
     *root = NULL;
     for (const struct chain *above = child; above != NULL; above = above->child) {
-        if (strcmp(above->file, path) == 0)
+        if (same_file(above->file, path))
             return circle(path, inherit, child, error);
     }
     if (chain.length > INHERIT_MAX)

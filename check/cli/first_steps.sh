@@ -7,7 +7,7 @@ steps() {
 inherit: quick/resnet$1.yaml
 name: steps-$1-$2
 dataset: {test_images: 10, test_sha256: any}
-training: {steps: $2, schedule: {drop_steps: []}}
+training: {steps: $2, schedule: {drop_epochs: []}}
 YAML
 }
 

@@ -68,6 +68,15 @@ refused 2 "not valid YAML" 'model: {depth: 20'
 refused 2 "targets\[0\].tolerance: is missing" 'targets: [{metric: final_error, value: 8, source: x}]'
 refused 2 "targets: unknown key 'valu'" 'targets: [{metric: final_error, valu: 8}]'
 
+refused 2 "model.depth: a key has no dot" 'model.depth: 26'
+refused 2 "an empty key" '"": {model: {depth: 26}}'
+refused 2 "anchors are not allowed" '\&a model: {depth: 26}'
+refused 2 "curve: is a section" 'curve: 3'
+refused 2 "name: .* is no name" 'name: -x'
+refused 2 "training.schedule.drop_epochs: has 17 drops; at most 16" 'training: {schedule: {drop_epochs: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}}'
+refused 2 "training.schedule.drop_steps: is an empty list" 'training: {schedule: {drop_steps: []}}'
+refused 2 "nested too deeply" 'name: [[[[[[[[[[1]]]]]]]]]]'
+
 printf 'name: x\n' > alone.yaml
 expect 2 "a manifest without what is required" manifest alone.yaml
 says "alone.yaml: dataset.kind: is missing"
@@ -79,7 +88,12 @@ says "orphan.yaml:1: inherit: .*gone.yaml"
 printf 'inherit: b.yaml\n' > a.yaml
 printf 'inherit: a.yaml\n' > b.yaml
 expect 2 "bases in a circle" manifest a.yaml
-says "goes in a circle: .*b.yaml <- .*a.yaml <- .*a.yaml"
+says "b.yaml:1: inherit: goes in a circle: a.yaml <- b.yaml <- a.yaml"
+mkdir -p one two
+printf 'inherit: ../two/b.yaml\n' > one/a.yaml
+printf 'inherit: ../one/a.yaml\n' > two/b.yaml
+expect 2 "bases in a circle, by other names" manifest one/a.yaml
+says "goes in a circle: one/../two/../one/a.yaml <- one/../two/b.yaml <- one/a.yaml"
 printf '\377\376 name: x\n' > binary.yaml
 expect 2 "not text" manifest binary.yaml
 says "binary.yaml"
