@@ -1,0 +1,124 @@
+# Bad input and bad surroundings of train and eval: a clear error, the right exit status, nothing lost or half-written.
+
+cat > tiny.yaml <<YAML
+inherit: quick/resnet20.yaml
+name: tiny
+model: {depth: 8}
+training: {epochs: 3, batch_size: 64, schedule: {drop_epochs: [2]}}
+targets: []
+YAML
+expect 0 "a run" train tiny.yaml --runs runs
+prints "^weights: [0-9a-f]\{64\}"
+cp -r runs kept
+
+# Names, locks, other manifests.
+expect 2 "a finished run is left alone" train tiny.yaml --runs runs
+says "finished"
+sed 's/epochs: 3,/epochs: 4,/' tiny.yaml > other.yaml
+expect 2 "a run of that name with another manifest" train other.yaml --runs runs
+says "another experiment"
+expect 2 "and not with --resume either" train other.yaml --runs runs --resume
+expect 2 "--name with a slash" train tiny.yaml --runs runs --name a/b
+expect 0 "--name and --seed" train tiny.yaml --runs runs --name named --seed 7
+if [ -d runs/named ]; then pass "  the run is called so"; else fail "  no run called so"; fi
+"$SELFSAME" train tiny.yaml --runs locked --name long --isa scalar > /dev/null 2>&1 &
+process=$!
+while [ ! -s locked/long/ledger.txt ]; do sleep 0.05; done
+expect 3 "two processes on one run" train tiny.yaml --runs locked --name long --resume
+says "process $process\|$process"
+kill -9 "$process"
+wait "$process" 2> /dev/null
+
+# Checkpoints.
+"$SELFSAME" train tiny.yaml --runs half --epochs 2 > /dev/null 2>&1
+newest=$(ls half/tiny-seed1/checkpoints/* | tail -n 1)
+cp "$newest" whole_checkpoint
+head -c 100000 whole_checkpoint > "$newest"
+expect 0 "the newest checkpoint cut short: the one before it" train tiny.yaml --runs half --resume
+says "$(basename "$newest")"
+expect 0 "  with the same bits" compare runs/tiny-seed1 half/tiny-seed1
+for file in flip none; do
+    rm -rf half
+    "$SELFSAME" train tiny.yaml --runs half --epochs 2 > /dev/null 2>&1
+    for checkpoint in half/tiny-seed1/checkpoints/*; do
+        if [ "$file" = flip ]; then
+            printf '\001' | dd of="$checkpoint" bs=1 seek=5000 conv=notrunc 2> /dev/null
+        else
+            : > "$checkpoint"
+        fi
+    done
+    expect 2 "no good checkpoint ($file)" train tiny.yaml --runs half --resume
+    says "checkpoint"
+done
+
+# Data.
+expect 3 "CIFAR-10 without --data" train msra/resnet20.yaml --runs runs
+says "data"
+mkdir empty
+expect 2 "a folder without CIFAR-10" train msra/resnet20.yaml --runs runs --data empty
+says "data_batch_1.bin"
+mkdir data
+for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do head -c 30730000 /dev/zero > data/$file.bin; done
+expect 2 "other data than the manifest's" train msra/resnet20.yaml --runs runs --data data
+says "SHA-256"
+printf '\012' | dd of=data/data_batch_3.bin bs=1 seek=3073 conv=notrunc 2> /dev/null
+expect 2 "a label over 9" train msra/resnet20.yaml --runs runs --data data
+says "data_batch_3.bin.*3073"
+head -c 30729999 /dev/zero > data/data_batch_2.bin
+expect 2 "a file that is short" train msra/resnet20.yaml --runs runs --data data
+says "data_batch_2.bin"
+head -c 30730001 /dev/zero > data/data_batch_2.bin
+expect 2 "a file that is long" train msra/resnet20.yaml --runs runs --data data
+says "data_batch_2.bin"
+rm -rf data
+
+# Engines.
+expect 2 "an unknown instruction set" train tiny.yaml --isa sse9 --runs runs --name isa
+says "unknown instruction set 'sse9'"
+expect 2 "an engine that this build lacks" train tiny.yaml --engine cuda --runs runs --name cuda
+says "cuda"
+
+# Surroundings. As root nothing is forbidden, so a file stands where the folder should be.
+: > file
+run train tiny.yaml --runs file/runs
+if [ "$status" -ne 0 ]; then pass "a runs folder that cannot be made: exit $status"; else fail "a runs folder below a file"; fi
+says "file/runs"
+if [ "$(id -u)" -ne 0 ]; then
+    mkdir closed && chmod 500 closed
+    expect 3 "an unwritable runs folder" train tiny.yaml --runs closed
+    says "closed"
+fi
+(
+    ulimit -f 100 # blocks: a file of 1 KiB times that cannot grow further, as on a full disk
+    "$SELFSAME" train tiny.yaml --runs full > stdout 2> stderr
+)
+if [ $? -ne 0 ]; then pass "no room for the checkpoint"; else fail "no room, and no error"; fi
+if [ -z "$(find full -name '*.safetensors' -size -20k)" ]; then pass "  nothing half-written"; else fail "  half-written files"; fi
+"$SELFSAME" train tiny.yaml --runs runs --name nobody > /dev/full 2> stderr
+if [ $? -eq 3 ]; then pass "standard output full: exit 3"; else fail "standard output full: another exit"; fi
+says "standard output"
+
+# Evaluation.
+expect 0 "eval of a run's weights" eval --weights runs/tiny-seed1/weights.safetensors --predictions predictions.txt
+prints "^error: [0-9.]* % ([0-9]* of 400)"
+run train tiny.yaml --runs again
+grep -o '([0-9]* of 400)' stdout > trained
+"$SELFSAME" eval --weights again/tiny-seed1/weights.safetensors | grep -o '([0-9]* of 400)' > evaluated
+same trained evaluated "  the error that training printed"
+if [ "$(wc -l < predictions.txt)" -eq 400 ]; then pass "  a prediction for each image"; else fail "  not a prediction for each image"; fi
+cp runs/tiny-seed1/weights.safetensors lost.safetensors
+expect 2 "weights without a manifest" eval --weights lost.safetensors
+says "manifest"
+expect 2 "weights of another network" eval --weights lost.safetensors --manifest quick/resnet20.yaml
+says "layer1.1\|layer"
+head -c 1000 lost.safetensors > cut.safetensors
+expect 2 "weights cut short" eval --weights cut.safetensors --manifest tiny.yaml
+says "cut.safetensors"
+expect 2 "weights that are not there" eval --weights gone.safetensors --manifest tiny.yaml
+says "gone.safetensors"
+
+# A training that diverges names step and tensor, and exits 1.
+sed 's/name: tiny/name: wild/; s/drop_epochs: \[2\]/drop_epochs: [2], learning_rate: 1000/' tiny.yaml > wild.yaml
+sed -i 's/training: {/training: {optimizer: {weight_decay: 1}, /' wild.yaml
+expect 1 "a training that becomes non-finite" train wild.yaml --runs runs
+says "step [0-9]*: a number that is not finite"
