@@ -2,7 +2,7 @@
 #
 #   runs, title[], colour[], file[]        a run's lines "epoch training_error validation_error", percent
 #   curves, curve_title[], curve_colour[], curve_file[], curve_column[]   published curves: tables with a heading, epochs from 0
-#   targets, target[], target_colour[]     published values, percent
+#   targets, target[], target_label[], target_colour[]   published values, percent, and where their labels stand
 #   drops, drop[]                          how many epochs were done when the learning rate fell
 #   x_low, x_high, y_low, y_high, heading
 #
@@ -27,7 +27,7 @@ do for [i=1:drops] {
 do for [i=1:targets] {
     if (target[i] > y_low && target[i] < y_high) {
         set arrow from graph 0, first target[i] to graph 1, first target[i] nohead lc rgb target_colour[i] lw 0.8 back
-        set label sprintf("%.2f", target[i]) at graph 1.008, first target[i] left tc rgb target_colour[i] font ",9"
+        set label sprintf("%.2f", target[i]) at graph 1.008, first target_label[i] left tc rgb target_colour[i] font ",9"
     }
 }
 

@@ -130,22 +130,60 @@ static void print_terminal(FILE *file, const char *path)
         fputs("set terminal pngcairo size 1200,800 font 'DejaVu Sans,13' noenhanced\n", file);
 }
 
-/* Fills the arrays that error.gp reads: runs, drops of the first run, and each target value once. */
-static void print_runs(FILE *file, const struct figure_run *runs, size_t count)
+/* A published value, its run's colour, and where its label stands beside the figure, percent. */
+struct target_line {
+    double value, label;
+    const char *colour;
+};
+
+enum { TARGET_LINES_MAX = 4 * FIGURE_RUNS_MAX };
+
+static int compare_target_lines(const void *a, const void *b)
 {
-    size_t drops = 0, targets = 0;
-    fprintf(file, "runs = %zu\narray title[%d]\narray colour[%d]\narray file[%d]\n", count, FIGURE_RUNS_MAX, FIGURE_RUNS_MAX, FIGURE_RUNS_MAX);
-    fprintf(file, "array drop[%d]\narray target[%d]\narray target_colour[%d]\n", SCHEDULE_DROPS_MAX, 4 * FIGURE_RUNS_MAX, 4 * FIGURE_RUNS_MAX);
+    const struct target_line *x = a, *y = b;
+    return (x->value > y->value) - (x->value < y->value);
+}
+
+/* Each value of the targets once, rising, with labels that do not cover one another. */
+static size_t gather_targets(const struct figure_run *runs, size_t count, const struct window *window,
+                             struct target_line lines[TARGET_LINES_MAX])
+{
+    const double gap = (window->y_high - window->y_low) / 42.0; /* a label's height */
+    size_t kept = 0, all = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t t = 0; t < runs[i].manifest->target_count && all < TARGET_LINES_MAX; t++)
+            lines[all++] = (struct target_line){ .value = runs[i].manifest->targets[t].value, .colour = colours[i % COLOUR_COUNT] };
+    }
+    qsort(lines, all, sizeof *lines, compare_target_lines);
+    for (size_t i = 0; i < all; i++) {
+        if (kept > 0 && lines[i].value == lines[kept - 1].value)
+            continue;
+        lines[kept] = lines[i];
+        lines[kept].label = lines[i].value;
+        if (kept > 0 && lines[kept].label < lines[kept - 1].label + gap)
+            lines[kept].label = lines[kept - 1].label + gap;
+        kept++;
+    }
+    return kept;
+}
+
+/* Fills the arrays that error.gp reads: runs, the drops of the first run, targets. */
+static void print_runs(FILE *file, const struct figure_run *runs, size_t count, const struct window *window)
+{
+    struct target_line lines[TARGET_LINES_MAX];
+    size_t drops = 0, targets = gather_targets(runs, count, window, lines);
+    fprintf(file, "runs = %zu\narray title[%d]\narray colour[%d]\narray file[%d]\n", count, FIGURE_RUNS_MAX, FIGURE_RUNS_MAX,
+            FIGURE_RUNS_MAX);
+    fprintf(file, "array drop[%d]\narray target[%d]\narray target_label[%d]\narray target_colour[%d]\n", SCHEDULE_DROPS_MAX,
+            TARGET_LINES_MAX, TARGET_LINES_MAX, TARGET_LINES_MAX);
     for (size_t i = 0; i < count; i++) {
         fprintf(file, "title[%zu] = ", i + 1);
         print_quoted(file, runs[i].record->name);
         fprintf(file, "\ncolour[%zu] = '%s'\nfile[%zu] = 'run%zu.dat'\n", i + 1, colours[i % COLOUR_COUNT], i + 1, i + 1);
-        for (size_t t = 0; t < runs[i].manifest->target_count && targets < 4 * FIGURE_RUNS_MAX; t++) {
-            targets++;
-            fprintf(file, "target[%zu] = %.10g\ntarget_colour[%zu] = '%s'\n", targets, runs[i].manifest->targets[t].value, targets,
-                    colours[i % COLOUR_COUNT]);
-        }
     }
+    for (size_t i = 0; i < targets; i++)
+        fprintf(file, "target[%zu] = %.10g\ntarget_label[%zu] = %.10g\ntarget_colour[%zu] = '%s'\n", i + 1, lines[i].value, i + 1,
+                lines[i].label, i + 1, lines[i].colour);
     for (uint64_t drop = next_drop(runs[0].record, 0); drop != 0 && drops < SCHEDULE_DROPS_MAX; drop = next_drop(runs[0].record, drop))
         fprintf(file, "drop[%zu] = %llu\n", ++drops, (unsigned long long)drop - 1); /* epochs done when it fell */
     fprintf(file, "drops = %zu\ntargets = %zu\n", drops, targets);
@@ -194,7 +232,7 @@ static enum status write_script(const char *folder, const char *script, enum fig
     print_quoted(file, folder);
     fprintf(file, "\nx_low = %.10g\nx_high = %.10g\ny_low = %.10g\ny_high = %.10g\nheading = 'CIFAR-10 residual networks: error by epoch%s'\n", window.x_low,
             window.x_high, window.y_low, window.y_high, kind == FIGURE_ZOOM ? ", the end" : "");
-    print_runs(file, runs, count);
+    print_runs(file, runs, count, &window);
     status = print_curves(file, runs, count, error);
     fputs("load ", file);
     print_quoted(file, error_gp);
