@@ -313,6 +313,21 @@ enum status manifest_read_text(const char *text, size_t bytes, const char *name,
     return finish(&settings, status, manifest, error);
 }
 
+enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one, struct error *error)
+{
+    static const char key[] = "\n  seed"; /* of the section training; one of seed and seeds is there */
+    const char *line = strstr(manifest->resolved, key), *rest = line != NULL ? strchr(line + 1, '\n') : NULL;
+    char *text = NULL;
+    if (rest == NULL)
+        abort();
+    int bytes = asprintf(&text, "%.*s%s: %" PRIu64 "%s", (int)(line - manifest->resolved), manifest->resolved, key, seed, rest);
+    if (bytes < 0)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    enum status status = manifest_read_text(text, (size_t)bytes, manifest->name, one, error);
+    free(text);
+    return status;
+}
+
 void manifest_free(struct manifest *manifest)
 {
     for (size_t i = 0; manifest->targets != NULL && i < manifest->target_count; i++)

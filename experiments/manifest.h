@@ -49,6 +49,8 @@ struct manifest {
 enum status manifest_read(const char *path, struct manifest *manifest, struct error *error) MUST_USE;
 /* The same from a text, such as a run's resolved manifest; `name` stands for the file in messages. */
 enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest, struct error *error) MUST_USE;
+/* The same manifest with this one seed: what a run's record says, so that it trains that run again. */
+enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one, struct error *error) MUST_USE;
 void manifest_free(struct manifest *manifest);
 
 void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES]);
