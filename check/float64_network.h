@@ -1,6 +1,6 @@
-/* A whole training step in binary64 over check/float64.h: forward, loss, every gradient, running statistics. The ReLUs
- * may be told which numbers to pass: the sign of one that is nearly 0 depends on roundings, and a few such make all
- * gradients incomparable. */
+/* A whole training step in binary64 over check/float64.h: forward, loss, every gradient, running statistics; or an
+ * evaluation. The ReLUs may be told which numbers to pass: the sign of one that is nearly 0 depends on roundings, and a
+ * few such make all gradients incomparable. */
 #ifndef SELFSAME_CHECK_FLOAT64_NETWORK_H
 #define SELFSAME_CHECK_FLOAT64_NETWORK_H
 
@@ -14,6 +14,7 @@ struct network64 {
     uint32_t N;
     const uint8_t *labels;       /* [N] the caller's */
     const uint8_t *const *masks; /* [conv_count] of the layers' outputs: what ReLU passes; NULL: what is > 0 */
+    bool evaluating;             /* norms take the running statistics, which stay as they are */
     double *values, *gradients;  /* [value_count] parameters and running statistics; the gradients of the former */
     double *running;             /* [value_count] of it the running statistics after the step */
     double **a, **y;
@@ -132,20 +133,32 @@ static inline double network64_spread(const struct network64 *t, double variance
     return t->network->model.batch_norm_unbiased ? variance * M / (M - 1.0) : variance;
 }
 
+/* Of channel k of y, from the batch or from what runs; the running statistics follow the batch. */
+static inline struct norm64 network64_norm(const struct network64 *t, uint32_t K, uint32_t pixels, uint32_t k,
+                                           const double *y, int64_t mean, int64_t variance)
+{
+    const double epsilon = t->network->model.batch_norm_epsilon, M = (double)t->N * pixels;
+    if (t->evaluating) {
+        const double running = network64_value(t, variance)[k];
+        return (struct norm64){ network64_value(t, mean)[k], running, 1.0 / sqrt(running + epsilon) };
+    }
+    const struct norm64 norm = norm64_statistics(t->N, K, pixels, k, epsilon, y);
+    network64_run(t, mean, k, norm.mean);
+    network64_run(t, variance, k, network64_spread(t, norm.variance, M));
+    return norm;
+}
+
 static inline void network64_layer_forward(struct network64 *t, uint32_t l)
 {
     const struct conv_layer *layer = &t->network->convs[l];
     const struct conv64 d = network64_conv(layer, 3);
     const uint32_t pixels = network64_pixels(layer);
-    const double M = (double)t->N * pixels;
     double *out = t->a[l + 1];
     conv64_forward(&d, t->N, t->a[l], network64_value(t, layer->weight), t->y[l]);
     for (uint32_t k = 0; k < d.K; k++) {
-        t->norm[l][k] = norm64_statistics(t->N, d.K, pixels, k, t->network->model.batch_norm_epsilon, t->y[l]);
+        t->norm[l][k] = network64_norm(t, d.K, pixels, k, t->y[l], layer->running_mean, layer->running_variance);
         norm64_forward(t->N, d.K, pixels, k, &t->norm[l][k], network64_value(t, layer->gamma)[k],
                        network64_value(t, layer->beta)[k], t->y[l], out);
-        network64_run(t, layer->running_mean, k, t->norm[l][k].mean);
-        network64_run(t, layer->running_variance, k, network64_spread(t, t->norm[l][k].variance, M));
     }
     if (network64_second(l)) {
         const struct conv64 first = network64_conv(&t->network->convs[l - 1], 1);
@@ -181,11 +194,10 @@ static inline void network64_forward(struct network64 *t, uint32_t first)
                      network64_value(t, network->linear_bias), t->z);
     memcpy(t->u, t->z, (size_t)t->N * HEAD64_CLASSES * sizeof *t->u);
     for (uint32_t k = 0; k < HEAD64_CLASSES && network->logits_gamma >= 0; k++) {
-        t->logits_norm[k] = norm64_statistics(t->N, HEAD64_CLASSES, 1, k, network->model.batch_norm_epsilon, t->z);
+        t->logits_norm[k] =
+            network64_norm(t, HEAD64_CLASSES, 1, k, t->z, network->logits_mean, network->logits_variance);
         norm64_forward(t->N, HEAD64_CLASSES, 1, k, &t->logits_norm[k], network64_value(t, network->logits_gamma)[k],
                        network64_value(t, network->logits_beta)[k], t->z, t->u);
-        network64_run(t, network->logits_mean, k, t->logits_norm[k].mean);
-        network64_run(t, network->logits_variance, k, network64_spread(t, t->logits_norm[k].variance, (double)t->N));
     }
     t->loss = 0.0;
     for (uint32_t n = 0; n < t->N; n++)

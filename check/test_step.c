@@ -13,6 +13,7 @@ enum quantity {
     STEP_RUNNING,
     STEP_VALUE,
     STEP_MOMENTUM,
+    EVALUATION,
     DIFFERENCES,
     PYTORCH64_LOSS,
     PYTORCH64_TENSORS,
@@ -34,6 +35,7 @@ static struct tolerance TOLERANCES[QUANTITIES] = {
     [STEP_VALUE] = { "float64: updated weights", 4e-6, "1.1e-6: the gradient's error, by the rate", 0.0 },
     [STEP_MOMENTUM] = { "float64: updated momentum", 3e-5,
                         "8.2e-6: the gradient's error, where old momentum cancels its largest elements", 0.0 },
+    [EVALUATION] = { "float64: evaluation", 4e-7, "1.0e-7, relative to the larger of loss and largest logit", 0.0 },
     [DIFFERENCES] = { "central differences", 1.2e-8, "2.9e-9: a step of 1e-5 squared, by the third derivative", 0.0 },
     [PYTORCH64_LOSS] = { "PyTorch, float64: loss", 2e-15, "3.3e-16: another order of binary64 sums", 0.0 },
     [PYTORCH64_TENSORS] = { "PyTorch, float64: tensors", 3e-14, "5.6e-15: likewise", 0.0 },
@@ -205,6 +207,48 @@ static void test_depth_20(void **state)
     (void)state;
     for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++)
         whole_step(variant, 20, 3);
+}
+
+/* Inference by section 8: each image's loss and class. The running variances are made positive, as they are after
+ * training. */
+static void test_evaluation(void **state)
+{
+    (void)state;
+    for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
+        enum { IMAGES = 5 };
+        struct step_case c = case_open(variant, 8, IMAGES);
+        struct network64 wide;
+        struct backend *backend;
+        struct error error;
+        uint8_t predictions[IMAGES];
+        float losses[IMAGES], *momentum = allocate(c.network->value_count, sizeof *momentum);
+        for (uint32_t t = 0; t < c.network->tensor_count; t++) {
+            const struct tensor *tensor = &c.network->tensors[t];
+            float *value = c.values + tensor->offset;
+            for (size_t i = 0; i < tensor->count && strstr(tensor->name, "running_var") != NULL; i++)
+                value[i] = 0.5f + fabsf(value[i]);
+        }
+        assert_int_equal(reference()->open(&backend, &c.recipe, c.network, 2, &error), STATUS_OK);
+        reference()->set_state(backend, c.values, momentum);
+        const struct backend_batch batch = { .count = IMAGES, .data = &c.data, .input = c.input };
+        reference()->evaluate(backend, &batch, predictions, losses);
+        reference()->close(backend);
+        network64_open(&wide, c.network, IMAGES, c.values, c.images, c.data.labels);
+        wide.evaluating = true;
+        network64_forward(&wide, 0);
+        for (uint32_t n = 0; n < IMAGES; n++) {
+            const double *u = wide.u + n * NETWORK_CLASSES;
+            double probabilities[NETWORK_CLASSES];
+            const double loss = softmax64_loss(u, c.data.labels[n], probabilities);
+            expect_error(EVALUATION, VARIANTS[variant],
+                         fabs((double)losses[n] - loss) / fmax(loss, fabs(u[predictions[n]])));
+            for (uint32_t k = 0; k < NETWORK_CLASSES; k++)
+                assert_true(u[k] <= u[predictions[n]]);
+        }
+        network64_close(&wide);
+        free(momentum);
+        case_close(&c);
+    }
 }
 
 /* ---- binary64 against central differences ------------------------------------------------------------------------ */
@@ -384,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_central_differences),
         cmocka_unit_test(test_pytorch),
+        cmocka_unit_test(test_evaluation),
         cmocka_unit_test(test_depth_8),
         cmocka_unit_test(test_depth_20),
     };
