@@ -15,17 +15,16 @@ struct setting {
     const struct schema_key *key;
     bool given;             /* by a manifest or by the table's default */
     const struct node *node; /* where it stands; NULL for a default or when not given */
-    char *text;             /* canonical: of a list "1, 2", of text without quotes */
+    char *text;             /* canonical: of a list "1, 2", of text without quotes; NULL for URLs, which are the node's children, and maps */
     double numbers[SETTING_NUMBERS_MAX];
-    size_t count;           /* of the numbers */
+    size_t count;           /* of the numbers, URLs or maps */
+    struct setting *entries; /* VALUE_MAPS: [count][keys of the list] */
 };
 
 struct settings {
     char *name;              /* the manifest's file, for messages */
     struct node *root;       /* after inheritance */
     struct setting *settings; /* [schema_key_count] */
-    struct setting *targets; /* [target_count][schema_target_key_count] */
-    size_t target_count;
 };
 
 /* Reads, inherits, and checks every key on its own: unknown and repeated keys, types, bounds, required ones. manifest.h says where files are
