@@ -139,7 +139,8 @@ int main(int argc, char **argv)
     struct error error = { STATUS_OK, "" };
     const char *said_by = NULL;
     guard_descriptors();
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error like any other */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe and a file that may not grow are errors like any other */
+    signal(SIGXFSZ, SIG_IGN);
     enum status status = run(argc, argv, &said_by, &error);
     struct error flush_error;
     enum status flushed = flush_output(&flush_error);

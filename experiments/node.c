@@ -1,5 +1,6 @@
 #include "experiments/node.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -66,9 +67,11 @@ static enum status next_event(struct reading *reading, yaml_event_t *event)
     if (parser->error == YAML_READER_ERROR)
         return error_set(reading->error, STATUS_INPUT, "%s: byte %zu: not valid UTF-8 text: %s", reading->name, parser->problem_offset,
                          parser->problem != NULL ? parser->problem : "unreadable");
-    return error_set(reading->error, STATUS_INPUT, "%s:%zu: not valid YAML: %s%s%s", reading->name, parser->problem_mark.line + 1,
-                     parser->problem != NULL ? parser->problem : "unreadable", parser->context != NULL ? " " : "",
-                     parser->context != NULL ? parser->context : "");
+    char context[128] = "";
+    if (parser->context != NULL)
+        snprintf(context, sizeof context, " %s that begins in line %zu", parser->context, parser->context_mark.line + 1);
+    return error_set(reading->error, STATUS_INPUT, "%s:%zu: not valid YAML: %s%s", reading->name, parser->problem_mark.line + 1,
+                     parser->problem != NULL ? parser->problem : "unreadable", context);
 }
 
 static enum status read_node(struct reading *reading, yaml_event_t *event, int depth, struct node **node);

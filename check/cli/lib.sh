@@ -41,20 +41,4 @@ needs() {
     done
 }
 
-# A manifest that trains in a blink: FILE [lines of YAML that override].
-tiny_manifest() {
-    cat > "$1" <<YAML
-inherit: $TOP/experiments/quick/base.yaml
-name: tiny
-model: {depth: 8}
-dataset: {training_images: 160, test_images: 50}
-training:
-  epochs: 4
-  batch_size: 20
-  schedule: {learning_rate: 0.05, drop_epochs: [2, 3]}
-YAML
-    shift
-    for line in "$@"; do printf '%s\n' "$line" >> tiny_override.yaml; done
-}
-
 finish() { [ "$failures" -eq 0 ]; exit; }

@@ -25,6 +25,7 @@ static int is_environment(int number)
 {
     switch (number) {
     case ENOSPC: case EDQUOT: case EACCES: case EROFS: case EPERM: case ENOMEM: case EIO: case EMFILE: case ENFILE: case EPIPE:
+    case EFBIG:
         return 1;
     default:
         return 0;

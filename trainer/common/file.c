@@ -184,7 +184,9 @@ enum status file_make_folders(const char *path, struct error *error)
             *slash = '\0';
         if (mkdir(part, 0777) != 0) {
             int number = errno;
-            if (!file_is_folder(part)) {
+            if (number == EEXIST && !file_is_folder(part)) {
+                status = error_set(error, STATUS_ENVIRONMENT, "cannot make the folder %s: %s is a file; name another folder", path, part);
+            } else if (!file_is_folder(part)) {
                 errno = number;
                 status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the folder %s", part);
             }
