@@ -10,12 +10,12 @@
 #include "trainer/common/build_info.h"
 #include "trainer/common/command.h"
 
-extern const struct command train_command, eval_command, runs_command, compare_command, targets_command, plot_command, bench_command,
+extern const struct command fetch_command, train_command, eval_command, runs_command, compare_command, targets_command, plot_command, bench_command,
     manifest_command;
 static const struct command help_command;
 
 static const struct command *const commands[] = {
-    &train_command, &eval_command, &runs_command, &compare_command, &targets_command, &plot_command, &bench_command, &manifest_command,
+    &fetch_command, &train_command, &eval_command, &runs_command, &compare_command, &targets_command, &plot_command, &bench_command, &manifest_command,
     &help_command, NULL,
 };
 

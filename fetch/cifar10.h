@@ -4,10 +4,15 @@
 #ifndef SELFSAME_CIFAR10_H
 #define SELFSAME_CIFAR10_H
 
+#include "fetch/archive.h"
 #include "trainer/common/dataset.h"
 
 enum { CIFAR10_TRAINING_IMAGES = 50000, CIFAR10_TEST_IMAGES = 10000, CIFAR10_FILE_IMAGES = 10000,
        CIFAR10_FILE_BYTES = CIFAR10_FILE_IMAGES * DATASET_RECORD_BYTES };
+
+/* What the two official archives hold: the binary version's first, then the Python version's. */
+extern const struct archive_layout cifar10_layouts[];
+extern const size_t cifar10_layout_count;
 
 /* Reads and checks the files in `folder`, which holds them or a folder cifar-10-batches-bin with them, and takes the
  * digests. Either data set may be NULL: its files are then not looked at.
