@@ -26,8 +26,9 @@ def save(source, out, kind):
 
 
 def compare(ours, theirs):
-    state = torch.load(ours, map_location="cpu", weights_only=True)["state_dict"]
-    loaded = {name[len("module."):]: tensor.float() for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    state = torch.load(ours, map_location="cpu", weights_only=True)
+    state = state.get("state_dict", state)
+    loaded = {name.removeprefix("module."): tensor.float() for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     read = read_safetensors(theirs)
     same = loaded.keys() == read.keys() and all(torch.equal(loaded[name].view(torch.int32), read[name].view(torch.int32)) for name in read)
     sys.exit(0 if same else 1)

@@ -126,9 +126,12 @@ static const struct option_definition options[] = {
 
 const struct command inspect_command = {
     .name = "inspect", .operands = "FILE", .summary = "what is in a file of weights", .options = options,
-    .description = "Tells a file's container, its SHA-256, the digest of its weights (which is the same whatever the container), the network that they fit, "
-                   "what the file says about itself, and its tensors.\n\nThe format is recognised by the content: safetensors, torch.save's legacy and zip "
-                   "files, and the pickles of neon's 2016 models. Nothing in the file is run: pickles are read as data, and one that asks for more is "
+    .description = "Tells a file's container, its SHA-256, the digest of its weights (which is the same whatever the container), the "
+                   "network that they fit, "
+                   "what the file says about itself, and its tensors.\n\nThe format is recognised by the content: safetensors, "
+                   "torch.save's legacy and zip "
+                   "files, and the pickles of neon's 2016 models. Nothing in the file is run: pickles are read as data, and one that "
+                   "asks for more is "
                    "refused by name.",
     .examples = "selfsame inspect resnet20-12fca82f.th\ta file of torch.save's\n"
                 "selfsame inspect --format json runs/quick-resnet20-seed1/weights.safetensors\ta run's weights\n",

@@ -104,7 +104,8 @@ static enum status open_network(struct reader *r)
         counts[kind_of(&r->layers[i])]++;
     if (counts[KIND_LINEAR] != 1 || counts[KIND_CONV] < 7 || counts[KIND_CONV] > CONVS_MAX || counts[KIND_CONV] % 6 != 1 ||
         counts[KIND_PROJECTION] != 2 || counts[KIND_NORM] != counts[KIND_CONV] + 1)
-        return error_set(r->error, STATUS_INPUT, "%s is a model of neon's, but not the 2016 replication's: it has %zu convolutions, %zu projections, %zu batch norms "
+        return error_set(r->error, STATUS_INPUT, "%s is a model of neon's, but not the 2016 replication's: it has %zu convolutions, "
+                                                 "%zu projections, %zu batch norms "
                          "and %zu linear layers; 6n+1, 2, 6n+2 and 1 are expected", r->path, counts[KIND_CONV], counts[KIND_PROJECTION],
                          counts[KIND_NORM], counts[KIND_LINEAR]);
     struct model_config model = { .depth = (uint32_t)counts[KIND_CONV] + 1, .shortcut = SHORTCUT_PROJECTION, .linear_bias = BIAS_NONE,
@@ -205,7 +206,8 @@ static enum status read_model(struct reader *r, const struct pickle_value *root)
 {
     const struct pickle_value *model = pickle_get(root, "model");
     if (pickle_get(pickle_get(model, "config"), "layers") == NULL)
-        return error_set(r->error, STATUS_INPUT, "%s is a pickle of %s, neither torch's nor a model of neon's (which has model, config, layers)", r->path,
+        return error_set(r->error, STATUS_INPUT, "%s is a pickle of %s, neither torch's nor a model of neon's (which has model, "
+                                                 "config, layers)", r->path,
                          pickle_type_name(root));
     tensors_claim_items(r->tensors, root);
     enum status status = walk(r, model, 0);

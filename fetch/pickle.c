@@ -433,7 +433,8 @@ static const struct {
     ['B'] = { "BINBYTES", NULL, 0 },   ['C'] = { "SHORT_BINBYTES", NULL, 0 }, [0x8c] = { "SHORT_BINUNICODE", NULL, 0 },
     [0x8d] = { "BINUNICODE8", NULL, 0 }, [0x8e] = { "BINBYTES8", NULL, 0 },  [0x8f] = { "EMPTY_SET", NULL, 0 }, [0x90] = { "ADDITEMS", NULL, 0 },
     [0x91] = { "FROZENSET", NULL, 0 }, [0x92] = { "NEWOBJ_EX", NULL, 0 },    [0x93] = { "STACK_GLOBAL", NULL, 0 }, [0x94] = { "MEMOIZE", NULL, 0 },
-    [0x95] = { "FRAME", NULL, 0 },     [0x96] = { "BYTEARRAY8", NULL, 0 },   [0x97] = { "NEXT_BUFFER", NULL, 0 }, [0x98] = { "READONLY_BUFFER", NULL, 0 },
+    [0x95] = { "FRAME", NULL, 0 },     [0x96] = { "BYTEARRAY8", NULL, 0 },   [0x97] = { "NEXT_BUFFER", NULL, 0 },
+    [0x98] = { "READONLY_BUFFER", NULL, 0 },
 };
 
 static enum status check_protocol(struct pickle_machine *m)

@@ -174,7 +174,8 @@ enum status pickle_do_build(struct pickle_machine *m, int operand)
     if (object->type == PICKLE_DICT && object->list.ordered) /* attributes, such as torch's _metadata */
         return state->type == PICKLE_DICT ? STATUS_OK : pickle_refuse(m, "gives an OrderedDict %s as its state", pickle_type_name(state));
     if (object->type != PICKLE_OBJECT || (object->call.global != GLOBAL_RECONSTRUCT && object->call.global != GLOBAL_DTYPE))
-        return pickle_refuse(m, "gives a state to %s, which takes none", object->type == PICKLE_OBJECT ? object->call.name : pickle_type_name(object));
+        return pickle_refuse(m, "gives a state to %s, which takes none",
+                             object->type == PICKLE_OBJECT ? object->call.name : pickle_type_name(object));
     if (object->call.state != NULL)
         return pickle_refuse(m, "gives a state to %s a second time", object->call.name);
     object->call.state = state;

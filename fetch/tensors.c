@@ -68,7 +68,8 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
 
 enum status tensors_not_exact(const struct named_tensor *tensor, const char *path, size_t place, struct error *error)
 {
-    return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" holds float64 numbers that float32 does not have, first at place %zu; they are not rounded "
+    return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" holds float64 numbers that float32 does not have, first at place %zu; "
+                                          "they are not rounded "
                      "unasked: save the weights as float32", path, tensor->name, place);
 }
 

@@ -153,7 +153,8 @@ static enum status read_layout(const struct reader *r, const struct pickle_value
             return refuse(r, tensor, "a tensor with a size or stride that is none");
         if (view->shape[i] != 1 && view->strides[i] != view->count)
             view->contiguous = false;
-        if (view->shape[i] > 1 && (__builtin_mul_overflow(view->shape[i] - 1, view->strides[i], &reach) || __builtin_add_overflow(last, reach, &last)))
+        if (view->shape[i] > 1 && (__builtin_mul_overflow(view->shape[i] - 1, view->strides[i], &reach) ||
+                                   __builtin_add_overflow(last, reach, &last)))
             return refuse(r, tensor, "a tensor that reaches outside of its storage");
         if (__builtin_mul_overflow(view->count, view->shape[i], &view->count))
             return refuse(r, tensor, "a tensor of more than 2^64 elements");
@@ -273,7 +274,8 @@ static enum status read_object(const struct reader *r)
     if (status != STATUS_OK)
         return status;
     if (weights == NULL)
-        return error_set(r->error, STATUS_INPUT, "%s holds %s without named tensors, neither at the top nor below state_dict, model and the like",
+        return error_set(r->error, STATUS_INPUT, "%s holds %s without named tensors, neither at the top nor below state_dict, model "
+                                                 "and the like",
                          r->path, pickle_type_name(root));
     tensors_claim_items(r->tensors, weights);
     for (size_t i = 0; i + 1 < weights->list.count; i += 2) {
@@ -325,7 +327,8 @@ static enum status place_storages(struct reader *r, const struct pickle_value *k
             return refuse(r, key, "the list of storages names one twice");
         size_t bytes = (size_t)storage->count * element_bytes(storage->element);
         if (r->bytes - place < 8 || r->bytes - place - 8 < bytes)
-            return error_set(r->error, STATUS_INPUT, "%s: byte %zu: a storage of %zu bytes is expected, but %zu follow: the file is truncated", r->path,
+            return error_set(r->error, STATUS_INPUT, "%s: byte %zu: a storage of %zu bytes is expected, but %zu follow: the file is "
+                                                     "truncated", r->path,
                              place, 8 + bytes, r->bytes - place);
         if (bytes_get_u64(r->file + place) != storage->count)
             return error_set(r->error, STATUS_INPUT, "%s: byte %zu: a storage has %" PRIu64 " elements where its tensors say %" PRIu64, r->path, place,

@@ -3,8 +3,8 @@
  * legacy   Five pickles, one behind the other: a magic number, the version 1001, the writer's sizes, the object, the keys of its storages; then
  *          for each key its number of elements (i64) and the elements.
  * zip      Stored entries below one folder: data.pkl is the object, data/KEY a storage, byteorder must be little.
- * object   A dict of tensors, or a dict that holds one as state_dict, model_state_dict, model, net, params or weights, at most two dicts deep. Texts and
- *          numbers beside it become claims, such as best_prec1.
+ * object   A dict of tensors, or a dict that holds one as state_dict, model_state_dict, model, net, params or weights, at most two dicts
+ *          deep. Texts and numbers beside it become claims, such as best_prec1.
  * tensors  Views of storages, which may be shared, with any strides that stay inside and do not repeat elements.
  * refused  TorchScript, big-endian files, a whole module (its class would have to be imported), everything that pickle.h refuses.
  * source   torch/serialization.py and caffe2/serialize/inline_container.h describe both. */

@@ -7,6 +7,7 @@
 
 #include "fetch/neon.h"
 #include "fetch/torch.h"
+#include "fetch/torch_write.h"
 #include "trainer/common/bytes.h"
 #include "trainer/common/file.h"
 
@@ -31,7 +32,7 @@ enum status weights_write(const char *path, const struct network *network, const
     return status;
 }
 
-enum status weights_convert(const struct weights *weights, const char *path, struct error *error)
+enum status weights_convert(const struct weights *weights, const char *path, enum weights_container container, struct error *error)
 {
     const struct tensors *tensors = &weights->tensors;
     struct safetensors_source *sources = calloc(tensors->count + 1, sizeof *sources);
@@ -43,7 +44,8 @@ enum status weights_convert(const struct weights *weights, const char *path, str
         if (weights_is_weight(tensor))
             sources[count++] = (struct safetensors_source){ tensor->name, tensor->rank, tensor->shape, tensor->values };
     }
-    enum status status = safetensors_write(path, sources, count, &mark, 1, false, error);
+    enum status status = container == CONTAINER_TORCH_ZIP ? torch_write(path, sources, count, error)
+                                                          : safetensors_write(path, sources, count, &mark, 1, false, error);
     free(sources);
     return status;
 }

@@ -52,10 +52,11 @@ enum status weights_fill(const struct weights *weights, const char *path, const 
 /* weights_open and weights_fill in one. */
 enum status weights_read(const char *path, const struct network *network, float *values, struct error *error) MUST_USE;
 
-/* Writes safetensors: every tensor of the network, and nothing else but the format's mark that PyTorch tools look for. Equal weights give equal files. */
+/* Writes safetensors: every tensor of the network, and nothing else but the format's mark that PyTorch tools look for.
+ * Equal weights give equal files. */
 enum status weights_write(const char *path, const struct network *network, const float *values, struct error *error) MUST_USE;
-/* The same from a file's weights, whatever network they are of. */
-enum status weights_convert(const struct weights *weights, const char *path, struct error *error) MUST_USE;
+/* The same from a file's weights, whatever network they are of, as safetensors or in torch.save's zip format. */
+enum status weights_convert(const struct weights *weights, const char *path, enum weights_container container, struct error *error) MUST_USE;
 
 /* For those who have opened a safetensors file: copies the float32 tensors called prefix + name whose role is in `roles` (a bit mask of
  * 1 << enum tensor_role) to values; other values are left alone. */

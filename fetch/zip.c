@@ -218,6 +218,9 @@ enum status zip_check(const struct zip_entry *entry, const char *path, struct er
     if (!entry->stored)
         return error_set(error, STATUS_INPUT, "%s: entry %.200s is compressed or encrypted; torch.save stores its entries as they are", path,
                          entry->name);
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* else no input with another byte would get any further */
+    return STATUS_OK;
+#endif
     if (crc32_z(crc32_z(0, NULL, 0), entry->data, entry->bytes) == entry->crc32)
         return STATUS_OK;
     return error_set(error, STATUS_INPUT, "%s: entry %.200s is damaged: its CRC-32 is not the one that the directory has", path, entry->name);

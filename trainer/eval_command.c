@@ -28,7 +28,8 @@ static enum status find_manifest(const char *named, const char *path, const stru
     if (status != STATUS_OK)
         return status;
     if (found[0] == '\0')
-        return error_set(error, STATUS_INPUT, "which network are the weights of? No manifest lies beside %s, and none of the experiments folder names its SHA-256, "
+        return error_set(error, STATUS_INPUT, "which network are the weights of? No manifest lies beside %s, and none of the "
+                                              "experiments folder names its SHA-256, "
                          "%s; name a manifest with --manifest", path, weights->sha256);
     fprintf(stderr, "selfsame eval: %s names these weights\n", found);
     return manifest_read(found, manifest, error);
@@ -43,7 +44,8 @@ static enum status find_weights(const struct arguments *arguments, char path[FIL
     if (weights != NULL)
         return file_path(path, error, "%s", weights);
     if (named == NULL)
-        return error_set(error, STATUS_INPUT, "needs --weights FILE, or --manifest FILE of one that names weights; selfsame eval --help says more");
+        return error_set(error, STATUS_INPUT, "needs --weights FILE, or --manifest FILE of one that names weights; selfsame eval "
+                                              "--help says more");
     enum status status = manifest_read(named, &manifest, error);
     if (status != STATUS_OK)
         return status;
@@ -55,7 +57,8 @@ static enum status find_weights(const struct arguments *arguments, char path[FIL
     if (status == STATUS_OK)
         status = store_find(&store, &manifest.weights, path, error);
     if (status == STATUS_OK && path[0] == '\0')
-        status = error_set(error, STATUS_ENVIRONMENT, "the weights of %s are not in the store %s: selfsame fetch %s gets them, if their publisher still has them; or "
+        status = error_set(error, STATUS_ENVIRONMENT, "the weights of %s are not in the store %s: selfsame fetch %s gets them, if "
+                                                      "their publisher still has them; or "
                            "name their file with --weights", manifest.name, store.folder, named);
     manifest_free(&manifest);
     return status;
@@ -164,9 +167,11 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
 }
 
 static const struct option_definition eval_options[] = {
-    { "weights", "FILE", OPTION_TEXT, 0, 0, NULL, "the weights, in any format that selfsame inspect knows; default: the manifest's, from the store" },
+    { "weights", "FILE", OPTION_TEXT, 0, 0, NULL, "the weights, in any format that selfsame inspect knows; default: the manifest's, "
+                                                  "from the store" },
     { "manifest", "FILE", OPTION_TEXT, 0, 0, NULL,
-      "whose network and data they are for; default: manifest.yaml beside the weights, else the one among the installed experiments that names the file's "
+      "whose network and data they are for; default: manifest.yaml beside the weights, else the one among the installed experiments "
+      "that names the file's "
       "SHA-256, or how it begins" },
     OPTION_DATA,
     { "predictions", "FILE", OPTION_TEXT, 0, 0, NULL, "write each test image's number, label and prediction, tab-separated, to FILE" },
@@ -177,7 +182,8 @@ static const struct option_definition eval_options[] = {
 
 const struct command eval_command = {
     .name = "eval", .operands = "", .summary = "the test error of trained weights",
-    .description = "Predicts the class of every test image with weights from a file, and prints how many are wrong and the mean cross entropy. "
+    .description = "Predicts the class of every test image with weights from a file, and prints how many are wrong and the mean cross "
+                   "entropy. "
                    "The names and shapes in the file must be the network's; the file's format is recognised by its content.",
     .options = eval_options,
     .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\n"

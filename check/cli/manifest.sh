@@ -1,6 +1,6 @@
 # Manifests: what is read, what is refused and how it is said.
 
-for file in "$TOP"/experiments/*/resnet*.yaml; do
+for file in "$TOP"/experiments/*/*resnet*.yaml; do
     name=${file#"$TOP"/experiments/}
     expect 0 "$name resolves" manifest "$file"
     cp stdout resolved.yaml

@@ -28,8 +28,12 @@ prints "$digest"
 same "$ours" copy.safetensors "  equal weights are equal files"
 expect 0 "a checkpoint's weights without its momentum" convert "$(ls runs/tiny-seed1/checkpoints/* | tail -n 1)" checkpoint.safetensors
 same "$ours" checkpoint.safetensors "  are the same file"
-expect 2 "convert to a format that is not written" convert "$ours" copy.pth
-says "suffix .safetensors"
+expect 0 "convert it to torch's zip format" convert "$ours" copy.pth
+prints "torch zip, weights $digest"
+expect 0 "  and back" convert copy.pth back.safetensors
+same "$ours" back.safetensors "  to the same file"
+expect 2 "convert to a format that is not written" convert "$ours" copy.hdf5
+says "its suffix says the format"
 expect 3 "convert to a folder that is not there" convert "$ours" none/copy.safetensors
 head -c 5000 "$ours" > short
 expect 2 "inspect a file cut short" inspect short
@@ -108,6 +112,11 @@ if "$python" -c 'import torch' > /dev/null 2>&1; then
             fail "  PyTorch's own load gives other numbers"
         fi
     done
+    if "$python" "$TOP/check/torch_weights.py" compare copy.pth "$ours" > stdout 2> stderr; then
+        pass "PyTorch opens the zip file that convert writes, as weights only, with the same numbers"
+    else
+        fail "PyTorch does not read the zip file that convert writes"
+    fi
 else
     pass "no PyTorch here (SELFSAME_PYTHON names a python that has it): its own files are tested in test_torch alone # SKIP"
 fi
