@@ -72,6 +72,10 @@ export SELFSAME_STORE
 expect 3 "eval with a manifest whose weights are not in the store" eval --manifest pretrained/akamaster-resnet32.yaml
 says "selfsame fetch pretrained/akamaster-resnet32.yaml"
 
+"$TOP/check/pretrained" "$SELFSAME" "$TOP/experiments" > stdout 2> stderr
+if [ $? -eq 3 ]; then pass "make check-pretrained with nothing at hand: exit 3"; else fail "make check-pretrained with nothing at hand: wrong exit"; fi
+says "no published weights are at hand"
+
 # neon's layout, written by other code from our file: back to the same bytes.
 if command -v python3 > /dev/null; then
     for change in "" states fortran; do
@@ -143,6 +147,10 @@ if [ -f "$published" ]; then
         if [ "$equal" -ge 9999 ]; then pass "  $equal of 10,000 predictions are PyTorch's"; else fail "  only $equal predictions are PyTorch's"; fi
         expect 0 "eval it on these test images by name" eval --weights "$published" --data "$data" --manifest pretrained/akamaster-resnet20-approximate-test.yaml
         prints "^error: 8.27 % (827 of 10000)"
+        WEIGHTS=$shared/weights "$TOP/check/pretrained" "$SELFSAME" "$TOP/experiments" "$data" > stdout 2> stderr
+        if [ $? -eq 0 ]; then pass "make check-pretrained: exit 0"; else fail "make check-pretrained says no"; fi
+        prints "^pretrained-akamaster-resnet20 *8.22 *8.27 *8.27  as published"
+        prints "^pretrained-akamaster-resnet56 *not at hand"
         expect 0 "convert it" convert "$published" published.safetensors
         expect 0 "eval the converted file" eval --weights published.safetensors --data "$data" --manifest pretrained/akamaster-resnet20.yaml
         prints "^error: 8.27 % (827 of 10000)"
