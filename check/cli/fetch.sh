@@ -201,6 +201,45 @@ dataset d.yaml zeros.tar.gz 0000000000000000000000000000000000000000000000000000
 expect 2 "other images than the manifest's" fetch d.yaml
 says "the training data has SHA-256 $training"
 
+# The Python version, as Python 2 and numpy wrote it: the same images, so the same digest. Byte for byte, since no numpy may be here.
+cat > make_python.py <<'PYTHON'
+import io, struct, sys, tarfile
+def text(data): return b"U" + bytes([len(data)]) + data
+def integer(number): return b"K" + bytes([number]) if number < 256 else b"M" + struct.pack("<H", number)
+labels = b"](" + b"".join(integer(0) for i in range(10000)) + b"e"
+if len(sys.argv) > 1:
+    labels = labels.replace(b"K\0", b"K\x0a", 1)
+images = bytes(10000 * 3072)
+array = (b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + integer(0) + b"\x85" + text(b"b") + b"\x87R("
+         + integer(1) + integer(10000) + integer(3072) + b"\x86cnumpy\ndtype\n" + text(b"u1") + integer(0) + integer(1) + b"\x87R("
+         + integer(3) + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff" + integer(0) + b"tb\x89"
+         + b"T" + struct.pack("<i", len(images)) + images + b"tb")
+batch = b"\x80\x02}(" + text(b"data") + array + text(b"labels") + labels + text(b"batch_label") + text(b"a batch") + b"u."
+with tarfile.open("python.tar.gz", "w:gz", compresslevel=1) as tar:
+    for name in ["data_batch_%d" % i for i in range(1, 6)] + ["test_batch"]:
+        entry = tarfile.TarInfo("cifar-10-batches-py/" + name)
+        entry.size = len(batch)
+        tar.addfile(entry, io.BytesIO(batch))
+PYTHON
+python3 make_python.py
+rm -rf store
+dataset d.yaml python.tar.gz
+expect 0 "the Python version" fetch d.yaml
+expect 0 "  is found without --data" train dull.yaml --runs python-runs
+expect 0 "  with the binary version's bits" compare runs/dull-seed1 python-runs/dull-seed1
+cp -r store/unpacked/*/cifar-10-batches-py batches
+expect 0 "  and as a folder" train dull.yaml --runs folder-runs --data batches
+python3 make_python.py bad
+rm -rf store
+dataset d.yaml python.tar.gz
+expect 2 "a label over 9 in it" fetch d.yaml
+says "data_batch_1: byte [0-9]*: label 0 .* is not an integer of 0 to 9"
+for what in 's/labels/lapels/' 's/ndarray/ndarroy/'; do
+    sed "$what" batches/data_batch_2 > spoilt && cp spoilt batches/data_batch_2
+    expect 2 "a batch with $what" train dull.yaml --runs spoilt-runs --data batches
+    says "batches/data_batch_2"
+done
+
 # Archives that hold what they should not. make_bad.py KIND OUT: zeros.tar.gz, spoilt.
 cat > make_bad.py <<'PYTHON'
 import io, sys, tarfile
