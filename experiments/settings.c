@@ -137,15 +137,23 @@ static enum status parse_keys(struct settings *settings, struct error *error)
 
 /* ---- files and inheritance ------------------------------------------------------------------------------------------------------------ */
 
+void settings_folders(const char *folders[SETTINGS_FOLDERS])
+{
+    folders[0] = getenv("SELFSAME_EXPERIMENTS");
+    folders[1] = EXPERIMENTS_DIR;
+    folders[2] = SOURCE_DIR "/experiments";
+}
+
 /* Where a manifest that is called `path` lies: as it is (beside `from`, if there is one), else in an experiments folder. */
 static enum status find_manifest(const char *path, const char *from, char found[FILE_PATH_BYTES], struct error *error)
 {
-    const char *folders[] = { getenv("SELFSAME_EXPERIMENTS"), EXPERIMENTS_DIR, SOURCE_DIR "/experiments" };
+    const char *folders[SETTINGS_FOLDERS];
     const char *slash = from != NULL ? strrchr(from, '/') : NULL;
     enum status status = path[0] != '/' && slash != NULL ? file_path(found, error, "%.*s/%s", (int)(slash - from), from, path)
                                                          : file_path(found, error, "%s", path);
     if (status != STATUS_OK || file_exists(found) || path[0] == '/')
         return status;
+    settings_folders(folders);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         char candidate[FILE_PATH_BYTES];
         if (folders[i] == NULL || folders[i][0] == '\0')

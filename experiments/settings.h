@@ -9,7 +9,7 @@
 #include "experiments/node.h"
 #include "trainer/common/error.h"
 
-enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16 };
+enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };
 
 struct setting {
     const struct schema_key *key;
@@ -43,5 +43,8 @@ enum status settings_error(const struct settings *settings, const char *path, st
 /* The canonical text, and the lines of the keys that move bits: see manifest.h. The caller frees; NULL without memory. */
 char *settings_resolved(const struct settings *settings);
 char *settings_experiment(const struct settings *settings);
+
+/* Where experiments are looked for, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the installed ones, the source tree's. */
+void settings_folders(const char *folders[SETTINGS_FOLDERS]);
 
 #endif
