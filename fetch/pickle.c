@@ -1,5 +1,6 @@
 #include "fetch/pickle_machine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,11 +17,12 @@ struct pickle_chunk {
 
 enum status pickle_refuse(struct pickle_machine *m, const char *format, ...)
 {
+    char what[512];
     va_list arguments;
     va_start(arguments, format);
-    (void)error_set_v(m->error, STATUS_INPUT, format, arguments);
+    vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    (void)error_prefix(m->error, "%s: byte %zu: opcode %s", m->path, m->offset, m->opcode);
+    (void)error_set(m->error, STATUS_INPUT, "%s: byte %zu: opcode %s %s", m->path, m->offset, m->opcode, what);
     return STATUS_INPUT;
 }
 

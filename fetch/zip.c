@@ -156,11 +156,9 @@ static enum status read_entry(const struct reader *r, const struct directory *di
     entry->name = *names;
     *names += name_bytes + 1;
     entry->crc32 = (uint32_t)number(record + 16, 4);
-    if (number(record + 10, 2) != METHOD_STORED || (number(record + 8, 2) & FLAG_ENCRYPTED) != 0 || packed != bytes)
-        return error_set(r->error, STATUS_INPUT, "%s: byte %zu: entry %.200s is compressed or encrypted; torch.save stores its entries as they are",
-                         r->path, *place, entry->name);
+    entry->stored = number(record + 10, 2) == METHOD_STORED && (number(record + 8, 2) & FLAG_ENCRYPTED) == 0 && packed == bytes;
     *place += CENTRAL_BYTES + name_bytes + extra_bytes + comment_bytes;
-    return locate(r, entry, local, bytes, directory);
+    return locate(r, entry, local, packed, directory);
 }
 
 static int by_name(const void *a, const void *b)
@@ -217,6 +215,9 @@ const struct zip_entry *zip_find(const struct zip *zip, const char *name)
 
 enum status zip_check(const struct zip_entry *entry, const char *path, struct error *error)
 {
+    if (!entry->stored)
+        return error_set(error, STATUS_INPUT, "%s: entry %.200s is compressed or encrypted; torch.save stores its entries as they are", path,
+                         entry->name);
     if (crc32_z(crc32_z(0, NULL, 0), entry->data, entry->bytes) == entry->crc32)
         return STATUS_OK;
     return error_set(error, STATUS_INPUT, "%s: entry %.200s is damaged: its CRC-32 is not the one that the directory has", path, entry->name);

@@ -1,0 +1,45 @@
+"""Writes check/goldens/torch/: small files of PyTorch's own torch.save, in both of its formats, for check/test_torch.c, which knows their numbers
+by formula. Written with PyTorch 2.15.0; run as: python3 torch_files.py FOLDER"""
+import collections, os, sys
+import torch
+
+folder = sys.argv[1]
+os.makedirs(folder, exist_ok=True)
+
+
+def save(name, value, **options):
+    for kind, zipped in (("legacy", False), ("zip", True)):
+        torch.save(value, os.path.join(folder, f"{name}-{kind}.pt"), _use_new_zipfile_serialization=zipped, **options)
+
+
+def ramp(*shape, dtype=torch.float32):
+    count = 1
+    for size in shape:
+        count *= size
+    return (torch.arange(count, dtype=torch.float32) * 0.5 - 1).reshape(shape).to(dtype)
+
+
+# All kinds of places: a matrix, a scalar, nothing at all, integers, a parameter.
+save("plain", collections.OrderedDict([
+    ("matrix", ramp(2, 3)), ("scalar", torch.tensor(0.625)), ("empty", torch.zeros(0, 3)), ("bn1.num_batches_tracked", torch.tensor(7)),
+    ("parameter", torch.nn.Parameter(ramp(4)))]))
+
+# Four views of one storage.
+base = ramp(24)
+save("views", {"base": base, "transposed": base.view(4, 6).t(), "tail": base[5:], "every_third": base[::3]})
+
+# Numbers of other types; each has an equal float32: 1 + 2^-10, the least subnormals, infinity.
+save("types", {"half": torch.tensor([1 + 2**-10, 2**-24, -65504, float("inf"), -0.0], dtype=torch.float16),
+               "brain": torch.tensor([1 + 2**-7, 2**-133, -3.0e38, float("-inf"), 0.0], dtype=torch.bfloat16),
+               "double": torch.tensor([1 + 2**-23, 2**-149, -1.5, float("inf")], dtype=torch.float64)})
+save("inexact", {"double": torch.tensor([1.0, 0.1], dtype=torch.float64)})
+
+# A checkpoint as training scripts write it.
+state = collections.OrderedDict((f"module.{name}", ramp(3)) for name in ("second", "first"))
+save("wrapped", {"epoch": 12, "arch": "resnet8", "best_prec1": torch.tensor(91.5), "state_dict": state, "optimizer": {"lr": 0.1}})
+
+# What must be refused.
+save("module", torch.nn.Linear(2, 1))
+save("protocol4", {"a": ramp(2)}, pickle_protocol=4)
+save("nothing", {"a": 1, "b": [1.5, None, (True, False)]})
+torch.jit.script(torch.nn.Linear(2, 1)).save(os.path.join(folder, "script-zip.pt"))
