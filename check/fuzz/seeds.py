@@ -1,5 +1,5 @@
 """Writes check/fuzz/seeds/: small inputs that reach every branch of the readers. Run as: python3 seeds.py FOLDER; Python 3 alone."""
-import json, os, pickle, struct, sys
+import gzip, io, json, os, pickle, struct, sys, tarfile
 
 folder = sys.argv[1]
 
@@ -32,3 +32,27 @@ write("safetensors", "empty", safetensors({}))
 write("safetensors", "two", safetensors({"__metadata__": {"format": "pt"}, "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
                                          "b": {"dtype": "BF16", "shape": [1], "data_offsets": [24, 26]}}, bytes(26)))
 write("safetensors", "sealed", safetensors({"__metadata__": {"selfsame_seal": "0" * 64}}))
+
+# Archives as fuzz_archive.c reads them, manifests, and a batch with its labels and images in short, as fuzz_cifar10.c does.
+for name, form in ("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+        for entry, size in ("box/first", 100), ("box/second", 2000), ("box/third", 3):
+            about = tarfile.TarInfo(entry)
+            about.size = size
+            if form == tarfile.PAX_FORMAT:
+                about.pax_headers = {"comment": "x" * 40}
+            tar.addfile(about, io.BytesIO(bytes(size)))
+        link = tarfile.TarInfo("box/second")
+        link.type, link.linkname = tarfile.SYMTYPE, "/" + "l" * (50 if form == tarfile.USTAR_FORMAT else 150)
+        tar.addfile(link)
+    data = out.getvalue()
+    write("archive", name, data)
+    write("archive", name + ".gz", gzip.compress(data[:6144] + bytes(1024), mtime=0))
+write("manifest", "inherits", b"inherit: quick/resnet20.yaml\nname: a\ntraining: {seeds: [1, 2], epochs: 3, schedule: {drop_epochs: [1, 2]}}\n"
+      b"targets: [{metric: best_error, value: 1.5e0, tolerance: 0.25, source: \"it's\"}]\n")
+write("manifest", "sources", b"inherit: msra/resnet20.yaml\ndataset:\n  archives:\n    - urls: [\"https://h/a\", 'file:///b']\n      bytes: 5\n      md5: '" + b"0" * 32
+      + b"'\nweights: {urls: [\"http://h/w\"], sha256_prefix: \"12345678\", format: torch, note: |\n    text\n  }\n")
+write("manifest", "other", b"inherit: akamaster/resnet20.yaml\ncurve: {file: a, column: b, source: c}\ndataset: {test_sha256: any, note: ''}\n")
+write("cifar10", "batch", b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01M\x10'M\x00\x0c\x86cnumpy\ndtype\nU\x02u1"
+      b"K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89DtbU\x06labelsLu.")
