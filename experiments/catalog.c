@@ -14,7 +14,7 @@ struct search {
     struct error *error;
 };
 
-static bool names(const struct manifest_source *weights, const char *sha256)
+bool catalog_names(const struct manifest_source *weights, const char *sha256)
 {
     if (weights->sha256[0] != '\0')
         return strcmp(weights->sha256, sha256) == 0;
@@ -33,7 +33,7 @@ static void look_at(struct search *search, const char *path)
     struct error ignored;
     if (manifest_read(path, &manifest, &ignored) != STATUS_OK)
         return;
-    if (names(&manifest.weights, search->sha256) && is_better(path, search->found))
+    if (catalog_names(&manifest.weights, search->sha256) && is_better(path, search->found))
         memcpy(search->found, path, strlen(path) + 1);
     manifest_free(&manifest);
 }

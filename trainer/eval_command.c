@@ -67,7 +67,7 @@ static enum status find_weights(const struct arguments *arguments, char path[FIL
 /* A manifest that means this very file may also say what it is. */
 static enum status check_format(const struct manifest *manifest, const char *path, const struct weights *weights, struct error *error)
 {
-    if (strcmp(manifest->weights.sha256, weights->sha256) != 0 || weights_has_format(weights, manifest->weights_format))
+    if (!catalog_names(&manifest->weights, weights->sha256) || weights_has_format(weights, manifest->weights_format))
         return STATUS_OK;
     return error_set(error, STATUS_INPUT, "%s is a file of the container %s, which is not the weights.format of the manifest %s", path,
                      weights_container_name(weights->container), manifest->name);

@@ -1,6 +1,6 @@
 """Writes check/goldens/torch/: small files of PyTorch's own torch.save, in both of its formats, for check/test_torch.c, which knows their numbers
 by formula. Written with PyTorch 2.15.0; run as: python3 torch_files.py FOLDER"""
-import collections, os, sys
+import collections, os, struct, sys, zipfile
 import torch
 
 folder = sys.argv[1]
@@ -36,7 +36,32 @@ save("inexact", {"double": torch.tensor([1.0, 0.1], dtype=torch.float64)})
 
 # A checkpoint as training scripts write it.
 state = collections.OrderedDict((f"module.{name}", ramp(3)) for name in ("second", "first"))
+state._metadata = collections.OrderedDict([("", {"version": 1})])  # as Module.state_dict() has it: a state of the OrderedDict
 save("wrapped", {"epoch": 12, "arch": "resnet8", "best_prec1": torch.tensor(91.5), "state_dict": state, "optimizer": {"lr": 0.1}})
+
+
+
+def zip64(source, out):
+    """The same entries with every size and place in 64 bits, as torch writes them from 4 GiB on."""
+    body, directory = bytearray(), bytearray()
+    with zipfile.ZipFile(source) as archive:
+        for info in archive.infolist():
+            name, data = info.filename.encode(), archive.read(info)
+            facts = struct.pack("<HHHHHI", 45, 0x800, 0, 0, 0x21, info.CRC)
+            big = struct.pack("<HHQQQ", 1, 24, len(data), len(data), len(body))
+            directory += (b"PK\1\2" + struct.pack("<H", 45) + facts + struct.pack("<IIHHHHHII", 2**32 - 1, 2**32 - 1, len(name), len(big), 0, 0, 0, 0, 2**32 - 1)
+                          + name + big)
+            body += (b"PK\3\4" + facts + struct.pack("<IIHH", 2**32 - 1, 2**32 - 1, len(name), 20) + name
+                     + struct.pack("<HHQQ", 1, 16, len(data), len(data)) + data)
+    end64 = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, len(archive.namelist()), len(archive.namelist()), len(directory), len(body))
+    locator = b"PK\6\7" + struct.pack("<IQI", 0, len(body) + len(directory), 1)
+    end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+    with open(out, "wb") as file:
+        file.write(body + directory + end64 + locator + end)
+    torch.load(out, weights_only=True)  # torch reads it, too
+
+
+zip64(os.path.join(folder, "views-zip.pt"), os.path.join(folder, "views64-zip.pt"))
 
 # What must be refused.
 save("module", torch.nn.Linear(2, 1))
