@@ -169,7 +169,6 @@ static void test_refused(void **state)
     } files[] = {
         { "inexact", "legacy", "first at place 1; they are not rounded" },
         { "inexact", "zip", "first at place 1; they are not rounded" },
-        { "module", "legacy", "opcode GLOBAL names torch.nn.modules.linear.Linear, which is not data" },
         { "module", "zip", "opcode GLOBAL names torch.nn.modules.linear.Linear, which is not data" },
         { "protocol4", "legacy", "says protocol 4" },
         { "protocol4", "zip", "says protocol 4" },
