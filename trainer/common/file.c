@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -223,6 +224,20 @@ enum status file_make_folders(const char *path, struct error *error)
 enum status file_remove(const char *path, struct error *error)
 {
     if (unlink(path) != 0 && errno != ENOENT)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot remove %s", path);
+    return STATUS_OK;
+}
+
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
+{
+    (void)about, (void)kind, (void)place;
+    return remove(path);
+}
+
+enum status file_remove_tree(const char *path, struct error *error)
+{
+    enum { DESCRIPTORS = 8 };
+    if (nftw(path, remove_entry, DESCRIPTORS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot remove %s", path);
     return STATUS_OK;
 }

@@ -41,6 +41,8 @@ bool file_is_folder(const char *path);
 enum status file_size(const char *path, uint64_t *bytes, struct error *error) MUST_USE;
 /* Removes a file; one that does not exist is fine. */
 enum status file_remove(const char *path, struct error *error) MUST_USE;
+/* Removes a folder with all that is in it, or a file; follows no link, crosses into no other file system; one that does not exist is fine. */
+enum status file_remove_tree(const char *path, struct error *error) MUST_USE;
 
 /* A file that only grows, one line or more at a time. */
 struct appender {
