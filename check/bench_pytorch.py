@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Times PyTorch's training step on the CPU against ours, alternating in one run.
+"""Times PyTorch's training step, or its evaluation, on the CPU against ours, alternating in one run.
 
-usage: check/bench_pytorch.py [--selfsame PROGRAM] [--manifest FILE] [--depth N] [--threads N] [--rounds N] [--steps N]
+usage: check/bench_pytorch.py [--evaluation] [--selfsame PROGRAM] [--manifest FILE] [--depth N] [--threads N] [--rounds N] [--steps N]
 
 Each round runs some steps of PyTorch in contiguous and in channels_last format, then as many of `selfsame bench` on the same network (the msra
 variant: projection shortcuts, batch norm over the logits, SGD with momentum and weight decay), never two at the same time. Printed: each round's
@@ -62,6 +62,17 @@ class Peer:
         self.labels = torch.randint(0, 10, (batch,))
         self.optimizer = torch.optim.SGD(self.model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
 
+    def evaluation_ms(self, repeats):
+        """Of as many images as a training step has."""
+        self.model.eval()
+        times = []
+        with torch.inference_mode():
+            for _ in range(repeats):
+                began = time.perf_counter()
+                self.model(self.images).argmax(1)
+                times.append(1e3 * (time.perf_counter() - began))
+        return statistics.median(times)
+
     def step_ms(self, steps):
         times = []
         for _ in range(steps):
@@ -82,6 +93,7 @@ def ours_ms(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--selfsame", default="./selfsame")
+    parser.add_argument("--evaluation", action="store_true", help="time the evaluation of as many images, not the training step")
     parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--manifest", help="default: experiments/msra/resnet<depth>.yaml")
     parser.add_argument("--threads", type=int, default=2)
@@ -94,18 +106,19 @@ def main():
     batch = 128
     peers = {"contiguous": Peer(arguments.depth, batch, torch.contiguous_format),
              "channels_last": Peer(arguments.depth, batch, torch.channels_last)}
+    time_peer = Peer.evaluation_ms if arguments.evaluation else Peer.step_ms
     for peer in peers.values():
-        peer.step_ms(3)
+        time_peer(peer, 3)
     ours_ms(arguments)
     rounds = {name: [] for name in ["selfsame", *peers]}
     share = []
     print(f"PyTorch {torch.__version__}, depth {arguments.depth}, batch {batch}, {arguments.threads} threads, "
-          f"{arguments.steps} steps a round; ms per step")
+          f"{arguments.steps} a round; ms per {'evaluation of a batch' if arguments.evaluation else 'training step'}")
     for number in range(arguments.rounds):
         for name, peer in peers.items():
-            rounds[name].append(peer.step_ms(arguments.steps))
+            rounds[name].append(time_peer(peer, arguments.steps))
         result = ours_ms(arguments)
-        rounds["selfsame"].append(result["step_ms"]["median"])
+        rounds["selfsame"].append(1e3 * batch / result["evaluation_images_per_s"] if arguments.evaluation else result["step_ms"]["median"])
         share.append(result["share_of_peak"])
         print(f"round {number + 1}: " + "  ".join(f"{name} {times[-1]:.1f}" for name, times in rounds.items())
               + f"  share of FMA peak {100 * share[-1]:.0f} %", flush=True)

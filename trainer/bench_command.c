@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "experiments/manifest.h"
 #include "trainer/common/command.h"
@@ -12,6 +13,8 @@
 struct measurement {
     uint32_t steps, batch, conv_count;
     double *step_ms;                /* sorted */
+    double *evaluation_ms;          /* [steps], sorted: of evaluation_images images each */
+    uint32_t evaluation_images;
     double *forward_s, *backward_s; /* [conv_count] */
     double head_s, update_s, peak_flops;
     size_t engine_bytes, process_bytes;
@@ -67,15 +70,35 @@ static size_t peak_process_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
 }
 
+/* As many evaluations of the noise as there were steps. */
+static enum status measure_evaluation(struct engine *engine, const struct dataset *noise, struct measurement *m, struct error *error)
+{
+    uint8_t *predictions = malloc(noise->count);
+    double loss;
+    enum status status = predictions != NULL ? STATUS_OK : error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    m->evaluation_images = noise->count;
+    for (uint32_t i = 0; i < m->steps && status == STATUS_OK; i++) {
+        struct timespec began, ended;
+        clock_gettime(CLOCK_MONOTONIC, &began);
+        status = engine_cpu.evaluate(engine, predictions, &loss, error);
+        clock_gettime(CLOCK_MONOTONIC, &ended);
+        m->evaluation_ms[i] = 1e3 * (double)(ended.tv_sec - began.tv_sec) + 1e-6 * (double)(ended.tv_nsec - began.tv_nsec);
+    }
+    qsort(m->evaluation_ms, m->steps, sizeof *m->evaluation_ms, compare_doubles);
+    free(predictions);
+    return status;
+}
+
 static enum status measure(const struct recipe *recipe, const struct network *network, const struct engine_options *options,
                            struct measurement *m, struct engine **engine, struct dataset *noise, struct error *error)
 {
     enum { WARM_UP_STEPS = 3 };
     float *values = calloc(network->value_count, sizeof *values), *momentum = calloc(network->value_count, sizeof *momentum);
     m->step_ms = calloc(m->steps, sizeof *m->step_ms);
+    m->evaluation_ms = calloc(m->steps, sizeof *m->evaluation_ms);
     m->forward_s = calloc(2 * (size_t)network->conv_count, sizeof *m->forward_s);
     enum status status = STATUS_OK;
-    if (values == NULL || momentum == NULL || m->step_ms == NULL || m->forward_s == NULL)
+    if (values == NULL || momentum == NULL || m->step_ms == NULL || m->evaluation_ms == NULL || m->forward_s == NULL)
         status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
     if (status == STATUS_OK) {
         m->backward_s = m->forward_s + network->conv_count;
@@ -99,6 +122,9 @@ static enum status measure(const struct recipe *recipe, const struct network *ne
     if (status != STATUS_OK)
         return status;
     double after = engine_cpu.peak_flops(*engine);
+    status = measure_evaluation(*engine, noise, m, error);
+    if (status != STATUS_OK)
+        return status;
     m->peak_flops = before > after ? before : after; /* what disturbs a measurement of the peak only lowers it */
     for (uint32_t i = 0; i < m->steps; i++)
         m->step_ms[i] *= 1e3;
@@ -114,6 +140,11 @@ static enum status measure(const struct recipe *recipe, const struct network *ne
 static double median(const double *sorted, uint32_t count)
 {
     return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
+}
+
+static double evaluation_rate(const struct measurement *m)
+{
+    return 1e3 * m->evaluation_images / median(m->evaluation_ms, m->steps);
 }
 
 static void print_table(const struct network *network, const struct measurement *m)
@@ -135,7 +166,7 @@ static void print_table(const struct network *network, const struct measurement 
     printf("%-39s %8.2f\n%-39s %8.2f\n\n", "head (pooling, linear, loss; both ways)", 1e3 * m->head_s / m->steps, "update, digest, packing",
            1e3 * m->update_s / m->steps);
     printf("step            %.2f ms median of %u (%.2f to %.2f)\n", step_ms, m->steps, m->step_ms[0], m->step_ms[m->steps - 1]);
-    printf("images          %.0f per second\n", 1e3 * m->batch / step_ms);
+    printf("images          %.0f per second in training, %.0f in evaluation\n", 1e3 * m->batch / step_ms, evaluation_rate(m));
     printf("arithmetic      %.2f GFLOP a step in convolutions, %.1f GFLOP/s\n", 1e-9 * flops, 1e-6 * flops / step_ms);
     printf("FMA peak        %.1f GFLOP/s measured here; %.1f %% of it used\n", 1e-9 * m->peak_flops, 1e5 * flops / step_ms / m->peak_flops);
     printf("memory          %.0f MiB in the engine, %.0f MiB peak of the process (without the data set)\n", (double)m->engine_bytes / 1048576.0,
@@ -154,9 +185,10 @@ static enum status print_json(const struct network *network, const struct measur
                                                 1e3 * m->backward_s[l] / m->steps, "backward_gflops",
                                                 1e-9 * backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
     }
-    json_t *json = json_pack("{s:i, s:i, s:s, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "depth",
+    json_t *json = json_pack("{s:i, s:i, s:s, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "depth",
                              (int)network->model.depth, "batch", (int)m->batch, "engine", m->engine, "steps", (int)m->steps, "step_ms", "median",
                              step_ms, "min", m->step_ms[0], "max", m->step_ms[m->steps - 1], "images_per_s", 1e3 * m->batch / step_ms,
+                             "evaluation_images_per_s", evaluation_rate(m),
                              "gflop_per_step", 1e-9 * flops, "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak",
                              1e3 * flops / step_ms / m->peak_flops, "head_ms", 1e3 * m->head_s / m->steps, "update_ms",
                              1e3 * m->update_s / m->steps, "engine_bytes", (json_int_t)m->engine_bytes, "process_bytes",
@@ -208,6 +240,7 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     if (engine != NULL)
         engine_cpu.close(engine);
     free(m.step_ms);
+    free(m.evaluation_ms);
     free(m.forward_s);
     dataset_free(&noise);
     network_close(network);
@@ -229,7 +262,7 @@ static enum status run_bench(const struct arguments *arguments, struct error *er
 const struct command bench_command = {
     .name = "bench", .operands = "[MANIFEST]", .summary = "time training steps and say where the time goes", .options = options,
     .description = "Runs training steps of the manifest's network (default: the installed msra/resnet20.yaml) on images of noise, without any data set, and "
-                   "prints the median time of a step, images per second, the rate of every convolution forward and backward, the share of the "
+                   "prints the median time of a step, images per second in training and evaluation, the rate of every convolution forward and backward, the share of the "
                    "machine's measured FMA peak, and memory.\n\nThe peak is measured on the same threads and with the same instructions before and after "
                    "the steps. check/bench_pytorch.py in the source tree runs this against PyTorch.",
     .examples = "selfsame bench\tResNet-20 at batch 128\n"
