@@ -12,17 +12,31 @@
 #include "trainer/common/file.h"
 #include "trainer/engine.h"
 
-/* Whose the weights are: the manifest that was named, else the one that lies beside them, else the experiments folder's that names the file. */
+/* The manifest of the run that the weights are of: beside them, or, beside a checkpoint's folder, one folder up. "" where there is none. */
+static enum status find_beside(const char *path, char found[FILE_PATH_BYTES], struct error *error)
+{
+    static const char *const folders[] = { "", "../" };
+    const char *slash = strrchr(path, '/');
+    int length = slash != NULL ? (int)(slash - path + 1) : 0;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        enum status status = file_path(found, error, "%.*s%s%s", length, path, folders[i], RECORD_MANIFEST_FILE);
+        if (status != STATUS_OK || file_exists(found))
+            return status;
+    }
+    found[0] = '\0';
+    return STATUS_OK;
+}
+
+/* Whose the weights are: the manifest that was named, else their run's, else the experiments folder's that names the file. */
 static enum status find_manifest(const char *named, const char *path, const struct weights *weights, struct manifest *manifest, struct error *error)
 {
     char found[FILE_PATH_BYTES];
     if (named != NULL)
         return manifest_read(named, manifest, error);
-    const char *slash = strrchr(path, '/');
-    enum status status = file_path(found, error, "%.*s%s", slash != NULL ? (int)(slash - path + 1) : 0, path, RECORD_MANIFEST_FILE);
+    enum status status = find_beside(path, found, error);
     if (status != STATUS_OK)
         return status;
-    if (file_exists(found))
+    if (found[0] != '\0')
         return manifest_read(found, manifest, error);
     status = catalog_find_weights(weights->sha256, found, error);
     if (status != STATUS_OK)

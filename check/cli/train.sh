@@ -128,6 +128,9 @@ grep -o '([0-9]* of 400)' stdout > trained
 "$SELFSAME" eval --weights again/tiny-seed1/weights.safetensors | grep -o '([0-9]* of 400)' > evaluated
 same trained evaluated "  the error that training printed"
 if [ "$(wc -l < predictions.txt)" -eq 401 ]; then pass "  a heading and a prediction for each image"; else fail "  not a heading and a prediction for each image"; fi
+expect 0 "eval of a run's checkpoint" eval --weights "$(find runs/tiny-seed1/checkpoints -name '*.safetensors' | sort | tail -n 1)"
+grep -o '([0-9]* of 400)' stdout > evaluated
+same trained evaluated "  its run's error"
 cp runs/tiny-seed1/weights.safetensors lost.safetensors
 expect 2 "weights without a manifest" eval --weights lost.safetensors
 says "manifest"
