@@ -67,8 +67,6 @@ struct backend_operations {
     void (*close)(struct backend *backend);
 };
 
-double backend_seconds(void); /* a monotonic clock */
-
 extern const struct backend_operations backend_reference_plain, backend_reference_fma, backend_avx2, backend_avx512;
 
 #endif

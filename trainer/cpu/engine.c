@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "trainer/common/clock.h"
 #include "trainer/cpu/backend.h"
 #include "trainer/cpu/team.h"
 #include "trainer/engine.h"
@@ -185,13 +185,6 @@ static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, dou
     return STATUS_OK;
 }
 
-double backend_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Runs steps as cpu_run_steps does and says where their time went. */
 static enum status cpu_profile(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile, struct error *error)
 {
@@ -201,9 +194,9 @@ static enum status cpu_profile(struct engine *engine, uint64_t first, uint64_t l
     for (uint64_t step = first; status == STATUS_OK && step < last; step++) {
         struct step_result result;
         uint64_t done;
-        double began = backend_seconds();
+        double began = clock_seconds();
         status = cpu_run_steps(engine, step, step + 1, &result, &done, error);
-        profile->step_s[step - first] = backend_seconds() - began;
+        profile->step_s[step - first] = clock_seconds() - began;
     }
     engine->operations->set_profile(engine->backend, NULL);
     profile->head_s = times.head_s;

@@ -81,12 +81,12 @@ static void fused_step(struct backend *f, const struct backend_batch *batch, flo
     unsigned saved = float_environment_enter();
     memset(outcome, 0, sizeof *outcome);
     forward_pass(f, batch, outcome);
-    double began = backend_seconds();
+    double began = clock_seconds();
     head_pass(f, batch, outcome);
     if (f->profile != NULL)
         profile_add(&f->profile->head_s, began);
     backward_pass(f, batch, outcome);
-    began = backend_seconds();
+    began = clock_seconds();
     update_pass(f, learning_rate, outcome);
     if (f->profile != NULL)
         profile_add(&f->profile->update_s, began);
@@ -168,9 +168,9 @@ static double fused_peak_flops(struct backend *f)
 {
     uint32_t items = f->threads * 64;
     run_pass((struct pass){ .f = f, .item = peak_item }, f->threads, false);
-    double began = backend_seconds();
+    double began = clock_seconds();
     run_pass((struct pass){ .f = f, .item = peak_item }, items, false);
-    return 2.0 * LANES * PEAK_CHAINS * (double)PEAK_TURNS * items / (backend_seconds() - began);
+    return 2.0 * LANES * PEAK_CHAINS * (double)PEAK_TURNS * items / (clock_seconds() - began);
 }
 
 static size_t fused_memory_bytes(const struct backend *f)

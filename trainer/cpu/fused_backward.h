@@ -234,7 +234,7 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
 {
     for (uint32_t l = f->network->conv_count; l-- > 0;) {
         const struct conv *conv = &f->convs[l];
-        double began = backend_seconds();
+        double began = clock_seconds();
         finish_backward(f, l, batch->count, outcome);
         struct pass pass = { .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 } };
         if (l % 2 == 1)

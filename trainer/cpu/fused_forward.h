@@ -162,7 +162,7 @@ static void forward_item(const struct pass *pass, struct worker *worker, uint32_
 static void forward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < f->network->conv_count; l++) {
-        double began = backend_seconds();
+        double began = clock_seconds();
         run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item }, batch->count, l % 2 == 1);
         finish_forward(f, l, batch->count, outcome);
         if (f->profile != NULL)

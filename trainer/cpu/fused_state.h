@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "trainer/common/clock.h"
 #include "trainer/cpu/backend.h"
 #include "trainer/cpu/fused_head.h"
 #include "trainer/cpu/fused_kernels.h"
@@ -339,7 +340,7 @@ static void pass_work(void *context, uint32_t thread)
 /* Adds the time since `began` to a profile's entry; called only where there is a profile. */
 static void profile_add(double *entry, double began)
 {
-    *entry += backend_seconds() - began;
+    *entry += clock_seconds() - began;
 }
 
 static void run_pass(struct pass pass, uint32_t items, bool down)

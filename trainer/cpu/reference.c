@@ -3,6 +3,7 @@
  * out images, groups of images, or filters to a team of threads. */
 #include <stdio.h>
 
+#include "trainer/common/clock.h"
 #include "trainer/cpu/float_environment.h"
 #include "trainer/cpu/reference_state.h"
 
@@ -145,12 +146,12 @@ static void finish_norm(struct backend *r, uint32_t l, uint32_t N, struct backen
 static void forward_pass(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < r->network->conv_count; l++) {
-        double began = backend_seconds();
+        double began = clock_seconds();
         run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
         finish_norm(r, l, batch->count, outcome);
         run_pass((struct pass){ .r = r, .l = l, .item = activate_item }, batch->count);
         if (r->profile != NULL)
-            r->profile->forward_s[l] += backend_seconds() - began;
+            r->profile->forward_s[l] += clock_seconds() - began;
     }
 }
 
@@ -317,7 +318,7 @@ static void backward_pass(struct backend *r, const struct backend_batch *batch, 
     for (uint32_t l = r->network->conv_count; l-- > 0;) {
         const struct conv_layer *layer = &r->network->convs[l];
         const uint32_t groups = groups_of(layer, batch->count);
-        double began = backend_seconds();
+        double began = clock_seconds();
         run_pass((struct pass){ .r = r, .l = l, .item = relu_item }, batch->count);
         finish_norm_backward(r, l, batch->count, outcome);
         run_pass((struct pass){ .r = r, .l = l, .item = norm_item }, batch->count);
@@ -330,7 +331,7 @@ static void backward_pass(struct backend *r, const struct backend_batch *batch, 
         if (l > 0)
             run_pass((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
         if (r->profile != NULL)
-            r->profile->backward_s[l] += backend_seconds() - began;
+            r->profile->backward_s[l] += clock_seconds() - began;
     }
 }
 
@@ -373,16 +374,16 @@ static void reference_step(struct backend *r, const struct backend_batch *batch,
     unsigned saved = float_environment_enter();
     memset(outcome, 0, sizeof *outcome);
     forward_pass(r, batch, outcome);
-    double began = backend_seconds();
+    double began = clock_seconds();
     head_forward(r, batch, outcome);
     head_backward(r, batch);
-    double headed = backend_seconds();
+    double headed = clock_seconds();
     backward_pass(r, batch, outcome);
-    double passed = backend_seconds();
+    double passed = clock_seconds();
     update_pass(r, learning_rate, outcome);
     if (r->profile != NULL) {
         r->profile->head_s += headed - began;
-        r->profile->update_s += backend_seconds() - passed;
+        r->profile->update_s += clock_seconds() - passed;
     }
     float_environment_leave(saved);
 }
@@ -459,9 +460,9 @@ static double reference_peak_flops(struct backend *r)
     uint32_t items = r->threads;
     run_pass((struct pass){ .r = r, .item = peak_item }, items);
     for (;; items *= 2) {
-        double began = backend_seconds();
+        double began = clock_seconds();
         run_pass((struct pass){ .r = r, .item = peak_item }, items);
-        double took = backend_seconds() - began;
+        double took = clock_seconds() - began;
         if (took > seconds / 2)
             return 2.0 * PEAK_CHAINS * PEAK_TURNS * items / took;
     }
