@@ -8,6 +8,8 @@
 
 #include "trainer/common/clock.h"
 
+enum { TIME_BYTES = 32 };
+
 static const double window_s = 30.0, redraw_s = 0.1, line_s = 60.0;
 
 void progress_open(struct progress *progress, const char *unit)
@@ -49,15 +51,15 @@ static double rate_of(const struct progress *progress, double now)
     return seconds > 0.0 ? (double)(progress->samples[last].done - progress->samples[first].done) / seconds : 0.0;
 }
 
-static void format_time(double seconds, char text[24])
+static void format_time(double seconds, char text[TIME_BYTES])
 {
     uint64_t s = (uint64_t)(seconds + 0.5);
     if (s < 60)
-        snprintf(text, 24, "%" PRIu64 " s", s);
+        snprintf(text, TIME_BYTES, "%" PRIu64 " s", s);
     else if (s < 3600)
-        snprintf(text, 24, "%" PRIu64 " min %02" PRIu64 " s", s / 60, s % 60);
+        snprintf(text, TIME_BYTES, "%" PRIu64 " min %02" PRIu64 " s", s / 60, s % 60);
     else
-        snprintf(text, 24, "%" PRIu64 " h %02" PRIu64 " min", s / 3600, s / 60 % 60);
+        snprintf(text, TIME_BYTES, "%" PRIu64 " h %02" PRIu64 " min", s / 3600, s / 60 % 60);
 }
 
 static int terminal_columns(void)
@@ -97,7 +99,7 @@ void progress_report(struct progress *progress, const char *label, uint64_t done
     if (now - progress->shown_s < (progress->terminal ? redraw_s : line_s))
         return;
     progress->shown_s = now;
-    char tail[128], left[24] = "";
+    char tail[128], left[TIME_BYTES] = "";
     double rate = rate_of(progress, now);
     if (rate > 0.0)
         format_time((double)(total - done) / rate, left);
