@@ -135,7 +135,7 @@ static inline enum status trial_run(const struct trial *trial, const struct netw
     else
         status = input_open(&input, &recipe.input, data, error);
     if (status == STATUS_OK)
-        status = operations->open(&backend, &recipe, network, threads, error);
+        status = operations->open(&backend, &recipe, network, threads, false, error);
     if (status == STATUS_OK) {
         trial_state(trial, network, trace->values, trace->momentum);
         operations->set_state(backend, trace->values, trace->momentum);
