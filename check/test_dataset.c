@@ -219,7 +219,7 @@ static void test_cifar10_elsewhere(void **state)
     expect_failure("no/such/folder", STATUS_INPUT, "no/such/folder", "not a folder");
     expect_failure(empty, STATUS_INPUT, empty, "no CIFAR-10");
     mkdir(python, 0777);
-    expect_failure(empty, STATUS_INPUT, empty, "binary version only");
+    expect_failure(empty, STATUS_INPUT, "cifar-10-batches-py/data_batch_1", "No such file");
     rmdir(python);
     rmdir(empty);
 }

@@ -40,7 +40,7 @@ static void test_read_back(void **state)
     assert_true(record->metrics[4].learning_rate == (double)0.1f);
     assert_true(record->metrics[5].learning_rate == (double)(float)(0.1 * 0.1));
     assert_true(record->metrics[3].images_per_second == 64.0);
-    assert_int_equal(record_check_chain(record->path, record->experiment_sha256, record->metrics, record->epochs, record->ledger, &error),
+    assert_int_equal(record_check_chain(record->path, record->experiment_sha256, record->metrics, record->epochs, record->ledger, record->steps, &error),
                      STATUS_OK);
     struct training_state again = simulated_start();
     for (size_t i = 0; i < record->steps; i++) {

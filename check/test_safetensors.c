@@ -278,9 +278,9 @@ static void test_weights(void **state)
     expect_refusal(deeper, "has no tensor \"layer1.1.bn1.bias\"");
     expect_refusal(projected, "has no tensor \"layer2.0.shortcut.0.weight\"");
     assert_int_equal(file_write(path, "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9", 9, &error), STATUS_OK);
-    expect_refusal(network, "safetensors files alone");
+    expect_refusal(network, "the file is truncated");
     assert_int_equal(file_write(path, "PK\3\4", 4, &error), STATUS_OK);
-    expect_refusal(network, "a zip file");
+    expect_refusal(network, "no end record");
     network->tensors[0].shape[0]++;
     network->tensors[0].rank = 1;
     assert_int_equal(weights_write(path, network, values, &error), STATUS_OK);

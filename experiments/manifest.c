@@ -170,6 +170,20 @@ static enum status check_drop_count(const struct settings *s, struct error *erro
     return STATUS_OK;
 }
 
+static enum status check_sources(const struct settings *s, struct error *error)
+{
+    const struct setting *archives = settings_get(s, "dataset.archives");
+    const size_t key_count = schema_list(archives->key)->key_count;
+    if (archives->count > 0 && choice(s, "dataset.kind") == DATASET_EMBEDDED)
+        return settings_error(s, "dataset.archives", error, "an embedded data set comes from no archive; write archives: []");
+    for (size_t i = 0; i < archives->count; i++) {
+        const struct setting *archive = archives->entries + i * key_count; /* urls, bytes, md5, sha256 */
+        if (!archive[2].given && !archive[3].given)
+            return settings_error(s, "dataset.archives", error, "entry %zu has neither sha256 nor md5: nothing says which bytes are meant", i + 1);
+    }
+    return check_rivals(s, "weights.sha256", "weights.sha256_prefix", false, error);
+}
+
 /* A published curve is a file, its column and who published it, or there is none. */
 static enum status check_curve(const struct settings *s, struct error *error)
 {
@@ -225,14 +239,59 @@ static char *copy_text(const struct settings *s, const char *path)
     return given(s, path) ? strdup(settings_get(s, path)->text) : NULL;
 }
 
+static enum status fill_urls(const struct setting *urls, struct manifest_source *source, struct error *error)
+{
+    source->urls = calloc(urls->count + 1, sizeof *source->urls);
+    if (source->urls == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    for (size_t i = 0; i < urls->count; i++) {
+        source->urls[i] = strdup(urls->node->children[i]->text);
+        if (source->urls[i] == NULL)
+            return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        source->url_count++;
+    }
+    return STATUS_OK;
+}
+
+static void fill_facts(const struct setting *bytes, const struct setting *md5, const struct setting *sha256, struct manifest_source *source)
+{
+    source->bytes = bytes->given ? (uint64_t)bytes->numbers[0] : 0;
+    snprintf(source->md5, sizeof source->md5, "%s", md5->given ? md5->text : "");
+    snprintf(source->sha256, sizeof source->sha256, "%s", sha256->given ? sha256->text : "");
+}
+
+static enum status fill_sources(const struct settings *s, struct manifest *manifest, struct error *error)
+{
+    const struct setting *archives = settings_get(s, "dataset.archives"), *prefix = settings_get(s, "weights.sha256_prefix");
+    const size_t key_count = schema_list(archives->key)->key_count;
+    manifest->archives = calloc(archives->count + 1, sizeof *manifest->archives);
+    if (manifest->archives == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < archives->count; i++) {
+        const struct setting *archive = archives->entries + i * key_count; /* urls, bytes, md5, sha256 */
+        fill_facts(&archive[1], &archive[2], &archive[3], &manifest->archives[i]);
+        manifest->archive_count++;
+        status = fill_urls(&archive[0], &manifest->archives[i], error);
+    }
+    fill_facts(settings_get(s, "weights.bytes"), settings_get(s, "weights.md5"), settings_get(s, "weights.sha256"), &manifest->weights);
+    snprintf(manifest->weights.sha256_prefix, sizeof manifest->weights.sha256_prefix, "%s", prefix->given ? prefix->text : "");
+    manifest->weights_format = given(s, "weights.format") ? (enum weights_format)choice(s, "weights.format") : WEIGHTS_AUTO;
+    if (status == STATUS_OK && given(s, "weights.urls"))
+        status = fill_urls(settings_get(s, "weights.urls"), &manifest->weights, error);
+    return status;
+}
+
 static enum status fill_targets(const struct settings *s, struct manifest *manifest, struct error *error)
 {
-    manifest->target_count = s->target_count;
-    manifest->targets = calloc(s->target_count + 1, sizeof *manifest->targets);
+    const struct setting *targets = settings_get(s, "targets");
+    const size_t key_count = schema_list(targets->key)->key_count;
+    manifest->target_count = targets->count;
+    manifest->targets = calloc(targets->count + 1, sizeof *manifest->targets);
     if (manifest->targets == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
-    for (size_t i = 0; i < s->target_count; i++) {
-        const struct setting *target = s->targets + i * schema_target_key_count; /* metric, value, tolerance, source */
+    for (size_t i = 0; i < targets->count; i++) {
+        const struct setting *target = targets->entries + i * key_count; /* metric, value, tolerance, source */
         manifest->targets[i] = (struct manifest_target){ .best = strcmp(target[0].text, "best_error") == 0, .value = target[1].numbers[0],
                                                          .tolerance = target[2].numbers[0], .source = copy(target[3].text) };
         if (manifest->targets[i].source == NULL)
@@ -250,6 +309,8 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
         status = check_drop_count(s, error);
     if (status == STATUS_OK)
         status = check_curve(s, error);
+    if (status == STATUS_OK)
+        status = check_sources(s, error);
     if (status != STATUS_OK)
         return status;
     if (strcmp(settings_get(s, "arithmetic")->text, "fast") == 0)
@@ -270,6 +331,7 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     manifest->name = copy_text(s, "name");
     manifest->description = copy_text(s, "description");
     manifest->note = copy_text(s, "dataset.note");
+    manifest->weights_note = copy_text(s, "weights.note");
     manifest->curve_file = copy_text(s, "curve.file");
     manifest->curve_column = copy_text(s, "curve.column");
     manifest->curve_source = copy_text(s, "curve.source");
@@ -285,7 +347,8 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     const char *test = settings_get(s, "dataset.test_sha256")->text;
     snprintf(manifest->test_sha256, sizeof manifest->test_sha256, "%s", strcmp(test, "any") == 0 ? "" : test);
     sha256_hex(manifest->resolved, strlen(manifest->resolved), manifest->sha256);
-    return fill_targets(s, manifest, error);
+    status = fill_sources(s, manifest, error);
+    return status == STATUS_OK ? fill_targets(s, manifest, error) : status;
 }
 
 static enum status finish(struct settings *settings, enum status status, struct manifest *manifest, struct error *error)
@@ -313,8 +376,35 @@ enum status manifest_read_text(const char *text, size_t bytes, const char *name,
     return finish(&settings, status, manifest, error);
 }
 
+enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one, struct error *error)
+{
+    static const char key[] = "\n  seed"; /* of the section training; one of seed and seeds is there */
+    const char *line = strstr(manifest->resolved, key), *rest = line != NULL ? strchr(line + 1, '\n') : NULL;
+    char *text = NULL;
+    if (rest == NULL)
+        abort();
+    int bytes = asprintf(&text, "%.*s%s: %" PRIu64 "%s", (int)(line - manifest->resolved), manifest->resolved, key, seed, rest);
+    if (bytes < 0)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    enum status status = manifest_read_text(text, (size_t)bytes, manifest->name, one, error);
+    free(text);
+    return status;
+}
+
+static void free_urls(struct manifest_source *source)
+{
+    for (size_t i = 0; i < source->url_count; i++)
+        free(source->urls[i]);
+    free(source->urls);
+}
+
 void manifest_free(struct manifest *manifest)
 {
+    for (size_t i = 0; i < manifest->archive_count; i++)
+        free_urls(&manifest->archives[i]);
+    free(manifest->archives);
+    free_urls(&manifest->weights);
+    free(manifest->weights_note);
     for (size_t i = 0; manifest->targets != NULL && i < manifest->target_count; i++)
         free(manifest->targets[i].source);
     free(manifest->targets);
@@ -344,14 +434,14 @@ void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, 
 }
 
 static const char *const type_names[] = { "text", "name", "integer", "real", "true|false", "choice", "digest", "list of integers",
-                                          "list of reals" };
+                                          "list of reals", "hex digits", "list of URLs", "list of maps" };
 
 static void print_keys(FILE *file, const struct schema_key *keys, size_t count, const char *prefix)
 {
     for (size_t i = 0; i < count; i++) {
         const struct schema_key *key = &keys[i];
         fprintf(file, "%s%s\n    %s", prefix, key->path, key->type == VALUE_CHOICE ? key->choices : type_names[key->type]);
-        if (key->low < key->high)
+        if (key->low <= key->high && key->high > 0)
             fprintf(file, ", %.15g to %.15g", key->low, key->high);
         if (key->fallback != NULL)
             fprintf(file, "; default %s", key->fallback);
@@ -364,5 +454,9 @@ void manifest_print_schema(FILE *file)
 {
     fprintf(file, "inherit\n    text; optional\n    the manifest whose settings are this one's where it says nothing: a file beside it, or in the experiments folder\n");
     print_keys(file, schema_keys, schema_key_count, "");
-    print_keys(file, schema_target_keys, schema_target_key_count, "targets[].");
+    for (size_t i = 0; i < schema_list_count; i++) {
+        char prefix[64];
+        snprintf(prefix, sizeof prefix, "%s[].", schema_lists[i].path);
+        print_keys(file, schema_lists[i].keys, schema_lists[i].key_count, prefix);
+    }
 }

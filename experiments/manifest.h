@@ -26,6 +26,18 @@ struct manifest_target {
     char *source;
 };
 
+/* Where a file comes from, and what is published about it. */
+struct manifest_source {
+    char **urls; /* in the order to try; NULL for none */
+    size_t url_count;
+    uint64_t bytes;                       /* 0: not published */
+    char md5[33];                         /* "": not published; likewise: */
+    char sha256[DIGEST_HEX_BYTES];
+    char sha256_prefix[DIGEST_HEX_BYTES]; /* its first digits, where only those are published */
+};
+
+enum weights_format { WEIGHTS_AUTO, WEIGHTS_NEON, WEIGHTS_TORCH, WEIGHTS_SAFETENSORS };
+
 struct manifest {
     char *name, *description;
     enum dataset_kind dataset_kind;
@@ -33,6 +45,11 @@ struct manifest {
     char train_sha256[DIGEST_HEX_BYTES];
     char test_sha256[DIGEST_HEX_BYTES];    /* "" for any */
     char *note;                            /* "" for none */
+    struct manifest_source *archives;      /* of the data set; the preferred one first */
+    size_t archive_count;
+    struct manifest_source weights;        /* pretrained; all empty where the manifest names none */
+    enum weights_format weights_format;
+    char *weights_note;                    /* NULL: none */
     struct recipe recipe;                  /* with the first seed */
     uint64_t *seeds;
     size_t seed_count;
@@ -49,6 +66,8 @@ struct manifest {
 enum status manifest_read(const char *path, struct manifest *manifest, struct error *error) MUST_USE;
 /* The same from a text, such as a run's resolved manifest; `name` stands for the file in messages. */
 enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest, struct error *error) MUST_USE;
+/* The same manifest with this one seed: what a run's record says, so that it trains that run again. */
+enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one, struct error *error) MUST_USE;
 void manifest_free(struct manifest *manifest);
 
 void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES]);

@@ -1,5 +1,8 @@
 #include "experiments/schema.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define LARGE 9007199254740991.0 /* 2^53 - 1 */
 
@@ -22,6 +25,8 @@ const struct schema_key schema_keys[] = {
       "minus the training set's mean per channel or pixel; or x/255 minus mean over deviation" },
     { "dataset.normalization.mean", VALUE_REALS, -10, 10, NULL, NULL, false, true, NULL, "constants only: three numbers, R, G, B" },
     { "dataset.normalization.deviation", VALUE_REALS, 1e-6, 10, NULL, NULL, false, true, NULL, "constants only: three numbers, R, G, B" },
+    { "dataset.archives", VALUE_MAPS, 0, 8, NULL, NULL, false, false, NULL,
+      "cifar10 only: archives that hold the files, the preferred one first; [] takes back what is inherited" },
 
     { "model.depth", VALUE_INTEGER, 8, 10000, NULL, NULL, true, true, NULL, "6n+2" },
     { "model.shortcut", VALUE_CHOICE, 0, 0, "projection|pad-end|pad-both", NULL, true, true, NULL,
@@ -58,16 +63,48 @@ const struct schema_key schema_keys[] = {
 
     { "arithmetic", VALUE_CHOICE, 0, 0, "exact|fast", "exact", false, true, NULL, "exact: specified to the last bit" },
 
+    { "weights.urls", VALUE_URLS, 0, 8, NULL, NULL, false, false, NULL, "pretrained weights: where from, tried in this order" },
+    { "weights.bytes", VALUE_INTEGER, 1, LARGE, NULL, NULL, false, false, NULL, "the file's size, bytes" },
+    { "weights.md5", VALUE_HEX, 32, 32, NULL, NULL, false, false, NULL, "the file's MD5: guards against damage, not against forgery" },
+    { "weights.sha256", VALUE_DIGEST, 0, 0, NULL, NULL, false, false, "weights.sha256_prefix", "the file's SHA-256" },
+    { "weights.sha256_prefix", VALUE_HEX, 8, 64, NULL, NULL, false, false, "weights.sha256",
+      "how the file's SHA-256 begins, where that is what was published; one of the two" },
+    { "weights.format", VALUE_CHOICE, 0, 0, "auto|neon|torch|safetensors", NULL, false, false, NULL, "the file's format; auto: by its content" },
+    { "weights.note", VALUE_TEXT, 0, 0, NULL, NULL, false, false, NULL, "about the weights, for people" },
+
     { "curve.file", VALUE_TEXT, 0, 0, NULL, NULL, false, false, NULL, "a published curve to draw beside the run's: a file in the plots folder" },
     { "curve.column", VALUE_NAME, 0, 0, NULL, NULL, false, false, NULL, "its column" },
     { "curve.source", VALUE_TEXT, 0, 0, NULL, NULL, false, false, NULL, "who published it" },
+
+    { "targets", VALUE_MAPS, 0, 64, NULL, NULL, false, false, NULL, "published results that a run is held against" },
 };
 const size_t schema_key_count = COUNT(schema_keys);
 
-const struct schema_key schema_target_keys[] = {
+static const struct schema_key target_keys[] = {
     { "metric", VALUE_CHOICE, 0, 0, "final_error|best_error", NULL, true, false, NULL, "validation error after the last epoch, or the least of all, percent" },
     { "value", VALUE_REAL, 0, 100, NULL, NULL, true, false, NULL, "as published, percent" },
     { "tolerance", VALUE_REAL, 0, 100, NULL, NULL, true, false, NULL, "largest difference that counts as reproduced, percentage points" },
     { "source", VALUE_TEXT, 0, 0, NULL, NULL, true, false, NULL, "who published it, where, measured how" },
 };
-const size_t schema_target_key_count = COUNT(schema_target_keys);
+
+static const struct schema_key archive_keys[] = {
+    { "urls", VALUE_URLS, 0, 8, NULL, NULL, true, false, NULL, "where from: https, http or file, tried in this order" },
+    { "bytes", VALUE_INTEGER, 1, LARGE, NULL, NULL, true, false, NULL, "the archive's size, bytes" },
+    { "md5", VALUE_HEX, 32, 32, NULL, NULL, false, false, NULL, "the archive's MD5: guards against damage, not against forgery" },
+    { "sha256", VALUE_DIGEST, 0, 0, NULL, NULL, false, false, NULL, "the archive's SHA-256" },
+};
+
+const struct schema_list schema_lists[] = {
+    { "dataset.archives", archive_keys, COUNT(archive_keys) },
+    { "targets", target_keys, COUNT(target_keys) },
+};
+const size_t schema_list_count = COUNT(schema_lists);
+
+const struct schema_list *schema_list(const struct schema_key *key)
+{
+    for (size_t i = 0; i < schema_list_count; i++) {
+        if (strcmp(schema_lists[i].path, key->path) == 0)
+            return &schema_lists[i];
+    }
+    abort(); /* a list of maps without its row is a mistake in this file */
+}

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* Bounds that keep the resolved form of every manifest below what is read. */
-enum { SCHEMA_TEXT_BYTES_MAX = 1000, SCHEMA_TARGETS_MAX = 64 };
+enum { SCHEMA_TEXT_BYTES_MAX = 1000 };
 
 enum value_type {
     VALUE_TEXT,     /* one line, at most SCHEMA_TEXT_BYTES_MAX bytes */
@@ -18,13 +18,16 @@ enum value_type {
     VALUE_CHOICE,   /* one of choices */
     VALUE_DIGEST,   /* 64 hex digits; or the word `any` where choices says so */
     VALUE_INTEGERS, /* a list of low .. high */
-    VALUE_REALS     /* a list of low .. high */
+    VALUE_REALS,    /* a list of low .. high */
+    VALUE_HEX,      /* low .. high lower-case hex digits */
+    VALUE_URLS,     /* a list of at most `high` URLs: https, http or file */
+    VALUE_MAPS      /* a list of at most `high` maps, whose keys schema_list names */
 };
 
 struct schema_key {
     const char *path;     /* such as "training.batch_size"; sections are its parts */
     enum value_type type;
-    double low, high;     /* of the value, or of each element; exact for integers up to 2^53 */
+    double low, high;     /* of the value, or of each element; exact for integers up to 2^53; of VALUE_HEX, the digits */
     const char *choices;  /* separated by '|' */
     const char *fallback; /* default as YAML text, where no rival is given; NULL: none */
     bool required;        /* without a default and needed in every manifest */
@@ -36,7 +39,16 @@ struct schema_key {
 extern const struct schema_key schema_keys[]; /* in the order of the resolved form: keys of one section stand together */
 extern const size_t schema_key_count;
 
-extern const struct schema_key schema_target_keys[]; /* of one entry of the list `targets` */
-extern const size_t schema_target_key_count;
+/* What the entries of a list of maps have. */
+struct schema_list {
+    const char *path; /* of the list's own row in schema_keys */
+    const struct schema_key *keys;
+    size_t key_count;
+};
+
+extern const struct schema_list schema_lists[];
+extern const size_t schema_list_count;
+/* The list of a VALUE_MAPS key. */
+const struct schema_list *schema_list(const struct schema_key *key);
 
 #endif

@@ -9,23 +9,22 @@
 #include "experiments/node.h"
 #include "trainer/common/error.h"
 
-enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16 };
+enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };
 
 struct setting {
     const struct schema_key *key;
     bool given;             /* by a manifest or by the table's default */
     const struct node *node; /* where it stands; NULL for a default or when not given */
-    char *text;             /* canonical: of a list "1, 2", of text without quotes */
+    char *text;             /* canonical: of a list "1, 2", of text without quotes; NULL for URLs, which are the node's children, and maps */
     double numbers[SETTING_NUMBERS_MAX];
-    size_t count;           /* of the numbers */
+    size_t count;           /* of the numbers, URLs or maps */
+    struct setting *entries; /* VALUE_MAPS: [count][keys of the list] */
 };
 
 struct settings {
     char *name;              /* the manifest's file, for messages */
     struct node *root;       /* after inheritance */
     struct setting *settings; /* [schema_key_count] */
-    struct setting *targets; /* [target_count][schema_target_key_count] */
-    size_t target_count;
 };
 
 /* Reads, inherits, and checks every key on its own: unknown and repeated keys, types, bounds, required ones. manifest.h says where files are
@@ -44,5 +43,8 @@ enum status settings_error(const struct settings *settings, const char *path, st
 /* The canonical text, and the lines of the keys that move bits: see manifest.h. The caller frees; NULL without memory. */
 char *settings_resolved(const struct settings *settings);
 char *settings_experiment(const struct settings *settings);
+
+/* Where experiments are looked for, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the installed ones, the source tree's. */
+void settings_folders(const char *folders[SETTINGS_FOLDERS]);
 
 #endif

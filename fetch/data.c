@@ -4,6 +4,7 @@
 
 #include "fetch/cifar10.h"
 #include "fetch/embedded.h"
+#include "fetch/obtain.h"
 
 static const struct dataset empty;
 
@@ -18,15 +19,27 @@ static enum status load_embedded(const struct manifest *manifest, struct dataset
     return status;
 }
 
+static enum status load_from_store(const struct manifest *manifest, struct dataset *training, struct dataset *test, struct error *error)
+{
+    struct store store;
+    char folder[FILE_PATH_BYTES];
+    enum status status = store_open(&store, NULL, error);
+    if (status == STATUS_OK)
+        status = obtain_find_dataset(&store, manifest, folder, error);
+    if (status != STATUS_OK)
+        return status;
+    if (folder[0] == '\0')
+        return error_set(error, STATUS_ENVIRONMENT, "the manifest %s needs CIFAR-10, which is not in the store %s: selfsame fetch MANIFEST gets it; or name "
+                         "a folder that holds its batches with --data DIR", manifest->name, store.folder);
+    return cifar10_read(folder, training, test, error);
+}
+
 static enum status load(const struct manifest *manifest, const char *folder, struct dataset *training, struct dataset *test,
                         struct error *error)
 {
     if (manifest->dataset_kind == DATASET_EMBEDDED)
         return load_embedded(manifest, training, test, error);
-    if (folder == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "the manifest %s needs CIFAR-10: name the folder that holds its binary batches "
-                         "(data_batch_1.bin and so on) with --data DIR", manifest->name);
-    return cifar10_read(folder, training, test, error);
+    return folder != NULL ? cifar10_read(folder, training, test, error) : load_from_store(manifest, training, test, error);
 }
 
 static enum status expect(const struct dataset *dataset, const char *sha256, const char *what, const struct manifest *manifest,

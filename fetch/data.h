@@ -5,7 +5,7 @@
 #include "experiments/manifest.h"
 #include "trainer/common/dataset.h"
 
-/* folder   of --data: where CIFAR-10's files are; NULL if none was given. The embedded data set needs none.
+/* folder   of --data: where CIFAR-10's files are; NULL if none was given: then the store's (fetch/store.h). The embedded data set needs none.
  * memory   the caller frees both data sets; after an error both are empty. Either may be NULL: then it is not wanted.
  * errors   STATUS_INPUT for files that do not fit or have another digest than the manifest says, STATUS_ENVIRONMENT where there is no data:
  *          both say what to do. */

@@ -72,12 +72,12 @@ static struct window choose_window(enum figure_kind kind, const struct figure_ru
 
 /* ---- what gnuplot reads ------------------------------------------------------------------------------------------------------------ */
 
-/* A text in gnuplot's single quotes, in which nothing but the quote itself is special. */
+/* A text in gnuplot's single quotes, in which nothing but the quote itself and the end of the line is special. */
 static void print_quoted(FILE *file, const char *text)
 {
     fputc('\'', file);
     for (; *text != '\0'; text++)
-        fputs(*text == '\'' ? "''" : (char[]){ *text, '\0' }, file);
+        fputs(*text == '\'' ? "''" : (unsigned char)*text < 0x20 ? "?" : (char[]){ *text, '\0' }, file);
     fputc('\'', file);
 }
 
@@ -107,13 +107,16 @@ static enum status write_run(const char *folder, size_t i, const struct record *
 /* Where the plot scripts and published curves are. */
 static enum status find_plots(const char *name, char path[FILE_PATH_BYTES], struct error *error)
 {
+    char found[FILE_PATH_BYTES];
     const char *folders[] = { getenv("SELFSAME_PLOTS"), PLOTS_DIR, SOURCE_DIR "/plots" };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         if (folders[i] == NULL || folders[i][0] == '\0')
             continue;
-        enum status status = file_path(path, error, "%s/%s", folders[i], name);
-        if (status != STATUS_OK || file_exists(path))
+        enum status status = file_path(found, error, "%s/%s", folders[i], name);
+        if (status != STATUS_OK)
             return status;
+        if (realpath(found, path) != NULL) /* gnuplot runs in another folder */
+            return STATUS_OK;
     }
     return error_set(error, STATUS_ENVIRONMENT, "%s is in none of $SELFSAME_PLOTS, %s and %s; install selfsame, or set SELFSAME_PLOTS to the source's plots "
                      "folder", name, PLOTS_DIR, SOURCE_DIR "/plots");
@@ -216,6 +219,15 @@ static enum status print_curves(FILE *file, const struct figure_run *runs, size_
     return STATUS_OK;
 }
 
+static const char *data_name(const struct figure_run *runs, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (runs[i].manifest->dataset_kind != runs[0].manifest->dataset_kind)
+            return "two data sets";
+    }
+    return runs[0].manifest->dataset_kind == DATASET_CIFAR10 ? "CIFAR-10" : "the embedded data set";
+}
+
 static enum status write_script(const char *folder, const char *script, enum figure_kind kind, const struct figure_run *runs, size_t count,
                                 const char *output, struct error *error)
 {
@@ -230,8 +242,8 @@ static enum status write_script(const char *folder, const char *script, enum fig
     print_terminal(file, output);
     fprintf(file, "set output 'figure'\nset loadpath ");
     print_quoted(file, folder);
-    fprintf(file, "\nx_low = %.10g\nx_high = %.10g\ny_low = %.10g\ny_high = %.10g\nheading = 'CIFAR-10 residual networks: error by epoch%s'\n", window.x_low,
-            window.x_high, window.y_low, window.y_high, kind == FIGURE_ZOOM ? ", the end" : "");
+    fprintf(file, "\nx_low = %.10g\nx_high = %.10g\ny_low = %.10g\ny_high = %.10g\nheading = 'Residual networks on %s: error by epoch%s'\n", window.x_low,
+            window.x_high, window.y_low, window.y_high, data_name(runs, count), kind == FIGURE_ZOOM ? ", the end" : "");
     print_runs(file, runs, count, &window);
     status = print_curves(file, runs, count, error);
     fputs("load ", file);

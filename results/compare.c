@@ -13,13 +13,14 @@ static const char *step_difference(const struct ledger_row *a, const struct ledg
     return memcmp(a->digest, b->digest, sizeof a->digest) != 0 ? "weights after it" : NULL;
 }
 
-static const char *epoch_difference(const struct metrics_row *a, const struct metrics_row *b)
+static const char *epoch_difference(const struct metrics_row *a, const struct metrics_row *b, bool same_validation)
 {
     for (size_t i = 0; i < metrics_column_count; i++) {
         const struct metrics_column *column = &metrics_columns[i];
         const char *x = (const char *)a + column->offset, *y = (const char *)b + column->offset;
         size_t bytes = column->type == METRICS_DIGEST ? DIGEST_HEX_BYTES : sizeof(double);
-        if (column->exact && memcmp(x, y, bytes) != 0)
+        const bool exact = column->depends == METRICS_TRAINING || (column->depends == METRICS_VALIDATION && same_validation);
+        if (exact && memcmp(x, y, bytes) != 0)
             return column->name;
     }
     return NULL;
@@ -38,6 +39,7 @@ void compare_records(const struct record *first, const struct record *second, st
     memset(c, 0, sizeof *c);
     c->same_arithmetic = strcmp(first->arithmetic, second->arithmetic) == 0;
     c->same_experiment = strcmp(first->experiment_sha256, second->experiment_sha256) == 0;
+    c->same_validation = strcmp(first->validation_data_sha256, second->validation_data_sha256) == 0;
     c->epochs = first->epochs < second->epochs ? first->epochs : second->epochs;
     c->steps = first->steps < second->steps ? first->steps : second->steps;
     c->longer_first = first->steps > second->steps || first->epochs > second->epochs;
@@ -50,7 +52,7 @@ void compare_records(const struct record *first, const struct record *second, st
     c->epoch_of_step = c->step_differs ? epoch_of(first, c->step) : 0;
     for (uint64_t epoch = 0; epoch < c->epochs; epoch++) {
         const struct metrics_row *a = &first->metrics[epoch], *b = &second->metrics[epoch];
-        const char *what = epoch_difference(a, b);
+        const char *what = epoch_difference(a, b, c->same_validation);
         double difference = fabs(a->validation_error - b->validation_error);
         if (what != NULL && !c->epoch_differs) {
             c->epoch_differs = true;

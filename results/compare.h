@@ -6,6 +6,7 @@
 
 struct comparison {
     bool same_arithmetic, same_experiment;
+    bool same_validation;                 /* else what was measured on the validation images is not compared */
     uint64_t epochs, steps;               /* compared: what both have */
     bool longer_first, longer_second;     /* one of the two has more */
     bool identical;                       /* no difference in what was compared, the experiment included */

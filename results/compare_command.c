@@ -62,6 +62,8 @@ static void print_text(const struct record *first, const struct record *second, 
         if (first->seed != second->seed)
             printf("    seed %" PRIu64 " and %" PRIu64 "\n", first->seed, second->seed);
     }
+    if (!c->same_validation)
+        printf("  validation images: not the same, so that losses and errors on them are not compared\n");
     print_extent(first, second, c);
     if (c->steps == 0 && c->epochs == 0)
         printf("  one of them has no step yet: nothing can be said\n");
@@ -79,8 +81,9 @@ static void print_text(const struct record *first, const struct record *second, 
 
 static json_t *to_json(const struct record *first, const struct record *second, const struct comparison *c)
 {
-    json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:b, s:I, s:I}", "first", first->path, "second", second->path, "identical", c->identical,
-                             "same_experiment", c->same_experiment, "same_arithmetic", c->same_arithmetic, "epochs_compared",
+    json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "first", first->path, "second", second->path, "identical", c->identical,
+                             "same_experiment", c->same_experiment, "same_arithmetic", c->same_arithmetic, "same_validation_images",
+                             c->same_validation, "epochs_compared",
                              (json_int_t)c->epochs, "steps_compared", (json_int_t)c->steps);
     if (c->step_differs)
         json_object_set_new(json, "first_step", json_pack("{s:I, s:I, s:s}", "step", (json_int_t)c->step, "epoch", (json_int_t)c->epoch_of_step,
@@ -139,7 +142,7 @@ static const struct option_definition options[] = {
 const struct command compare_command = {
     .name = "compare", .operands = "RUN RUN...", .summary = "say whether runs are identical, or where they part", .options = options,
     .description = "Compares the first run with each of the others, from their records alone: every step's loss and weights digest, every epoch's losses, errors and "
-                   "weights. Times are not compared. Runs of different length are compared as far as both go.\n\nA RUN is a run's folder, its name in "
+                   "weights. Times are not compared, and losses and errors on validation images only where these are the same. Runs of different length are compared as far as both go.\n\nA RUN is a run's folder, its name in "
                    "the runs folder, or published/... for a run that comes with the program. Exit status 0: identical; 1: not.",
     .examples = "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n",
     .operands_min = 2, .operands_max = SIZE_MAX, .run = run_compare,

@@ -6,23 +6,23 @@
 
 #include "trainer/common/file.h"
 
-#define COLUMN(name, type, exact, unit, help) { #name, type, offsetof(struct metrics_row, name), exact, unit, help }
+#define COLUMN(name, type, depends, unit, help) { #name, type, offsetof(struct metrics_row, name), depends, unit, help }
 
 const struct metrics_column metrics_columns[] = {
-    COLUMN(epoch, METRICS_INTEGER, 1, "", "counted from 0"),
-    COLUMN(end_step, METRICS_INTEGER, 1, "steps", "training steps done after it"),
-    COLUMN(learning_rate, METRICS_REAL, 1, "", "of its last step"),
-    COLUMN(training_loss, METRICS_REAL, 1, "", "mean cross entropy over its batches, each before its step"),
-    COLUMN(training_error, METRICS_REAL, 1, "%", "wrong in its batches, each before its step"),
-    COLUMN(validation_loss, METRICS_REAL, 1, "", "mean cross entropy over the validation set, after it"),
-    COLUMN(validation_error, METRICS_REAL, 1, "%", "wrong in the validation set, after it"),
-    COLUMN(validation_errors, METRICS_INTEGER, 1, "images", "wrong in the validation set, after it"),
-    COLUMN(validation_images, METRICS_INTEGER, 1, "images", "in the validation set"),
-    COLUMN(training_seconds, METRICS_REAL, 0, "s", "wall time of its training steps"),
-    COLUMN(validation_seconds, METRICS_REAL, 0, "s", "wall time of its evaluation"),
-    COLUMN(images_per_second, METRICS_REAL, 0, "images/s", "while training"),
-    COLUMN(weights_sha256, METRICS_DIGEST, 1, "", "digest of the weights after it"),
-    COLUMN(chain_sha256, METRICS_DIGEST, 1, "", "digest of all epochs up to it, their weights and their ledger"),
+    COLUMN(epoch, METRICS_INTEGER, METRICS_TRAINING, "", "counted from 0"),
+    COLUMN(end_step, METRICS_INTEGER, METRICS_TRAINING, "steps", "training steps done after it"),
+    COLUMN(learning_rate, METRICS_REAL, METRICS_TRAINING, "", "of its last step"),
+    COLUMN(training_loss, METRICS_REAL, METRICS_TRAINING, "", "mean cross entropy over its batches, each before its step"),
+    COLUMN(training_error, METRICS_REAL, METRICS_TRAINING, "%", "wrong in its batches, each before its step"),
+    COLUMN(validation_loss, METRICS_REAL, METRICS_VALIDATION, "", "mean cross entropy over the validation set, after it"),
+    COLUMN(validation_error, METRICS_REAL, METRICS_VALIDATION, "%", "wrong in the validation set, after it"),
+    COLUMN(validation_errors, METRICS_INTEGER, METRICS_VALIDATION, "images", "wrong in the validation set, after it"),
+    COLUMN(validation_images, METRICS_INTEGER, METRICS_VALIDATION, "images", "in the validation set"),
+    COLUMN(training_seconds, METRICS_REAL, METRICS_MACHINE, "s", "wall time of its training steps"),
+    COLUMN(validation_seconds, METRICS_REAL, METRICS_MACHINE, "s", "wall time of its evaluation"),
+    COLUMN(images_per_second, METRICS_REAL, METRICS_MACHINE, "images/s", "while training"),
+    COLUMN(weights_sha256, METRICS_DIGEST, METRICS_TRAINING, "", "digest of the weights after it"),
+    COLUMN(chain_sha256, METRICS_DIGEST, METRICS_TRAINING, "", "digest of all epochs up to it, their weights and their ledger"),
 };
 const size_t metrics_column_count = sizeof metrics_columns / sizeof *metrics_columns;
 
@@ -136,6 +136,8 @@ enum status metrics_read(const char *path, struct metrics_row **rows, size_t *ep
     for (size_t i = 0; i < lines && status == STATUS_OK; i++) {
         const char *newline = strchr(line, '\n');
         status = parse_line(path, i + 1, line, (size_t)(newline - line), &(*rows)[i], error);
+        if (status == STATUS_OK && (*rows)[i].end_step <= (i > 0 ? (*rows)[i - 1].end_step : 0))
+            status = error_set(error, STATUS_INPUT, "%s:%zu: \"end_step\" does not rise", path, i + 1);
         line = newline + 1;
         line_ends[i] = (uint64_t)(line - text);
     }

@@ -22,11 +22,14 @@ struct metrics_row {
 
 enum metrics_type { METRICS_INTEGER, METRICS_REAL, METRICS_DIGEST }; /* uint64_t, double, char[65] */
 
+/* What a column follows from: the same on every exact engine for one experiment, for one experiment and one validation set, or never. */
+enum metrics_dependence { METRICS_TRAINING, METRICS_VALIDATION, METRICS_MACHINE };
+
 struct metrics_column {
     const char *name;
     enum metrics_type type;
     size_t offset;    /* in struct metrics_row */
-    int exact;        /* 1: the same on every exact engine; 0: a time */
+    enum metrics_dependence depends;
     const char *unit; /* "" without one */
     const char *help;
 };

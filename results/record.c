@@ -50,6 +50,16 @@ static const struct field fields[] = {
     FIELD("validation_data", "sha256", FIELD_DIGEST, validation_data_sha256),
 };
 
+/* Whether a text may be printed: what others made must not steer a terminal or a program that it is handed to. */
+static bool is_plain(const char *text, const char *allowed)
+{
+    for (; *text != '\0'; text++) {
+        if (((unsigned char)*text < 0x20 || *text == 0x7f) && strchr(allowed, *text) == NULL)
+            return false;
+    }
+    return true;
+}
+
 /* 0, or what is wrong. */
 static const char *read_field(struct record *record, const struct field *field)
 {
@@ -64,6 +74,8 @@ static const char *read_field(struct record *record, const struct field *field)
     case FIELD_DIGEST:
         if (!json_is_string(value) || json_string_length(value) >= field->bytes)
             return "is not a string, or too long";
+        if (!is_plain(json_string_value(value), ""))
+            return "holds a control character";
         if (field->type == FIELD_DIGEST && !digest_from_hex(json_string_value(value), digest))
             return "is not a digest of 64 digits";
         memcpy(to, json_string_value(value), json_string_length(value) + 1);
@@ -147,6 +159,8 @@ static enum status read_rest(struct record *record, struct error *error)
     enum status status = file_path(path, error, "%s/%s", record->path, RECORD_MANIFEST_FILE);
     if (status == STATUS_OK)
         status = file_read(path, MANIFEST_LIMIT, &record->manifest, &bytes, error);
+    if (status == STATUS_OK && (strlen(record->manifest) != bytes || !is_plain(record->manifest, "\n\t")))
+        status = error_set(error, STATUS_INPUT, "%s holds a control character", path);
     if (status == STATUS_OK)
         status = file_path(path, error, "%s/%s", record->path, METRICS_FILE);
     if (status == STATUS_OK)
@@ -202,7 +216,7 @@ void record_close(struct record *record)
 /* ---- the chain -------------------------------------------------------------------------------------------------------- */
 
 enum status record_check_chain(const char *path, const char *experiment_sha256, const struct metrics_row *metrics, size_t epochs,
-                               const struct ledger_row *ledger, struct error *error)
+                               const struct ledger_row *ledger, size_t steps, struct error *error)
 {
     uint8_t chain[DIGEST_BYTES], weights[DIGEST_BYTES];
     char hex[DIGEST_HEX_BYTES];
@@ -211,9 +225,10 @@ enum status record_check_chain(const char *path, const char *experiment_sha256, 
         return error_set(error, STATUS_INPUT, "%s: the experiment digest is not 64 digits", path);
     for (size_t epoch = 0; epoch < epochs; epoch++) {
         uint64_t first = step, end = metrics[epoch].end_step;
-        uint8_t *entries = end > first ? malloc((size_t)(end - first) * DIGEST_STEP_BYTES) : NULL;
-        if (end <= first)
-            return error_set(error, STATUS_INPUT, "%s: epoch %zu ends at step %ju, before it begins", path, epoch, (uintmax_t)end);
+        if (end <= first || end > steps)
+            return error_set(error, STATUS_INPUT, "%s: epoch %zu ends at step %ju, which is not among its %zu steps", path, epoch,
+                             (uintmax_t)end, steps);
+        uint8_t *entries = malloc((size_t)(end - first) * DIGEST_STEP_BYTES);
         if (entries == NULL)
             return error_set(error, STATUS_ENVIRONMENT, "no memory for the chain of %s", path);
         for (; step < end; step++)

@@ -67,10 +67,9 @@ enum status record_open(struct record **record, const char *runs, const char *ru
 enum status record_open_head(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;
 void record_close(struct record *record);
 
-/* Recomputes the chain of all epochs from the experiment digest, the weights digests and the ledger, which has at least the steps up to
- * the last epoch's end. STATUS_INPUT names `path` and the first epoch where it does not agree: a file was damaged or changed. */
+/* Recomputes the chain of all epochs from the experiment digest, the weights digests and the ledger of `steps` steps. STATUS_INPUT names `path` and the first epoch where it does not agree: a file was damaged or changed. */
 enum status record_check_chain(const char *path, const char *experiment_sha256, const struct metrics_row *metrics, size_t epochs,
-                               const struct ledger_row *ledger, struct error *error) MUST_USE;
+                               const struct ledger_row *ledger, size_t steps, struct error *error) MUST_USE;
 
 /* The names of the runs in a runs folder, sorted; a folder that does not exist has none. The caller frees with record_list_free. */
 enum status record_list(const char *runs, char ***names, size_t *count, struct error *error) MUST_USE;

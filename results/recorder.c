@@ -28,6 +28,7 @@ struct recorder {
     int lock;
     struct appender ledger, metrics;
     uint64_t epochs;                /* recorded */
+    uint64_t epochs_before;         /* by the sessions before, as record.json says */
     uint8_t chain[DIGEST_BYTES];    /* after them */
     struct metrics_row last;        /* of them */
     double best_error;              /* lowest validation error of them, and where it was first */
@@ -189,9 +190,9 @@ static enum status record_steps(void *context, uint64_t first, const struct step
     return STATUS_OK;
 }
 
-static void describe_epoch(struct recorder *recorder, const struct epoch_report *report, const uint8_t weights[DIGEST_BYTES])
+static void describe_epoch(const struct recorder *recorder, const struct epoch_report *report, const uint8_t weights[DIGEST_BYTES],
+                           struct metrics_row *row)
 {
-    struct metrics_row *row = &recorder->last;
     *row = (struct metrics_row){
         .epoch = report->epoch, .end_step = report->end_step, .learning_rate = (double)report->learning_rate,
         .training_loss = report->training_loss, .training_error = report->training_error, .validation_loss = report->validation_loss,
@@ -202,11 +203,24 @@ static void describe_epoch(struct recorder *recorder, const struct epoch_report 
     };
     digest_to_hex(weights, row->weights_sha256);
     digest_to_hex(recorder->chain, row->chain_sha256);
+}
+
+/* An epoch counts from when its line is in metrics.jsonl. */
+static void count_epoch(struct recorder *recorder, const struct metrics_row *row)
+{
+    recorder->last = *row;
     if (recorder->epochs == 0 || row->validation_error < recorder->best_error) {
         recorder->best_error = row->validation_error;
         recorder->best_epoch = row->epoch;
     }
     recorder->epochs++;
+}
+
+static enum status save_weights(const struct recorder *recorder, const struct training_state *state, struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    enum status status = inside(recorder, RECORD_WEIGHTS_FILE, path, error);
+    return status == STATUS_OK ? weights_write(path, recorder->options->network, state->values, error) : status;
 }
 
 static enum status save_checkpoint(const struct recorder *recorder, const struct training_state *state, struct error *error)
@@ -223,27 +237,28 @@ static enum status record_epoch(void *context, const struct epoch_report *report
 {
     struct recorder *recorder = context;
     const struct recorder_options *options = recorder->options;
-    char path[FILE_PATH_BYTES], *line = NULL;
+    struct metrics_row row;
+    char *line = NULL;
     uint8_t weights[DIGEST_BYTES];
     assert(report->epoch == recorder->epochs && report->end_step == recorder->step);
     weights_digest(options->network, state->values, weights);
     digest_chain(recorder->chain, weights, recorder->entries, recorder->entry_count);
     recorder->entry_count = 0;
-    describe_epoch(recorder, report, weights);
+    describe_epoch(recorder, report, weights, &row);
     enum status status = append_sync(&recorder->ledger, error);
     if (status == STATUS_OK)
-        status = inside(recorder, RECORD_WEIGHTS_FILE, path, error);
+        status = save_weights(recorder, state, error);
     if (status == STATUS_OK)
-        status = weights_write(path, options->network, state->values, error);
-    if (status == STATUS_OK)
-        status = metrics_format(&recorder->last, &line, error);
+        status = metrics_format(&row, &line, error);
     if (status == STATUS_OK)
         status = append_write(&recorder->metrics, line, strlen(line), error);
     free(line);
     if (status == STATUS_OK)
         status = append_sync(&recorder->metrics, error);
-    if (status == STATUS_OK)
-        status = save_checkpoint(recorder, state, error);
+    if (status != STATUS_OK)
+        return status;
+    count_epoch(recorder, &row);
+    status = save_checkpoint(recorder, state, error);
     if (status == STATUS_OK)
         status = checkpoint_prune(recorder->path, &options->recipe->training, options->training_images, recorder->epochs, error);
     if (status == STATUS_OK)
@@ -335,8 +350,11 @@ static enum status history_check(const struct recorder *recorder, const struct h
             return error_set(error, STATUS_INPUT, "%s/%s does not agree with the checkpoint of step %" PRIu64 " on where epoch %" PRIu64
                              " ends", recorder->path, METRICS_FILE, step, place->epochs - 1);
     }
+    if (step < epoch_begin(recorder, place->epochs) || step > epoch_begin(recorder, place->epochs + 1))
+        return error_set(error, STATUS_INPUT, "%s: the checkpoint of step %" PRIu64 " says that %" PRIu64 " epochs are done, which that "
+                         "step is not after", recorder->path, step, place->epochs);
     enum status status = record_check_chain(recorder->path, recorder->options->experiment_sha256, history->metrics, place->epochs,
-                                            history->ledger, error);
+                                            history->ledger, history->steps, error);
     if (status == STATUS_OK && strcmp(chain, place->chain_sha256) != 0)
         status = error_set(error, STATUS_INPUT, "%s/%s is not that of the checkpoint of step %" PRIu64 ": their chains differ",
                            recorder->path, METRICS_FILE, step);
@@ -360,17 +378,10 @@ static enum status try_checkpoint(const struct recorder *recorder, uint64_t step
 /* Sets the recorder to where the checkpoint stands. */
 static void take_history(struct recorder *recorder, const struct checkpoint_place *place, uint64_t step, const struct history *history)
 {
-    recorder->epochs = place->epochs;
     recorder->step = step;
     digest_from_hex(place->chain_sha256, recorder->chain);
-    for (size_t epoch = 0; epoch < place->epochs; epoch++) {
-        const struct metrics_row *row = &history->metrics[epoch];
-        recorder->last = *row;
-        if (epoch == 0 || row->validation_error < recorder->best_error) {
-            recorder->best_error = row->validation_error;
-            recorder->best_epoch = epoch;
-        }
-    }
+    for (size_t epoch = 0; epoch < place->epochs; epoch++)
+        count_epoch(recorder, &history->metrics[epoch]);
     for (uint64_t i = epoch_begin(recorder, place->epochs); i < step; i++)
         digest_step(recorder->entries + recorder->entry_count++ * DIGEST_STEP_BYTES, i, history->ledger[i].loss,
                     history->ledger[i].errors, history->ledger[i].digest);
@@ -385,6 +396,12 @@ static enum status resume(struct recorder *recorder, struct training_state *stat
     enum status status = checkpoint_list(recorder->path, &steps, &count, error);
     if (status != STATUS_OK)
         return status;
+    /* After one epoch, it may be that its checkpoint was the first thing that could not be written. */
+    if (count == 0 && recorder->epochs_before > 1) {
+        free(steps);
+        return error_set(error, STATUS_INPUT, "%s has %" PRIu64 " epochs, but no checkpoint to go on from (published runs come without); "
+                         "choose another name with --name to run it from the start", recorder->path, recorder->epochs_before);
+    }
     if (count == 0)
         say(recorder, "%s has no checkpoint yet and begins again with the first step", recorder->path);
     for (size_t i = count; i-- > 0;) {
@@ -415,30 +432,54 @@ static enum status resume(struct recorder *recorder, struct training_state *stat
 
 static enum status check_name(const char *name, struct error *error)
 {
-    if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL || strlen(name) > 200)
-        return error_set(error, STATUS_INPUT, "\"%.200s\" cannot name a run: it must be a folder's name without /, not begin with a dot, "
-                         "and have at most 200 bytes", name);
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t length = strlen(name);
+    if (length == 0 || length > 200 || strspn(name, letters) != length || name[0] == '.' || name[0] == '-')
+        return error_set(error, STATUS_INPUT, "this cannot name a run: %.200s; a name has letters, digits, '.', '_' and '-', at most 200, and "
+                         "begins with none of the last three but '_'", name);
     return STATUS_OK;
+}
+
+/* A run of which record.json is gone, but not what took time to compute. */
+static enum status check_begun(const char *folder, struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    uint64_t *steps, bytes = 0;
+    size_t checkpoints;
+    enum status status = checkpoint_list(folder, &steps, &checkpoints, error);
+    if (status != STATUS_OK)
+        return status;
+    free(steps);
+    status = file_path(path, error, "%s/%s", folder, LEDGER_FILE);
+    if (status == STATUS_OK && file_exists(path))
+        status = file_size(path, &bytes, error);
+    if (status == STATUS_OK && (checkpoints > 0 || bytes > LEDGER_LINE_BYTES))
+        status = error_set(error, STATUS_INPUT, "%s holds steps of a run, but no %s; put that back, or choose another name with --name", folder,
+                           RECORD_FILE);
+    return status;
 }
 
 /* Whether a folder without a record.json is free for a new run: one that a process was killed over has not more than these. */
 static enum status check_free(const char *folder, struct error *error)
 {
-    static const char *const ours[] = { ".", "..", ".lock", RECORD_MANIFEST_FILE, RECORD_CHECKPOINTS_FOLDER, LEDGER_FILE, METRICS_FILE };
+    static const char *const ours[] = { ".", "..", ".lock", RECORD_MANIFEST_FILE, RECORD_CHECKPOINTS_FOLDER, LEDGER_FILE, METRICS_FILE,
+                                        RECORD_FILE };
     enum status status = STATUS_OK;
     DIR *list = opendir(folder);
     if (list == NULL)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", folder);
     for (struct dirent *entry; status == STATUS_OK && (entry = readdir(list)) != NULL;) {
-        size_t i = 0;
-        while (i < sizeof ours / sizeof *ours && strcmp(entry->d_name, ours[i]) != 0)
+        size_t i = 0, length = file_temporary_of(entry->d_name);
+        if (length == 0)
+            length = strlen(entry->d_name);
+        while (i < sizeof ours / sizeof *ours && (strlen(ours[i]) != length || strncmp(entry->d_name, ours[i], length) != 0))
             i++;
         if (i == sizeof ours / sizeof *ours)
             status = error_set(error, STATUS_INPUT, "%s exists and is no run: it has no %s, but holds %s; choose another name with --name",
                                folder, RECORD_FILE, entry->d_name);
     }
     closedir(list);
-    return status;
+    return status == STATUS_OK ? check_begun(folder, error) : status;
 }
 
 /* Whether a run that exists may be gone on with; takes what its record.json says of the sessions before. */
@@ -451,6 +492,7 @@ static enum status check_existing(struct recorder *recorder, struct error *error
         return status;
     const json_t *result = json_object_get(record->fields, "result"), *times = json_object_get(record->fields, "time");
     uint64_t done = (uint64_t)json_integer_value(json_object_get(result, "epochs"));
+    recorder->epochs_before = done;
     uint64_t wanted = options->epochs > 0 && options->epochs < record->epochs_wanted ? options->epochs : record->epochs_wanted;
     if (strcmp(record->experiment_sha256, options->experiment_sha256) != 0)
         status = error_set(error, STATUS_INPUT, "the run %s is of another experiment: %s (manifest %s, arithmetic %s), not %s (manifest %s, "
@@ -505,19 +547,20 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
     if (status == STATUS_OK)
         status = file_path(recorder->path, error, "%s/%s", options->runs, options->name);
     if (status == STATUS_OK)
+        status = inside(recorder, RECORD_FILE, path, error);
+    /* A folder of somebody else's is left as it is, without even a lock in it. */
+    if (status == STATUS_OK && file_is_folder(recorder->path) && !file_exists(path))
+        status = check_free(recorder->path, error);
+    if (status == STATUS_OK)
         status = file_make_folders(recorder->path, error);
     if (status == STATUS_OK)
         status = file_lock(recorder->path, &recorder->lock, error);
-    if (status == STATUS_OK)
-        status = inside(recorder, RECORD_FILE, path, error);
     if (status != STATUS_OK)
         return status;
     bool exists = file_exists(path);
-    status = exists ? check_existing(recorder, error) : STATUS_OK;
+    status = exists ? check_existing(recorder, error) : check_free(recorder->path, error);
     if (status == STATUS_OK)
         status = file_sweep(recorder->path, error);
-    if (status == STATUS_OK && !exists)
-        status = check_free(recorder->path, error);
     if (status == STATUS_OK)
         status = inside(recorder, RECORD_CHECKPOINTS_FOLDER, path, error);
     if (status == STATUS_OK)
@@ -526,9 +569,13 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
         status = file_sweep(path, error);
     if (status == STATUS_OK && exists)
         status = resume(recorder, state, &keep_metrics, &keep_ledger, error);
-    /* The process may have ended between writing a checkpoint and removing those that it makes superfluous. */
-    if (status == STATUS_OK && recorder->epochs > 0 && epoch_begin(recorder, recorder->epochs) == recorder->step)
+    /* The process may have ended between writing a checkpoint and removing those that it makes superfluous; and where the newest checkpoint is
+     * not good, the weights are of an epoch that is about to be cut off. */
+    if (status == STATUS_OK && recorder->epochs > 0 && epoch_begin(recorder, recorder->epochs) == recorder->step) {
         status = checkpoint_prune(recorder->path, &options->recipe->training, options->training_images, recorder->epochs, error);
+        if (status == STATUS_OK)
+            status = save_weights(recorder, state, error);
+    }
     return status == STATUS_OK ? open_files(recorder, keep_metrics, keep_ledger, error) : status;
 }
 

@@ -3,28 +3,74 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "experiments/manifest.h"
+#include "experiments/catalog.h"
 #include "fetch/data.h"
+#include "fetch/store.h"
 #include "fetch/weights.h"
 #include "results/record.h"
 #include "trainer/common/command.h"
 #include "trainer/common/file.h"
 #include "trainer/engine.h"
 
-/* The manifest that is meant: the one that was named, else the one that lies beside the weights. */
-static enum status find_manifest(const struct arguments *arguments, struct manifest *manifest, struct error *error)
+/* Whose the weights are: the manifest that was named, else the one that lies beside them, else the experiments folder's that names the file. */
+static enum status find_manifest(const char *named, const char *path, const struct weights *weights, struct manifest *manifest, struct error *error)
 {
-    const char *named = arguments_text(arguments, "manifest"), *weights = arguments_text(arguments, "weights");
-    char beside[FILE_PATH_BYTES];
+    char found[FILE_PATH_BYTES];
     if (named != NULL)
         return manifest_read(named, manifest, error);
-    const char *slash = strrchr(weights, '/');
-    enum status status = file_path(beside, error, "%.*s%s", slash != NULL ? (int)(slash - weights + 1) : 0, weights, RECORD_MANIFEST_FILE);
+    const char *slash = strrchr(path, '/');
+    enum status status = file_path(found, error, "%.*s%s", slash != NULL ? (int)(slash - path + 1) : 0, path, RECORD_MANIFEST_FILE);
     if (status != STATUS_OK)
         return status;
-    if (!file_exists(beside))
-        return error_set(error, STATUS_INPUT, "which network are the weights of? There is no %s; name a manifest with --manifest", beside);
-    return manifest_read(beside, manifest, error);
+    if (file_exists(found))
+        return manifest_read(found, manifest, error);
+    status = catalog_find_weights(weights->sha256, found, error);
+    if (status != STATUS_OK)
+        return status;
+    if (found[0] == '\0')
+        return error_set(error, STATUS_INPUT, "which network are the weights of? No manifest lies beside %s, and none of the "
+                                              "experiments folder names its SHA-256, "
+                         "%s; name a manifest with --manifest", path, weights->sha256);
+    fprintf(stderr, "selfsame eval: %s names these weights\n", found);
+    return manifest_read(found, manifest, error);
+}
+
+/* The weights' file: the one that was named, else the manifest's in the store. */
+static enum status find_weights(const struct arguments *arguments, char path[FILE_PATH_BYTES], struct error *error)
+{
+    const char *weights = arguments_text(arguments, "weights"), *named = arguments_text(arguments, "manifest");
+    struct manifest manifest;
+    struct store store;
+    if (weights != NULL)
+        return file_path(path, error, "%s", weights);
+    if (named == NULL)
+        return error_set(error, STATUS_INPUT, "needs --weights FILE, or --manifest FILE of one that names weights; selfsame eval "
+                                              "--help says more");
+    enum status status = manifest_read(named, &manifest, error);
+    if (status != STATUS_OK)
+        return status;
+    path[0] = '\0';
+    if (manifest.weights.sha256[0] == '\0' && manifest.weights.sha256_prefix[0] == '\0' && manifest.weights.md5[0] == '\0')
+        status = error_set(error, STATUS_INPUT, "the manifest %s does not say which file its weights are; name one with --weights", manifest.name);
+    if (status == STATUS_OK)
+        status = store_open(&store, NULL, error);
+    if (status == STATUS_OK)
+        status = store_find(&store, &manifest.weights, path, error);
+    if (status == STATUS_OK && path[0] == '\0')
+        status = error_set(error, STATUS_ENVIRONMENT, "the weights of %s are not in the store %s: selfsame fetch %s gets them, if "
+                                                      "their publisher still has them; or "
+                           "name their file with --weights", manifest.name, store.folder, named);
+    manifest_free(&manifest);
+    return status;
+}
+
+/* A manifest that means this very file may also say what it is. */
+static enum status check_format(const struct manifest *manifest, const char *path, const struct weights *weights, struct error *error)
+{
+    if (!catalog_names(&manifest->weights, weights->sha256) || weights_has_format(weights, manifest->weights_format))
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT, "%s is a file of the container %s, which is not the weights.format of the manifest %s", path,
+                     weights_container_name(weights->container), manifest->name);
 }
 
 /* One line for each image: its number from 0, its label, what was predicted. */
@@ -88,21 +134,30 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
 
 static enum status run_eval(const struct arguments *arguments, struct error *error)
 {
-    const char *weights = arguments_text(arguments, "weights");
+    char path[FILE_PATH_BYTES];
+    struct weights weights;
     struct manifest manifest;
     struct network *network = NULL;
     float *values = NULL;
-    if (weights == NULL)
-        return error_set(error, STATUS_INPUT, "needs --weights FILE; selfsame eval --help says more");
-    enum status status = find_manifest(arguments, &manifest, error);
+    enum status status = find_weights(arguments, path, error);
+    if (status == STATUS_OK)
+        status = weights_open(&weights, path, error);
     if (status != STATUS_OK)
         return status;
-    status = network_open(&network, &manifest.recipe.model, error);
+    status = find_manifest(arguments_text(arguments, "manifest"), path, &weights, &manifest, error);
+    if (status != STATUS_OK) {
+        weights_close(&weights);
+        return status;
+    }
+    status = check_format(&manifest, path, &weights, error);
+    if (status == STATUS_OK)
+        status = network_open(&network, &manifest.recipe.model, error);
     if (status == STATUS_OK) {
         values = calloc(network->value_count, sizeof *values);
-        status = values != NULL ? weights_read(weights, network, values, error)
+        status = values != NULL ? weights_fill(&weights, path, network, values, error)
                                 : error_set(error, STATUS_ENVIRONMENT, "no memory for %zu weights", network->value_count);
     }
+    weights_close(&weights);
     if (status == STATUS_OK)
         status = evaluate(arguments, &manifest, network, values, error);
     free(values);
@@ -112,8 +167,12 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
 }
 
 static const struct option_definition eval_options[] = {
-    { "weights", "FILE", OPTION_TEXT, 0, 0, NULL, "the weights: a safetensors file, such as a run's weights.safetensors or a checkpoint" },
-    { "manifest", "FILE", OPTION_TEXT, 0, 0, NULL, "whose network and data they are for; default: manifest.yaml beside the weights" },
+    { "weights", "FILE", OPTION_TEXT, 0, 0, NULL, "the weights, in any format that selfsame inspect knows; default: the manifest's, "
+                                                  "from the store" },
+    { "manifest", "FILE", OPTION_TEXT, 0, 0, NULL,
+      "whose network and data they are for; default: manifest.yaml beside the weights, else the one among the installed experiments "
+      "that names the file's "
+      "SHA-256, or how it begins" },
     OPTION_DATA,
     { "predictions", "FILE", OPTION_TEXT, 0, 0, NULL, "write each test image's number, label and prediction, tab-separated, to FILE" },
     OPTION_THREADS,
@@ -123,9 +182,11 @@ static const struct option_definition eval_options[] = {
 
 const struct command eval_command = {
     .name = "eval", .operands = "", .summary = "the test error of trained weights",
-    .description = "Predicts the class of every test image with weights from a file, and prints how many are wrong and the mean cross entropy. "
-                   "The names and shapes in the file must be the network's.",
+    .description = "Predicts the class of every test image with weights from a file, and prints how many are wrong and the mean cross "
+                   "entropy. "
+                   "The names and shapes in the file must be the network's; the file's format is recognised by its content.",
     .options = eval_options,
-    .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\n",
+    .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\n"
+                "selfsame eval --weights resnet20-12fca82f.th --data cifar-10\ta published file, whose manifest is found by its SHA-256\n",
     .operands_min = 0, .operands_max = 0, .run = run_eval,
 };

@@ -10,9 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+/* What compilers tell of their flags; configure looks for those of which they tell nothing. */
 #if defined(__FAST_MATH__) || defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ || defined(__ASSOCIATIVE_MATH__) || \
     defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__)
-#error "selfsame cannot be built with -ffast-math or any part of it: its results are defined to the last bit"
+#error "selfsame cannot be built with -ffast-math or a part of it: its results are defined to the last bit"
 #endif
 #if FLT_EVAL_METHOD != 0
 #error "selfsame needs float and double arithmetic without extra precision (FLT_EVAL_METHOD 0; on 32-bit x86: -msse2 -mfpmath=sse)"

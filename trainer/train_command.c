@@ -33,6 +33,7 @@ static void watch_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
 }
 
 /* ---- one training ----------------------------------------------------------------------------------------------------- */
@@ -40,8 +41,7 @@ static void watch_signals(void)
 /* A training: one manifest with one seed. */
 struct job {
     const struct arguments *arguments;
-    const struct manifest *manifest;
-    const char *manifest_path;
+    const struct manifest *manifest;   /* with this one seed */
     const struct dataset *training, *validation;
     struct recipe recipe;
     char name[256], experiment_sha256[DIGEST_HEX_BYTES];
@@ -49,7 +49,7 @@ struct job {
     bool one_of_many;
     struct recorder *recorder;
     struct train_listener recording;   /* the recorder's callbacks */
-    struct progress progress;          /* of the images of all epochs to go */
+    struct progress progress;          /* of the steps of all epochs to go */
 };
 
 static void tell(const char *message)
@@ -117,16 +117,31 @@ static bool hear_stop(void *context)
     return stop_signal != 0;
 }
 
+/* A word as a shell reads it back. */
+static void print_word(const char *word)
+{
+    if (word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:=@%~")] == '\0') {
+        fprintf(stderr, " %s", word);
+        return;
+    }
+    fputs(" '", stderr);
+    for (; *word != '\0'; word++)
+        fputs(*word == '\'' ? "'\\''" : (char[]){ *word, '\0' }, stderr);
+    fputc('\'', stderr);
+}
+
 /* The command line that goes on with what was stopped. */
 static void print_resume_line(const struct arguments *arguments)
 {
     fprintf(stderr, "selfsame train: to go on: selfsame train");
     for (size_t i = 0; i < arguments->operand_count; i++)
-        fprintf(stderr, " %s", arguments->operands[i]);
+        print_word(arguments->operands[i]);
     for (size_t i = 0; arguments->command->options[i].name != NULL; i++) {
         const struct option_definition *option = &arguments->command->options[i];
-        if (option->type != OPTION_FLAG && arguments->texts[i] != NULL)
-            fprintf(stderr, " --%s %s", option->name, arguments->texts[i]);
+        if (option->type != OPTION_FLAG && arguments->texts[i] != NULL) {
+            fprintf(stderr, " --%s", option->name);
+            print_word(arguments->texts[i]);
+        }
     }
     fprintf(stderr, " --resume\n");
 }
@@ -165,7 +180,7 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
         print_outcome(job);
         status = check_output(error);
     }
-    if (status == STATUS_INTERRUPTED)
+    if (status == STATUS_INTERRUPTED || status == STATUS_ENVIRONMENT)
         print_resume_line(job->arguments);
     return status;
 }
@@ -260,10 +275,28 @@ static enum status check_manifest(const struct manifest *manifest, const struct 
     return STATUS_OK;
 }
 
-static enum status train_manifest(const struct manifest *manifest, const char *path, bool one_of_many, const struct arguments *arguments,
-                                  struct error *error)
+static enum status train_seed(const struct manifest *manifest, uint64_t seed, const struct dataset *training, const struct dataset *validation,
+                              bool one_of_many, const struct arguments *arguments, struct error *error)
 {
     const char *name = arguments_text(arguments, "name");
+    struct manifest one;
+    enum status status = manifest_with_seed(manifest, seed, &one, error);
+    if (status != STATUS_OK)
+        return status;
+    struct job job = { .arguments = arguments, .manifest = &one, .training = training, .validation = validation, .recipe = one.recipe,
+                       .epochs = arguments_integer(arguments, "epochs", 0), .one_of_many = one_of_many };
+    manifest_experiment_digest(&one, seed, job.experiment_sha256);
+    if (name != NULL)
+        snprintf(job.name, sizeof job.name, "%s", name);
+    else
+        snprintf(job.name, sizeof job.name, "%s-seed%" PRIu64, manifest->name, seed);
+    status = run_job(&job, error);
+    manifest_free(&one);
+    return status;
+}
+
+static enum status train_manifest(const struct manifest *manifest, bool one_of_many, const struct arguments *arguments, struct error *error)
+{
     struct dataset training, validation;
     enum status status = data_load(manifest, arguments_text(arguments, "data"), &training, &validation, error);
     if (status != STATUS_OK)
@@ -272,16 +305,7 @@ static enum status train_manifest(const struct manifest *manifest, const char *p
     size_t seeds = one_seed ? 1 : manifest->seed_count;
     for (size_t i = 0; i < seeds && status == STATUS_OK; i++) {
         uint64_t seed = one_seed ? arguments_integer(arguments, "seed", 0) : manifest->seeds[i];
-        struct job job = { .arguments = arguments, .manifest = manifest, .manifest_path = path, .training = &training,
-                           .validation = &validation, .recipe = manifest->recipe, .epochs = arguments_integer(arguments, "epochs", 0),
-                           .one_of_many = one_of_many || seeds > 1 };
-        job.recipe.training.seed = seed;
-        manifest_experiment_digest(manifest, seed, job.experiment_sha256);
-        if (name != NULL)
-            snprintf(job.name, sizeof job.name, "%s", name);
-        else
-            snprintf(job.name, sizeof job.name, "%s-seed%" PRIu64, manifest->name, seed);
-        status = run_job(&job, error);
+        status = train_seed(manifest, seed, &training, &validation, one_of_many || seeds > 1, arguments, error);
     }
     dataset_free(&training);
     dataset_free(&validation);
@@ -307,7 +331,7 @@ static enum status run_train(const struct arguments *arguments, struct error *er
     if (status == STATUS_OK)
         watch_signals();
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = train_manifest(&manifests[i], arguments->operands[i], count > 1, arguments, error);
+        status = train_manifest(&manifests[i], count > 1, arguments, error);
     for (size_t i = 0; i < read; i++)
         manifest_free(&manifests[i]);
     free(manifests);
@@ -336,7 +360,7 @@ const struct command train_command = {
         "checkpoints.\n\n"
         "Whatever computes it, the same manifest and seed give the same bits: weights, losses and predictions depend neither on the "
         "instruction set nor on the number of threads.\n\n"
-        "SIGINT (Ctrl-C) and SIGTERM stop it with a checkpoint; a second one ends it at once, and then what was computed since the last "
+        "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint; a second one ends it at once, and then what was computed since the last "
         "epoch is lost. Either way --resume goes on and ends with the bits of a run that was never stopped. Of several runs, those that are "
         "finished are then passed over.",
     .options = train_options,

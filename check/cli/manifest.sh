@@ -1,6 +1,6 @@
 # Manifests: what is read, what is refused and how it is said.
 
-for file in "$TOP"/experiments/*/resnet*.yaml; do
+for file in "$TOP"/experiments/*/*resnet*.yaml; do
     name=${file#"$TOP"/experiments/}
     expect 0 "$name resolves" manifest "$file"
     cp stdout resolved.yaml
@@ -68,6 +68,47 @@ refused 2 "aliases are not allowed" 'model: *x'
 refused 3 "not valid YAML: did not find expected ',' or '}' while parsing a flow mapping that begins in line 2" 'model: {depth: 20'
 refused 2 "targets\[0\].tolerance: is missing" 'targets: [{metric: final_error, value: 8, source: x}]'
 refused 2 "targets: unknown key 'valu'" 'targets: [{metric: final_error, valu: 8}]'
+
+# Where data and weights come from.
+sum=c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd
+cat > sources.yaml <<YAML
+inherit: msra/resnet20.yaml
+dataset:
+  archives: [{urls: ["file:///a%20b", "http://h/b"], bytes: 5, sha256: $sum}]
+weights: {urls: ["https://h/w.th"], bytes: 7, md5: "00112233445566778899001122334455", sha256_prefix: "12345678", format: torch, note: "it's old"}
+YAML
+expect 0 "other sources" manifest sources.yaml
+grep '^# experiment' stdout > sources20
+same msra20 sources20 "  leave the experiment digest alone"
+prints "^    - urls: \['file:///a%20b', 'http://h/b'\]"
+prints "^  sha256_prefix: '12345678'"
+cp stdout resolved.yaml
+expect 0 "  and read back" manifest resolved.yaml
+grep -v '^#' stdout > again; grep -v '^#' resolved.yaml > once
+same once again "  to the same text"
+printf 'inherit: msra/resnet20.yaml\ndataset: {archives: []}\n' > none.yaml
+expect 0 "archives taken back" manifest none.yaml
+if grep -q archives stdout; then fail "  and still there"; else pass "  leave nothing in the resolved form"; fi
+expect 0 "quick is drawn by code" manifest quick/resnet20.yaml
+if grep -q archives stdout; then fail "  and has archives"; else pass "  and has no archives"; fi
+refused 2 "dataset.archives: must be a list of maps" 'dataset: {archives: 3}'
+refused 2 "dataset.archives: entry 1 must be a map of urls, bytes, md5 and sha256" 'dataset: {archives: [3]}'
+refused 2 "dataset.archives\[0\].bytes: is missing" 'dataset: {archives: [{urls: ["http://h/b"]}]}'
+refused 2 "dataset.archives: unknown key 'url'" 'dataset: {archives: [{url: "http://h/b"}]}'
+refused 2 "dataset.archives: entry 1 has neither sha256 nor md5" 'dataset: {archives: [{urls: ["http://h/b"], bytes: 5}]}'
+refused 2 "dataset.archives\[0\].urls: must begin with https://" 'dataset: {archives: [{urls: ["ftp://h/b"], bytes: 5}]}'
+refused 2 "dataset.archives\[0\].urls: must be a list of URLs" 'dataset: {archives: [{urls: "http://h/b", bytes: 5}]}'
+refused 2 "dataset.archives\[0\].urls: must be a list of URLs" 'dataset: {archives: [{urls: [], bytes: 5}]}'
+refused 2 "dataset.archives\[0\].urls: has a blank" 'dataset: {archives: [{urls: ["http://h/a b"], bytes: 5}]}'
+refused 2 "dataset.archives\[0\].md5: must be 32 to 32 lower-case hex digits" 'dataset: {archives: [{urls: ["http://h/b"], bytes: 5, md5: abc}]}'
+refused 2 "dataset.archives\[0\].bytes: 0 is out of bounds" 'dataset: {archives: [{urls: ["http://h/b"], bytes: 0}]}'
+refused 2 "weights.sha256_prefix: must be 8 to 64 lower-case hex digits" 'weights: {sha256_prefix: "1234567"}'
+refused 2 "weights.sha256_prefix: stands beside weights.sha256" 'weights: {sha256_prefix: "12345678", sha256: '"$sum"'}'
+refused 2 "weights.format: 'pickle' is none of auto|neon|torch|safetensors" 'weights: {format: pickle}'
+refused 2 "weights.url: unknown key; did you mean 'urls'" 'weights: {url: x}'
+printf 'inherit: quick/resnet20.yaml\ndataset: {archives: [{urls: ["http://h/b"], bytes: 5, sha256: %s}]}\n' $sum > bad.yaml
+expect 2 "refused: an archive of the embedded data set" manifest bad.yaml
+says "bad.yaml:2: dataset.archives: an embedded data set comes from no archive"
 
 refused 2 "model.depth: a key has no dot" 'model.depth: 26'
 refused 2 "an empty key" '"": {model: {depth: 26}}'

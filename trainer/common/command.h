@@ -52,7 +52,7 @@ struct command {
 #define OPTIONS_END { NULL, NULL, OPTION_FLAG, 0, 0, NULL, NULL }
 /* Options that several commands share. */
 #define OPTION_RUNS { "runs", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder that holds the runs; default: $SELFSAME_RUNS, else runs" }
-#define OPTION_DATA { "data", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder that holds CIFAR-10's binary batches, or its parent" }
+#define OPTION_DATA { "data", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder that holds CIFAR-10's batches, or its parent; default: what selfsame fetch got" }
 #define OPTION_THREADS                                                                                                                     \
     { "threads", "N", OPTION_INTEGER, 1, 1024, NULL, "threads, 1 to 1024; default: one per processor. The bits do not depend on it" }
 #define OPTION_ISA                                                                                                                         \

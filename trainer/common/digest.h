@@ -1,4 +1,4 @@
-/* SHA-256 and the digests that name things: of weights and of the chain of epochs. A leaf room. Their bytes are defined in
+/* SHA-256, MD5 and the digests that name things: of weights and of the chain of epochs. A leaf room. Their bytes are defined in
  * ARITHMETIC.md section 13. */
 #ifndef SELFSAME_DIGEST_H
 #define SELFSAME_DIGEST_H
@@ -17,6 +17,17 @@ struct sha256 {
 void sha256_start(struct sha256 *sha256);
 void sha256_add(struct sha256 *sha256, const void *data, size_t bytes);
 void sha256_finish(struct sha256 *sha256, uint8_t digest[DIGEST_BYTES]);
+
+/* A running MD5, for what was published before SHA-256 was usual: it tells damage, not forgery. As above. */
+enum { MD5_HEX_BYTES = 33 };
+
+struct md5 {
+    void *context;
+};
+
+void md5_start(struct md5 *md5);
+void md5_add(struct md5 *md5, const void *data, size_t bytes);
+void md5_finish(struct md5 *md5, char hex[MD5_HEX_BYTES]);
 
 /* All at once; hex is 64 lower-case digits and a NUL. */
 void sha256_bytes(const void *data, size_t bytes, uint8_t digest[DIGEST_BYTES]);

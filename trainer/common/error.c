@@ -41,7 +41,7 @@ enum status error_set_errno(struct error *error, enum status status, const char 
     va_end(arguments);
     size_t used = strlen(error->message);
     snprintf(error->message + used, sizeof error->message - used, ": %s%s", strerror(number),
-             number == ENOSPC || number == EDQUOT ? "; free some space and try again, nothing was lost" : "");
+             number == ENOSPC || number == EDQUOT ? "; free some space and try again" : "");
     return error->status;
 }
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,8 +13,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What marks a file that is being written: file_sweep removes those that a killed process left. */
+/* What marks a file that is being written, after the name that it is to have: file_sweep removes those that a killed process left. */
+#define TEMPORARY_RANDOM ".XXXXXX"
 #define TEMPORARY_SUFFIX ".tmp"
+
+size_t file_temporary_of(const char *name)
+{
+    size_t length = strlen(name), suffix = strlen(TEMPORARY_SUFFIX), mark = strlen(TEMPORARY_RANDOM TEMPORARY_SUFFIX);
+    if (length <= mark || strcmp(name + length - suffix, TEMPORARY_SUFFIX) != 0 || name[length - mark] != '.' ||
+        strcspn(name + length - mark + 1, ".") != strlen(TEMPORARY_RANDOM) - 1)
+        return 0;
+    return length - mark;
+}
 
 enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const char *format, ...)
 {
@@ -48,7 +59,7 @@ enum status file_read(const char *path, size_t limit, char **data, size_t *bytes
     struct stat about;
     enum status status;
     *data = NULL;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer would make it wait */
     if (descriptor < 0)
         return error_set_errno(error, STATUS_INPUT, "cannot open %s", path);
     if (fstat(descriptor, &about) != 0) {
@@ -119,7 +130,7 @@ enum status file_sync_folder(const char *path, struct error *error)
 enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error)
 {
     char beside[FILE_PATH_BYTES], folder[FILE_PATH_BYTES];
-    enum status status = file_path(beside, error, "%s.XXXXXX" TEMPORARY_SUFFIX, path);
+    enum status status = file_path(beside, error, "%s" TEMPORARY_RANDOM TEMPORARY_SUFFIX, path);
     if (status != STATUS_OK)
         return status;
     folder_of(path, folder);
@@ -166,6 +177,15 @@ bool file_exists(const char *path)
     return stat(path, &about) == 0;
 }
 
+enum status file_size(const char *path, uint64_t *bytes, struct error *error)
+{
+    struct stat about;
+    if (stat(path, &about) != 0)
+        return error_set_errno(error, STATUS_INPUT, "cannot examine %s", path);
+    *bytes = (uint64_t)about.st_size;
+    return STATUS_OK;
+}
+
 bool file_is_folder(const char *path)
 {
     struct stat about;
@@ -182,7 +202,11 @@ enum status file_make_folders(const char *path, struct error *error)
         slash = strchr(slash + 1, '/');
         if (slash != NULL)
             *slash = '\0';
-        if (mkdir(part, 0777) != 0) {
+        if (mkdir(part, 0777) == 0) {
+            char parent[FILE_PATH_BYTES];
+            folder_of(part, parent);
+            status = file_sync_folder(parent, error);
+        } else {
             int number = errno;
             if (number == EEXIST && !file_is_folder(part)) {
                 status = error_set(error, STATUS_ENVIRONMENT, "cannot make the folder %s: %s is a file; name another folder", path, part);
@@ -204,6 +228,20 @@ enum status file_remove(const char *path, struct error *error)
     return STATUS_OK;
 }
 
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
+{
+    (void)about, (void)kind, (void)place;
+    return remove(path);
+}
+
+enum status file_remove_tree(const char *path, struct error *error)
+{
+    enum { DESCRIPTORS = 8 };
+    if (nftw(path, remove_entry, DESCRIPTORS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot remove %s", path);
+    return STATUS_OK;
+}
+
 enum status file_sweep(const char *folder, struct error *error)
 {
     char path[FILE_PATH_BYTES];
@@ -212,8 +250,7 @@ enum status file_sweep(const char *folder, struct error *error)
     if (list == NULL)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", folder);
     for (struct dirent *entry; status == STATUS_OK && (entry = readdir(list)) != NULL;) {
-        size_t length = strlen(entry->d_name), suffix = strlen(TEMPORARY_SUFFIX);
-        if (length <= suffix || strcmp(entry->d_name + length - suffix, TEMPORARY_SUFFIX) != 0)
+        if (file_temporary_of(entry->d_name) == 0)
             continue;
         status = file_path(path, error, "%s/%s", folder, entry->d_name);
         if (status == STATUS_OK)

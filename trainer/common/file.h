@@ -28,16 +28,21 @@ enum status file_read(const char *path, size_t limit, char **data, size_t *bytes
 enum status file_write(const char *path, const void *data, size_t bytes, struct error *error) MUST_USE;
 enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error) MUST_USE;
 
-/* Makes a folder and those above it; what exists already is fine. */
+/* Makes a folder and those above it, durably; what exists already is fine. */
 enum status file_make_folders(const char *path, struct error *error) MUST_USE;
 /* fsync of a folder: makes what was created, renamed or removed in it last. */
 enum status file_sync_folder(const char *path, struct error *error) MUST_USE;
-/* Removes what a killed file_write left half-written in a folder. Call it only where no other process writes. */
+/* Removes what a killed file_write left half-written in a folder. Call it only where no other process writes and all files are ours. */
 enum status file_sweep(const char *folder, struct error *error) MUST_USE;
+/* How many bytes of `name` are the name that a half-written file was to have; 0 where it is none. */
+size_t file_temporary_of(const char *name);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
+enum status file_size(const char *path, uint64_t *bytes, struct error *error) MUST_USE;
 /* Removes a file; one that does not exist is fine. */
 enum status file_remove(const char *path, struct error *error) MUST_USE;
+/* Removes a folder with all that is in it, or a file; follows no link, crosses into no other file system; one that does not exist is fine. */
+enum status file_remove_tree(const char *path, struct error *error) MUST_USE;
 
 /* A file that only grows, one line or more at a time. */
 struct appender {

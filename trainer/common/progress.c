@@ -8,8 +8,6 @@
 
 #include "trainer/common/clock.h"
 
-enum { TIME_BYTES = 32 };
-
 static const double window_s = 30.0, redraw_s = 0.1, line_s = 60.0;
 
 void progress_open(struct progress *progress, const char *unit)
@@ -51,15 +49,28 @@ static double rate_of(const struct progress *progress, double now)
     return seconds > 0.0 ? (double)(progress->samples[last].done - progress->samples[first].done) / seconds : 0.0;
 }
 
-static void format_time(double seconds, char text[TIME_BYTES])
+static void format_time(double seconds, char text[48])
 {
     uint64_t s = (uint64_t)(seconds + 0.5);
     if (s < 60)
-        snprintf(text, TIME_BYTES, "%" PRIu64 " s", s);
+        snprintf(text, 48, "%" PRIu64 " s", s);
     else if (s < 3600)
-        snprintf(text, TIME_BYTES, "%" PRIu64 " min %02" PRIu64 " s", s / 60, s % 60);
+        snprintf(text, 48, "%" PRIu64 " min %02" PRIu64 " s", s / 60, s % 60);
     else
-        snprintf(text, TIME_BYTES, "%" PRIu64 " h %02" PRIu64 " min", s / 3600, s / 60 % 60);
+        snprintf(text, 48, "%" PRIu64 " h %02" PRIu64 " min", s / 3600, s / 60 % 60);
+}
+
+static void format_amount(const struct progress *progress, double amount, char *text, size_t size)
+{
+    static const char *const units[] = { "B", "kB", "MB", "GB" };
+    int unit = 0;
+    if (progress->unit != NULL) {
+        snprintf(text, size, "%.0f %s", amount, progress->unit);
+        return;
+    }
+    for (; amount >= 1000.0 && unit < 3; unit++)
+        amount /= 1000.0;
+    snprintf(text, size, "%.*f %s", amount < 10.0 && unit > 0 ? 1 : 0, amount, units[unit]);
 }
 
 static int terminal_columns(void)
@@ -99,12 +110,16 @@ void progress_report(struct progress *progress, const char *label, uint64_t done
     if (now - progress->shown_s < (progress->terminal ? redraw_s : line_s))
         return;
     progress->shown_s = now;
-    char tail[128], left[TIME_BYTES] = "";
+    char tail[192], left[48] = "", share[32], speed[64];
     double rate = rate_of(progress, now);
-    if (rate > 0.0)
+    if (rate > 0.0 && total >= done)
         format_time((double)(total - done) / rate, left);
-    snprintf(tail, sizeof tail, "%3.0f %%, %.0f %s/s%s%s", total > 0 ? 100.0 * (double)done / (double)total : 0.0, rate, progress->unit,
-             rate > 0.0 ? ", left " : "", left);
+    if (total > 0)
+        snprintf(share, sizeof share, "%3.0f %%", 100.0 * (double)done / (double)total);
+    else
+        format_amount(progress, (double)done, share, sizeof share);
+    format_amount(progress, rate, speed, sizeof speed);
+    snprintf(tail, sizeof tail, "%s, %s/s%s%s", share, speed, left[0] != '\0' ? ", left " : "", left);
     if (progress->terminal)
         draw(progress, label, done, total, tail);
     else

@@ -11,6 +11,8 @@
 #ifndef SELFSAME_FUSED_CONVOLUTION_H
 #define SELFSAME_FUSED_CONVOLUTION_H
 
+#include <stdbool.h>
+
 #include "trainer/cpu/vector.h"
 
 /* Makes row h of the padded image that a convolution reads next. load == NULL: the image is there already. */

@@ -1,0 +1,162 @@
+# Weights in every container: what inspect tells, what convert keeps, what eval finds; neon's layout written by other code, real PyTorch, and the
+# published ResNet-20 where they are at hand.
+
+cat > tiny.yaml <<YAML
+inherit: quick/resnet20.yaml
+name: tiny
+model: {depth: 8}
+training: {epochs: 1, batch_size: 64, schedule: {drop_epochs: []}}
+targets: []
+YAML
+"$SELFSAME" train tiny.yaml --runs runs > trained 2> /dev/null
+ours=runs/tiny-seed1/weights.safetensors
+digest=$(sed -n 's/^weights: \([0-9a-f]*\).*/\1/p' trained)
+
+# Our own file.
+expect 0 "inspect a run's weights" inspect "$ours"
+prints "^container   safetensors"
+prints "^SHA-256     $(sha256sum < "$ours" | cut -d' ' -f1)"
+prints "^weights     $digest"
+prints "^network     depth 8, msra"
+prints "^manifest    none of the experiments folder"
+prints "^    layer2.0.shortcut.0.weight  *F32   32x16x1x1"
+expect 0 "inspect as JSON" inspect "$ours" --format json
+prints "\"weights_sha256\": \"$digest\""
+prints "\"parameters\": $("$SELFSAME" inspect "$ours" | sed -n 's/^parameters  //p')"
+expect 0 "convert it" convert "$ours" copy.safetensors
+prints "$digest"
+same "$ours" copy.safetensors "  equal weights are equal files"
+expect 0 "a checkpoint's weights without its momentum" convert "$(ls runs/tiny-seed1/checkpoints/* | tail -n 1)" checkpoint.safetensors
+same "$ours" checkpoint.safetensors "  are the same file"
+expect 0 "convert it to torch's zip format" convert "$ours" copy.pth
+prints "torch zip, weights $digest"
+expect 0 "  and back" convert copy.pth back.safetensors
+same "$ours" back.safetensors "  to the same file"
+expect 2 "convert to a format that is not written" convert "$ours" copy.hdf5
+says "its suffix says the format"
+expect 3 "convert to a folder that is not there" convert "$ours" none/copy.safetensors
+head -c 5000 "$ours" > short
+expect 2 "inspect a file cut short" inspect short
+says "truncated"
+
+# eval: a manifest beside the weights, else one that names the file, else none.
+expect 0 "eval with the manifest beside" eval --weights "$ours"
+cp stdout beside
+expect 2 "eval without any manifest" eval --weights copy.safetensors
+says "No manifest lies beside copy.safetensors"
+says "name a manifest with --manifest"
+mkdir -p folder/deep
+cp -r "$SELFSAME_EXPERIMENTS"/. folder
+sha256=$(sha256sum < copy.safetensors | cut -d' ' -f1)
+printf 'inherit: %s\nname: by-digest\nweights: {sha256: %s, format: safetensors}\n' "$PWD/tiny.yaml" "$sha256" > folder/deep/long-name-by-digest.yaml
+SELFSAME_EXPERIMENTS=$PWD/folder
+expect 0 "eval finds the manifest by the SHA-256" eval --weights copy.safetensors
+says "folder/deep/long-name-by-digest.yaml names these weights"
+same beside stdout "  with the same result"
+expect 0 "inspect finds it too" inspect copy.safetensors
+prints "^manifest    .*/folder/deep/long-name-by-digest.yaml"
+printf "inherit: %s\nname: by-prefix\nweights: {sha256_prefix: '%.8s'}\n" "$PWD/tiny.yaml" "$sha256" > folder/prefix.yaml
+expect 0 "eval finds one by the digest's start, and prefers the shorter path" eval --weights copy.safetensors
+says "folder/prefix.yaml names these weights"
+rm folder/prefix.yaml
+sed -i 's/format: safetensors/format: neon/' folder/deep/long-name-by-digest.yaml
+expect 2 "a manifest that says another format" eval --weights copy.safetensors
+says "not the weights.format"
+SELFSAME_EXPERIMENTS=$TOP/experiments
+expect 2 "eval with neither weights nor manifest" eval
+says "needs --weights"
+expect 2 "eval with a manifest that names no weights" eval --manifest tiny.yaml
+says "does not say which file its weights are"
+SELFSAME_STORE=$PWD/store
+export SELFSAME_STORE
+expect 3 "eval with a manifest whose weights are not in the store" eval --manifest pretrained/akamaster-resnet32.yaml
+says "selfsame fetch pretrained/akamaster-resnet32.yaml"
+
+"$TOP/check/pretrained" "$SELFSAME" "$TOP/experiments" > stdout 2> stderr
+if [ $? -eq 3 ]; then pass "make check-pretrained with nothing at hand: exit 3"; else fail "make check-pretrained with nothing at hand: wrong exit"; fi
+says "no published weights are at hand"
+
+# neon's layout, written by other code from our file: back to the same bytes.
+if command -v python3 > /dev/null; then
+    for change in "" states fortran; do
+        python3 "$TOP/check/goldens/neon_file.py" "$ours" model.p $change
+        expect 0 "convert a model of neon's ${change:+($change)}" convert model.p neon.safetensors
+        same "$ours" neon.safetensors "  to the very file it was made from"
+    done
+    expect 0 "inspect it" inspect model.p
+    prints "^container   neon pickle"
+    prints "^it says     epoch_index = 180"
+    prints "^it says     neon_version = 1.2.1"
+    expect 0 "eval it" eval --weights model.p --manifest tiny.yaml
+    same beside stdout "  with the same result"
+    refuse() {
+        python3 "$TOP/check/goldens/neon_file.py" "$ours" bad.p "$1"
+        expect 2 "neon: $1" inspect bad.p
+        says "$2"
+    }
+    refuse no-projection "7 convolutions, 1 projections, 8 batch norms and 1 linear layers"
+    refuse two-linear "2 linear layers"
+    refuse wide-conv "28 x 16, stands where conv1.weight wants 27 x 16"
+    refuse big-endian "not little-endian"
+    refuse call "opcode GLOBAL names os.system, which is not data"
+else
+    pass "no python3 here: neon's layout is not tested # SKIP"
+fi
+
+# PyTorch opens what convert writes, and we open what PyTorch writes of a whole network.
+python=${SELFSAME_PYTHON:-python3}
+if "$python" -c 'import torch' > /dev/null 2>&1; then
+    for kind in legacy zip half; do
+        "$python" "$TOP/check/torch_weights.py" save "$ours" "$kind.pt" "$kind"
+        expect 0 "convert PyTorch's $kind file" convert "$kind.pt" "$kind.safetensors"
+        [ "$kind" = half ] || same "$ours" "$kind.safetensors" "  to the very file it was made from"
+        if "$python" "$TOP/check/torch_weights.py" compare "$kind.pt" "$kind.safetensors" > stdout 2> stderr; then
+            pass "  PyTorch's own load gives the same numbers"
+        else
+            fail "  PyTorch's own load gives other numbers"
+        fi
+    done
+    if "$python" "$TOP/check/torch_weights.py" compare copy.pth "$ours" > stdout 2> stderr; then
+        pass "PyTorch opens the zip file that convert writes, as weights only, with the same numbers"
+    else
+        fail "PyTorch does not read the zip file that convert writes"
+    fi
+else
+    pass "no PyTorch here (SELFSAME_PYTHON names a python that has it): its own files are tested in test_torch alone # SKIP"
+fi
+
+# The published ResNet-20, from the shared data folder beside the checkout.
+shared=${SELFSAME_SHARED:-$TOP/../shared/data}
+published=$shared/weights/resnet20-12fca82f.th
+if [ -f "$published" ]; then
+    expect 0 "inspect the published ResNet-20" inspect "$published"
+    prints "^container   torch legacy, 1099231 bytes"
+    prints "^parameters  269722"
+    prints "^weights     a16675baf0a80e71cfbcd46b581a51810b66e8e8a0a80cfa614a83eb63a0f5bd"
+    prints "^network     depth 20, paper or akamaster"
+    prints "^manifest    .*/pretrained/akamaster-resnet20.yaml"
+    prints "^it says     best_prec1 = 91.78"
+    data=${SELFSAME_CIFAR10:-}
+    if [ -z "$data" ] && python3 -c 'import numpy' > /dev/null 2>&1 && "$shared/cifar10/unpack" cifar > /dev/null 2>&1; then
+        data=cifar
+    fi
+    if [ -n "$data" ]; then
+        expect 0 "eval it without a manifest" eval --weights "$published" --data "$data" --predictions predictions
+        prints "^error: 8.27 % (827 of 10000)"
+        equal=$(tail -n +2 predictions | cut -f3 | paste -d' ' - "$shared/weights/resnet20-12fca82f.predictions.txt" | awk '$1 == $2' | wc -l)
+        if [ "$equal" -ge 9999 ]; then pass "  $equal of 10,000 predictions are PyTorch's"; else fail "  only $equal predictions are PyTorch's"; fi
+        expect 0 "eval it on these test images by name" eval --weights "$published" --data "$data" --manifest pretrained/akamaster-resnet20-approximate-test.yaml
+        prints "^error: 8.27 % (827 of 10000)"
+        WEIGHTS=$shared/weights "$TOP/check/pretrained" "$SELFSAME" "$TOP/experiments" "$data" > stdout 2> stderr
+        if [ $? -eq 0 ]; then pass "make check-pretrained: exit 0"; else fail "make check-pretrained says no"; fi
+        prints "^pretrained-akamaster-resnet20 *8.22 *8.27 *8.27  as published"
+        prints "^pretrained-akamaster-resnet56 *not at hand"
+        expect 0 "convert it" convert "$published" published.safetensors
+        expect 0 "eval the converted file" eval --weights published.safetensors --data "$data" --manifest pretrained/akamaster-resnet20.yaml
+        prints "^error: 8.27 % (827 of 10000)"
+    else
+        pass "no CIFAR-10 here (SELFSAME_CIFAR10 names its folder): the published weights are not evaluated # SKIP"
+    fi
+else
+    pass "no shared data folder beside the checkout: the published weights are not tested # SKIP"
+fi

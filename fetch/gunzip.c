@@ -1,0 +1,117 @@
+#include "fetch/gunzip.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "trainer/common/file.h"
+
+enum { IN_BYTES = 128 * 1024, OUT_BYTES = 256 * 1024, GZIP_WINDOW = 15 + 16 };
+
+struct gunzip {
+    char path[FILE_PATH_BYTES];
+    int descriptor;
+    bool input_ended, ended;
+    uint64_t limit, out_total;
+    z_stream stream;
+    uint8_t in[IN_BYTES], out[OUT_BYTES];
+};
+
+enum status gunzip_open(struct gunzip **result, const char *path, uint64_t limit, struct error *error)
+{
+    *result = NULL;
+    struct gunzip *gunzip = calloc(1, sizeof *gunzip);
+    if (gunzip == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    gunzip->limit = limit;
+    gunzip->descriptor = -1;
+    if (inflateInit2(&gunzip->stream, GZIP_WINDOW) != Z_OK) {
+        free(gunzip);
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    }
+    enum status status = file_path(gunzip->path, error, "%s", path);
+    if (status == STATUS_OK) {
+        gunzip->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+        if (gunzip->descriptor < 0)
+            status = error_set_errno(error, STATUS_INPUT, "cannot open %s", path);
+    }
+    if (status != STATUS_OK) {
+        gunzip_close(gunzip);
+        return status;
+    }
+    *result = gunzip;
+    return STATUS_OK;
+}
+
+static enum status fill(struct gunzip *gunzip, struct error *error)
+{
+    ssize_t got;
+    do
+        got = read(gunzip->descriptor, gunzip->in, IN_BYTES);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot read %s", gunzip->path);
+    gunzip->input_ended = got == 0;
+    gunzip->stream.next_in = gunzip->in;
+    gunzip->stream.avail_in = (uInt)got;
+    return STATUS_OK;
+}
+
+/* The stream has ended; the file must have, too. */
+static enum status check_end(struct gunzip *gunzip, struct error *error)
+{
+    enum status status = STATUS_OK;
+    gunzip->ended = true;
+    if (gunzip->stream.avail_in == 0)
+        status = fill(gunzip, error);
+    if (status == STATUS_OK && gunzip->stream.avail_in > 0)
+        status = error_set(error, STATUS_INPUT, "%s goes on after its gzip stream, from byte %lu on; fetch it anew", gunzip->path, gunzip->stream.total_in);
+    return status;
+}
+
+enum status gunzip_next(struct gunzip *gunzip, const void **data, size_t *bytes, struct error *error)
+{
+    z_stream *stream = &gunzip->stream;
+    enum status status = STATUS_OK;
+    stream->next_out = gunzip->out;
+    stream->avail_out = OUT_BYTES;
+    *data = gunzip->out;
+    *bytes = 0;
+    while (status == STATUS_OK && !gunzip->ended && stream->avail_out > 0) {
+        if (stream->avail_in == 0 && !gunzip->input_ended)
+            status = fill(gunzip, error);
+        if (status == STATUS_OK && stream->avail_in == 0)
+            status = error_set(error, STATUS_INPUT, "%s is cut short: its gzip stream does not end; fetch it anew", gunzip->path);
+        if (status != STATUS_OK)
+            break;
+        int result = inflate(stream, Z_NO_FLUSH);
+        if (result == Z_STREAM_END)
+            status = check_end(gunzip, error);
+        else if (result == Z_MEM_ERROR)
+            status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        else if (result != Z_OK)
+            status = error_set(error, STATUS_INPUT, "%s is no gzip file or is damaged near byte %lu: %s; fetch it anew", gunzip->path, stream->total_in,
+                               stream->msg != NULL ? stream->msg : zError(result));
+    }
+    *bytes = OUT_BYTES - stream->avail_out;
+    if (status == STATUS_OK && *bytes > gunzip->limit - gunzip->out_total)
+        status = error_set(error, STATUS_INPUT, "%s unfolds to more than %ju bytes, which is more than it can rightly hold", gunzip->path,
+                           (uintmax_t)gunzip->limit);
+    gunzip->out_total += *bytes;
+    return status;
+}
+
+void gunzip_close(struct gunzip *gunzip)
+{
+    if (gunzip == NULL)
+        return;
+    inflateEnd(&gunzip->stream);
+    if (gunzip->descriptor >= 0)
+        close(gunzip->descriptor);
+    free(gunzip);
+}
