@@ -18,10 +18,15 @@ enum adversity {
     ADVERSITY_HUGE,      /* weights around 1e15: sums of squares come near the end of binary32 */
     ADVERSITY_DEAD,      /* most ReLUs are shut: beta -3 */
     ADVERSITY_CONSTANT,  /* every filter of a layer the same, no variance between channels; momentum 0 */
-    ADVERSITY_DIVERGING  /* a learning rate of 1e30: ends with a non-finite number, the same one everywhere */
+    /* The following end with a non-finite number, the same one everywhere. */
+    ADVERSITY_DIVERGING, /* a learning rate of 1e30: the next step's forward */
+    ADVERSITY_GAMMA,     /* a gamma of 1e30 in the last layer, whose weights are as large as its input is small: the forward is finite and, without a
+                            norm over the logits, the gradient of that input is not */
+    ADVERSITY_LINEAR,    /* 1e38 in all of linear.weight: the batch norm over the logits or, without one, the loss */
+    ADVERSITY_RATE       /* a learning rate of 3e38 and a weight decay of 10: the update of the first gamma */
 };
 
-static const char *const ADVERSITIES[] = { "none", "subnormal", "zeros", "huge", "dead", "constant", "diverging" };
+static const char *const ADVERSITIES[] = { "none", "subnormal", "zeros", "huge", "dead", "constant", "diverging", "gamma", "linear", "rate" };
 enum { ADVERSITY_COUNT = sizeof ADVERSITIES / sizeof *ADVERSITIES };
 
 static const char *const VARIANTS[] = { "msra", "paper", "akamaster" };
@@ -76,6 +81,9 @@ static inline struct recipe trial_recipe(const struct trial *trial)
         }
     } else if (trial->adversity == ADVERSITY_DIVERGING) {
         recipe.training.schedule.learning_rate = 1e30;
+    } else if (trial->adversity == ADVERSITY_RATE) {
+        recipe.training.schedule.learning_rate = 3e38;
+        recipe.training.weight_decay = 10.0;
     }
     return recipe;
 }
@@ -83,6 +91,7 @@ static inline struct recipe trial_recipe(const struct trial *trial)
 /* The initial state, made adverse. */
 static inline void trial_state(const struct trial *trial, const struct network *network, float *values, float *momentum)
 {
+    const struct conv_layer *last = &network->convs[network->conv_count - 1];
     network_initialize(network, 7, values);
     memset(momentum, 0, network->value_count * sizeof *momentum);
     for (uint32_t t = 0; t < network->tensor_count; t++) {
@@ -104,6 +113,14 @@ static inline void trial_state(const struct trial *trial, const struct network *
                 *w = -3.0f;
             else if (trial->adversity == ADVERSITY_CONSTANT && weights)
                 *w = 0.0625f;
+            else if (trial->adversity == ADVERSITY_LINEAR && (int32_t)t == network->linear_weight)
+                *w = *w > 0.0f ? 1e38f : -1e38f;
+            else if (trial->adversity == ADVERSITY_GAMMA && t == last->weight)
+                *w *= 1e15f;
+            else if (trial->adversity == ADVERSITY_GAMMA && t == (last - 1)->gamma)
+                *w *= 1e-15f;
+            else if (trial->adversity == ADVERSITY_GAMMA && t == last->gamma && i == 0)
+                *w = 1e30f;
         }
     }
 }
@@ -135,7 +152,7 @@ static inline enum status trial_run(const struct trial *trial, const struct netw
     else
         status = input_open(&input, &recipe.input, data, error);
     if (status == STATUS_OK)
-        status = operations->open(&backend, &recipe, network, threads, error);
+        status = operations->open(&backend, &recipe, network, threads, false, error);
     if (status == STATUS_OK) {
         trial_state(trial, network, trace->values, trace->momentum);
         operations->set_state(backend, trace->values, trace->momentum);

@@ -6,6 +6,7 @@
  * Exit status 0 when all bits agree, 1 when some differ (the first differing tensor is named), 2 for a bad argument. */
 #include "check/backends.h"
 
+#include "trainer/common/clock.h"
 #include "trainer/exact.h"
 
 static const struct backend_operations *const backends[] = {
@@ -90,14 +91,14 @@ static int compare(const struct request *request, const struct network *network,
 {
     char text[512];
     struct error error;
-    double began = backend_seconds();
+    double began = clock_seconds();
     if (trial_run(&request->trial, network, data, operations, threads, trace, &error) != STATUS_OK) {
         fprintf(stderr, "%s: %s\n", operations->variant, error.message);
         return 2;
     }
     const struct backend_outcome *last = &trace->outcomes[trace->steps - 1];
     printf("%-40s %u threads  %6.2f s  loss %-13.9g errors %-3u digest %016llx%016llx %s\n", operations->variant, threads,
-           backend_seconds() - began, (double)last->loss, last->errors, (unsigned long long)last->digest[0],
+           clock_seconds() - began, (double)last->loss, last->errors, (unsigned long long)last->digest[0],
            (unsigned long long)last->digest[1], last->non_finite);
     const char *difference = expected == NULL ? NULL : trace_difference(&request->trial, network, expected, trace, text, sizeof text);
     if (difference == NULL)

@@ -7,7 +7,16 @@
 
 #include <cmocka.h>
 
+#include <fenv.h>
+#ifdef HAVE_X86_64
+#include <immintrin.h>
+#endif
+
 #include "check/backends.h"
+#include "trainer/engine.h"
+#include "trainer/exact.h"
+
+enum { ENGINE_IMAGES = 20 };
 
 /* What each backend is held against: the reference, in plain loops. On processors with FMA instructions its build for them, which
  * test_plain_reference holds against the plain one in turn. */
@@ -118,24 +127,151 @@ static void test_adversity(void **state)
     }
 }
 
-/* The diverging trial does end with a non-finite number, and says what. */
+/* What becomes non-finite is named, whether forward, in the head, backward or in the update; on every backend. */
 static void test_non_finite_is_named(void **state)
 {
+    enum { MSRA, PAPER };
+    static const struct {
+        enum adversity adversity;
+        uint32_t variant, steps; /* steps: of which the last is not finite */
+        const char *culprit;
+    } cases[] = {
+        { ADVERSITY_DIVERGING, MSRA, 2, "the output of conv1.weight, or its batch norm" },
+        { ADVERSITY_GAMMA, PAPER, 1, "the gradient of the output of layer3.0.conv1.weight" },
+        { ADVERSITY_LINEAR, PAPER, 1, "the loss" },
+        { ADVERSITY_LINEAR, MSRA, 1, "the batch norm over the logits" },
+        { ADVERSITY_RATE, PAPER, 1, "bn1.weight after the update" },
+        { ADVERSITY_RATE, MSRA, 1, "bn1.weight after the update" },
+    };
+    const struct backend_operations *list[3];
+    size_t count = others(list);
+    list[count++] = reference();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct trial trial = { .depth = 8, .variant = cases[i].variant, .batch = 6, .last = 6, .steps = 8, .adversity = cases[i].adversity };
+        const struct recipe recipe = trial_recipe(&trial);
+        struct error error;
+        struct network *network;
+        struct dataset data, none;
+        assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
+        assert_int_equal(embedded_make(&data, trial.batch + TRIAL_IMAGES, &none, 1, &error), STATUS_OK);
+        for (size_t j = 0; j < count; j++) {
+            struct trace trace;
+            assert_int_equal(trial_run(&trial, network, &data, list[j], 2, &trace, &error), STATUS_OK);
+            assert_int_equal(trace.steps, cases[i].steps);
+            assert_string_equal(trace.outcomes[trace.steps - 1].non_finite, cases[i].culprit);
+            trace_free(&trace);
+        }
+        dataset_free(&data);
+        dataset_free(&none);
+        network_close(network);
+    }
+}
+
+#ifdef HAVE_X86_64
+/* As a library built with -ffast-math does. Returns what _mm_setcsr restores. */
+static unsigned flush_subnormals(void)
+{
+    enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x40 };
+    unsigned saved = _mm_getcsr();
+    _mm_setcsr(saved | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
+    return saved;
+}
+#endif
+
+/* Runs an evaluation and two steps of the engine, or with `inference` the evaluation alone; with `hostile` from a thread that rounds upwards and
+ * flushes subnormals. Returns the bytes that the engine held. */
+static size_t run_engine(bool inference, bool hostile, struct step_result results[2], uint8_t *predictions, double *loss)
+{
+    const struct trial trial = { .depth = 8, .batch = 6, .adversity = ADVERSITY_SUBNORMAL };
+    struct recipe recipe = trial_recipe(&trial);
+    const struct engine_options options = { .threads = 2, .inference = inference };
     struct error error;
     struct network *network;
-    struct dataset data, none;
-    struct trace trace;
-    const struct trial trial = { .depth = 8, .batch = 6, .last = 6, .steps = 8, .adversity = ADVERSITY_DIVERGING };
-    const struct recipe recipe = trial_recipe(&trial);
-    (void)state;
+    struct dataset training, validation;
+    struct engine *engine;
+    uint64_t done;
+    recipe.training.last_batch = LAST_BATCH_CONTINUE;
     assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
-    assert_int_equal(embedded_make(&data, trial.batch + TRIAL_IMAGES, &none, 1, &error), STATUS_OK);
-    assert_int_equal(trial_run(&trial, network, &data, reference(), 2, &trace, &error), STATUS_OK);
-    assert_true(trace.outcomes[trace.steps - 1].non_finite[0] != '\0');
-    trace_free(&trace);
-    dataset_free(&data);
-    dataset_free(&none);
+    assert_int_equal(embedded_make(&training, TRIAL_IMAGES, &validation, ENGINE_IMAGES, &error), STATUS_OK);
+    float *values = calloc(network->value_count, sizeof *values), *momentum = calloc(network->value_count, sizeof *momentum);
+    assert_true(values != NULL && momentum != NULL);
+    trial_state(&trial, network, values, momentum);
+    const int rounding = fegetround();
+#ifdef HAVE_X86_64
+    const unsigned control = hostile ? flush_subnormals() : 0;
+#endif
+    if (hostile)
+        fesetround(FE_UPWARD);
+    assert_int_equal(engine_cpu.open(&engine, &recipe, network, &training, &validation, &options, &error), STATUS_OK);
+    assert_int_equal(engine_cpu.set_state(engine, values, momentum, &error), STATUS_OK);
+    assert_int_equal(engine_cpu.evaluate(engine, predictions, loss, &error), STATUS_OK);
+    if (!inference)
+        assert_int_equal(engine_cpu.run_steps(engine, 0, 2, results, &done, &error), STATUS_OK);
+    size_t bytes = engine_cpu.memory_bytes(engine);
+    engine_cpu.close(engine);
+    if (hostile) {
+        const int left_rounding = fegetround();
+        fesetround(rounding);
+#ifdef HAVE_X86_64
+        const char *volatile left = exact_broken_rule(); /* volatile: asked before the environment is put back */
+        _mm_setcsr(control);
+        assert_string_equal(left, "subnormal numbers are flushed to zero");
+#endif
+        assert_int_equal(left_rounding, FE_UPWARD);
+    }
+    free(values);
+    free(momentum);
+    dataset_free(&training);
+    dataset_free(&validation);
     network_close(network);
+    return bytes;
+}
+
+/* An engine for inference holds less and gives the same; a batch of 6 images does not limit an evaluation. */
+static void test_inference(void **state)
+{
+    struct step_result results[2];
+    uint8_t trained[ENGINE_IMAGES], inferred[ENGINE_IMAGES];
+    double trained_loss, inferred_loss;
+    (void)state;
+    size_t bytes = run_engine(false, false, results, trained, &trained_loss);
+    assert_true(run_engine(true, false, results, inferred, &inferred_loss) < bytes);
+    assert_memory_equal(inferred, trained, sizeof trained);
+    assert_memory_equal(&inferred_loss, &trained_loss, sizeof trained_loss);
+}
+
+/* The caller's float environment is not the engine's, and is the caller's again afterwards. */
+static void test_float_environment(void **state)
+{
+    struct step_result usual[2], hostile[2];
+    uint8_t usual_predictions[ENGINE_IMAGES], hostile_predictions[ENGINE_IMAGES];
+    double usual_loss, hostile_loss;
+    (void)state;
+    memset(usual, 0, sizeof usual);
+    memset(hostile, 0, sizeof hostile);
+    run_engine(false, false, usual, usual_predictions, &usual_loss);
+    run_engine(false, true, hostile, hostile_predictions, &hostile_loss);
+    assert_memory_equal(hostile, usual, sizeof usual);
+    assert_memory_equal(hostile_predictions, usual_predictions, sizeof usual_predictions);
+    assert_memory_equal(&hostile_loss, &usual_loss, sizeof usual_loss);
+}
+
+/* The build asks itself, and would say so. */
+static void test_broken_rule(void **state)
+{
+    (void)state;
+    assert_null(exact_broken_rule());
+#ifdef HAVE_X86_64
+    unsigned saved = flush_subnormals();
+    const char *volatile rule = exact_broken_rule(); /* volatile: as above */
+    struct error error;
+    volatile enum status status = backend_check_arithmetic("the test", &error);
+    _mm_setcsr(saved);
+    assert_string_equal(rule, "subnormal numbers are flushed to zero");
+    assert_int_equal(status, STATUS_ENVIRONMENT);
+    assert_non_null(strstr(error.message, "in the code of the test, subnormal numbers are flushed to zero"));
+#endif
 }
 
 /* The reference without FMA instructions: slow, so small. */
@@ -153,8 +289,10 @@ static void test_plain_reference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch_sizes), cmocka_unit_test(test_depths),          cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_adversity),   cmocka_unit_test(test_non_finite_is_named), cmocka_unit_test(test_plain_reference),
+        cmocka_unit_test(test_batch_sizes), cmocka_unit_test(test_depths),      cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_adversity),   cmocka_unit_test(test_non_finite_is_named),
+        cmocka_unit_test(test_inference),   cmocka_unit_test(test_float_environment),
+        cmocka_unit_test(test_broken_rule), cmocka_unit_test(test_plain_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,22 @@ static void test_block_layout(void **state)
     assert_memory_equal(out, expected, sizeof out);
 }
 
+/* The known answers of ARITHMETIC.md section 9, computed from the page by other code (exact fractions). */
+static void test_page(void **state)
+{
+    (void)state;
+    static const uint32_t shuffle[4] = { 0x127bee41, 0x1e047488, 0x48842b20, 0x0a393496 };
+    static const uint32_t weights[4] = { 0x5085c52a, 0x93f036d1, 0x319789c6, 0xeb0dd17a };
+    uint32_t out[4];
+    random_block(1, RANDOM_SHUFFLE, 0, 0, out);
+    assert_memory_equal(out, shuffle, sizeof out);
+    random_block(1, RANDOM_WEIGHTS, 2, 5, out);
+    assert_memory_equal(out, weights, sizeof out);
+    assert_true(random_normal(0x80000000) == 0x1.40d931ff62705p-32);
+    assert_true(random_normal(0x12345678) == -0x1.77b263457d4cep+0);
+    assert_true(random_normal(0) == -0x1.95a1198fcf3d5p+2);
+}
+
 static void test_normal_accuracy(void **state)
 {
     (void)state;
@@ -84,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_philox_vectors),
         cmocka_unit_test(test_block_layout),
+        cmocka_unit_test(test_page),
         cmocka_unit_test(test_normal_accuracy),
         cmocka_unit_test(test_normal_shape),
     };

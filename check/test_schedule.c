@@ -97,10 +97,8 @@ static void test_drops_by_epoch(void **state)
     assert_true(schedule_learning_rate(&MSRA, CIFAR, first) == (float)0x1.47ae147ae147cp-7);
     assert_true(schedule_learning_rate(&MSRA, CIFAR, second - 1) == (float)0x1.47ae147ae147cp-7);
     assert_true(schedule_learning_rate(&MSRA, CIFAR, second) == (float)0x1.0624dd2f1a9fdp-10);
-    assert_int_equal(schedule_drops_before(&MSRA, CIFAR, 89), 0);
-    assert_int_equal(schedule_drops_before(&MSRA, CIFAR, 90), 1);
-    assert_int_equal(schedule_drops_before(&MSRA, CIFAR, 134), 1);
-    assert_int_equal(schedule_drops_before(&MSRA, CIFAR, 135), 2);
+    assert_int_equal(schedule_drop_step(&MSRA, CIFAR, 0), first);
+    assert_int_equal(schedule_drop_step(&MSRA, CIFAR, 1), second);
 }
 
 static void test_drops_by_step(void **state)
@@ -111,9 +109,7 @@ static void test_drops_by_step(void **state)
     assert_true(schedule_learning_rate(&PAPER, CIFAR, 31999) == 0.1f);
     assert_true(schedule_learning_rate(&PAPER, CIFAR, 32000) == (float)(0.1 * 0.1));
     assert_true(schedule_learning_rate(&PAPER, CIFAR, 48000) == (float)(0.1 * 0.1 * 0.1));
-    /* 32,000 is in epoch 81 (from step 31,641): the drop has happened at the start of epoch 82 only. */
-    assert_int_equal(schedule_drops_before(&PAPER, CIFAR, 81), 0);
-    assert_int_equal(schedule_drops_before(&PAPER, CIFAR, 82), 1);
+    assert_int_equal(schedule_drop_step(&PAPER, CIFAR, 1), 48000);
 }
 
 /* The order of the products shows in the bits: three drops by 0.3 from 0.7 are ((0.7 * 0.3) * 0.3) * 0.3. */

@@ -195,9 +195,7 @@ static int before_drop(const struct training_config *training, uint32_t images, 
 {
     const struct schedule_config *schedule = &training->schedule;
     for (uint32_t i = 0; i < schedule->drop_count; i++) {
-        uint64_t drop = schedule->drops[i];
-        if (schedule->drop_unit == UNIT_EPOCH)
-            drop = drop > 0 ? schedule_epoch_end(training, images, drop - 1) : 0;
+        uint64_t drop = schedule_drop_step(training, images, i);
         if (step <= drop && drop < schedule_epoch_end(training, images, epochs))
             return 1;
     }

@@ -3,7 +3,8 @@
  * state    values: network.value_count floats in the order of network.tensors; momentum: as many (zero where the role is
  *          TENSOR_RUNNING). The two arrays and the step number are all the state there is.
  * exact    every engine whose `exact` is true gives the same bits for all outputs below: ARITHMETIC.md.
- * memory   the caller owns every array it passes; load copies. After load nothing is allocated: steps cannot fail on memory. */
+ * memory   the caller owns every array it passes. open borrows the network and the data sets until close; set_state and get_state copy. Everything is
+ *          allocated by open: steps cannot fail on memory. */
 #ifndef SELFSAME_ENGINE_H
 #define SELFSAME_ENGINE_H
 
@@ -27,6 +28,7 @@ struct step_result {
 struct engine_options {
     uint32_t threads;    /* 0: as many as the process may use */
     const char *isa;     /* NULL: the best that the CPU has; else "scalar", "avx2", "avx512" */
+    bool inference;      /* evaluate only: nothing is allocated for steps, and run_steps and profile must not be called */
 };
 
 /* Where the time of some steps went, in wall seconds. The caller owns the arrays and zeroes all but step_s. */
@@ -41,7 +43,8 @@ struct engine; /* the engine's own */
 struct engine_operations {
     const char *name;
     bool exact;
-    /* Sets everything up for one recipe: network, data (either data set may be NULL where it is not needed), buffers. */
+    /* Sets everything up for one recipe: network, data (either data set may be NULL where it is not needed), buffers.
+     * errors   STATUS_ENVIRONMENT without memory or threads, or on a build or processor that cannot compute what is asked for. */
     enum status (*open)(struct engine **engine, const struct recipe *recipe, const struct network *network,
                         const struct dataset *training, const struct dataset *validation,
                         const struct engine_options *options, struct error *error);
@@ -54,7 +57,7 @@ struct engine_operations {
     /* Predicts every image of the validation set with the running statistics: predictions[count], and *loss the mean
      * cross entropy. */
     enum status (*evaluate)(struct engine *engine, uint8_t *predictions, double *loss, struct error *error);
-    /* One line for the record, such as "avx512, 2 threads"; lives as long as the engine. */
+    /* One line for the record, such as "AVX-512, fused, 2 threads"; lives as long as the engine. */
     const char *(*describe)(const struct engine *engine);
     /* Bytes that the engine holds, all of them allocated by open. */
     size_t (*memory_bytes)(const struct engine *engine);

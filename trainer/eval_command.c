@@ -119,7 +119,7 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
                             const float *values, struct error *error)
 {
     struct engine_options options = { .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
-                                      .isa = arguments_text(arguments, "isa") };
+                                      .isa = arguments_text(arguments, "isa"), .inference = true };
     struct dataset training, test;
     struct engine *engine = NULL;
     double loss;

@@ -1,5 +1,6 @@
-/* The specified arithmetic in code: every rounding decision of ARITHMETIC.md that is not an order of a loop. One header for C11 and
- * for CUDA C++; the scalar reference, the SIMD kernels and the CUDA kernels all call it. Section numbers are ARITHMETIC.md's. */
+/* The specified arithmetic in code: the formulas of ARITHMETIC.md whose roundings are easily got wrong, each written once. One header for C11 and
+ * for CUDA C++, for the scalar reference and every faster backend. Where a formula is a single operation (ReLU, u = fma(y, scale, shift), the mean
+ * over pixels, softmax's quotients) a backend may say it in its own instructions. Section numbers are ARITHMETIC.md's. */
 #ifndef SELFSAME_EXACT_H
 #define SELFSAME_EXACT_H
 
@@ -46,6 +47,43 @@ EXACT float exact_relu(float x)
 EXACT int exact_finite(double x)
 {
     return x - x == 0.0;
+}
+
+/* ---- section 1: what the compiler must not have changed ------------------------------------------------------------------------ */
+
+/* NULL, or which rule of section 1 the code of this translation unit breaks: not every compiler tells the preprocessor of a flag that does, so each
+ * unit that computes asks once, in the float environment it computes in. Operands are read from memory, so that nothing folds. */
+EXACT const char *exact_broken_rule(void)
+{
+    volatile float sources[8] = { 1.0f + 0x1p-12f, -1.0f - 0x1p-11f, 0x1p-126f, 0x1p-149f, 1.0f, 0x1p-30f, -0.0f, 3.0f };
+    volatile double wide[2] = { 1.0 + 0x1p-27, -1.0 - 0x1p-26 };
+    float near = sources[0], minus = sources[1], normal = sources[2], smallest = sources[3], one = sources[4], small = sources[5];
+    float zero = sources[6], three = sources[7];
+    double near_wide = wide[0], minus_wide = wide[1];
+    if (one + small != one || one - small != one)
+        return "numbers are not rounded to nearest";
+    if (near * near + minus != 0.0f || near_wide * near_wide + minus_wide != 0.0)
+        return "a product and a sum are contracted to a fused multiply-add";
+    if ((one + small) - one != 0.0f)
+        return "sums are reordered";
+    if (fmaf(near, near, minus) != 0x1p-24f || fma(near_wide, near_wide, minus_wide) != 0x1p-54)
+        return "a fused multiply-add is not one operation";
+    /* A comparison, too, would take a subnormal for zero. */
+    if ((normal * 0.5f) * 0x1p+100f != 0x1p-27f || smallest * 0x1p+100f != 0x1p-49f)
+        return "subnormal numbers are flushed to zero";
+    float sum = zero + 0.0f;
+    uint32_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    if (bits != 0)
+        return "the sign of zero is ignored";
+    /* Many quotients by one divisor: where a reciprocal would pay. */
+    const float quotients[6] = { 0x1.555556p-2f, 0x1.aaaaaap+0f, 0x1.2aaaaap+1f, 0x1.6aaaaap+2f, 0x1.0aaaaap+3f, 0x1.2aaaaap+4f };
+    volatile float numerators[6] = { 1.0f, 5.0f, 7.0f, 17.0f, 25.0f, 56.0f };
+    for (int i = 0; i < 6; i++) {
+        if (numerators[i] / three != quotients[i])
+            return "quotients are taken by a reciprocal";
+    }
+    return sqrt((double)(one + one)) == 0x1.6a09e667f3bcdp+0 ? NULL : "a square root is not correctly rounded";
 }
 
 /* ---- section 1: trees ---------------------------------------------------------------------------------------------------- */
@@ -124,7 +162,7 @@ EXACT double exact_unbiased(double variance, double M)
 }
 
 struct exact_norm_gradient {
-    float dgamma, dbeta, B, C; /* dy = fma(g, scale, fma(B, y, C)) */
+    float dgamma, dbeta, slope, constant; /* dy = fma(g, scale, fma(slope, y, constant)) */
 };
 
 EXACT struct exact_norm_gradient exact_norm_backward(const struct exact_norm *norm, double G1, double G2, double M)
@@ -133,8 +171,8 @@ EXACT struct exact_norm_gradient exact_norm_backward(const struct exact_norm *no
     double scale = (double)norm->scale;
     gradient.dbeta = (float)G1;
     gradient.dgamma = (float)(G2 * norm->inverse);
-    gradient.B = (float)-((((scale * norm->inverse) * norm->inverse) * G2) / M);
-    gradient.C = (float)(-((scale * G1) / M) - (double)gradient.B * norm->mean);
+    gradient.slope = (float)-((((scale * norm->inverse) * norm->inverse) * G2) / M);
+    gradient.constant = (float)(-((scale * G1) / M) - (double)gradient.slope * norm->mean);
     return gradient;
 }
 
@@ -156,6 +194,7 @@ EXACT void exact_update_pytorch(float *w, float *v, float g, float lr, float mom
 
 /* ---- section 11: exp and log -------------------------------------------------------------------------------------------------- */
 
+/* For 0, normal x > 0, infinity and NaN; not for a subnormal binary64, which no binary32 becomes. */
 EXACT double exact_log(double x)
 {
     uint64_t bits;

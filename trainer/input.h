@@ -1,4 +1,4 @@
-/* From the bytes of an image to the network's input: padding, crop, mirror, normalisation. ARITHMETIC.md, "Input". */
+/* From the bytes of an image to the network's input: padding, crop, mirror, normalisation. ARITHMETIC.md section 10. */
 #ifndef SELFSAME_INPUT_H
 #define SELFSAME_INPUT_H
 

@@ -39,7 +39,7 @@ static uint32_t add_vector(struct network *network, const char *prefix, const ch
     return add_tensor(network, prefix, suffix, role, 1, &length);
 }
 
-enum { PREFIX_BYTES = 48 };
+enum { BLOCK_BYTES = 32, PREFIX_BYTES = 48 }; /* "layer3.4294967295." and what stands before a tensor's last dot */
 
 static void add_conv(struct network *network, const char *block, const char *number, uint32_t channels, uint32_t filters, uint32_t side,
                      uint32_t stride)
@@ -48,6 +48,8 @@ static void add_conv(struct network *network, const char *block, const char *num
     char name[PREFIX_BYTES];
     *conv = (struct conv_layer){ .channels = channels, .filters = filters, .side = side, .stride = stride, .projection = -1 };
     snprintf(name, sizeof name, "%sconv%s", block, number);
+    if (stride == 2 && network->model.shortcut == SHORTCUT_PAD_BOTH)
+        conv->option_a_first = (filters - channels) / 2;
     conv->weight = add_tensor(network, name, "weight", TENSOR_PARAMETER, 4, (uint32_t[]){ filters, channels, 3, 3 });
     snprintf(name, sizeof name, "%sbn%s", block, number);
     conv->gamma = add_vector(network, name, "weight", TENSOR_PARAMETER, filters);
@@ -63,7 +65,7 @@ static void add_layers(struct network *network)
     add_conv(network, "", "1", 3, 16, 32, 1);
     for (uint32_t stage = 0; stage < 3; stage++) {
         for (uint32_t block = 0; block < blocks; block++) {
-            char name[PREFIX_BYTES];
+            char name[BLOCK_BYTES], shortcut[PREFIX_BYTES];
             bool changes = stage > 0 && block == 0;
             uint32_t filters = 16u << stage, side = 32u >> stage;
             uint32_t channels = changes ? filters / 2 : filters, stride = changes ? 2 : 1;
@@ -71,15 +73,15 @@ static void add_layers(struct network *network)
             add_conv(network, name, "1", channels, filters, side * stride, stride);
             add_conv(network, name, "2", filters, filters, side, 1);
             if (changes && model->shortcut == SHORTCUT_PROJECTION) {
-                snprintf(name, sizeof name, "layer%u.%u.shortcut.0", stage + 1, block);
+                snprintf(shortcut, sizeof shortcut, "%sshortcut.0", name);
                 network->convs[network->conv_count - 1].projection = (int32_t)add_tensor(
-                    network, name, "weight", TENSOR_PARAMETER, 4, (uint32_t[]){ filters, channels, 1, 1 });
+                    network, shortcut, "weight", TENSOR_PARAMETER, 4, (uint32_t[]){ filters, channels, 1, 1 });
             }
         }
     }
     network->block_count = 3 * blocks;
     network->linear_weight =
-        add_tensor(network, "linear", "weight", TENSOR_PARAMETER, 2, (uint32_t[]){ NETWORK_CLASSES, NETWORK_FEATURES });
+        (int32_t)add_tensor(network, "linear", "weight", TENSOR_PARAMETER, 2, (uint32_t[]){ NETWORK_CLASSES, NETWORK_FEATURES });
     network->linear_bias = -1;
     if (model->linear_bias != BIAS_NONE)
         network->linear_bias = (int32_t)add_vector(network, "linear", "bias", TENSOR_PARAMETER, NETWORK_CLASSES);
@@ -139,7 +141,7 @@ static enum status sort_tensors(struct network *network, struct error *error)
         if (conv->projection >= 0)
             conv->projection = (int32_t)place[conv->projection];
     }
-    network->linear_weight = place[network->linear_weight];
+    network->linear_weight = (int32_t)place[network->linear_weight];
     int32_t *optional[] = { &network->linear_bias, &network->logits_gamma, &network->logits_beta, &network->logits_mean,
                             &network->logits_variance };
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {

@@ -1,5 +1,5 @@
 /* Which images a step sees, cropped and flipped how: a pure function of (seed, step), with no generator state to save.
- * ARITHMETIC.md, "The order of images". */
+ * ARITHMETIC.md section 9. */
 #ifndef SELFSAME_SAMPLER_H
 #define SELFSAME_SAMPLER_H
 

@@ -1,7 +1,5 @@
 #include "trainer/schedule.h"
 
-#include <stdbool.h>
-
 /* Steps in the first `epochs` epochs, whatever the training's length. In a continuous stream an epoch ends with the
  * step that passes its last image; with short last batches every epoch has the same number of steps. */
 static uint64_t steps_of(const struct training_config *training, uint32_t images, uint64_t epochs)
@@ -51,9 +49,9 @@ uint32_t schedule_batch(const struct training_config *training, uint32_t images,
     return images - place < training->batch_size ? (uint32_t)(images - place) : training->batch_size;
 }
 
-static bool dropped(const struct training_config *training, uint32_t images, uint32_t drop, uint64_t step)
+uint64_t schedule_drop_step(const struct training_config *training, uint32_t images, uint32_t drop)
 {
-    return step >= to_steps(training, images, training->schedule.drop_unit, training->schedule.drops[drop]);
+    return to_steps(training, images, training->schedule.drop_unit, training->schedule.drops[drop]);
 }
 
 float schedule_learning_rate(const struct training_config *training, uint32_t images, uint64_t step)
@@ -62,16 +60,7 @@ float schedule_learning_rate(const struct training_config *training, uint32_t im
     if (step < to_steps(training, images, schedule->warmup_unit, schedule->warmup_length))
         return (float)schedule->warmup_learning_rate;
     double rate = schedule->learning_rate;
-    for (uint32_t drop = 0; drop < schedule->drop_count && dropped(training, images, drop, step); drop++)
+    for (uint32_t drop = 0; drop < schedule->drop_count && step >= schedule_drop_step(training, images, drop); drop++)
         rate *= schedule->drop_factor;
     return (float)rate;
-}
-
-uint32_t schedule_drops_before(const struct training_config *training, uint32_t images, uint64_t epoch)
-{
-    uint64_t first = steps_of(training, images, epoch);
-    uint32_t drops = 0;
-    while (drops < training->schedule.drop_count && dropped(training, images, drops, first))
-        drops++;
-    return drops;
 }

@@ -1,4 +1,4 @@
-/* Steps, epochs and learning rates as pure functions of the recipe and the training set's size: ARITHMETIC.md, "The schedule". */
+/* Steps, epochs and learning rates as pure functions of the recipe and the training set's size: ARITHMETIC.md section 12. */
 #ifndef SELFSAME_SCHEDULE_H
 #define SELFSAME_SCHEDULE_H
 
@@ -17,7 +17,7 @@ uint64_t schedule_epoch_of(const struct training_config *training, uint32_t imag
 uint32_t schedule_batch(const struct training_config *training, uint32_t images, uint64_t step);
 /* The learning rate of a step, rounded once to binary32. */
 float schedule_learning_rate(const struct training_config *training, uint32_t images, uint64_t step);
-/* How many learning-rate drops have happened at the start of `epoch`. */
-uint32_t schedule_drops_before(const struct training_config *training, uint32_t images, uint64_t epoch);
+/* The first step with the rate that drop number `drop`, of schedule.drop_count, leaves. */
+uint64_t schedule_drop_step(const struct training_config *training, uint32_t images, uint32_t drop);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "trainer/common/clock.h"
 #include "trainer/schedule.h"
 
 /* Steps between two looks at the stop request, by time: a chunk aims at this many seconds. */
@@ -25,13 +25,6 @@ struct training {
     uint64_t chunk; /* steps */
 };
 
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static enum status fetch_state(struct training *training, struct error *error)
 {
     return training->operations->get_state(training->engine, training->state->values, training->state->momentum, error);
@@ -43,9 +36,9 @@ static enum status run_chunk(struct training *training, uint64_t end, struct err
     struct training_state *state = training->state;
     const struct train_listener *listener = training->listener;
     uint64_t first = state->step, last = end - first < training->chunk ? end : first + training->chunk, done;
-    double began = seconds_now();
+    double began = clock_seconds();
     enum status status = training->operations->run_steps(training->engine, first, last, training->results, &done, error);
-    double per_step = (seconds_now() - began) / (double)(last - first);
+    double per_step = (clock_seconds() - began) / (double)(last - first);
     for (uint64_t i = 0; i < done; i++) {
         const struct step_result *result = &training->results[i];
         state->loss_sum += (double)result->loss * (double)result->images;
@@ -92,14 +85,14 @@ static enum status finish_epoch(struct training *training, uint64_t epoch, uint6
         .training_seconds = train_seconds,
         .trained_images = trained_images,
     };
-    double began = seconds_now();
+    double began = clock_seconds();
     enum status status = training->operations->evaluate(training->engine, training->predictions, &report.validation_loss, error);
     if (status != STATUS_OK)
         return status;
     for (uint32_t i = 0; i < validation->count; i++)
         report.validation_errors += training->predictions[i] != validation->labels[i];
     report.validation_error = 100.0 * (double)report.validation_errors / (double)validation->count;
-    report.validation_seconds = seconds_now() - began;
+    report.validation_seconds = clock_seconds() - began;
     state->loss_sum = 0.0;
     state->error_sum = state->image_sum = 0;
     status = fetch_state(training, error);
@@ -123,14 +116,14 @@ static enum status run(struct training *training, uint64_t stop_epoch, struct er
         if (epoch >= stop_epoch)
             break;
         uint64_t end = schedule_epoch_end(training->config, training->images, epoch), began_at = state->image_sum;
-        double began = seconds_now();
+        double began = clock_seconds();
         while (status == STATUS_OK && state->step < end) {
             if (listener->stop_requested != NULL && listener->stop_requested(listener->context))
                 return stop(training, error);
             status = run_chunk(training, end, error);
         }
         if (status == STATUS_OK)
-            status = finish_epoch(training, epoch, epochs, seconds_now() - began, state->image_sum - began_at, error);
+            status = finish_epoch(training, epoch, epochs, clock_seconds() - began, state->image_sum - began_at, error);
     }
     return status;
 }

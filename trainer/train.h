@@ -5,7 +5,7 @@
 
 #include "trainer/engine.h"
 
-/* The mean over an epoch and what stands at its end. Means are taken in the order of steps, in binary64: ARITHMETIC.md, "Means". */
+/* The mean over an epoch and what stands at its end. Means are taken in the order of steps, in binary64: ARITHMETIC.md section 12. */
 struct epoch_report {
     uint64_t epoch;          /* from 0 */
     uint64_t end_step;       /* steps done in all */

@@ -1,13 +1,5 @@
-/* SHA-256, MD5 and the digests that name things: of weights and of the chain of epochs. A leaf room.
- *
- * tensor   One tensor enters a weights digest as the bytes: length of its name (u32, little-endian, as all numbers here), the
- *          name, length of the dtype (3), "F32", rank (u32), each dimension (u64), then its values as binary32, row-major.
- * weights  SHA-256 over the tensors, parameters and running statistics, in bytewise order of their names; no momentum and no
- *          `num_batches_tracked`; whatever the container. trainer/identity.h takes it over a network's values.
- * chain    Before the first epoch: the experiment digest's 32 bytes. After an epoch: SHA-256(the chain before it: 32 bytes, the
- *          weights digest after it: 32 bytes, one ledger entry of DIGEST_STEP_BYTES for each of its steps, in order).
- * entry    step (u64, from 0), the loss as the bits of its binary32 (u32), errors in the batch (u32), digest[0] and digest[1] of
- *          the weights after the step (u64 each). */
+/* SHA-256, MD5 and the digests that name things: of weights and of the chain of epochs. A leaf room. Their bytes are defined in
+ * ARITHMETIC.md section 13. */
 #ifndef SELFSAME_DIGEST_H
 #define SELFSAME_DIGEST_H
 
@@ -45,10 +37,10 @@ void digest_to_hex(const uint8_t digest[DIGEST_BYTES], char hex[DIGEST_HEX_BYTES
 /* 1 if hex is 64 lower-case digits, which are then in digest; else 0. */
 int digest_from_hex(const char *hex, uint8_t digest[DIGEST_BYTES]);
 
-/* Adds one float32 tensor as "tensor" above says. */
+/* Adds one float32 tensor to a weights digest. */
 void digest_tensor(struct sha256 *sha256, const char *name, uint32_t rank, const uint32_t *shape, const float *values);
 
-/* Writes a step's entry as "entry" above says. */
+/* Writes a step's entry of a chain. */
 void digest_step(uint8_t entry[DIGEST_STEP_BYTES], uint64_t step, float loss, uint32_t errors, const uint64_t digest[2]);
 /* chain becomes the next one; entries are count * DIGEST_STEP_BYTES bytes. */
 void digest_chain(uint8_t chain[DIGEST_BYTES], const uint8_t weights[DIGEST_BYTES], const uint8_t *entries, size_t count);

@@ -4,24 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
-static const double window_s = 30.0, redraw_s = 0.1, line_s = 60.0;
+#include "trainer/common/clock.h"
 
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
+static const double window_s = 30.0, redraw_s = 0.1, line_s = 60.0;
 
 void progress_open(struct progress *progress, const char *unit)
 {
     memset(progress, 0, sizeof *progress);
     progress->unit = unit;
     progress->terminal = isatty(STDERR_FILENO) == 1;
-    progress->shown_s = now_s();
+    progress->shown_s = clock_seconds();
 }
 
 void progress_restart(struct progress *progress)
@@ -106,7 +100,7 @@ static void draw(struct progress *progress, const char *label, uint64_t done, ui
 
 void progress_report(struct progress *progress, const char *label, uint64_t done, uint64_t total)
 {
-    double now = now_s();
+    double now = clock_seconds();
     size_t place = progress->sample_count % PROGRESS_SAMPLES;
     if (progress->sample_count == 0 || now - progress->samples[(progress->sample_count - 1) % PROGRESS_SAMPLES].time_s > window_s / PROGRESS_SAMPLES) {
         progress->samples[place].time_s = now;

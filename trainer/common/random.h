@@ -1,6 +1,6 @@
 /* Counter-based random numbers: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, SC11). No state: every number is a pure function of
  * (seed, purpose, and two counters), so nothing needs saving and any engine can make any number in any order.
- * ARITHMETIC.md, "Random numbers". */
+ * ARITHMETIC.md section 9. */
 #ifndef SELFSAME_RANDOM_H
 #define SELFSAME_RANDOM_H
 

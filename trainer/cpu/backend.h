@@ -3,25 +3,31 @@
  *   scalar   reference.c: ARITHMETIC.md in plain loops; the meaning. Built twice: plain, and for CPUs with FMA instructions.
  *   avx2, avx512   fused.c, built once per instruction set: blocked layouts, fused passes; tested for equal bits against the reference.
  *
- * threads  each call runs its own OpenMP team of the number given to open; the bits do not depend on it.
- * memory   everything is allocated by open; step and evaluate cannot fail. */
+ * threads  open starts a team of the number given (team.h), which every call uses; the bits do not depend on it.
+ * memory   everything is allocated by open; step and evaluate cannot fail. Sizes are products of what a recipe's bounds allow, the largest
+ *          being images of a batch: far below 2^64, and above 2^32.
+ * floats   step and evaluate are called in the float environment of ARITHMETIC.md section 1 (float_environment.h). */
 #ifndef SELFSAME_BACKEND_H
 #define SELFSAME_BACKEND_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "trainer/common/dataset.h"
 #include "trainer/common/error.h"
+#include "trainer/exact.h"
 #include "trainer/input.h"
 #include "trainer/network.h"
 #include "trainer/recipe.h"
 #include "trainer/sampler.h"
 
-/* The images of a step or of a piece of an evaluation. */
+_Static_assert(sizeof(size_t) >= 8, "the buffers of a batch do not fit a 32-bit address space; build for a 64-bit machine");
+
+/* The images of a step or of an evaluation. */
 struct backend_batch {
-    uint32_t count;               /* 1 .. the recipe's batch_size */
+    uint32_t count;               /* a step: 1 .. the recipe's batch_size; an evaluation: any */
     const struct dataset *data;
     const struct input *input;
     const struct sample *samples; /* [count]; NULL: the plain images first, first+1, ... */
@@ -38,20 +44,53 @@ struct backend_outcome {
                                                forward layers, loss, backward layers, then the updated tensors */
 };
 
+/* What may be found not finite: ARITHMETIC.md section 1. */
+enum backend_culprit { CULPRIT_FORWARD, CULPRIT_LOGITS, CULPRIT_LOSS, CULPRIT_BACKWARD, CULPRIT_UPDATE };
+
+/* Records what became non-finite, `name` being the layer's or tensor's, or ""; later calls of the same step keep the first. */
+static inline void backend_blame(struct backend_outcome *outcome, enum backend_culprit culprit, const char *name)
+{
+    static const struct {
+        const char *before, *after;
+    } texts[] = {
+        [CULPRIT_FORWARD] = { "the output of ", ", or its batch norm" },
+        [CULPRIT_LOGITS] = { "the batch norm over the logits", "" },
+        [CULPRIT_LOSS] = { "the loss", "" },
+        [CULPRIT_BACKWARD] = { "the gradient of the output of ", "" },
+        [CULPRIT_UPDATE] = { "", " after the update" },
+    };
+    if (outcome->non_finite[0] == '\0')
+        snprintf(outcome->non_finite, sizeof outcome->non_finite, "%s%s%s", texts[culprit].before, name, texts[culprit].after);
+}
+
 /* Where the time of steps goes: wall seconds, added up over steps. */
 struct backend_profile {
     double *forward_s, *backward_s; /* [conv_count]; backward is data and weights, with the batch norm's share of both */
     double head_s, update_s;
 };
 
+/* STATUS_ENVIRONMENT if the caller's translation unit was compiled to other arithmetic than ARITHMETIC.md's; `what` names its part. Every open
+ * begins with it, since each unit may have flags of its own. */
+static inline enum status backend_check_arithmetic(const char *what, struct error *error)
+{
+    const char *rule = exact_broken_rule();
+    if (rule == NULL)
+        return STATUS_OK;
+    return error_set(error, STATUS_ENVIRONMENT,
+                     "this build breaks the specified arithmetic: in the code of %s, %s; its compiler flags are the cause, so configure and build "
+                     "again without -ffast-math or any part of it in CFLAGS", what, rule);
+}
+
 struct backend; /* the implementation's own */
 
 struct backend_operations {
     const char *isa;       /* the name for --isa: "scalar", "avx2", "avx512" */
-    const char *variant;   /* for the record, such as "avx512 fused", "scalar reference with FMA instructions" */
+    const char *variant;   /* for the record, such as "AVX-512, fused" or "scalar reference with FMA instructions" */
     bool (*supported)(void);
-    enum status (*open)(struct backend **backend, const struct recipe *recipe, const struct network *network, uint32_t threads,
-                        struct error *error);
+    /* Borrows the network. With `inference` nothing that only a step needs is allocated, and step must not be called.
+     * errors   STATUS_ENVIRONMENT without memory or threads, or when backend_check_arithmetic says so. */
+    enum status (*open)(struct backend **backend, const struct recipe *recipe, const struct network *network, uint32_t threads, bool inference,
+                        struct error *error) MUST_USE;
     /* Copy the state in and out: network.value_count floats each. Momentum of running statistics is +0. */
     void (*set_state)(struct backend *backend, const float *values, const float *momentum);
     void (*get_state)(const struct backend *backend, float *values, float *momentum);
@@ -66,8 +105,6 @@ struct backend_operations {
     double (*peak_flops)(struct backend *backend);
     void (*close)(struct backend *backend);
 };
-
-double backend_seconds(void); /* a monotonic clock */
 
 extern const struct backend_operations backend_reference_plain, backend_reference_fma, backend_avx2, backend_avx512;
 

@@ -1,10 +1,12 @@
 /* The CPU engine: picks a backend for this processor, keeps the data sets and the order of images, and turns steps into results. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "trainer/common/clock.h"
 #include "trainer/cpu/backend.h"
+#include "trainer/cpu/float_environment.h"
 #include "trainer/cpu/team.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
@@ -29,7 +31,7 @@ struct engine {
     const struct dataset *training, *validation;
     struct input *input;
     struct sampler *sampler;
-    struct sample *samples; /* [batch_size] */
+    struct sample *samples; /* [batch_size]; neither without steps to run */
     float *losses;          /* [validation images] */
     double *tree;           /* [validation images] */
     char description[96];
@@ -90,7 +92,9 @@ static void cpu_close(struct engine *engine)
 
 static enum status set_up(struct engine *engine, const struct engine_options *options, struct error *error)
 {
-    enum status status = choose_backend(options->isa, &engine->operations, error);
+    enum status status = backend_check_arithmetic("the engine", error);
+    if (status == STATUS_OK)
+        status = choose_backend(options->isa, &engine->operations, error);
     if (status != STATUS_OK)
         return status;
     uint32_t threads = options->threads != 0 ? options->threads : team_processors();
@@ -99,19 +103,20 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
     status = input_open(&engine->input, &engine->recipe.input, engine->training, error);
     if (status != STATUS_OK)
         return status;
-    if (engine->training != NULL) {
+    const bool steps = engine->training != NULL && !options->inference;
+    if (steps) {
         status = sampler_open(&engine->sampler, &engine->recipe, engine->training->count, error);
         if (status != STATUS_OK)
             return status;
     }
     size_t validated = engine->validation == NULL ? 1 : engine->validation->count;
-    engine->samples = calloc(engine->recipe.training.batch_size, sizeof *engine->samples);
+    engine->samples = calloc(steps ? engine->recipe.training.batch_size : 1, sizeof *engine->samples);
     engine->losses = calloc(validated, sizeof *engine->losses);
     engine->tree = calloc(validated, sizeof *engine->tree);
     if (engine->samples == NULL || engine->losses == NULL || engine->tree == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory for %zu images", validated);
     snprintf(engine->description, sizeof engine->description, "%s, %u thread%s", engine->operations->variant, threads, threads == 1 ? "" : "s");
-    return engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads, error);
+    return engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads, options->inference, error);
 }
 
 static enum status cpu_open(struct engine **out, const struct recipe *recipe, const struct network *network, const struct dataset *training,
@@ -125,7 +130,9 @@ static enum status cpu_open(struct engine **out, const struct recipe *recipe, co
     engine->network = network;
     engine->training = training;
     engine->validation = validation;
+    const unsigned saved = float_environment_enter();
     enum status status = set_up(engine, options, error);
+    float_environment_leave(saved);
     if (status != STATUS_OK)
         cpu_close(engine);
     else
@@ -147,8 +154,8 @@ static enum status cpu_get_state(struct engine *engine, float *values, float *mo
     return STATUS_OK;
 }
 
-static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results, uint64_t *done,
-                                 struct error *error)
+static enum status run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results, uint64_t *done,
+                             struct error *error)
 {
     const struct training_config *training = &engine->recipe.training;
     const uint32_t images = engine->training->count;
@@ -169,27 +176,29 @@ static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t
     return STATUS_OK;
 }
 
+static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results, uint64_t *done,
+                                 struct error *error)
+{
+    assert(engine->sampler != NULL); /* opened with training data, and not for inference */
+    const unsigned saved = float_environment_enter();
+    enum status status = run_steps(engine, first, last, results, done, error);
+    float_environment_leave(saved);
+    return status;
+}
+
 static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, double *loss, struct error *error)
 {
-    const uint32_t count = engine->validation->count, batch_size = engine->recipe.training.batch_size;
-    for (uint32_t first = 0; first < count; first += batch_size) {
-        struct backend_batch batch = { .count = count - first < batch_size ? count - first : batch_size, .data = engine->validation,
-                                       .input = engine->input, .first = first };
-        engine->operations->evaluate(engine->backend, &batch, predictions + first, engine->losses + first);
-    }
+    const uint32_t count = engine->validation->count;
+    const struct backend_batch all = { .count = count, .data = engine->validation, .input = engine->input };
+    const unsigned saved = float_environment_enter();
+    engine->operations->evaluate(engine->backend, &all, predictions, engine->losses);
     for (uint32_t i = 0; i < count; i++)
         engine->tree[i] = (double)engine->losses[i];
     *loss = exact_tree64(engine->tree, count, 1) / (double)count;
+    float_environment_leave(saved);
     if (!exact_finite(*loss))
         return error_set(error, STATUS_NO, "a number that is not finite (NaN or infinity) in the loss of the evaluation");
     return STATUS_OK;
-}
-
-double backend_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 /* Runs steps as cpu_run_steps does and says where their time went. */
@@ -201,9 +210,9 @@ static enum status cpu_profile(struct engine *engine, uint64_t first, uint64_t l
     for (uint64_t step = first; status == STATUS_OK && step < last; step++) {
         struct step_result result;
         uint64_t done;
-        double began = backend_seconds();
+        double began = clock_seconds();
         status = cpu_run_steps(engine, step, step + 1, &result, &done, error);
-        profile->step_s[step - first] = backend_seconds() - began;
+        profile->step_s[step - first] = clock_seconds() - began;
     }
     engine->operations->set_profile(engine->backend, NULL);
     profile->head_s = times.head_s;

@@ -1,5 +1,6 @@
 /* The floating-point environment of ARITHMETIC.md section 1: round to nearest, subnormals kept in and out. A host program, or a library built with
- * -ffast-math, may have set it otherwise; every thread that computes enters first and leaves afterwards. */
+ * -ffast-math, may have set it otherwise. The engine's calls that compute (open, run_steps, evaluate) enter it on the caller's thread and leave it
+ * as it was; the team's threads enter when they start, and do nothing else. */
 #ifndef SELFSAME_FLOAT_ENVIRONMENT_H
 #define SELFSAME_FLOAT_ENVIRONMENT_H
 
@@ -25,14 +26,14 @@ static inline void float_environment_leave(unsigned saved)
 static inline unsigned float_environment_enter(void)
 {
     unsigned long saved;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
-    __asm__ volatile("msr fpcr, %0" : : "r"(0ul));
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved) : : "memory");
+    __asm__ volatile("msr fpcr, %0" : : "r"(0ul) : "memory");
     return (unsigned)saved;
 }
 
 static inline void float_environment_leave(unsigned saved)
 {
-    __asm__ volatile("msr fpcr, %0" : : "r"((unsigned long)saved));
+    __asm__ volatile("msr fpcr, %0" : : "r"((unsigned long)saved) : "memory");
 }
 
 #else

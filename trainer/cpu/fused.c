@@ -4,7 +4,6 @@
  * A convolution's pass over an image makes its input row by row (the batch norm, ReLU and shortcut below it), convolves, and takes the sums for
  * its own batch norm as the outputs leave; the passes are separated only where the batch norm must see the whole batch. In the order in which
  * they are included: vector.h, fused_convolution.h, fused_kernels.h, fused_rows.h, fused_head.h, fused_state.h, fused_forward.h, fused_backward.h. Passes hand out images, or groups of images, to a team of threads. */
-#include "trainer/cpu/float_environment.h"
 #include "trainer/cpu/fused_backward.h"
 #include "trainer/exact.h"
 
@@ -72,25 +71,23 @@ static void update_pass(struct backend *f, float learning_rate, struct backend_o
             culprit = f->workers[i].culprit;
     }
     if (culprit < f->piece_count)
-        blame(outcome, "", f->network->tensors[f->pieces[culprit].tensor].name, " after the update");
+        backend_blame(outcome, CULPRIT_UPDATE, f->network->tensors[f->pieces[culprit].tensor].name);
     pack_all(f);
 }
 
 static void fused_step(struct backend *f, const struct backend_batch *batch, float learning_rate, struct backend_outcome *outcome)
 {
-    unsigned saved = float_environment_enter();
     memset(outcome, 0, sizeof *outcome);
     forward_pass(f, batch, outcome);
-    double began = backend_seconds();
+    double began = clock_seconds();
     head_pass(f, batch, outcome);
     if (f->profile != NULL)
         profile_add(&f->profile->head_s, began);
     backward_pass(f, batch, outcome);
-    began = backend_seconds();
+    began = clock_seconds();
     update_pass(f, learning_rate, outcome);
     if (f->profile != NULL)
         profile_add(&f->profile->update_s, began);
-    float_environment_leave(saved);
 }
 
 /* ---- evaluation ------------------------------------------------------------------------------------------------------------------- */
@@ -130,14 +127,12 @@ static void evaluate_item(const struct pass *pass, struct worker *worker, uint32
 
 static void fused_evaluate(struct backend *f, const struct backend_batch *batch, uint8_t *predictions, float *losses)
 {
-    unsigned saved = float_environment_enter();
     struct head_state state = head_state(f);
     running_norms(f);
     for (int k = 0; k < CLASSES && state.gamma != NULL; k++)
         f->logits_norm[k] = exact_norm_constants((double)state.running_mean[k], (double)state.running_variance[k], state.epsilon,
                                                  state.gamma[k], state.beta[k]);
     run_pass((struct pass){ .f = f, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item }, batch->count, false);
-    float_environment_leave(saved);
 }
 
 /* ---- measuring --------------------------------------------------------------------------------------------------------------------- */
@@ -168,9 +163,9 @@ static double fused_peak_flops(struct backend *f)
 {
     uint32_t items = f->threads * 64;
     run_pass((struct pass){ .f = f, .item = peak_item }, f->threads, false);
-    double began = backend_seconds();
+    double began = clock_seconds();
     run_pass((struct pass){ .f = f, .item = peak_item }, items, false);
-    return 2.0 * LANES * PEAK_CHAINS * (double)PEAK_TURNS * items / (backend_seconds() - began);
+    return 2.0 * LANES * PEAK_CHAINS * (double)PEAK_TURNS * items / (clock_seconds() - began);
 }
 
 static size_t fused_memory_bytes(const struct backend *f)

@@ -15,15 +15,15 @@ static void finish_backward(struct backend *f, uint32_t l, uint32_t N, struct ba
     for (uint32_t k = 0; k < conv->K; k++) {
         struct exact_norm_gradient gradient = exact_norm_backward(&conv->norm[k], sums[k], sums[conv->K + k], M);
         if (!exact_finite(sums[k]) || !exact_finite(sums[conv->K + k]))
-            blame(outcome, "the gradient of the output of ", tensors[layer->weight].name, "");
+            backend_blame(outcome, CULPRIT_BACKWARD, tensors[layer->weight].name);
         f->gradients[tensors[layer->gamma].offset + k] = gradient.dgamma;
         f->gradients[tensors[layer->beta].offset + k] = gradient.dbeta;
-        conv->B[k] = gradient.B;
-        conv->C_constant[k] = gradient.C;
+        conv->slope[k] = gradient.slope;
+        conv->constant[k] = gradient.constant;
     }
 }
 
-/* The projection's share of one group: its weight gradient's chains into part [c][K] and, per image, the data gradient. */
+/* One group's chains of the projection's weight gradient, into part [c][K]. */
 static void projection_weight(const float *const *x, const float *const *g, uint32_t images, uint32_t C, uint32_t P, float *part)
 {
     const uint32_t K = 2 * C;
@@ -49,6 +49,7 @@ static void projection_weight(const float *const *x, const float *const *g, uint
     }
 }
 
+/* The projection's data gradient of one image, into its even rows and columns: strided [C/16][P][P][16]. */
 static void projection_data(const float *g, const float *packed, uint32_t C, uint32_t P, float *strided)
 {
     const uint32_t K = 2 * C;
@@ -116,7 +117,7 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
     for (uint32_t i = 0; i < count; i++) {
         uint32_t n = begin + i;
         dy_sources[i] = (struct row_source){ .load = row_gradient, .side = conv->out_side, .channels = conv->K, .y = y_of(f, NULL, l, n),
-                                             .g = route->in + n * plain_out, .scale = conv->scale, .B = conv->B, .C = conv->C_constant,
+                                             .g = route->in + n * plain_out, .scale = conv->scale, .slope = conv->slope, .constant = conv->constant,
                                              .out = worker->dy[out_stage] + i * stage_padded(out_stage) };
         if (l == 0)
             load_input(worker, batch, n);
@@ -151,8 +152,7 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
             if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
                 projection_data(shortcut_g[i], f->convs[l + 1].projection_backward, conv->C, conv->out_side, worker->strided);
             else
-                option_a_data(shortcut_g[i], f->recipe.model.shortcut == SHORTCUT_PAD_BOTH ? conv->K / 4 : 0, conv->C, conv->out_side,
-                              worker->strided);
+                option_a_data(shortcut_g[i], f->network->convs[l].option_a_first, conv->C, conv->out_side, worker->strided);
         }
         kernels[conv->shape].backward_residual(dy, conv->backward, &sink, soon);
     }
@@ -234,7 +234,7 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
 {
     for (uint32_t l = f->network->conv_count; l-- > 0;) {
         const struct conv *conv = &f->convs[l];
-        double began = backend_seconds();
+        double began = clock_seconds();
         finish_backward(f, l, batch->count, outcome);
         struct pass pass = { .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 } };
         if (l % 2 == 1)

@@ -20,7 +20,7 @@ struct row_source {
     void (*load)(const struct row_source *source, uint32_t h);
     uint32_t side, channels;
     const float *y, *scale, *shift;        /* u = fma(y, scale, shift); y: plain image */
-    const float *g, *B, *C;                /* gradient rows: fma(g, scale, fma(B, y, C)) */
+    const float *g, *slope, *constant;     /* gradient rows: fma(g, scale, fma(slope, y, constant)) */
     const float *shortcut;                 /* padded image of the shortcut's input */
     const float *projection;               /* packed [K/LANES][c][LANES] */
     uint32_t option_a_first;               /* option A: first channel that is not zero padding */
@@ -123,14 +123,16 @@ INLINE void conv_forward(const float *x, const float *w, float *y, float *sums, 
  * batch norm below are taken. */
 struct gradient_sink {
     const float *y, *scale, *shift, *mean; /* of the layer below, whose output's gradient this becomes; y: plain image */
-    const float *activation;               /* padded image whose sign is the mask; NULL: the mask is fma(y, scale, shift) > 0 */
-    const float *residual;                 /* plain image added before the mask, or NULL; may be `out` itself */
+    const float *activation;               /* padded image whose sign is the mask; not read with RESIDUAL_NONE */
+    const float *residual;                 /* RESIDUAL_PLAIN: plain image added before the mask; may be `out` itself */
     float *out;                            /* plain image */
     float *sums;                           /* [2][C]: the pixel trees of g and g * (y - mean) */
     float *rows;                           /* stride 2: scratch of 2 rows, [C/16][2][H][16] */
-    const float *strided;                  /* stride 2: [C/16][H/2][H/2][16], added at even rows and columns */
+    const float *strided;                  /* stride 2: [C/16][H/2][H/2][16], added at even rows and columns before the mask */
 };
 
+/* What joins the data gradient and where its mask comes from; a constant of each kernel. Into a block's inside (its second convolution's data gradient):
+ * nothing, and fma(y, scale, shift) > 0. Into a block's input: the shortcut's gradient, and the activation's sign. */
 enum residual { RESIDUAL_NONE, RESIDUAL_PLAIN, RESIDUAL_STRIDED };
 
 INLINE void sink_tile(const struct gradient_sink *sink, const vec *d, int stride, int c, int h, int w, int C, int H, int TQ, float *tile,
@@ -258,7 +260,15 @@ struct group_images {
     struct prefetch_list *soon;
 };
 
-/* Chains for TC input channels by three columns s of one kernel row, over the group's images and pixels in raster order. */
+/* Chains for TC input channels by the three columns s of one kernel row, over the group's images and pixels in raster order. dw[s] sums
+ * dy[q] x[S q + s] over q, x counted with its border. So column j of x, broadcast once, meets these columns
+ * of dy, each for another s:
+ *
+ *   S = 1   j = 0: d0          1: d1 d0       2 .. P-1: d[j] d[j-1] d[j-2]     P: d[P-1] d[P-2]    P+1: d[P-1]
+ *           with s = 0            0  1                   0    1      2             1      2             2
+ *   S = 2   j even: d[j/2] with s = 0 and d[j/2 - 1] with s = 2, those that exist; j odd: d[(j-1)/2] with s = 1
+ *
+ * In each of the three chains q still rises by one each time, which is the order of section 2; the first tile makes the rows as it goes. */
 INLINE void weight_tile(const float *x, const float *dy, const struct group_images *group, int H, int S, int PS, int TC, bool first, vec *acc)
 {
     const int P = H / S;

@@ -33,7 +33,7 @@ static struct row_source join_source(const struct backend *f, const struct worke
         source.projection = conv->projection_forward;
     } else {
         source.load = row_join_option_a;
-        source.option_a_first = f->recipe.model.shortcut == SHORTCUT_PAD_BOTH ? conv->K / 4 : 0;
+        source.option_a_first = f->network->convs[l - 1].option_a_first;
     }
     return source;
 }
@@ -112,13 +112,6 @@ static void pool_image(const struct backend *f, struct worker *eval, uint32_t n,
     }
 }
 
-/* Says what went wrong, "<before><name><after>"; later calls of the same step keep the first. */
-static void blame(struct backend_outcome *outcome, const char *before, const char *name, const char *after)
-{
-    if (outcome->non_finite[0] == '\0')
-        snprintf(outcome->non_finite, sizeof outcome->non_finite, "%s%s%s", before, name, after);
-}
-
 static void set_norm(struct conv *conv, uint32_t k, const struct exact_norm *norm)
 {
     conv->norm[k] = *norm;
@@ -142,7 +135,7 @@ static void finish_forward(struct backend *f, uint32_t l, uint32_t N, struct bac
         struct exact_norm norm = exact_norm_from_sums(sums[k], sums[conv->K + k], M, model->batch_norm_epsilon,
                                                       f->values[tensors[layer->gamma].offset + k], f->values[tensors[layer->beta].offset + k]);
         if (!exact_norm_finite(&norm))
-            blame(outcome, "the output of ", tensors[layer->weight].name, ", or its batch norm");
+            backend_blame(outcome, CULPRIT_FORWARD, tensors[layer->weight].name);
         set_norm(conv, k, &norm);
         double variance = model->batch_norm_unbiased ? exact_unbiased(norm.variance, M) : norm.variance;
         running_mean[k] = exact_running(running_mean[k], norm.mean, model->batch_norm_rate);
@@ -162,7 +155,7 @@ static void forward_item(const struct pass *pass, struct worker *worker, uint32_
 static void forward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < f->network->conv_count; l++) {
-        double began = backend_seconds();
+        double began = clock_seconds();
         run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item }, batch->count, l % 2 == 1);
         finish_forward(f, l, batch->count, outcome);
         if (f->profile != NULL)
@@ -182,13 +175,13 @@ static struct head_state head_state(struct backend *f)
     const struct network *network = f->network;
     const struct model_config *model = &f->recipe.model;
     return (struct head_state){
-        .weight = tensor_at(f->values, network, (int32_t)network->linear_weight),
+        .weight = tensor_at(f->values, network, network->linear_weight),
         .bias = tensor_at(f->values, network, network->linear_bias),
         .gamma = tensor_at(f->values, network, network->logits_gamma),
         .beta = tensor_at(f->values, network, network->logits_beta),
         .running_mean = tensor_at(f->values, network, network->logits_mean),
         .running_variance = tensor_at(f->values, network, network->logits_variance),
-        .dweight = tensor_at(f->gradients, network, (int32_t)network->linear_weight),
+        .dweight = tensor_at(f->gradients, network, network->linear_weight),
         .dbias = tensor_at(f->gradients, network, network->linear_bias),
         .dgamma = tensor_at(f->gradients, network, network->logits_gamma),
         .dbeta = tensor_at(f->gradients, network, network->logits_beta),
@@ -250,9 +243,9 @@ static void head_pass(struct backend *f, const struct backend_batch *batch, stru
     bool norm_finite;
     outcome->loss = head_train(&f->head, &state, batch->data->labels, f->images, N, &outcome->errors, &norm_finite);
     if (!norm_finite)
-        blame(outcome, "the batch norm over ", "the logits", "");
+        backend_blame(outcome, CULPRIT_LOGITS, "");
     if (!exact_finite((double)outcome->loss))
-        blame(outcome, "", "the loss", "");
+        backend_blame(outcome, CULPRIT_LOSS, "");
     run_pass((struct pass){ .f = f, .item = unpool_item }, N, true);
 }
 

@@ -1,4 +1,4 @@
-/* The head of the fused engine, ARITHMETIC.md section 6: from pooled features to the loss and back to their gradients. A thousandth of a
+/* The head of the fused backend, ARITHMETIC.md section 6: from pooled features to the loss and back to their gradients. A thousandth of a
  * step's work, so plain loops; the trees over the batch are shared with the batch norms. */
 #ifndef SELFSAME_FUSED_HEAD_H
 #define SELFSAME_FUSED_HEAD_H
@@ -9,7 +9,7 @@
 
 enum { FEATURES = NETWORK_FEATURES, CLASSES = NETWORK_CLASSES, TREE_CHUNK = 16 };
 
-/* T64 over `count` rows of `width` (a multiple of 2) floats that are `stride` apart, for each column: a binary counter of partial sums, so
+/* T64 over `count` rows of `width` floats that are `stride` apart, for each column: a binary counter of partial sums, so
  * that each row is read once. Leaves that fill up to a power of two are +0 and are added. */
 static void tree_over_images(const float *rows, uint32_t count, size_t stride, uint32_t width, double *out)
 {
@@ -137,7 +137,7 @@ static float head_train(struct head *head, const struct head_state *state, const
         state->dbeta[k] = gradient.dbeta;
         for (uint32_t n = 0; n < N; n++) {
             float *d = &dz[n * CLASSES + k];
-            *d = fmaf(*d, norm[k].scale, fmaf(gradient.B, head->z[n * CLASSES + k], gradient.C));
+            *d = fmaf(*d, norm[k].scale, fmaf(gradient.slope, head->z[n * CLASSES + k], gradient.constant));
         }
     }
     for (int k = 0; k < CLASSES; k++) {

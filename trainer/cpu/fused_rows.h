@@ -1,4 +1,4 @@
-/* The row loaders of the fused engine: each makes one row of a padded image from what is in memory (ARITHMETIC.md sections 3 to 5), just before
+/* The row loaders of the fused backend: each makes one row of a padded image from what is in memory (ARITHMETIC.md sections 3 to 5), just before
  * a convolution reads it. */
 #ifndef SELFSAME_FUSED_ROWS_H
 #define SELFSAME_FUSED_ROWS_H
@@ -97,7 +97,7 @@ static void row_join_option_a(const struct row_source *source, uint32_t h)
     }
 }
 
-/* fma(g, scale, fma(B, y, C)): the gradient of a convolution's output. */
+/* fma(g, scale, fma(slope, y, constant)): the gradient of a convolution's output. */
 static void row_gradient(const struct row_source *source, uint32_t h)
 {
     const uint32_t side = source->side;
@@ -106,9 +106,9 @@ static void row_gradient(const struct row_source *source, uint32_t h)
             const float *y = source->y + plain_at(block, h, side) + lane, *g = source->g + plain_at(block, h, side) + lane;
             float *out = source->out + padded_at(block, h, side) + lane;
             vec scale = vec_load(source->scale + block * BLOCK + lane);
-            vec B = vec_load(source->B + block * BLOCK + lane), C = vec_load(source->C + block * BLOCK + lane);
+            vec slope = vec_load(source->slope + block * BLOCK + lane), constant = vec_load(source->constant + block * BLOCK + lane);
             for (uint32_t w = 0; w < side; w++)
-                vec_store(out + w * BLOCK, vec_fma(vec_load(g + w * BLOCK), scale, vec_fma(B, vec_load(y + w * BLOCK), C)));
+                vec_store(out + w * BLOCK, vec_fma(vec_load(g + w * BLOCK), scale, vec_fma(slope, vec_load(y + w * BLOCK), constant)));
         }
     }
 }

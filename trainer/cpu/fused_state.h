@@ -4,11 +4,11 @@
 #define SELFSAME_FUSED_STATE_H
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "trainer/common/clock.h"
 #include "trainer/cpu/backend.h"
 #include "trainer/cpu/fused_head.h"
 #include "trainer/cpu/fused_kernels.h"
@@ -23,13 +23,13 @@ struct conv {
     float *y;                                     /* [batch] plain images */
     float *forward, *backward;                    /* packed weights */
     float *projection_forward, *projection_backward;
-    float *scale, *shift, *mean32, *B, *C_constant; /* [64] each */
+    float *scale, *shift, *mean32, *slope, *constant; /* [64] each: exact.h */
     struct exact_norm norm[FEATURES];
 };
 
 /* What one thread works in. */
 struct worker {
-    float *input;                                    /* [34][34][4], GROUP 1 */
+    float *input;                                    /* the first layer's padded image, [34][34][4]: its groups are of one image */
     float *x[STAGES], *dy[STAGES];                   /* padded images of a group */
     float *strided, *rows;                           /* scratch of a stride-2 backward */
     float *eval_y[2], *eval_a[STAGES][2], *eval_sums; /* inference: one image */
@@ -46,14 +46,14 @@ struct piece {
 struct backend {
     struct recipe recipe;
     const struct network *network;
-    uint32_t threads, batch;
+    uint32_t threads, batch;              /* batch: images of the largest step; 0 with inference */
     float *values, *momentum, *gradients; /* [value_count] */
     struct conv *convs;
     float **a;                            /* a[b]: block b's input, padded images; a[block_count]: the last block's output */
     float *G0, *G1, *G2;                  /* gradients, plain images of the largest layer they meet */
     float *sums;                          /* [batch][SUMS_STRIDE] */
     float *parts;                         /* weight gradients of all groups of a layer */
-    float *projection_parts;
+    float *projection_parts;              /* likewise, of its 1x1 shortcut */
     uint32_t *images;
     struct head head;
     struct exact_norm logits_norm[CLASSES]; /* from the running statistics, during an evaluation */
@@ -97,7 +97,7 @@ static uint32_t stage_of_activation(const struct backend *f, uint32_t b)
 static float *allocate(struct backend *f, size_t floats)
 {
     enum { HUGE_BYTES = 2 << 20 };
-    size_t bytes = (floats * sizeof(float) + 63) / 64 * 64;
+    size_t bytes = floats > 0 ? (floats * sizeof(float) + 63) / 64 * 64 : 64;
     if (f->allocation_count == f->allocation_capacity)
         return NULL;
     void *memory;
@@ -123,8 +123,8 @@ static bool allocate_conv(struct backend *f, struct conv *conv, bool projection)
     conv->scale = constants;
     conv->shift = constants + FEATURES;
     conv->mean32 = constants + 2 * FEATURES;
-    conv->B = constants + 3 * FEATURES;
-    conv->C_constant = constants + 4 * FEATURES;
+    conv->slope = constants + 3 * FEATURES;
+    conv->constant = constants + 4 * FEATURES;
     if (projection) {
         size_t count = (size_t)conv->K * conv->K / 2;
         conv->projection_forward = allocate(f, count);
@@ -188,12 +188,12 @@ static bool allocate_all(struct backend *f)
     f->convs = calloc(network->conv_count, sizeof *f->convs);
     f->a = calloc(network->block_count + 1, sizeof *f->a);
     f->workers = calloc(f->threads, sizeof *f->workers);
-    f->images = calloc(f->batch, sizeof *f->images);
-    f->head.column = calloc(f->batch, sizeof *f->head.column);
+    f->images = calloc(f->batch + (size_t)1, sizeof *f->images); /* + 1: with no batch NULL would look like no memory */
+    f->head.column = calloc(f->batch + (size_t)1, sizeof *f->head.column);
     if (f->allocations == NULL || f->convs == NULL || f->a == NULL || f->workers == NULL || f->images == NULL ||
         f->head.column == NULL || !make_pieces(f))
         return false;
-    size_t parts = 0;
+    size_t parts = 0, projection_parts = 0;
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *layer = &network->convs[l];
         struct conv *conv = &f->convs[l];
@@ -207,8 +207,10 @@ static bool allocate_all(struct backend *f)
         if (!allocate_conv(f, conv, layer->projection >= 0))
             return false;
         size_t groups = (f->batch + conv->group - 1) / conv->group;
-        if (groups * conv->C * conv->K * 9 > parts)
-            parts = groups * conv->C * conv->K * 9;
+        size_t taps = groups * conv->C * conv->K;
+        parts = 9 * taps > parts ? 9 * taps : parts;
+        if (conv->stride == 2 && network->model.shortcut == SHORTCUT_PROJECTION && taps > projection_parts)
+            projection_parts = taps;
     }
     for (uint32_t b = 0; b <= network->block_count; b++) {
         if ((f->a[b] = allocate(f, f->batch * stage_padded(stage_of_activation(f, b)))) == NULL)
@@ -226,7 +228,7 @@ static bool allocate_all(struct backend *f)
     good = good && (f->G2 = allocate(f, f->batch * plain_floats(16, 32))) != NULL;
     good = good && (f->sums = allocate(f, (size_t)f->batch * SUMS_STRIDE)) != NULL;
     good = good && (f->parts = allocate(f, parts)) != NULL;
-    good = good && (f->projection_parts = allocate(f, (size_t)f->batch * 64 * 32)) != NULL;
+    good = good && (f->projection_parts = allocate(f, projection_parts)) != NULL;
     good = good && (f->head.pool = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
     good = good && (f->head.dpool = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
     good = good && (f->head.product = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
@@ -252,17 +254,20 @@ static void fused_close(struct backend *f)
 }
 
 static enum status fused_open(struct backend **out, const struct recipe *recipe, const struct network *network, uint32_t threads,
-                              struct error *error)
+                              bool inference, struct error *error)
 {
     *out = NULL;
+    enum status status = backend_check_arithmetic("the fused backend", error);
+    if (status != STATUS_OK)
+        return status;
     struct backend *f = calloc(1, sizeof *f);
     if (f != NULL) {
         f->recipe = *recipe;
         f->network = network;
         f->threads = threads;
-        f->batch = recipe->training.batch_size;
+        f->batch = inference ? 0 : recipe->training.batch_size;
         if (allocate_all(f)) {
-            enum status status = team_open(&f->team, threads, error);
+            status = team_open(&f->team, threads, error);
             if (status == STATUS_OK)
                 *out = f;
             else
@@ -339,7 +344,7 @@ static void pass_work(void *context, uint32_t thread)
 /* Adds the time since `began` to a profile's entry; called only where there is a profile. */
 static void profile_add(double *entry, double began)
 {
-    *entry += backend_seconds() - began;
+    *entry += clock_seconds() - began;
 }
 
 static void run_pass(struct pass pass, uint32_t items, bool down)

@@ -1,21 +1,12 @@
 /* The whole network over the operations of reference.h: the scalar backend. Layer l is convolution l with its batch norm, the second of a
  * block with the block's shortcut and sum as well; a[l] is its input, y[l] the convolution's output and a[l+1] its own. Passes hand
  * out images, groups of images, or filters to a team of threads. */
-#include <stdio.h>
-
-#include "trainer/cpu/float_environment.h"
+#include "trainer/common/clock.h"
 #include "trainer/cpu/reference_state.h"
 
 static uint32_t image_of(const struct backend_batch *batch, uint32_t n)
 {
     return batch->samples != NULL ? batch->samples[n].image : batch->first + n;
-}
-
-/* Says what was the first to be non-finite. */
-static void blame(struct backend_outcome *outcome, const char *before, const char *name, const char *after)
-{
-    if (outcome->non_finite[0] == '\0')
-        snprintf(outcome->non_finite, sizeof outcome->non_finite, "%s%s%s", before, name, after);
 }
 
 /* ---- shortcuts ------------------------------------------------------------------------------------------------------------------- */
@@ -30,22 +21,17 @@ static bool changes_shape(const struct backend *r, uint32_t l)
     return r->network->convs[l].stride == 2;
 }
 
-/* Option A: where the input's channels begin among the block's. */
-static uint32_t first_channel(const struct backend *r, const struct conv2d *d)
-{
-    return r->recipe.model.shortcut == SHORTCUT_PAD_BOTH ? (d->K - d->C) / 2 : 0;
-}
-
 /* What is added to the output of layer l, the second of a block with this input: in z, or the input itself. */
 static const float *shortcut_forward(const struct backend *r, uint32_t l, const float *input, float *z)
 {
-    const struct conv2d d = shape_of(&r->network->convs[l - 1]);
+    const struct conv_layer *first = &r->network->convs[l - 1];
+    const struct conv2d d = shape_of(first);
     if (!changes_shape(r, l - 1))
         return input;
     if (r->recipe.model.shortcut == SHORTCUT_PROJECTION)
         projection_forward(&d, input, value(r, r->network->convs[l].projection), z);
     else
-        option_a_forward(&d, first_channel(r, &d), input, z);
+        option_a_forward(&d, first->option_a_first, input, z);
     return z;
 }
 
@@ -59,7 +45,7 @@ static void shortcut_backward(const struct backend *r, uint32_t l, const float *
     } else if (r->recipe.model.shortcut == SHORTCUT_PROJECTION) {
         projection_backward_data(&d, g, value(r, r->network->convs[l + 1].projection), dx);
     } else {
-        option_a_backward(&d, first_channel(r, &d), g, dx);
+        option_a_backward(&d, r->network->convs[l].option_a_first, g, dx);
     }
 }
 
@@ -137,7 +123,7 @@ static void finish_norm(struct backend *r, uint32_t l, uint32_t N, struct backen
         double sum = images_tree(r, N, k), squares = images_tree(r, N, K + k);
         *norm = exact_norm_from_sums(sum, squares, M, model->batch_norm_epsilon, value(r, layer->gamma)[k], value(r, layer->beta)[k]);
         if (!exact_norm_finite(norm))
-            blame(outcome, "the output of ", r->network->tensors[layer->weight].name, ", or its batch norm");
+            backend_blame(outcome, CULPRIT_FORWARD, r->network->tensors[layer->weight].name);
         update_running(model, norm->mean, norm->variance, M, value(r, layer->running_mean) + k, value(r, layer->running_variance) + k);
     }
 }
@@ -145,12 +131,12 @@ static void finish_norm(struct backend *r, uint32_t l, uint32_t N, struct backen
 static void forward_pass(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < r->network->conv_count; l++) {
-        double began = backend_seconds();
+        double began = clock_seconds();
         run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
         finish_norm(r, l, batch->count, outcome);
         run_pass((struct pass){ .r = r, .l = l, .item = activate_item }, batch->count);
         if (r->profile != NULL)
-            r->profile->forward_s[l] += backend_seconds() - began;
+            r->profile->forward_s[l] += clock_seconds() - began;
     }
 }
 
@@ -171,7 +157,7 @@ static void head_forward(struct backend *r, const struct backend_batch *batch, s
         r->logits_norm[k] = exact_norm_constants(mean, variance, r->recipe.model.batch_norm_epsilon, value(r, network->logits_gamma)[k],
                                                  value(r, network->logits_beta)[k]);
         if (!exact_norm_finite(&r->logits_norm[k]))
-            blame(outcome, "the batch norm over ", "the logits", "");
+            backend_blame(outcome, CULPRIT_LOGITS, "");
         update_running(&r->recipe.model, mean, variance, (double)N, value(r, network->logits_mean) + k, value(r, network->logits_variance) + k);
     }
     for (uint32_t n = 0; n < N; n++) {
@@ -187,7 +173,7 @@ static void head_forward(struct backend *r, const struct backend_batch *batch, s
     }
     outcome->loss = (float)(exact_tree64(r->column, N, 1) / (double)N);
     if (!exact_finite((double)outcome->loss))
-        blame(outcome, "", "the loss", "");
+        backend_blame(outcome, CULPRIT_LOSS, "");
 }
 
 /* From the probabilities to the gradient of the last block's output, in d. */
@@ -235,7 +221,7 @@ static void finish_norm_backward(struct backend *r, uint32_t l, uint32_t N, stru
     for (uint32_t k = 0; k < K; k++) {
         double G1 = images_tree(r, N, k), G2 = images_tree(r, N, K + k);
         if (!exact_finite(G1) || !exact_finite(G2))
-            blame(outcome, "the gradient of the output of ", r->network->tensors[layer->weight].name, "");
+            backend_blame(outcome, CULPRIT_BACKWARD, r->network->tensors[layer->weight].name);
         r->norm_gradient[k] = exact_norm_backward(&r->norm[(size_t)l * FEATURES + k], G1, G2, M);
         gradient(r, layer->gamma)[k] = r->norm_gradient[k].dgamma;
         gradient(r, layer->beta)[k] = r->norm_gradient[k].dbeta;
@@ -317,7 +303,7 @@ static void backward_pass(struct backend *r, const struct backend_batch *batch, 
     for (uint32_t l = r->network->conv_count; l-- > 0;) {
         const struct conv_layer *layer = &r->network->convs[l];
         const uint32_t groups = groups_of(layer, batch->count);
-        double began = backend_seconds();
+        double began = clock_seconds();
         run_pass((struct pass){ .r = r, .l = l, .item = relu_item }, batch->count);
         finish_norm_backward(r, l, batch->count, outcome);
         run_pass((struct pass){ .r = r, .l = l, .item = norm_item }, batch->count);
@@ -330,7 +316,7 @@ static void backward_pass(struct backend *r, const struct backend_batch *batch, 
         if (l > 0)
             run_pass((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
         if (r->profile != NULL)
-            r->profile->backward_s[l] += backend_seconds() - began;
+            r->profile->backward_s[l] += clock_seconds() - began;
     }
 }
 
@@ -364,27 +350,25 @@ static void update_pass(struct backend *r, float learning_rate, struct backend_o
         outcome->digest[0] += r->digests[i][0];
         outcome->digest[1] += r->digests[i][1];
         if (!r->finite[i])
-            blame(outcome, "", r->network->tensors[i].name, " after the update");
+            backend_blame(outcome, CULPRIT_UPDATE, r->network->tensors[i].name);
     }
 }
 
 static void reference_step(struct backend *r, const struct backend_batch *batch, float learning_rate, struct backend_outcome *outcome)
 {
-    unsigned saved = float_environment_enter();
     memset(outcome, 0, sizeof *outcome);
     forward_pass(r, batch, outcome);
-    double began = backend_seconds();
+    double began = clock_seconds();
     head_forward(r, batch, outcome);
     head_backward(r, batch);
-    double headed = backend_seconds();
+    double headed = clock_seconds();
     backward_pass(r, batch, outcome);
-    double passed = backend_seconds();
+    double passed = clock_seconds();
     update_pass(r, learning_rate, outcome);
     if (r->profile != NULL) {
         r->profile->head_s += headed - began;
-        r->profile->update_s += backend_seconds() - passed;
+        r->profile->update_s += clock_seconds() - passed;
     }
-    float_environment_leave(saved);
 }
 
 /* ---- evaluation ------------------------------------------------------------------------------------------------------------------ */
@@ -419,7 +403,6 @@ static void evaluate_item(const struct pass *pass, struct worker *worker, uint32
 static void reference_evaluate(struct backend *r, const struct backend_batch *batch, uint8_t *predictions, float *losses)
 {
     const struct network *network = r->network;
-    unsigned saved = float_environment_enter();
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *layer = &network->convs[l];
         running_norms(r, layer->filters, layer->gamma, layer->beta, layer->running_mean, layer->running_variance,
@@ -428,7 +411,6 @@ static void reference_evaluate(struct backend *r, const struct backend_batch *ba
     if (network->logits_gamma >= 0)
         running_norms(r, CLASSES, network->logits_gamma, network->logits_beta, network->logits_mean, network->logits_variance, r->logits_norm);
     run_pass((struct pass){ .r = r, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item }, batch->count);
-    float_environment_leave(saved);
 }
 
 /* ---- measuring ------------------------------------------------------------------------------------------------------------------- */
@@ -459,9 +441,9 @@ static double reference_peak_flops(struct backend *r)
     uint32_t items = r->threads;
     run_pass((struct pass){ .r = r, .item = peak_item }, items);
     for (;; items *= 2) {
-        double began = backend_seconds();
+        double began = clock_seconds();
         run_pass((struct pass){ .r = r, .item = peak_item }, items);
-        double took = backend_seconds() - began;
+        double took = clock_seconds() - began;
         if (took > seconds / 2)
             return 2.0 * PEAK_CHAINS * PEAK_TURNS * items / took;
     }

@@ -3,7 +3,7 @@
  *
  * Conventions of all functions here:
  * shapes   float32, row-major, N images of C channels of H rows and H columns; one image where there is no N. Sides are 32, 16 or 8.
- *          d is `x`'s gradient as dx, and so on.
+ *          dx is the gradient by x, and so on.
  * memory   the caller owns every array; results are overwritten and overlap nothing else unless said. Scratch holds
  *          REFERENCE_SCRATCH_FLOATS.
  * errors   none: what is not finite spreads and is looked for in the sums (backend.h). Wrong shapes are our own bugs.
@@ -101,7 +101,7 @@ void batch_norm_forward(uint32_t K, uint32_t pixels, const struct exact_norm *no
 /* One image's sums[k] of g and sums[K + k] of g (y - mean). */
 void batch_norm_backward_sums(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const float *g, const float *y, float *sums,
                               float *scratch);
-/* dy = fma(g, scale, fma(B, y, C)). */
+/* dy = fma(g, scale, fma(slope, y, constant)). */
 void batch_norm_backward(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const struct exact_norm_gradient *gradient,
                          const float *g, const float *y, float *dy);
 

@@ -1,3 +1,4 @@
+/* The operations of reference.h: ARITHMETIC.md sections 2 to 6 in plain loops, in the page's order. */
 #include <string.h>
 
 #include "trainer/cpu/reference.h"
@@ -273,7 +274,7 @@ void batch_norm_backward(uint32_t K, uint32_t pixels, const struct exact_norm *n
 {
     for (uint32_t k = 0; k < K; k++, g += pixels, y += pixels, dy += pixels)
         for (uint32_t i = 0; i < pixels; i++)
-            dy[i] = fmaf(g[i], norm[k].scale, fmaf(gradient[k].B, y[i], gradient[k].C));
+            dy[i] = fmaf(g[i], norm[k].scale, fmaf(gradient[k].slope, y[i], gradient[k].constant));
 }
 
 void relu_forward(size_t count, float *u)
@@ -369,7 +370,7 @@ struct exact_norm_gradient logits_norm_backward(uint32_t N, uint32_t k, const st
     struct exact_norm_gradient gradient = exact_norm_backward(norm, G1, G2, (double)N);
     for (uint32_t n = 0; n < N; n++) {
         float *d = &dz[n * CLASSES + k];
-        *d = fmaf(*d, norm->scale, fmaf(gradient.B, z[n * CLASSES + k], gradient.C));
+        *d = fmaf(*d, norm->scale, fmaf(gradient.slope, z[n * CLASSES + k], gradient.constant));
     }
     return gradient;
 }

@@ -21,7 +21,7 @@ struct worker {
 struct backend {
     struct recipe recipe;
     const struct network *network;
-    uint32_t threads, batch;
+    uint32_t threads, batch; /* batch: images of the largest step; 0 with inference */
     struct team *team;
     struct worker *workers;
     struct backend_profile *profile; /* NULL: nobody asks */
@@ -138,16 +138,19 @@ static void reference_close(struct backend *r)
 }
 
 static enum status reference_open(struct backend **out, const struct recipe *recipe, const struct network *network, uint32_t threads,
-                                  struct error *error)
+                                  bool inference, struct error *error)
 {
     *out = NULL;
+    enum status status = backend_check_arithmetic("the scalar backend", error);
+    if (status != STATUS_OK)
+        return status;
     struct backend *r = calloc(1, sizeof *r);
     if (r == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     r->recipe = *recipe;
     r->network = network;
     r->threads = threads;
-    r->batch = recipe->training.batch_size;
+    r->batch = inference ? 0 : recipe->training.batch_size;
     lay_out(r);
     size_t bytes = r->memory_bytes;
     if (posix_memalign(&r->memory, 64, bytes) != 0) {
@@ -159,7 +162,7 @@ static enum status reference_open(struct backend **out, const struct recipe *rec
     memset(r->memory, 0, bytes);
     r->memory_bytes = 0;
     lay_out(r);
-    enum status status = team_open(&r->team, threads, error);
+    status = team_open(&r->team, threads, error);
     if (status == STATUS_OK)
         *out = r;
     else

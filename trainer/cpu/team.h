@@ -4,7 +4,7 @@
  * cores (measured: 540 instead of 86 ms at depth 20), since the spinning thread kept the late one from its core. Sleeping costs about 1 % on an idle
  * machine.
  *
- * Every thread runs in the float environment of ARITHMETIC.md (float_environment.h); the caller sees to its own. */
+ * Every thread runs in the float environment of ARITHMETIC.md (float_environment.h); the caller enters it itself. */
 #ifndef SELFSAME_TEAM_H
 #define SELFSAME_TEAM_H
 

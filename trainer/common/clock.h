@@ -1,0 +1,15 @@
+/* The one clock that durations are measured with. A leaf room. */
+#ifndef SELFSAME_CLOCK_H
+#define SELFSAME_CLOCK_H
+
+#include <time.h>
+
+/* Seconds since some moment before the process, monotonic: only differences mean something. */
+static inline double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+#endif
