@@ -1,7 +1,6 @@
 # Downloads: from a server that misbehaves in every way we could think of, and from a real one, over TLS too.
 needs python3
 
-export SELFSAME_STORE=$PWD/store
 unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR
 servers=
 trap 'for server in $servers; do kill "$server" 2> /dev/null; done' EXIT

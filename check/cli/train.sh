@@ -53,7 +53,7 @@ done
 
 # Data.
 expect 3 "CIFAR-10 without --data" train msra/resnet20.yaml --runs runs
-says "data"
+says "not in the store .*selfsame fetch MANIFEST gets it; or .* --data DIR"
 mkdir empty
 expect 2 "a folder without CIFAR-10" train msra/resnet20.yaml --runs runs --data empty
 says "data_batch_1.bin"
