@@ -135,20 +135,22 @@ static enum status check_dataset(const struct manifest *manifest, const char *fo
     return STATUS_OK;
 }
 
-static enum status fetch(struct job *job, const struct manifest *manifest, const struct obtain_options *options, struct error *error)
+/* only: "data" or "weights"; NULL: both. */
+static enum status fetch(struct job *job, const struct manifest *manifest, const char *only, const struct obtain_options *options, struct error *error)
 {
     struct obtained obtained;
     enum status status = STATUS_OK;
-    if (manifest->dataset_kind != DATASET_EMBEDDED) {
+    const bool data = only == NULL || strcmp(only, "data") == 0, weights = only == NULL ? manifest->weights.url_count > 0 : !data;
+    if (data && manifest->dataset_kind != DATASET_EMBEDDED) {
         status = obtain_dataset(&job->store, manifest, options, &obtained, error);
         if (status == STATUS_OK)
             status = check_dataset(manifest, obtained.path, error);
         if (status == STATUS_OK)
             tell_obtained(job, manifest, "data", &obtained);
-    } else if (job->json == NULL && manifest->weights.url_count == 0) {
+    } else if (data && job->json == NULL && !weights) {
         printf("data: none needed, %s draws its own\n", manifest->name);
     }
-    if (status == STATUS_OK && manifest->weights.url_count > 0) {
+    if (status == STATUS_OK && weights) {
         status = obtain_weights(&job->store, manifest, options, &obtained, error);
         if (status == STATUS_OK)
             tell_obtained(job, manifest, "weights", &obtained);
@@ -173,7 +175,7 @@ static enum status fetch_all(struct job *job, const struct arguments *arguments,
         status = manifest_read(arguments->operands[i], &manifest, error);
         if (status != STATUS_OK)
             break;
-        status = fetch(job, &manifest, &options, error);
+        status = fetch(job, &manifest, arguments_text(arguments, "only"), &options, error);
         manifest_free(&manifest);
     }
     progress_clear(&progress);
@@ -221,6 +223,7 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
 
 static const struct option_definition options[] = {
     { "store", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder of what was fetched; default: $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else ~/.cache/selfsame" },
+    { "only", "WHAT", OPTION_CHOICE, 0, 0, "data|weights", "get the data or the weights alone; default: both" },
     { "offline", NULL, OPTION_FLAG, 0, 0, NULL, "use no network: exit status 3 for what is not there" },
     { "list", NULL, OPTION_FLAG, 0, 0, NULL, "list what is in the store" },
     { "verify", NULL, OPTION_FLAG, 0, 0, NULL, "hash all that is in the store again, and move what is damaged out of the way; exit status 1 if anything is" },

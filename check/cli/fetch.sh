@@ -186,10 +186,20 @@ says "selfsame fetch"
 expect 0 "a data set" fetch d.yaml
 prints "^data: $PWD/store/unpacked/"
 if (cd store/unpacked/*/ && sha256sum -c SHA256SUMS) > sums 2>&1; then pass "  sha256sum agrees"; else fail "  sha256sum: $(cat sums)"; fi
+printf 'inherit: d.yaml\nweights: {urls: ["file://%s"], sha256: %s}\n' "$PWD/file" "$sha256" > both.yaml
+rm -rf store
+expect 0 "--only weights" fetch both.yaml --only weights
+if [ -z "$(ls store/unpacked)" ]; then pass "  no data"; else fail "  data, too"; fi
+expect 3 "  and the data are not there" fetch both.yaml --offline
+expect 0 "both" fetch both.yaml
+prints "^data: "
+prints "^weights: .*present"
+expect 2 "--only weights of a manifest without" fetch d.yaml --only weights
+says "says of no weights where"
 printf 'inherit: d.yaml\nname: dull\nmodel: {depth: 8}\ntraining: {steps: 1, schedule: {drop_epochs: []}}\n' > dull.yaml
 expect 0 "  is found without --data" train dull.yaml --runs runs
 expect 0 "--prune of an archive that is unpacked" fetch --prune
-prints "^file .*removed"
+prints "^file .*$(digest zeros.tar.gz).*removed"
 expect 0 "  leaves the data" fetch d.yaml --offline
 prints "present"
 printf 'x' | dd of="$(ls -d store/unpacked/*)/cifar-10-batches-bin/test_batch.bin" bs=1 seek=1000 conv=notrunc 2> /dev/null
