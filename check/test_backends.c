@@ -72,6 +72,8 @@ static void expect_all_equal(const struct trial *trial, uint32_t threads)
 {
     const struct backend_operations *list[2];
     size_t count = others(list);
+    if (count == 0)
+        skip(); /* this processor has the references alone */
     for (size_t i = 0; i < count; i++)
         expect_equal(trial, reference(), 2, list[i], threads);
 }

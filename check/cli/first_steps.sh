@@ -1,5 +1,5 @@
 # The first steps of every depth have the published ledger's lines on every instruction set, with 1, 2, 3 and 5 threads, as built by the
-# compiler at hand and by the other one.
+# compiler at hand, by the other one, and against flags that would let a compiler change bits.
 
 # steps DEPTH STEPS: a manifest of so many steps; the length moves no bit of them. Ten test images: here the training counts.
 steps() {
@@ -27,35 +27,72 @@ check_ledger() {
     rm -rf runs
 }
 
-# has ISA: this processor and build have it
-has() { "$SELFSAME" bench --isa "$1" --steps 1 --batch 1 --depth 8 > /dev/null 2>&1; }
+# The vector engines that this build and processor have. Exit 3 is a processor without; anything else is no reason to skip one.
+vectors=
+case $(uname -m) in
+x86_64 | amd64)
+    for isa in avx512 avx2; do
+        run bench --isa "$isa" --steps 1 --batch 1 --depth 8
+        case $status in
+        0) vectors="$vectors $isa" ;;
+        3) echo "skipped: no $isa here" ;;
+        *) fail "bench --isa $isa: exit $status" ;;
+        esac
+    done
+    ;;
+esac
+
+# check_build PROGRAM LABEL DEPTH...: the first steps with two threads
+check_build() {
+    program=$1 label=$2
+    shift 2
+    for depth in "$@"; do
+        for isa in $vectors; do check_ledger "$program" "$depth" 3 "$isa" 2 "$label"; done
+        check_ledger "$program" "$depth" 1 scalar 2 "$label"
+    done
+}
 
 for depth in 20 32 56 110; do
     for threads in 1 2 3 5; do
-        for isa in avx512 avx2; do
-            if has "$isa"; then check_ledger "$SELFSAME" "$depth" 3 "$isa" "$threads" "this build"; fi
-        done
+        for isa in $vectors; do check_ledger "$SELFSAME" "$depth" 3 "$isa" "$threads" "this build"; done
         check_ledger "$SELFSAME" "$depth" 1 scalar "$threads" "this build"
     done
 done
 
-# The other compiler.
-if "$SELFSAME" --version | grep -q '^compiler   clang'; then other=gcc; else other=clang; fi
-if command -v "$other" > /dev/null && [ -x "$TOP/configure" ]; then
-    mkdir other
-    if (cd other && "$TOP/configure" -q CC="$other" CFLAGS=-O2 && make -s -j2 selfsame) > other.log 2>&1; then
-        pass "$other builds it"
+# A build below `make check` is its own: no flags, job server or silence of the outer make.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CFLAGS CPPFLAGS LDFLAGS
+
+# build FOLDER COMPILER CFLAGS [MAKE_ARGUMENT]: configures and makes the program there; what was said is in FOLDER.log.
+build() {
+    mkdir -p "$1"
+    if (cd "$1" && "$TOP/configure" -q CC="$2" CFLAGS="$3" && make -s -j2 selfsame "${4:-CC=$2}") > "$1.log" 2>&1; then
+        pass "$2 builds it with $3 ${4:-}"
     else
-        fail "$other does not build it"
-        tail -n 20 other.log
+        fail "$2 does not build it with $3 ${4:-}"
+        tail -n 20 "$1.log"
     fi
-    if grep -i 'warning:' other.log; then fail "$other warns"; else pass "$other does not warn"; fi
-    for depth in 20 32 56 110; do
-        for isa in avx512 avx2; do
-            if has "$isa"; then check_ledger other/selfsame "$depth" 3 "$isa" 2 "$other"; fi
-        done
-        check_ledger other/selfsame "$depth" 1 scalar 2 "$other"
-    done
+}
+
+if "$SELFSAME" --version | grep -q '^compiler   clang'; then this=clang other=gcc; else this=gcc other=clang; fi
+if [ -f "$TOP/config.status" ]; then
+    echo "skipped: other builds, since the source folder is configured itself, and configure then refuses to build elsewhere"
+elif [ ! -x "$TOP/configure" ]; then
+    echo "skipped: other builds, since the source folder has no configure"
 else
-    echo "skipped: no $other here"
+    if command -v "$other" > /dev/null; then
+        build other "$other" -O2
+        if grep -i 'warning:' other.log; then fail "$other warns"; else pass "$other does not warn"; fi
+        check_build other/selfsame "$other" 20 32 56 110
+    else
+        echo "skipped: no $other here"
+    fi
+    # Flags that would move bits, given to configure and then to make, where they take the place of configure's.
+    for compiler in "$this" "$other"; do
+        command -v "$compiler" > /dev/null || continue
+        build "loose_$compiler" "$compiler" "-O2 -ffp-contract=fast -funsafe-math-optimizations"
+        check_build "loose_$compiler/selfsame" "$compiler, loose flags" 20
+        rm "loose_$compiler"/*.a "loose_$compiler"/trainer/*.o "loose_$compiler"/trainer/cpu/*.o "loose_$compiler/trainer/common/random.o"
+        build "loose_$compiler" "$compiler" -O2 CFLAGS="-O2 -march=native -ffast-math -ffp-contract=fast"
+        check_build "loose_$compiler/selfsame" "$compiler, loose flags for make" 20
+    done
 fi

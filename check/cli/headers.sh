@@ -99,7 +99,7 @@ else
     echo "skipped: the shared headers with nvcc: it is not on the path"
 fi
 
-# ---- -ffast-math: the user's CFLAGS come last on the build's command line, so they win, and exact.h stops it ----
+# ---- -ffast-math, where the build's own flags do not take it back: exact.h stops it ----
 
 source=$TOP/trainer/common/random.c
 compiler=${CC:-cc}
@@ -113,17 +113,3 @@ for flag in -ffast-math -ffinite-math-only -funsafe-math-optimizations -frecipro
     fi
 done
 compiles "-ffast-math that is taken back" $compiler -std=c11 $common -O2 -ffast-math ${EXACT_CFLAGS-} -fno-fast-math -fsyntax-only "$source"
-
-# configure refuses them all, and those of which compilers tell nothing.
-if [ -x "$TOP/configure" ] && [ ! -e "$TOP/config.status" ]; then
-    for flag in -ffast-math -ffp-contract=fast -funsafe-math-optimizations; do
-        mkdir configured && cd configured || exit 99
-        "$TOP/configure" CC="$compiler" CFLAGS="-O2 $flag" > ../stdout 2> ../stderr
-        status=$?
-        cd .. && rm -rf configured
-        if [ "$status" -ne 0 ]; then pass "configure CFLAGS=$flag: refused"; else fail "configure CFLAGS=$flag: went through"; fi
-        says "CFLAGS have $flag"
-    done
-else
-    echo "skipped: configure's refusal: no configure here, or the sources are configured themselves"
-fi

@@ -5,7 +5,7 @@ cat > tiny.yaml <<YAML
 inherit: quick/resnet20.yaml
 name: tiny
 model: {depth: 14}
-training: {epochs: 10, batch_size: 32}
+training: {epochs: 10, batch_size: 32, schedule: {drop_epochs: [7]}}
 targets: []
 YAML
 expect 0 "the uninterrupted run" train tiny.yaml --runs whole
@@ -32,14 +32,16 @@ if [ -z "$(find killed -name '*.tmp*' -o -name '.*.??????')" ]; then pass "  not
 
 "$SELFSAME" train tiny.yaml --runs stopped > stdout 2> stderr &
 process=$!
-while [ ! -s stopped/tiny-seed1/ledger.txt ] || [ "$(wc -l < stopped/tiny-seed1/ledger.txt)" -lt 20 ]; do sleep 0.05; done
+grows "$process" stopped/tiny-seed1/ledger.txt 19
 kill -INT "$process"
 wait "$process"
 if [ $? -eq 130 ]; then pass "SIGINT: exit 130"; else fail "SIGINT: another exit"; fi
 says "to go on: selfsame train tiny.yaml --runs stopped --resume"
 expect 2 "without --resume it is left alone" train tiny.yaml --runs stopped
 says "--resume"
-expect 0 "resumed on another instruction set and thread count" train tiny.yaml --runs stopped --resume --threads 3 --isa scalar --epochs 3
-run train tiny.yaml --runs stopped --resume
+expect 0 "resumed on another instruction set and thread count" train tiny.yaml --runs stopped --resume --threads 3 --isa scalar --epochs 1
+expect 0 "resumed to its end" train tiny.yaml --runs stopped --resume
+same whole/tiny-seed1/ledger.txt stopped/tiny-seed1/ledger.txt "  the same ledger"
+same whole/tiny-seed1/weights.safetensors stopped/tiny-seed1/weights.safetensors "  the same weights"
 expect 0 "compare" compare whole/tiny-seed1 stopped/tiny-seed1
 prints identical

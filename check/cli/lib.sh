@@ -35,6 +35,14 @@ prints() { if grep -q -- "$1" stdout; then pass "  prints: $1"; else fail "  doe
 # same FILE FILE "what"
 same() { if cmp -s "$1" "$2"; then pass "$3"; else fail "$3: $1 and $2 differ"; fi; }
 
+# grows PROCESS FILE LINES: waits until the file has more than so many lines, or fails once the process that writes it has ended.
+grows() {
+    while [ ! -s "$2" ] || [ "$(wc -l < "$2")" -le "$3" ]; do
+        kill -0 "$1" 2> /dev/null || { fail "the process ended before $2 had more than $3 lines"; return; }
+        sleep 0.05
+    done
+}
+
 # needs COMMAND...: skips the whole test where a program is missing.
 needs() {
     for program in "$@"; do

@@ -20,6 +20,7 @@ for command in fetch train eval runs compare targets plot bench manifest inspect
     says "unknown option"
     # The completions come from the same table: every option of theirs is in the help.
     "$SELFSAME" help --completion bash | sed -n "s/^    $command) options=\"\(.*\)\" ;;/\1/p" | tr ' ' '\n' > options
+    if grep -q '^--' options; then pass "$command's completion has options"; else fail "$command's completion has no option"; fi
     for option in $(cat options); do
         if grep -q -- "^  $option" stdout || "$SELFSAME" "$command" --help | grep -q -- "^  $option"; then
             pass "$command --help names $option"

@@ -1,0 +1,51 @@
+# The build's own scripts: the count of tests, and the version.
+
+# tally STATUS LINE "what is tested" LOG...
+tally() {
+    wanted=$1 line=$2 what=$3
+    shift 3
+    "$TOP/check/tally" "$@" > stdout 2> stderr
+    status=$?
+    if [ "$status" -eq "$wanted" ]; then pass "$what: exit $wanted"; else fail "$what: exit $status, expected $wanted"; fi
+    if [ "$(tail -n 1 stdout)" = "$line" ]; then pass "  $line"; else fail "  not: $line"; fi
+}
+
+printf '[       OK ] test_one\n[       OK ] test_two\n[  SKIPPED ] test_three\n[  PASSED  ] 2 test(s).\n' > good.log
+printf ':test-result: PASS\n' > good.trs
+printf 'ok - one\nok - two\nok - three\n' > cli.log
+printf ':test-result: PASS\n' > cli.trs
+printf '[       OK ] test_one\n[  FAILED  ] test_two_32\n[  FAILED  ] tests: 1 test(s), listed below:\n[  FAILED  ] test_two_32\n' > bad.log
+printf ':test-result: FAIL\n' > bad.trs
+printf 'ok - one\nnot ok - two\nnot ok - two\n' > badcli.log
+printf ':test-result: FAIL\n' > badcli.trs
+printf 'ok - one\n' > crashed.log
+printf ':test-result: ERROR\n' > crashed.trs
+printf 'skipped: no device here\n' > skipped.log
+printf ':test-result: SKIP\n' > skipped.trs
+tally 0 "5 passed, 0 failed" "all is well" good.log cli.log skipped.log
+tally 1 "1 passed, 1 failed" "cmocka's failure counts once" bad.log
+says "failed: bad.log"
+tally 1 "7 passed, 3 failed" "failures among good ones" good.log bad.log cli.log badcli.log skipped.log
+tally 1 "1 passed, 1 failed" "a crash counts" crashed.log
+tally 1 "2 passed, 1 failed" "a test that did not run counts" good.log nowhere.log
+says "failed: nowhere.log"
+tally 1 "0 passed, 1 failed" "nothing at all"
+says "no test ran"
+
+# A repository around an unpacked tarball is somebody else's.
+if command -v git > /dev/null; then
+    release=$(sed -n 's/^release=//p' "$TOP/check/version")
+    # Nobody's settings, and a name that is none.
+    export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test GIT_COMMITTER_NAME=test GIT_COMMITTER_EMAIL=test
+    repository() { git init -q "$1" && git -C "$1" commit -q --allow-empty -m "$2" && git -C "$1" tag -a -m "$2" "$2"; }
+    mkdir -p outer/selfsame/check
+    cp "$TOP/check/version" outer/selfsame/check/
+    repository outer v9.9 2> stderr
+    if [ "$(outer/selfsame/check/version)" = "$release" ]; then pass "a foreign repository's version is not ours"; else fail "a foreign version"; fi
+    repository outer/selfsame v1.2.3 2> stderr
+    if [ "$(outer/selfsame/check/version)" = 1.2.3 ]; then pass "our own repository's is"; else fail "not our own version"; fi
+    printf '0.7\n' > outer/selfsame/.tarball-version
+    if [ "$(outer/selfsame/check/version)" = 0.7 ]; then pass "a tarball's comes first"; else fail "not the tarball's version"; fi
+else
+    echo "skipped: versions, since there is no git here"
+fi
