@@ -135,6 +135,27 @@ static enum status check_dataset(const struct manifest *manifest, const char *fo
     return STATUS_OK;
 }
 
+static enum status fetch_dataset(struct job *job, const struct manifest *manifest, const struct obtain_options *options, struct obtained *obtained,
+                                 struct error *error)
+{
+    struct store_item item = { .kind = "unpacked" };
+    char why[STORE_WHY_BYTES];
+    struct error verify_error;
+    enum status status = obtain_dataset(&job->store, manifest, options, obtained, error);
+    if (status == STATUS_OK)
+        status = check_dataset(manifest, obtained->path, error);
+    if (status != STATUS_INPUT || obtained->path[0] == '\0' || obtained->fetched)
+        return status;
+    /* What lay in the store may have been damaged since. */
+    snprintf(item.name, sizeof item.name, "%s", obtained->sha256);
+    memcpy(item.path, obtained->path, sizeof item.path);
+    if (store_verify(&job->store, &item, why, &verify_error) != STATUS_OK || why[0] == '\0')
+        return status;
+    fprintf(stderr, "selfsame fetch: moved to %s/damaged: %s\n", job->store.folder, why);
+    status = obtain_dataset(&job->store, manifest, options, obtained, error);
+    return status == STATUS_OK ? check_dataset(manifest, obtained->path, error) : status;
+}
+
 /* only: "data" or "weights"; NULL: both. */
 static enum status fetch(struct job *job, const struct manifest *manifest, const char *only, const struct obtain_options *options, struct error *error)
 {
@@ -142,9 +163,7 @@ static enum status fetch(struct job *job, const struct manifest *manifest, const
     enum status status = STATUS_OK;
     const bool data = only == NULL || strcmp(only, "data") == 0, weights = only == NULL ? manifest->weights.url_count > 0 : !data;
     if (data && manifest->dataset_kind != DATASET_EMBEDDED) {
-        status = obtain_dataset(&job->store, manifest, options, &obtained, error);
-        if (status == STATUS_OK)
-            status = check_dataset(manifest, obtained.path, error);
+        status = fetch_dataset(job, manifest, options, &obtained, error);
         if (status == STATUS_OK)
             tell_obtained(job, manifest, "data", &obtained);
     } else if (data && job->json == NULL && !weights) {
