@@ -10,13 +10,14 @@
 #include "trainer/common/build_info.h"
 #include "trainer/common/command.h"
 
-extern const struct command fetch_command, train_command, eval_command, runs_command, compare_command, targets_command, plot_command, bench_command,
-    manifest_command, inspect_command, convert_command;
+extern const struct command fetch_command, train_command, eval_command, runs_command, compare_command, targets_command,
+    plot_command, bench_command, manifest_command, inspect_command, convert_command;
 static const struct command help_command;
 
 static const struct command *const commands[] = {
-    &fetch_command, &train_command, &eval_command, &runs_command, &compare_command, &targets_command, &plot_command, &bench_command, &manifest_command,
-    &inspect_command, &convert_command, &help_command, NULL,
+    &fetch_command,   &train_command, &eval_command,  &runs_command,     &compare_command,
+    &targets_command, &plot_command,  &bench_command, &manifest_command, &inspect_command,
+    &convert_command, &help_command,  NULL,
 };
 
 static const struct command *find_command(const char *name)
@@ -37,7 +38,8 @@ static enum status unknown_command(const char *name, struct error *error)
     names[count] = NULL;
     const char *nearest = nearest_word(name, names);
     return error_set(error, STATUS_INPUT, "there is no command '%s'%s%s%s; selfsame --help lists them", name,
-                     nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+                     nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+                     nearest != NULL ? "'?" : "");
 }
 
 static enum status run_help(const struct arguments *arguments, struct error *error)
@@ -66,17 +68,25 @@ static enum status run_help(const struct arguments *arguments, struct error *err
 }
 
 static const struct option_definition help_options[] = {
-    { "man", NULL, OPTION_FLAG, 0, 0, NULL, "print the manual page's source instead: selfsame help --man train | man -l -" },
+    { "man", NULL, OPTION_FLAG, 0, 0, NULL,
+      "print the manual page's source instead: selfsame help --man train | man -l -" },
     { "completion", "SHELL", OPTION_CHOICE, 0, 0, "bash|zsh|fish", "print completions for bash, zsh or fish" },
     OPTIONS_END,
 };
 
 static const struct command help_command = {
-    .name = "help", .operands = "[COMMAND]", .summary = "explain a command, or list them all", .options = help_options,
-    .description = "Prints the help of a command, or the list of commands. The build makes the manual pages and shell completions with it.",
+    .name = "help",
+    .operands = "[COMMAND]",
+    .summary = "explain a command, or list them all",
+    .options = help_options,
+    .description = "Prints the help of a command, or the list of commands. The build makes the manual pages and shell "
+                   "completions with it.",
     .examples = "selfsame help train\tthe same as selfsame train --help\n"
-                "selfsame help --completion bash > ~/.local/share/bash-completion/completions/selfsame\tcompletions for this user\n",
-    .operands_min = 0, .operands_max = 1, .run = run_help,
+                "selfsame help --completion bash > ~/.local/share/bash-completion/completions/selfsame\tcompletions "
+                "for this user\n",
+    .operands_min = 0,
+    .operands_max = 1,
+    .run = run_help,
 };
 
 /* Standard output counts as written only when the last of it has reached the system. */
@@ -90,8 +100,8 @@ static enum status flush_output(struct error *error)
     return error_set_errno(error, STATUS_ENVIRONMENT, "standard output could not be written");
 }
 
-/* A standard descriptor that is closed would be given to the next file opened, and messages would end up in it. Output that was
- * closed stays an error: what stands in for it cannot be written. */
+/* A standard descriptor that is closed would be given to the next file opened, and messages would end up in it. Output
+ * that was closed stays an error: what stands in for it cannot be written. */
 static void guard_descriptors(void)
 {
     for (int descriptor = 0; descriptor <= 2; descriptor++) {
@@ -149,6 +159,7 @@ int main(int argc, char **argv)
         error = flush_error;
     }
     if (error.message[0] != '\0' && status != STATUS_OK)
-        fprintf(stderr, "selfsame%s%s: %s\n", said_by != NULL ? " " : "", said_by != NULL ? said_by : "", error.message);
+        fprintf(stderr, "selfsame%s%s: %s\n", said_by != NULL ? " " : "", said_by != NULL ? said_by : "",
+                error.message);
     return status_exit(status);
 }

@@ -20,13 +20,14 @@ enum adversity {
     ADVERSITY_CONSTANT,  /* every filter of a layer the same, no variance between channels; momentum 0 */
     /* The following end with a non-finite number, the same one everywhere. */
     ADVERSITY_DIVERGING, /* a learning rate of 1e30: the next step's forward */
-    ADVERSITY_GAMMA,     /* a gamma of 1e30 in the last layer, whose weights are as large as its input is small: the forward is finite and, without a
+    ADVERSITY_GAMMA, /* a gamma of 1e30 in the last layer, whose weights are as large as its input is small: the forward is finite and, without a
                             norm over the logits, the gradient of that input is not */
-    ADVERSITY_LINEAR,    /* 1e38 in all of linear.weight: the batch norm over the logits or, without one, the loss */
-    ADVERSITY_RATE       /* a learning rate of 3e38 and a weight decay of 10: the update of the first gamma */
+    ADVERSITY_LINEAR, /* 1e38 in all of linear.weight: the batch norm over the logits or, without one, the loss */
+    ADVERSITY_RATE    /* a learning rate of 3e38 and a weight decay of 10: the update of the first gamma */
 };
 
-static const char *const ADVERSITIES[] = { "none", "subnormal", "zeros", "huge", "dead", "constant", "diverging", "gamma", "linear", "rate" };
+static const char *const ADVERSITIES[] = { "none",     "subnormal", "zeros", "huge",   "dead",
+                                           "constant", "diverging", "gamma", "linear", "rate" };
 enum { ADVERSITY_COUNT = sizeof ADVERSITIES / sizeof *ADVERSITIES };
 
 static const char *const VARIANTS[] = { "msra", "paper", "akamaster" };
@@ -34,8 +35,8 @@ enum { VARIANT_COUNT = sizeof VARIANTS / sizeof *VARIANTS, TRIAL_STEPS_MAX = 16,
 
 struct trial {
     uint32_t depth;
-    uint32_t variant;         /* of VARIANTS */
-    uint32_t batch, last;     /* images of a step, and of the last step; an evaluation takes one batch */
+    uint32_t variant;     /* of VARIANTS */
+    uint32_t batch, last; /* images of a step, and of the last step; an evaluation takes one batch */
     uint32_t steps;
     enum momentum_form momentum;
     enum adversity adversity;
@@ -54,7 +55,9 @@ static inline struct recipe trial_recipe(const struct trial *trial)
     const bool msra = trial->variant == 0, akamaster = trial->variant == 2;
     struct recipe recipe = {
         .model = { .depth = trial->depth,
-                   .shortcut = msra ? SHORTCUT_PROJECTION : akamaster ? SHORTCUT_PAD_BOTH : SHORTCUT_PAD_END,
+                   .shortcut = msra        ? SHORTCUT_PROJECTION
+                               : akamaster ? SHORTCUT_PAD_BOTH
+                                           : SHORTCUT_PAD_END,
                    .linear_bias = msra ? BIAS_NONE : BIAS_UNIFORM,
                    .final_batch_norm = msra,
                    .batch_norm_epsilon = msra ? 1e-3 : 1e-5,
@@ -68,7 +71,10 @@ static inline struct recipe trial_recipe(const struct trial *trial)
                    .deviation = { 0.25, 0.2, 0.3 },
                    .random_crop = true,
                    .random_flip = true },
-        .training = { .batch_size = trial->batch, .momentum_form = trial->momentum, .momentum = 0.9, .weight_decay = 1e-4,
+        .training = { .batch_size = trial->batch,
+                      .momentum_form = trial->momentum,
+                      .momentum = 0.9,
+                      .weight_decay = 1e-4,
                       .schedule = { .learning_rate = 0.1 } },
     };
     if (trial->adversity == ADVERSITY_SUBNORMAL) {
@@ -134,8 +140,9 @@ static inline void trace_free(struct trace *trace)
 }
 
 /* Runs the trial. The caller frees the trace whatever the status. */
-static inline enum status trial_run(const struct trial *trial, const struct network *network, const struct dataset *data,
-                                    const struct backend_operations *operations, uint32_t threads, struct trace *trace, struct error *error)
+static inline enum status trial_run(const struct trial *trial, const struct network *network,
+                                    const struct dataset *data, const struct backend_operations *operations,
+                                    uint32_t threads, struct trace *trace, struct error *error)
 {
     const struct recipe recipe = trial_recipe(trial);
     struct backend *backend = NULL;
@@ -147,7 +154,8 @@ static inline enum status trial_run(const struct trial *trial, const struct netw
     trace->losses = calloc(trial->batch, sizeof *trace->losses);
     trace->predictions = calloc(trial->batch, sizeof *trace->predictions);
     enum status status = STATUS_ENVIRONMENT;
-    if (samples == NULL || trace->values == NULL || trace->momentum == NULL || trace->losses == NULL || trace->predictions == NULL)
+    if (samples == NULL || trace->values == NULL || trace->momentum == NULL || trace->losses == NULL ||
+        trace->predictions == NULL)
         error_set(error, status, "out of memory");
     else
         status = input_open(&input, &recipe.input, data, error);
@@ -157,15 +165,20 @@ static inline enum status trial_run(const struct trial *trial, const struct netw
         trial_state(trial, network, trace->values, trace->momentum);
         operations->set_state(backend, trace->values, trace->momentum);
         for (uint32_t step = 0; step < trial->steps; step++) {
-            struct backend_batch batch = { .count = step + 1 == trial->steps ? trial->last : trial->batch, .data = data, .input = input,
+            struct backend_batch batch = { .count = step + 1 == trial->steps ? trial->last : trial->batch,
+                                           .data = data,
+                                           .input = input,
                                            .samples = samples };
             for (uint32_t n = 0; n < batch.count; n++) {
                 uint32_t words[4];
                 random_block(3, RANDOM_SHUFFLE, step, n, words);
-                samples[n] = (struct sample){ .image = words[0] % data->count, .row = (uint8_t)(words[1] % 9), .column = (uint8_t)(words[2] % 9),
+                samples[n] = (struct sample){ .image = words[0] % data->count,
+                                              .row = (uint8_t)(words[1] % 9),
+                                              .column = (uint8_t)(words[2] % 9),
                                               .flip = words[3] & 1 };
             }
-            operations->step(backend, &batch, (float)recipe.training.schedule.learning_rate, &trace->outcomes[trace->steps]);
+            operations->step(backend, &batch, (float)recipe.training.schedule.learning_rate,
+                             &trace->outcomes[trace->steps]);
             if (trace->outcomes[trace->steps++].non_finite[0] != '\0')
                 break;
         }
@@ -179,8 +192,8 @@ static inline enum status trial_run(const struct trial *trial, const struct netw
     return status;
 }
 
-static inline const char *differing_tensor(const struct network *network, const float *left, const float *right, const char *what, char *text,
-                                           size_t size)
+static inline const char *differing_tensor(const struct network *network, const float *left, const float *right,
+                                           const char *what, char *text, size_t size)
 {
     for (uint32_t t = 0; t < network->tensor_count; t++) {
         const struct tensor *tensor = &network->tensors[t];
@@ -190,8 +203,9 @@ static inline const char *differing_tensor(const struct network *network, const 
                 first = i;
         }
         if (differing > 0) {
-            snprintf(text, size, "%s %s: %zu of %zu elements differ, the first is element %zu: %a against %a", what, tensor->name, differing,
-                     tensor->count, first - tensor->offset, (double)left[first], (double)right[first]);
+            snprintf(text, size, "%s %s: %zu of %zu elements differ, the first is element %zu: %a against %a", what,
+                     tensor->name, differing, tensor->count, first - tensor->offset, (double)left[first],
+                     (double)right[first]);
             return text;
         }
     }
@@ -199,8 +213,8 @@ static inline const char *differing_tensor(const struct network *network, const 
 }
 
 /* NULL when both traces are the same bits; else text, naming the first difference. */
-static inline const char *trace_difference(const struct trial *trial, const struct network *network, const struct trace *left,
-                                           const struct trace *right, char *text, size_t size)
+static inline const char *trace_difference(const struct trial *trial, const struct network *network,
+                                           const struct trace *left, const struct trace *right, char *text, size_t size)
 {
     uint32_t step = 0;
     for (; step < left->steps && step < right->steps; step++) {
@@ -212,8 +226,8 @@ static inline const char *trace_difference(const struct trial *trial, const stru
         if (a->non_finite[0] != '\0')
             return NULL; /* what follows is undefined */
         if (memcmp(&a->loss, &b->loss, sizeof a->loss) != 0 || a->errors != b->errors) {
-            snprintf(text, size, "step %u: loss %a against %a, errors %u against %u", step, (double)a->loss, (double)b->loss, a->errors,
-                     b->errors);
+            snprintf(text, size, "step %u: loss %a against %a, errors %u against %u", step, (double)a->loss,
+                     (double)b->loss, a->errors, b->errors);
             return text;
         }
         if (a->digest[0] != b->digest[0] || a->digest[1] != b->digest[1])
@@ -224,9 +238,11 @@ static inline const char *trace_difference(const struct trial *trial, const stru
         difference = differing_tensor(network, left->momentum, right->momentum, "momentum of", text, size);
     if (difference != NULL || (step == left->steps && step == right->steps)) {
         for (uint32_t n = 0; n < trial->batch && difference == NULL; n++) {
-            if (memcmp(&left->losses[n], &right->losses[n], sizeof *left->losses) != 0 || left->predictions[n] != right->predictions[n]) {
-                snprintf(text, size, "evaluation, image %u: loss %a against %a, class %u against %u", n, (double)left->losses[n],
-                         (double)right->losses[n], left->predictions[n], right->predictions[n]);
+            if (memcmp(&left->losses[n], &right->losses[n], sizeof *left->losses) != 0 ||
+                left->predictions[n] != right->predictions[n]) {
+                snprintf(text, size, "evaluation, image %u: loss %a against %a, class %u against %u", n,
+                         (double)left->losses[n], (double)right->losses[n], left->predictions[n],
+                         right->predictions[n]);
                 difference = text;
             }
         }

@@ -1,4 +1,5 @@
-/* Runs the same few steps on every backend that this processor has and compares all that they leave with the scalar reference.
+/* Runs the same few steps on every backend that this processor has and compares all that they leave with the scalar
+ * reference.
  *
  *   compare_backends [depth=8] [variant=msra] [batch=5] [last=3] [steps=2] [momentum=neon] [adversity=none] [threads=1]
  *                    [reference=fma] [only=ISA]
@@ -12,7 +13,9 @@
 static const struct backend_operations *const backends[] = {
     &backend_reference_plain,
 #ifdef HAVE_X86_64
-    &backend_reference_fma, &backend_avx2, &backend_avx512,
+    &backend_reference_fma,
+    &backend_avx2,
+    &backend_avx512,
 #endif
 };
 
@@ -54,10 +57,8 @@ static bool parse(struct request *request, const char *argument)
         const char *name;
         uint32_t least, most, *number;
     } numbers[] = {
-        { "depth", 8, 1202, &trial->depth },
-        { "batch", 1, 4096, &trial->batch },
-        { "last", 1, 4096, &trial->last },
-        { "steps", 1, TRIAL_STEPS_MAX, &trial->steps },
+        { "depth", 8, 1202, &trial->depth },      { "batch", 1, 4096, &trial->batch },
+        { "last", 1, 4096, &trial->last },        { "steps", 1, TRIAL_STEPS_MAX, &trial->steps },
         { "threads", 1, 256, &request->threads },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -87,7 +88,8 @@ static bool parse(struct request *request, const char *argument)
 
 /* Runs one backend against the expected trace (or makes it, where that is NULL). Returns the exit status. */
 static int compare(const struct request *request, const struct network *network, const struct dataset *data,
-                   const struct backend_operations *operations, uint32_t threads, const struct trace *expected, struct trace *trace)
+                   const struct backend_operations *operations, uint32_t threads, const struct trace *expected,
+                   struct trace *trace)
 {
     char text[512];
     struct error error;
@@ -97,10 +99,11 @@ static int compare(const struct request *request, const struct network *network,
         return 2;
     }
     const struct backend_outcome *last = &trace->outcomes[trace->steps - 1];
-    printf("%-40s %u threads  %6.2f s  loss %-13.9g errors %-3u digest %016llx%016llx %s\n", operations->variant, threads,
-           clock_seconds() - began, (double)last->loss, last->errors, (unsigned long long)last->digest[0],
+    printf("%-40s %u threads  %6.2f s  loss %-13.9g errors %-3u digest %016llx%016llx %s\n", operations->variant,
+           threads, clock_seconds() - began, (double)last->loss, last->errors, (unsigned long long)last->digest[0],
            (unsigned long long)last->digest[1], last->non_finite);
-    const char *difference = expected == NULL ? NULL : trace_difference(&request->trial, network, expected, trace, text, sizeof text);
+    const char *difference =
+        expected == NULL ? NULL : trace_difference(&request->trial, network, expected, trace, text, sizeof text);
     if (difference == NULL)
         return 0;
     printf("    differs from the reference: %s\n", difference);
@@ -112,7 +115,9 @@ int main(int argc, char **argv)
     struct request request = { .trial = { .depth = 8, .batch = 5, .last = 3, .steps = 2 }, .threads = 1 };
     for (int i = 1; i < argc; i++) {
         if (!parse(&request, argv[i])) {
-            fprintf(stderr, "compare_backends: cannot use '%s'; the head of check/compare_backends.c lists the arguments\n", argv[i]);
+            fprintf(stderr,
+                    "compare_backends: cannot use '%s'; the head of check/compare_backends.c lists the arguments\n",
+                    argv[i]);
             return 2;
         }
     }
@@ -127,7 +132,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "compare_backends: %s\n", error.message);
         return 2;
     }
-    const struct backend_operations *reference = backends[!request.plain && BACKEND_COUNT > 1 && backends[1]->supported() ? 1 : 0];
+    const struct backend_operations *reference =
+        backends[!request.plain && BACKEND_COUNT > 1 && backends[1]->supported() ? 1 : 0];
     struct trace expected;
     int worst = compare(&request, network, &data, reference, 1, NULL, &expected);
     for (int i = 0; i < BACKEND_COUNT && worst != 2; i++) {

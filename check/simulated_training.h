@@ -1,5 +1,5 @@
-/* A training without an engine, for the tests of records: every step changes the weights in a way that depends on all steps before it,
- * so that a state that was restored wrongly shows in the files. */
+/* A training without an engine, for the tests of records: every step changes the weights in a way that depends on all
+ * steps before it, so that a state that was restored wrongly shows in the files. */
 #ifndef SELFSAME_SIMULATED_TRAINING_H
 #define SELFSAME_SIMULATED_TRAINING_H
 
@@ -27,8 +27,14 @@ enum { SIMULATED_IMAGES = 100, SIMULATED_CHUNK = 2 };
 
 static char runs_folder[] = "/tmp/test_record.XXXXXX";
 static struct recipe simulated_recipe = {
-    .model = { .depth = 8, .shortcut = SHORTCUT_PROJECTION, .final_batch_norm = true, .batch_norm_epsilon = 1e-3, .batch_norm_rate = 0.1 },
-    .training = { .batch_size = 32, .length = 14, .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_count = 1, .drops = { 5 } },
+    .model = { .depth = 8,
+               .shortcut = SHORTCUT_PROJECTION,
+               .final_batch_norm = true,
+               .batch_norm_epsilon = 1e-3,
+               .batch_norm_rate = 0.1 },
+    .training = { .batch_size = 32,
+                  .length = 14,
+                  .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_count = 1, .drops = { 5 } },
                   .seed = 7 },
 };
 static struct network *simulated_network;
@@ -52,11 +58,24 @@ static inline struct recorder_options simulated_options(const char *name, bool r
 {
     memset(said, 0, sizeof said);
     return (struct recorder_options){
-        .runs = runs_folder, .name = name, .resume = resume, .manifest_name = "simulated", .manifest_text = "name: simulated\n",
-        .manifest_sha256 = EXPERIMENT_B, .experiment_sha256 = EXPERIMENT_A, .arithmetic = "exact-0", .exact = true,
-        .recipe = &simulated_recipe, .network = simulated_network, .training_images = SIMULATED_IMAGES, .validation_images = 10,
-        .training_data_sha256 = EXPERIMENT_A, .validation_data_sha256 = EXPERIMENT_B, .engine_name = "simulated",
-        .engine_description = "none", .say = hear,
+        .runs = runs_folder,
+        .name = name,
+        .resume = resume,
+        .manifest_name = "simulated",
+        .manifest_text = "name: simulated\n",
+        .manifest_sha256 = EXPERIMENT_B,
+        .experiment_sha256 = EXPERIMENT_A,
+        .arithmetic = "exact-0",
+        .exact = true,
+        .recipe = &simulated_recipe,
+        .network = simulated_network,
+        .training_images = SIMULATED_IMAGES,
+        .validation_images = 10,
+        .training_data_sha256 = EXPERIMENT_A,
+        .validation_data_sha256 = EXPERIMENT_B,
+        .engine_name = "simulated",
+        .engine_description = "none",
+        .say = hear,
     };
 }
 
@@ -90,8 +109,9 @@ static inline void simulated_step(struct training_state *state, struct step_resu
             sum = sum * 0x9e3779b97f4a7c15 + bits;
         }
     }
-    *result = (struct step_result){ .loss = (float)(sum >> 40) / 1e7f, .errors = (uint32_t)(sum >> 32) % 33, .images = 32,
-                                    .digest = { sum, ~sum } };
+    *result = (struct step_result){
+        .loss = (float)(sum >> 40) / 1e7f, .errors = (uint32_t)(sum >> 32) % 33, .images = 32, .digest = { sum, ~sum }
+    };
     state->loss_sum += (double)result->loss * 32.0;
     state->error_sum += result->errors;
     state->image_sum += 32;
@@ -119,12 +139,19 @@ static inline enum status simulated_train(struct training_state *state, uint64_t
         if (state->step < end)
             continue;
         struct epoch_report report = {
-            .epoch = epoch, .end_step = end, .last = epoch + 1 == training->length,
+            .epoch = epoch,
+            .end_step = end,
+            .last = epoch + 1 == training->length,
             .learning_rate = schedule_learning_rate(training, SIMULATED_IMAGES, end - 1),
-            .training_loss = state->loss_sum / (double)state->image_sum, .training_error = (double)state->error_sum,
-            .validation_loss = (double)state->values[0], .validation_error = (double)((epoch * 7 + 3) % 10) * 10.0,
-            .validation_errors = (uint32_t)((epoch * 7 + 3) % 10), .validation_images = 10, .training_seconds = 2.0,
-            .validation_seconds = 1.0, .trained_images = 128,
+            .training_loss = state->loss_sum / (double)state->image_sum,
+            .training_error = (double)state->error_sum,
+            .validation_loss = (double)state->values[0],
+            .validation_error = (double)((epoch * 7 + 3) % 10) * 10.0,
+            .validation_errors = (uint32_t)((epoch * 7 + 3) % 10),
+            .validation_images = 10,
+            .training_seconds = 2.0,
+            .validation_seconds = 1.0,
+            .trained_images = 128,
         };
         state->loss_sum = 0.0;
         state->error_sum = state->image_sum = 0;
@@ -135,9 +162,10 @@ static inline enum status simulated_train(struct training_state *state, uint64_t
     return STATUS_OK;
 }
 
-/* Opens, trains up to `stop` steps (or the end of `epochs`), and ends as a process would: by finishing, or, if `killed`, not. */
-static inline enum status simulated_session(const struct recorder_options *options, uint64_t epochs, uint64_t stop, bool killed,
-                                            struct error *error)
+/* Opens, trains up to `stop` steps (or the end of `epochs`), and ends as a process would: by finishing, or, if
+ * `killed`, not. */
+static inline enum status simulated_session(const struct recorder_options *options, uint64_t epochs, uint64_t stop,
+                                            bool killed, struct error *error)
 {
     struct training_state state = simulated_start();
     struct recorder *recorder;
@@ -147,7 +175,8 @@ static inline enum status simulated_session(const struct recorder_options *optio
         struct train_listener listener = recorder_listener(recorder);
         status = simulated_train(&state, epochs, stop, !killed, &listener, error);
         if (!killed) {
-            enum status written = recorder_finish(recorder, status, error->message, status == STATUS_OK ? error : &ignored);
+            enum status written =
+                recorder_finish(recorder, status, error->message, status == STATUS_OK ? error : &ignored);
             if (status == STATUS_OK)
                 status = written;
         }
@@ -191,7 +220,8 @@ static inline size_t list_folder(const char *name, const char *file, char (*name
     return count;
 }
 
-/* Everything but record.json, which has times, is the same to the last byte, and there is nothing that the other has not. */
+/* Everything but record.json, which has times, is the same to the last byte, and there is nothing that the other has
+ * not. */
 static inline void assert_same_run(const char *a, const char *b)
 {
     char names[32][64], path[192];
@@ -201,7 +231,8 @@ static inline void assert_same_run(const char *a, const char *b)
     assert_same_file(a, b, METRICS_FILE);
     assert_same_file(a, b, LEDGER_FILE);
     assert_same_file(a, b, RECORD_WEIGHTS_FILE);
-    assert_int_equal(list_folder(b, RECORD_CHECKPOINTS_FOLDER, names), count = list_folder(a, RECORD_CHECKPOINTS_FOLDER, names));
+    assert_int_equal(list_folder(b, RECORD_CHECKPOINTS_FOLDER, names),
+                     count = list_folder(a, RECORD_CHECKPOINTS_FOLDER, names));
     for (size_t i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/%s", RECORD_CHECKPOINTS_FOLDER, names[i]);
         assert_same_file(a, b, path);
@@ -234,7 +265,8 @@ static inline int simulated_setup(void **state)
     if (mkdtemp(runs_folder) == NULL || network_open(&simulated_network, &simulated_recipe.model, &error) != STATUS_OK)
         return -1;
     struct recorder_options options = simulated_options("whole", false);
-    return simulated_session(&options, simulated_recipe.training.length, UINT64_MAX, false, &error) == STATUS_OK ? 0 : -1;
+    return simulated_session(&options, simulated_recipe.training.length, UINT64_MAX, false, &error) == STATUS_OK ? 0
+                                                                                                                 : -1;
 }
 
 static inline int simulated_teardown(void **state)

@@ -1,5 +1,5 @@
-/* Archives: what is unpacked, and what is refused at every byte where one can be cut or spoilt. The command-line tests have the names, links and
- * sizes that a real archive should not hold. */
+/* Archives: what is unpacked, and what is refused at every byte where one can be cut or spoilt. The command-line tests
+ * have the names, links and sizes that a real archive should not hold. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,7 +131,8 @@ static enum status unpack(const struct scratch *scratch, struct error *error)
 static void test_formats(void **state)
 {
     const struct scratch *scratch = *state;
-    static const int formats[] = { ARCHIVE_FORMAT_TAR_USTAR, ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE, ARCHIVE_FORMAT_TAR_GNUTAR };
+    static const int formats[] = { ARCHIVE_FORMAT_TAR_USTAR, ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE,
+                                   ARCHIVE_FORMAT_TAR_GNUTAR };
     for (size_t i = 0; i < 6; i++) {
         struct error error = { STATUS_OK, "" };
         write_archive(scratch, formats[i / 2], i % 2 == 0 ? "" : "./");
@@ -159,7 +160,8 @@ static void test_cut_anywhere(void **state)
     free(data);
 }
 
-/* A flipped bit is refused, or stands where it means nothing: in the gzip header's time and system, or in what a deflate block leaves unused. */
+/* A flipped bit is refused, or stands where it means nothing: in the gzip header's time and system, or in what a
+ * deflate block leaves unused. */
 static void test_spoilt_anywhere(void **state)
 {
     const struct scratch *scratch = *state;
@@ -210,7 +212,8 @@ static void test_stopped(void **state)
     const struct scratch *scratch = *state;
     struct error error;
     write_archive(scratch, ARCHIVE_FORMAT_TAR_USTAR, "");
-    assert_int_equal(archive_unpack(scratch->archive, layouts, LAYOUTS, scratch->out, stop, NULL, &error), STATUS_INTERRUPTED);
+    assert_int_equal(archive_unpack(scratch->archive, layouts, LAYOUTS, scratch->out, stop, NULL, &error),
+                     STATUS_INTERRUPTED);
     assert_nothing_left(scratch);
 }
 
@@ -224,7 +227,8 @@ static void test_occupied(void **state)
     assert_int_equal(file_make_folders(path, &error), STATUS_OK);
     assert_int_not_equal(unpack(scratch, &error), STATUS_OK);
     assert_true(file_is_folder(path));
-    assert_int_equal(archive_unpack("nothing.tar.gz", layouts, LAYOUTS, scratch->out, NULL, NULL, &error), STATUS_INPUT);
+    assert_int_equal(archive_unpack("nothing.tar.gz", layouts, LAYOUTS, scratch->out, NULL, NULL, &error),
+                     STATUS_INPUT);
 }
 
 int main(void)

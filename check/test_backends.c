@@ -1,5 +1,6 @@
-/* Every backend gives the scalar reference's bits: outcomes, weights, running statistics, momentum, predictions and losses, over odd batch
- * sizes, all variants, both momentum forms, any number of threads, and inputs made for trouble (check/backends.h). */
+/* Every backend gives the scalar reference's bits: outcomes, weights, running statistics, momentum, predictions and
+ * losses, over odd batch sizes, all variants, both momentum forms, any number of threads, and inputs made for trouble
+ * (check/backends.h). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,8 +19,8 @@
 
 enum { ENGINE_IMAGES = 20 };
 
-/* What each backend is held against: the reference, in plain loops. On processors with FMA instructions its build for them, which
- * test_plain_reference holds against the plain one in turn. */
+/* What each backend is held against: the reference, in plain loops. On processors with FMA instructions its build for
+ * them, which test_plain_reference holds against the plain one in turn. */
 static const struct backend_operations *reference(void)
 {
 #ifdef HAVE_X86_64
@@ -59,8 +60,9 @@ static void expect_equal(const struct trial *trial, const struct backend_operati
     assert_int_equal(trial_run(trial, network, &data, right, right_threads, &trace, &error), STATUS_OK);
     const char *difference = trace_difference(trial, network, &expected, &trace, text, sizeof text);
     if (difference != NULL)
-        fail_msg("depth %u, %s, batch %u, last %u, %s, %s with %u threads against %s: %s", trial->depth, VARIANTS[trial->variant], trial->batch,
-                 trial->last, ADVERSITIES[trial->adversity], right->variant, right_threads, left->variant, difference);
+        fail_msg("depth %u, %s, batch %u, last %u, %s, %s with %u threads against %s: %s", trial->depth,
+                 VARIANTS[trial->variant], trial->batch, trial->last, ADVERSITIES[trial->adversity], right->variant,
+                 right_threads, left->variant, difference);
     trace_free(&expected);
     trace_free(&trace);
     dataset_free(&data);
@@ -81,11 +83,16 @@ static void expect_all_equal(const struct trial *trial, uint32_t threads)
 /* Groups that are not full, trees that are not powers of two, one image alone. */
 static void test_batch_sizes(void **state)
 {
-    static const uint32_t sizes[][2] = { { 1, 1 }, { 2, 1 }, { 3, 2 }, { 5, 3 }, { 7, 7 }, { 8, 5 }, { 16, 9 }, { 33, 17 } };
+    static const uint32_t sizes[][2] = { { 1, 1 }, { 2, 1 }, { 3, 2 },  { 5, 3 },
+                                         { 7, 7 }, { 8, 5 }, { 16, 9 }, { 33, 17 } };
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
-            const struct trial trial = { .depth = 8, .variant = variant, .batch = sizes[i][0], .last = sizes[i][1], .steps = 2,
+            const struct trial trial = { .depth = 8,
+                                         .variant = variant,
+                                         .batch = sizes[i][0],
+                                         .last = sizes[i][1],
+                                         .steps = 2,
                                          .momentum = i % 2 == 0 ? MOMENTUM_NEON : MOMENTUM_PYTORCH };
             expect_all_equal(&trial, 1 + (uint32_t)(i + variant) % 5);
         }
@@ -116,14 +123,20 @@ static void test_threads(void **state)
     }
 }
 
-/* Subnormal and huge numbers, signed zeros, shut ReLUs, no variance, and a training that becomes non-finite: then the same thing is named. */
+/* Subnormal and huge numbers, signed zeros, shut ReLUs, no variance, and a training that becomes non-finite: then the
+ * same thing is named. */
 static void test_adversity(void **state)
 {
     (void)state;
     for (uint32_t adversity = ADVERSITY_NONE; adversity < ADVERSITY_COUNT; adversity++) {
         for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
-            const struct trial trial = { .depth = 8, .variant = variant, .batch = 6, .last = 5, .steps = 4,
-                                         .momentum = variant == 1 ? MOMENTUM_PYTORCH : MOMENTUM_NEON, .adversity = (enum adversity)adversity };
+            const struct trial trial = { .depth = 8,
+                                         .variant = variant,
+                                         .batch = 6,
+                                         .last = 5,
+                                         .steps = 4,
+                                         .momentum = variant == 1 ? MOMENTUM_PYTORCH : MOMENTUM_NEON,
+                                         .adversity = (enum adversity)adversity };
             expect_all_equal(&trial, 2);
         }
     }
@@ -150,7 +163,9 @@ static void test_non_finite_is_named(void **state)
     list[count++] = reference();
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct trial trial = { .depth = 8, .variant = cases[i].variant, .batch = 6, .last = 6, .steps = 8, .adversity = cases[i].adversity };
+        const struct trial trial = {
+            .depth = 8, .variant = cases[i].variant, .batch = 6, .last = 6, .steps = 8, .adversity = cases[i].adversity
+        };
         const struct recipe recipe = trial_recipe(&trial);
         struct error error;
         struct network *network;
@@ -181,9 +196,10 @@ static unsigned flush_subnormals(void)
 }
 #endif
 
-/* Runs an evaluation and two steps of the engine, or with `inference` the evaluation alone; with `hostile` from a thread that rounds upwards and
- * flushes subnormals. Returns the bytes that the engine held. */
-static size_t run_engine(bool inference, bool hostile, struct step_result results[2], uint8_t *predictions, double *loss)
+/* Runs an evaluation and two steps of the engine, or with `inference` the evaluation alone; with `hostile` from a
+ * thread that rounds upwards and flushes subnormals. Returns the bytes that the engine held. */
+static size_t run_engine(bool inference, bool hostile, struct step_result results[2], uint8_t *predictions,
+                         double *loss)
 {
     const struct trial trial = { .depth = 8, .batch = 6, .adversity = ADVERSITY_SUBNORMAL };
     struct recipe recipe = trial_recipe(&trial);
@@ -196,7 +212,8 @@ static size_t run_engine(bool inference, bool hostile, struct step_result result
     recipe.training.last_batch = LAST_BATCH_CONTINUE;
     assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
     assert_int_equal(embedded_make(&training, TRIAL_IMAGES, &validation, ENGINE_IMAGES, &error), STATUS_OK);
-    float *values = calloc(network->value_count, sizeof *values), *momentum = calloc(network->value_count, sizeof *momentum);
+    float *values = calloc(network->value_count, sizeof *values),
+          *momentum = calloc(network->value_count, sizeof *momentum);
     assert_true(values != NULL && momentum != NULL);
     trial_state(&trial, network, values, momentum);
     const int rounding = fegetround();
@@ -291,10 +308,15 @@ static void test_plain_reference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch_sizes), cmocka_unit_test(test_depths),      cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_adversity),   cmocka_unit_test(test_non_finite_is_named),
-        cmocka_unit_test(test_inference),   cmocka_unit_test(test_float_environment),
-        cmocka_unit_test(test_broken_rule), cmocka_unit_test(test_plain_reference),
+        cmocka_unit_test(test_batch_sizes),
+        cmocka_unit_test(test_depths),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_adversity),
+        cmocka_unit_test(test_non_finite_is_named),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_float_environment),
+        cmocka_unit_test(test_broken_rule),
+        cmocka_unit_test(test_plain_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

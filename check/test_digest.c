@@ -64,8 +64,8 @@ static void test_tensor_framing(void **state)
 {
     (void)state;
     static const uint8_t bytes[] = {
-        6, 0, 0, 0, 'l', 'i', 'n', 'e', 'a', 'r', 3, 0, 0, 0, 'F', '3', '2', 2, 0, 0, 0,
-        2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x80,
+        6, 0, 0, 0, 'l', 'i', 'n', 'e', 'a', 'r', 3, 0, 0, 0, 'F', '3', '2',  2,    0, 0, 0, 2,    0,
+        0, 0, 0, 0, 0,   0,   1,   0,   0,   0,   0, 0, 0, 0, 0,   0,   0x80, 0x3f, 0, 0, 0, 0x80,
     };
     const float values[] = { 1.0f, -0.0f };
     uint8_t digest[DIGEST_BYTES], expected[DIGEST_BYTES];
@@ -80,9 +80,11 @@ static void test_tensor_framing(void **state)
 static void test_chain(void **state)
 {
     (void)state;
-    uint8_t chain[DIGEST_BYTES], weights[DIGEST_BYTES], all[2 * DIGEST_BYTES + 2 * DIGEST_STEP_BYTES], expected[DIGEST_BYTES];
-    static const uint8_t first[DIGEST_STEP_BYTES] = { 0x88, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0x40, 7, 0, 0, 0,
-                                                      8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11 };
+    uint8_t chain[DIGEST_BYTES], weights[DIGEST_BYTES], all[2 * DIGEST_BYTES + 2 * DIGEST_STEP_BYTES],
+        expected[DIGEST_BYTES];
+    static const uint8_t first[DIGEST_STEP_BYTES] = { 0x88, 0x13, 0,    0,    0,    0,    0,    0,    0,    0,   0x20,
+                                                      0x40, 7,    0,    0,    0,    8,    7,    6,    5,    4,   3,
+                                                      2,    1,    0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11 };
     uint8_t *entries = all + 2 * DIGEST_BYTES;
     digest_step(entries, 5000, 2.5f, 7, (uint64_t[]){ 0x0102030405060708, 0x1112131415161718 });
     assert_memory_equal(entries, first, DIGEST_STEP_BYTES);
@@ -99,8 +101,11 @@ static void test_chain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published_vectors), cmocka_unit_test(test_million_in_pieces), cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_tensor_framing), cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_published_vectors),
+        cmocka_unit_test(test_million_in_pieces),
+        cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_tensor_framing),
+        cmocka_unit_test(test_chain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

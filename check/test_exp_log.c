@@ -1,5 +1,5 @@
-/* exact_expf and exact_logf over all 2^32 inputs (SELFSAME_LONG=1, or one in 61 of them) against the C library's binary64 functions,
- * rounded once: not one of the 2^32 differs. */
+/* exact_expf and exact_logf over all 2^32 inputs (SELFSAME_LONG=1, or one in 61 of them) against the C library's
+ * binary64 functions, rounded once: not one of the 2^32 differs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,8 +71,8 @@ static struct sweep sweep_all(bool logarithm)
         total.far += sweeps[i].far;
         total.wrong_kind += sweeps[i].wrong_kind;
     }
-    print_message("%s: %llu inputs, %llu differ from the rounded binary64 value\n", logarithm ? "log" : "exp", (unsigned long long)total.inputs,
-                  (unsigned long long)total.differing);
+    print_message("%s: %llu inputs, %llu differ from the rounded binary64 value\n", logarithm ? "log" : "exp",
+                  (unsigned long long)total.inputs, (unsigned long long)total.differing);
     return total;
 }
 
@@ -104,12 +104,14 @@ static void test_edges(void **state)
     assert_true(exact_expf(-INFINITY) == 0.0f && exact_expf(INFINITY) == INFINITY);
     assert_true(exact_expf(-103.0f) > 0.0f && exact_expf(-104.1f) == 0.0f);
     assert_true(exact_expf(88.0f) < INFINITY && exact_expf(88.8f) == INFINITY);
-    assert_true(exact_expf(NAN) != exact_expf(NAN) && exact_logf(NAN) != exact_logf(NAN) && exact_logf(-1.0f) != exact_logf(-1.0f));
+    assert_true(exact_expf(NAN) != exact_expf(NAN) && exact_logf(NAN) != exact_logf(NAN) &&
+                exact_logf(-1.0f) != exact_logf(-1.0f));
     assert_true(exact_logf(1.0f) == 0.0f && exact_logf(0.0f) == -INFINITY && exact_logf(INFINITY) == INFINITY);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_exp), cmocka_unit_test(test_log), cmocka_unit_test(test_edges) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_exp), cmocka_unit_test(test_log),
+                                        cmocka_unit_test(test_edges) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

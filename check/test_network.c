@@ -1,4 +1,5 @@
-/* Networks: the published numbers of parameters, PyTorch's names in their order, shapes, refused depths, and what the weights start from. */
+/* Networks: the published numbers of parameters, PyTorch's names in their order, shapes, refused depths, and what the
+ * weights start from. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,9 +14,14 @@
 #include "trainer/common/random.h"
 #include "trainer/network.h"
 
-static const struct model_config MSRA = { .shortcut = SHORTCUT_PROJECTION, .linear_bias = BIAS_NONE, .final_batch_norm = true };
-static const struct model_config PAPER = { .shortcut = SHORTCUT_PAD_END, .linear_bias = BIAS_ZERO, .batch_norm_initial_variance = 1.0 };
-static const struct model_config AKAMASTER = { .shortcut = SHORTCUT_PAD_BOTH, .linear_bias = BIAS_UNIFORM,
+static const struct model_config MSRA = { .shortcut = SHORTCUT_PROJECTION,
+                                          .linear_bias = BIAS_NONE,
+                                          .final_batch_norm = true };
+static const struct model_config PAPER = { .shortcut = SHORTCUT_PAD_END,
+                                           .linear_bias = BIAS_ZERO,
+                                           .batch_norm_initial_variance = 1.0 };
+static const struct model_config AKAMASTER = { .shortcut = SHORTCUT_PAD_BOTH,
+                                               .linear_bias = BIAS_UNIFORM,
                                                .batch_norm_initial_variance = 1.0 };
 
 static struct network *open_network(const struct model_config *variant, uint32_t depth)
@@ -44,8 +50,8 @@ static const struct tensor *tensor_of(const struct network *network, const char 
     return &network->tensors[index];
 }
 
-/* source   option A: akamaster's table (0.27M, 0.46M, 0.85M, 1.7M) and He et al., table 6; msra: those less 10 biases, plus 16 x 32 + 32 x 64 for the
- *          projections and 10 + 10 for the logits' norm. */
+/* source   option A: akamaster's table (0.27M, 0.46M, 0.85M, 1.7M) and He et al., table 6; msra: those less 10 biases,
+ *          plus 16 x 32 + 32 x 64 for the projections and 10 + 10 for the logits' norm. */
 static void test_parameter_counts(void **state)
 {
     static const struct {
@@ -71,10 +77,13 @@ static void test_names(void **state)
 {
 #define NORM(name) name ".bias", name ".running_mean", name ".running_var", name ".weight"
 #define BLOCK(name) NORM(name ".bn1"), NORM(name ".bn2"), name ".conv1.weight", name ".conv2.weight"
-    static const char *const msra[] = { NORM("bn1"), NORM("bn_logits"), "conv1.weight", BLOCK("layer1.0"), BLOCK("layer2.0"),
-                                        "layer2.0.shortcut.0.weight", BLOCK("layer3.0"), "layer3.0.shortcut.0.weight", "linear.weight" };
-    static const char *const option_a[] = { NORM("bn1"), "conv1.weight", BLOCK("layer1.0"), BLOCK("layer2.0"), BLOCK("layer3.0"), "linear.bias",
-                                            "linear.weight" };
+    static const char *const msra[] = { NORM("bn1"),       NORM("bn_logits"),
+                                        "conv1.weight",    BLOCK("layer1.0"),
+                                        BLOCK("layer2.0"), "layer2.0.shortcut.0.weight",
+                                        BLOCK("layer3.0"), "layer3.0.shortcut.0.weight",
+                                        "linear.weight" };
+    static const char *const option_a[] = { NORM("bn1"),       "conv1.weight", BLOCK("layer1.0"), BLOCK("layer2.0"),
+                                            BLOCK("layer3.0"), "linear.bias",  "linear.weight" };
     const struct {
         const struct model_config *model;
         const char *const *names;
@@ -155,9 +164,13 @@ static void test_depths_refused(void **state)
     static const struct {
         uint32_t depth;
         const char *said;
-    } refused[] = { { 0, "the smallest depth is 8" },       { 2, "the smallest depth is 8" },      { 7, "the smallest depth is 8" },
-                    { 9, "the nearest depths are 8 and 14" }, { 18, "the nearest depths are 14 and 20" },
-                    { 21, "the nearest depths are 20 and 26" }, { 109, "the nearest depths are 104 and 110" } };
+    } refused[] = { { 0, "the smallest depth is 8" },
+                    { 2, "the smallest depth is 8" },
+                    { 7, "the smallest depth is 8" },
+                    { 9, "the nearest depths are 8 and 14" },
+                    { 18, "the nearest depths are 14 and 20" },
+                    { 21, "the nearest depths are 20 and 26" },
+                    { 109, "the nearest depths are 104 and 110" } };
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         struct error error;
@@ -175,7 +188,8 @@ static void test_depths_refused(void **state)
     }
 }
 
-/* The names of the layers whose weights are drawn, in the order of the forward pass, which numbers them: ARITHMETIC.md, section 9. */
+/* The names of the layers whose weights are drawn, in the order of the forward pass, which numbers them: ARITHMETIC.md,
+ * section 9. */
 static void drawn_name(const struct network *network, uint32_t number, char name[TENSOR_NAME_BYTES])
 {
     const uint32_t blocks = network->block_count / 3, block = (number - 1) / 2;
@@ -184,7 +198,8 @@ static void drawn_name(const struct network *network, uint32_t number, char name
     else if (number == network->conv_count)
         snprintf(name, TENSOR_NAME_BYTES, "linear.weight");
     else
-        snprintf(name, TENSOR_NAME_BYTES, "layer%u.%u.conv%u.weight", 1 + block / blocks, block % blocks, 1 + (number - 1) % 2);
+        snprintf(name, TENSOR_NAME_BYTES, "layer%u.%u.conv%u.weight", 1 + block / blocks, block % blocks,
+                 1 + (number - 1) % 2);
 }
 
 static double fan_in(const struct tensor *tensor)
@@ -213,8 +228,8 @@ static void test_weights_as_defined(void **state)
     network_close(network);
 }
 
-/* Mean, variance and the share within one deviation of each layer's weights, each within five standard errors of a normal distribution's; no layer
- * goes with the one before it. */
+/* Mean, variance and the share within one deviation of each layer's weights, each within five standard errors of a
+ * normal distribution's; no layer goes with the one before it. */
 static void test_weights_are_normal(void **state)
 {
     const double within_one = 0.6826894921370859, errors = 5.0;
@@ -241,7 +256,8 @@ static void test_weights_are_normal(void **state)
         assert_true(fabs(sum / n) < errors / sqrt(n));
         assert_true(fabs(squares / n - 1.0) < errors * sqrt(2.0 / n));
         assert_true(fabs(within / n - within_one) < errors * sqrt(within_one * (1.0 - within_one) / n));
-        /* In units of this layer's deviation the one before has at most twice the variance; conv1, of few channels, has more. */
+        /* In units of this layer's deviation the one before has at most twice the variance; conv1, of few channels, has
+         * more. */
         if (number > 1)
             assert_true(fabs(products) < errors * sqrt(2.0 * n));
         before = weights;
@@ -307,9 +323,11 @@ static void test_seeds_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parameter_counts),   cmocka_unit_test(test_names),          cmocka_unit_test(test_order_and_offsets),
-        cmocka_unit_test(test_shapes),             cmocka_unit_test(test_depths_refused), cmocka_unit_test(test_weights_as_defined),
-        cmocka_unit_test(test_weights_are_normal), cmocka_unit_test(test_other_values),   cmocka_unit_test(test_seeds_differ),
+        cmocka_unit_test(test_parameter_counts),   cmocka_unit_test(test_names),
+        cmocka_unit_test(test_order_and_offsets),  cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_depths_refused),     cmocka_unit_test(test_weights_as_defined),
+        cmocka_unit_test(test_weights_are_normal), cmocka_unit_test(test_other_values),
+        cmocka_unit_test(test_seeds_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,10 +17,14 @@ struct text {
     const char *data;
     size_t bytes;
 };
-#define TEXT(literal) { literal, sizeof(literal) - 1 }
+#define TEXT(literal)                \
+    {                                \
+        literal, sizeof(literal) - 1 \
+    }
 
 /* Reads from memory of exactly that size, so that a sanitizer sees every byte too far. */
-static enum status read_text(struct pickle *pickle, const char *data, size_t bytes, uint8_t **memory, struct error *error)
+static enum status read_text(struct pickle *pickle, const char *data, size_t bytes, uint8_t **memory,
+                             struct error *error)
 {
     size_t end;
     *memory = malloc(bytes + (bytes == 0));
@@ -44,9 +48,18 @@ static void expect_refusal(const char *data, size_t bytes, const char *complaint
 static void test_values(void **state)
 {
     (void)state;
-    static const char data[] = "\x80\x02}q\x01(U\x01nNU\x01tX\x02\x00\x00\x00\xc3\xa4U\x01iJ\xfe\xff\xff\xffU\x01kK\xffU\x01mM\x00\x80U\x01l\x8a\x02\x00\x80"
-                               "U\x01zU\x00U\x01gG?\xf8\x00\x00\x00\x00\x00\x00U\x01" "b\x88U\x01" "c\x89U\x01I" "I-123456789012\nU\x01sT\x03\x00\x00\x00" "abc"
-                               "U\x01(K\x01K\x02K\x03\x87U\x01)(K\x01K\x02K\x03K\x04tU\x01" "e)U\x01[]q\x02(K\x05K\x06" "eU\x01]h\x02U\x01" "1K\x09\x85u.";
+    static const char data[] =
+        "\x80\x02}q\x01("
+        "U\x01nNU\x01tX\x02\x00\x00\x00\xc3\xa4U\x01iJ\xfe\xff\xff\xffU\x01kK\xffU\x01mM\x00\x80U\x01l\x8a\x02\x00\x80"
+        "U\x01zU\x00U\x01gG?\xf8\x00\x00\x00\x00\x00\x00U\x01"
+        "b\x88U\x01"
+        "c\x89U\x01I"
+        "I-123456789012\nU\x01sT\x03\x00\x00\x00"
+        "abc"
+        "U\x01(K\x01K\x02K\x03\x87U\x01)(K\x01K\x02K\x03K\x04tU\x01"
+        "e)U\x01[]q\x02(K\x05K\x06"
+        "eU\x01]h\x02U\x01"
+        "1K\x09\x85u.";
     struct pickle pickle;
     struct error error;
     uint8_t *memory;
@@ -87,48 +100,113 @@ static void test_hostile(void **state)
         struct text pickle;
         const char *complaint;
     } files[] = {
-        { TEXT("\x80\x02" "cos\nsystem\nU\x02id\x85R."), "byte 2: opcode GLOBAL names os.system, which is not data" },
-        { TEXT("\x80\x02" "cposix\nsystem\nU\x02id\x85R."), "names posix.system" },
-        { TEXT("\x80\x02" "c__builtin__\neval\nU\x01" "1\x85R."), "names __builtin__.eval" },
-        { TEXT("\x80\x02" "cbuiltins\nexec\nU\x01" "1\x85R."), "names builtins.exec" },
-        { TEXT("\x80\x02" "c__builtin__\ngetattr\n."), "names __builtin__.getattr" },
-        { TEXT("\x80\x02" "ctorch.storage\n_load_from_bytes\nU\x01x\x85R."), "names torch.storage._load_from_bytes" },
-        { TEXT("\x80\x02" "cnumpy\nload\n."), "names numpy.load" },
-        { TEXT("\x80\x02" "ccollections\nOrderedDict.__reduce__\n."), "names collections.OrderedDict.__reduce__" },
-        { TEXT("\x80\x02" "ccopy_reg\n_reconstructor\n."), "names copy_reg._reconstructor" },
-        { TEXT("\x80\x02" "cos\x1b[2J\nsystem\n."), "names os?[2J.system" },
-        { TEXT("\x80\x02" "ccollections\n OrderedDict\n."), "names collections. OrderedDict" },
-        { TEXT("\x80\x02\x8c\x02os\x8c\x06system\x93."), "byte 2: opcode SHORT_BINUNICODE is not one that data of protocol 2 needs" },
+        { TEXT("\x80\x02"
+               "cos\nsystem\nU\x02id\x85R."),
+          "byte 2: opcode GLOBAL names os.system, which is not data" },
+        { TEXT("\x80\x02"
+               "cposix\nsystem\nU\x02id\x85R."),
+          "names posix.system" },
+        { TEXT("\x80\x02"
+               "c__builtin__\neval\nU\x01"
+               "1\x85R."),
+          "names __builtin__.eval" },
+        { TEXT("\x80\x02"
+               "cbuiltins\nexec\nU\x01"
+               "1\x85R."),
+          "names builtins.exec" },
+        { TEXT("\x80\x02"
+               "c__builtin__\ngetattr\n."),
+          "names __builtin__.getattr" },
+        { TEXT("\x80\x02"
+               "ctorch.storage\n_load_from_bytes\nU\x01x\x85R."),
+          "names torch.storage._load_from_bytes" },
+        { TEXT("\x80\x02"
+               "cnumpy\nload\n."),
+          "names numpy.load" },
+        { TEXT("\x80\x02"
+               "ccollections\nOrderedDict.__reduce__\n."),
+          "names collections.OrderedDict.__reduce__" },
+        { TEXT("\x80\x02"
+               "ccopy_reg\n_reconstructor\n."),
+          "names copy_reg._reconstructor" },
+        { TEXT("\x80\x02"
+               "cos\x1b[2J\nsystem\n."),
+          "names os?[2J.system" },
+        { TEXT("\x80\x02"
+               "ccollections\n OrderedDict\n."),
+          "names collections. OrderedDict" },
+        { TEXT("\x80\x02\x8c\x02os\x8c\x06system\x93."),
+          "byte 2: opcode SHORT_BINUNICODE is not one that data of protocol 2 needs" },
         { TEXT("\x80\x02U\x02osU\x06system\x93."), "byte 14: opcode STACK_GLOBAL is not one" },
         { TEXT("\x80\x02(ios\nsystem\n."), "opcode INST is not one" },
         { TEXT("\x80\x02(U\x02ido."), "opcode OBJ is not one" },
         { TEXT("\x80\x02\x82\x01."), "opcode EXT1 is not one" },
-        { TEXT("\x80\x02" "ccollections\nOrderedDict\n)\x81."), "opcode NEWOBJ is not one" },
+        { TEXT("\x80\x02"
+               "ccollections\nOrderedDict\n)\x81."),
+          "opcode NEWOBJ is not one" },
         { TEXT("\x80\x02Pid\n."), "opcode PERSID is not one" },
         /* what is data, used as more */
-        { TEXT("\x80\x02" "ctorch\nFloatStorage\n)R."), "opcode REDUCE calls FloatStorage, which is not to be called" },
-        { TEXT("\x80\x02" "cnumpy\nndarray\n)R."), "calls ndarray, which is not to be called" },
+        { TEXT("\x80\x02"
+               "ctorch\nFloatStorage\n)R."),
+          "opcode REDUCE calls FloatStorage, which is not to be called" },
+        { TEXT("\x80\x02"
+               "cnumpy\nndarray\n)R."),
+          "calls ndarray, which is not to be called" },
         { TEXT("\x80\x02U\x02id)R."), "calls a string, which is not to be called" },
-        { TEXT("\x80\x02" "cnumpy\ndtype\n]R."), "calls dtype with a list instead of a tuple" },
-        { TEXT("\x80\x02" "ccollections\nOrderedDict\n]]U\x01x\x61\x61\x85R."), "an item that is no pair" },
-        { TEXT("\x80\x02" "ccollections\nOrderedDict\nU\x01x\x85R."), "something else than a list of items" },
-        { TEXT("\x80\x02" "c_codecs\nencode\nX\x01\x00\x00\x00zX\x06\x00\x00\x00rot_13\x86R."), "something else than a text and latin1" },
-        { TEXT("\x80\x02" "c_codecs\nencode\nX\x03\x00\x00\x00\xe2\x82\xacX\x06\x00\x00\x00latin1\x86R."), "not Latin-1" },
-        { TEXT("\x80\x02" "c_codecs\nencode\nX\x01\x00\x00\x00\xc3X\x06\x00\x00\x00latin1\x86R."), "not Latin-1" },
-        { TEXT("\x80\x02" "c__builtin__\nbytes\nK\x09\x85R."), "calls bytes with arguments" },
-        { TEXT("\x80\x02" "ctorch._utils\n_rebuild_parameter\n)R."), "without a tensor" },
+        { TEXT("\x80\x02"
+               "cnumpy\ndtype\n]R."),
+          "calls dtype with a list instead of a tuple" },
+        { TEXT("\x80\x02"
+               "ccollections\nOrderedDict\n]]U\x01x\x61\x61\x85R."),
+          "an item that is no pair" },
+        { TEXT("\x80\x02"
+               "ccollections\nOrderedDict\nU\x01x\x85R."),
+          "something else than a list of items" },
+        { TEXT("\x80\x02"
+               "c_codecs\nencode\nX\x01\x00\x00\x00zX\x06\x00\x00\x00rot_13\x86R."),
+          "something else than a text and latin1" },
+        { TEXT("\x80\x02"
+               "c_codecs\nencode\nX\x03\x00\x00\x00\xe2\x82\xacX\x06\x00\x00\x00latin1\x86R."),
+          "not Latin-1" },
+        { TEXT("\x80\x02"
+               "c_codecs\nencode\nX\x01\x00\x00\x00\xc3X\x06\x00\x00\x00latin1\x86R."),
+          "not Latin-1" },
+        { TEXT("\x80\x02"
+               "c__builtin__\nbytes\nK\x09\x85R."),
+          "calls bytes with arguments" },
+        { TEXT("\x80\x02"
+               "ctorch._utils\n_rebuild_parameter\n)R."),
+          "without a tensor" },
         { TEXT("\x80\x02}}b."), "opcode BUILD gives a state to a dict, which takes none" },
         { TEXT("\x80\x02]}b."), "gives a state to a list" },
-        { TEXT("\x80\x02" "ctorch._utils\n_rebuild_tensor\n)R}b."), "gives a state to _rebuild_tensor" },
-        { TEXT("\x80\x02" "ccollections\nOrderedDict\n}b."), "gives a state to a global" },
-        { TEXT("\x80\x02" "ccollections\nOrderedDict\n)R]b."), "gives an OrderedDict a list as its state" },
-        { TEXT("\x80\x02" "cnumpy\ndtype\n)R)b)b."), "a second time" },
+        { TEXT("\x80\x02"
+               "ctorch._utils\n_rebuild_tensor\n)R}b."),
+          "gives a state to _rebuild_tensor" },
+        { TEXT("\x80\x02"
+               "ccollections\nOrderedDict\n}b."),
+          "gives a state to a global" },
+        { TEXT("\x80\x02"
+               "ccollections\nOrderedDict\n)R]b."),
+          "gives an OrderedDict a list as its state" },
+        { TEXT("\x80\x02"
+               "cnumpy\ndtype\n)R)b)b."),
+          "a second time" },
         /* lengths, places and stacks */
-        { TEXT("\x80\x02X\xff\xff\xff\xff" "abc."), "wants 4294967295 bytes, but 4 follow" },
-        { TEXT("\x80\x02T\xff\xff\xff\xff" "abc."), "negative length" },
-        { TEXT("\x80\x02T\xff\xff\xff\x7f" "abc."), "wants 2147483647 bytes" },
-        { TEXT("\x80\x02U\xff" "abc."), "wants 255 bytes" },
-        { TEXT("\x80\x02\x8a\xff" "abc."), "wants 255 bytes" },
+        { TEXT("\x80\x02X\xff\xff\xff\xff"
+               "abc."),
+          "wants 4294967295 bytes, but 4 follow" },
+        { TEXT("\x80\x02T\xff\xff\xff\xff"
+               "abc."),
+          "negative length" },
+        { TEXT("\x80\x02T\xff\xff\xff\x7f"
+               "abc."),
+          "wants 2147483647 bytes" },
+        { TEXT("\x80\x02U\xff"
+               "abc."),
+          "wants 255 bytes" },
+        { TEXT("\x80\x02\x8a\xff"
+               "abc."),
+          "wants 255 bytes" },
         { TEXT("\x80\x02\x8b\xff\xff\xff\x7f."), "opcode LONG4 is not one" },
         { TEXT("\x80\x02Nr\xff\xff\xff\xff."), "place 4294967295 of the memo" },
         { TEXT("\x80\x02Nr\x00\x00\x10\x00."), "place 1048576 of the memo" },
@@ -186,11 +264,15 @@ static void test_bombs(void **state)
         memcpy(data + i, "Na", 2);
     expect_refusal(data, bytes, "is one more than the 8000000 that are read");
     free(data);
-    /* Lists of the same list twice, fifty times over: 2^50 leaves for a walker, fifty lists for us. A list that holds itself. */
+    /* Lists of the same list twice, fifty times over: 2^50 leaves for a walker, fifty lists for us. A list that holds
+     * itself. */
     char whole[600] = "\x80\x02(]q\x01";
     size_t used = 6;
     for (int i = 0; i < 50; i++, used += 9)
-        memcpy(whole + used, "](h\x01h\x01" "eq\x01", 9);
+        memcpy(whole + used,
+               "](h\x01h\x01"
+               "eq\x01",
+               9);
     memcpy(whole + used, "t.", 2);
     struct pickle pickle;
     struct error error;
@@ -201,7 +283,8 @@ static void test_bombs(void **state)
     assert_true(pickle.arena_bytes < 1 << 20);
     pickle_free(&pickle);
     free(memory);
-    static const char circle[] = "\x80\x02]q\x01h\x01" "a.";
+    static const char circle[] = "\x80\x02]q\x01h\x01"
+                                 "a.";
     assert_int_equal(read_text(&pickle, circle, sizeof circle - 1, &memory, &error), STATUS_OK);
     assert_ptr_equal(pickle.root->list.items[0], pickle.root);
     pickle_free(&pickle);
@@ -209,8 +292,12 @@ static void test_bombs(void **state)
 }
 
 static const char array_pickle[] =
-    "\x80\x02" "cnumpy.core.multiarray\n_reconstruct\nq\x01" "cnumpy\nndarray\nq\x02K\x00\x85U\x01" "b\x87Rq\x03(K\x01K\x02K\x03\x86"
-    "cnumpy\ndtype\nU\x02" "f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T\x18\x00\x00\x00"
+    "\x80\x02"
+    "cnumpy.core.multiarray\n_reconstruct\nq\x01"
+    "cnumpy\nndarray\nq\x02K\x00\x85U\x01"
+    "b\x87Rq\x03(K\x01K\x02K\x03\x86"
+    "cnumpy\ndtype\nU\x02"
+    "f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T\x18\x00\x00\x00"
     "\x00\x00\x80?\x00\x00\x00@\x00\x00@@\x00\x00\x80@\x00\x00\xa0@\x00\x00\xc0@tb.";
 
 /* Python 2's array of (2, 3) float32: 1 to 6. */
@@ -295,13 +382,19 @@ static void test_damage(void **state)
     }
 }
 
-/* Python 3 at protocol 2: bytes through _codecs.encode, none at all through bytes(). Python 2: an OrderedDict of pairs. */
+/* Python 3 at protocol 2: bytes through _codecs.encode, none at all through bytes(). Python 2: an OrderedDict of pairs.
+ * */
 static void test_constructors(void **state)
 {
     (void)state;
-    static const char good[] = "\x80\x02(c_codecs\nencode\nX\x05\x00\x00\x00" "a\xc2\x80\xc3\xbfX\x06\x00\x00\x00latin1\x86R"
+    static const char good[] = "\x80\x02(c_codecs\nencode\nX\x05\x00\x00\x00"
+                               "a\xc2\x80\xc3\xbfX\x06\x00\x00\x00latin1\x86R"
                                "c__builtin__\nbytes\n)R"
-                               "ccollections\nOrderedDict\n](](U\x01" "aK\x01" "e](U\x01" "bK\x02" "ee\x85R}U\x09_metadata}sb"
+                               "ccollections\nOrderedDict\n](](U\x01"
+                               "aK\x01"
+                               "e](U\x01"
+                               "bK\x02"
+                               "ee\x85R}U\x09_metadata}sb"
                                "ctorch._utils\n_rebuild_parameter\nK\x07\x88}\x87Rt.";
     struct pickle pickle;
     struct error error;
@@ -335,7 +428,8 @@ static void test_elements(void **state)
         if (exponent == 31)
             assert_true(fraction != 0 ? out != out : out == ((word & 0x8000) != 0 ? -1.0f / 0.0f : 1.0f / 0.0f));
         else
-            assert_true((double)out == ((word & 0x8000) != 0 ? -half : half) && (1 / out < 0) == ((word & 0x8000) != 0));
+            assert_true((double)out == ((word & 0x8000) != 0 ? -half : half) &&
+                        (1 / out < 0) == ((word & 0x8000) != 0));
         uint32_t bits;
         assert_int_equal(element_to_float(ELEMENT_BF16, in, 1, &out), 1);
         memcpy(&bits, &out, sizeof bits);
@@ -345,8 +439,8 @@ static void test_elements(void **state)
     static const struct {
         double value;
         size_t taken;
-    } doubles[] = { { 0.5, 1 }, { 0.1, 0 }, { 0x1.fffffep127, 1 }, { 0x1.ffffffp127, 0 }, { 1e300, 0 }, { -1e300, 0 }, { 0x1p-149, 1 }, { 0x1p-150, 0 },
-                    { 1.0 / 0.0, 1 }, { -0.0, 1 } };
+    } doubles[] = { { 0.5, 1 },    { 0.1, 0 },      { 0x1.fffffep127, 1 }, { 0x1.ffffffp127, 0 }, { 1e300, 0 },
+                    { -1e300, 0 }, { 0x1p-149, 1 }, { 0x1p-150, 0 },       { 1.0 / 0.0, 1 },      { -0.0, 1 } };
     for (size_t i = 0; i < sizeof doubles / sizeof *doubles; i++) {
         float out;
         uint8_t in[8];
@@ -363,8 +457,9 @@ static void test_elements(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_hostile), cmocka_unit_test(test_bombs), cmocka_unit_test(test_array),
-        cmocka_unit_test(test_bad_arrays), cmocka_unit_test(test_damage), cmocka_unit_test(test_constructors), cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_values),       cmocka_unit_test(test_hostile),    cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_array),        cmocka_unit_test(test_bad_arrays), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_constructors), cmocka_unit_test(test_elements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

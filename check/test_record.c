@@ -40,7 +40,8 @@ static void test_read_back(void **state)
     assert_true(record->metrics[4].learning_rate == (double)0.1f);
     assert_true(record->metrics[5].learning_rate == (double)(float)(0.1 * 0.1));
     assert_true(record->metrics[3].images_per_second == 64.0);
-    assert_int_equal(record_check_chain(record->path, record->experiment_sha256, record->metrics, record->epochs, record->ledger, record->steps, &error),
+    assert_int_equal(record_check_chain(record->path, record->experiment_sha256, record->metrics, record->epochs,
+                                        record->ledger, record->steps, &error),
                      STATUS_OK);
     struct training_state again = simulated_start();
     for (size_t i = 0; i < record->steps; i++) {
@@ -53,7 +54,8 @@ static void test_read_back(void **state)
     const json_t *result = json_object_get(record->fields, "result");
     assert_true(json_number_value(json_object_get(result, "best_validation_error")) == 0.0);
     assert_int_equal(json_integer_value(json_object_get(result, "best_epoch")), 1);
-    assert_string_equal(json_string_value(json_object_get(result, "weights_sha256")), record->metrics[13].weights_sha256);
+    assert_string_equal(json_string_value(json_object_get(result, "weights_sha256")),
+                        record->metrics[13].weights_sha256);
     simulated_end(&again);
     record_close(record);
 }
@@ -352,7 +354,8 @@ static void test_failed(void **state)
     simulated_end(&training);
     assert_int_equal(record_open(&record, runs_folder, "failed", &error), STATUS_OK);
     assert_int_equal(record->state, RECORD_FAILED);
-    assert_string_equal(json_string_value(json_object_get(record->fields, "failure")), "step 3: conv1.weight is not finite");
+    assert_string_equal(json_string_value(json_object_get(record->fields, "failure")),
+                        "step 3: conv1.weight is not finite");
     record_close(record);
 }
 
@@ -370,8 +373,8 @@ static void test_lock(void **state)
         struct recorder_options options = simulated_options("locked", false);
         struct training_state training = simulated_start();
         struct recorder *recorder;
-        int good = recorder_open(&recorder, &options, &training, &error) == STATUS_OK && write(ready[1], &byte, 1) == 1 &&
-                   read(go[0], &byte, 1) == 1;
+        int good = recorder_open(&recorder, &options, &training, &error) == STATUS_OK &&
+                   write(ready[1], &byte, 1) == 1 && read(go[0], &byte, 1) == 1;
         _exit(good ? 0 : 1); /* as if killed: nothing is released by hand */
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
@@ -413,11 +416,21 @@ static void test_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_back), cmocka_unit_test(test_checkpoints_kept), cmocka_unit_test(test_interrupted_anywhere),
-        cmocka_unit_test(test_torn_lines), cmocka_unit_test(test_damaged_checkpoints), cmocka_unit_test(test_all_checkpoints_damaged),
-        cmocka_unit_test(test_foreign_checkpoints), cmocka_unit_test(test_damaged_history), cmocka_unit_test(test_damaged_metrics),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_changed_manifest), cmocka_unit_test(test_more_epochs),
-        cmocka_unit_test(test_failed), cmocka_unit_test(test_lock), cmocka_unit_test(test_list),
+        cmocka_unit_test(test_read_back),
+        cmocka_unit_test(test_checkpoints_kept),
+        cmocka_unit_test(test_interrupted_anywhere),
+        cmocka_unit_test(test_torn_lines),
+        cmocka_unit_test(test_damaged_checkpoints),
+        cmocka_unit_test(test_all_checkpoints_damaged),
+        cmocka_unit_test(test_foreign_checkpoints),
+        cmocka_unit_test(test_damaged_history),
+        cmocka_unit_test(test_damaged_metrics),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_changed_manifest),
+        cmocka_unit_test(test_more_epochs),
+        cmocka_unit_test(test_failed),
+        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_list),
     };
     return cmocka_run_group_tests(tests, simulated_setup, simulated_teardown);
 }

@@ -1,5 +1,6 @@
-/* Every system call by which a record is written fails once, each in turn: the training ends with an error that says what failed and
- * where, nothing is left half-written, and the run resumes to the files that it would have had. Linked with --wrap for those calls. */
+/* Every system call by which a record is written fails once, each in turn: the training ends with an error that says
+ * what failed and where, nothing is left half-written, and the run resumes to the files that it would have had. Linked
+ * with --wrap for those calls. */
 #include "check/simulated_training.h"
 
 #include <errno.h>
@@ -97,7 +98,8 @@ static void expect_no_remains(const char *name)
 static bool try_fault(unsigned long failing, const char *name)
 {
     struct error error = { STATUS_OK, "" };
-    struct recorder_options options = simulated_options(name, failing % 2); /* --resume on a run that does not exist begins it */
+    struct recorder_options options =
+        simulated_options(name, failing % 2); /* --resume on a run that does not exist begins it */
     options.epochs = EPOCHS;
     calls = 0;
     failing_call = failing;

@@ -70,7 +70,9 @@ static void test_good(void **state)
         { "{}      ", 0 },
         { "{" TENSOR("a", "F32", "[2,3]", "[0,24]") "}", 24 },
         { "{" TENSOR("a", "F32", "[]", "[0,4]") "}", 4 },
-        { "{" TENSOR("a", "F32", "[0,5]", "[0,0]") "," TENSOR("b", "U8", "[3]", "[0,3]") "," TENSOR("c", "I64", "[0]", "[3,3]") "}", 3 },
+        { "{" TENSOR("a", "F32", "[0,5]", "[0,0]") "," TENSOR("b", "U8", "[3]", "[0,3]") "," TENSOR("c", "I64", "[0]",
+                                                                                                    "[3,3]") "}",
+          3 },
         { "{" TENSOR("b", "BF16", "[2]", "[8,12]") "," TENSOR("a", "I64", "[]", "[0,8]") "}", 12 },
         { "{" TENSOR("a", "F4", "[4]", "[0,2]") "}", 2 },
         { "{\"__metadata__\":{\"format\":\"pt\"}," TENSOR("a", "BOOL", "[1]", "[0,1]") "}", 1 },
@@ -98,7 +100,8 @@ static void test_malformed(void **state)
         { "{\"\xff\":1}", 0, "not JSON" },
         { "{\"a\":1}", 0, "\"a\" is not an object" },
         { "{" TENSOR("a", "U8", "[1]", "[0,1]") "," TENSOR("a", "U8", "[1]", "[1,2]") "}", 2, "not JSON: duplicate" },
-        { "{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "not JSON: duplicate" },
+        { "{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+          "not JSON: duplicate" },
         { "{\"a\":{\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "\"dtype\" is missing" },
         { "{\"a\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1, "\"shape\" is missing" },
         { "{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "\"data_offsets\" is not" },
@@ -141,8 +144,8 @@ static void test_lengths(void **state)
         size_t bytes;
         const char *complaint;
     } files[] = {
-        { 0, 0, "too short" }, { 0, 7, "too short" }, { 3, 10, "truncated" }, { UINT64_MAX, 10, "limit" }, { 100000001, 10, "limit" },
-        { 100000000, 10, "truncated" },
+        { 0, 0, "too short" },       { 0, 7, "too short" },      { 3, 10, "truncated" },
+        { UINT64_MAX, 10, "limit" }, { 100000001, 10, "limit" }, { 100000000, 10, "truncated" },
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         struct safetensors read;
@@ -177,7 +180,8 @@ static const uint32_t small_shape[] = { 2, 3 };
 
 static void write_small(bool seal)
 {
-    const struct safetensors_source sources[] = { { "a", 2, small_shape, small_values }, { "b\"c", 0, small_shape, small_values + 1 } };
+    const struct safetensors_source sources[] = { { "a", 2, small_shape, small_values },
+                                                  { "b\"c", 0, small_shape, small_values + 1 } };
     const struct safetensors_pair pairs[] = { { "step", "17" }, { "text", "a \"quoted\" selfsame_seal\":\"" } };
     struct error error = { STATUS_OK, "" };
     if (safetensors_write(path, sources, 2, pairs, 2, seal, &error) != STATUS_OK)
@@ -227,7 +231,8 @@ static void test_seal(void **state)
         memcpy(copy, file, bytes);
         copy[bit / 8] = (char)(copy[bit / 8] ^ 1 << bit % 8);
         if (safetensors_parse(&read, path, copy, bytes, &error) == STATUS_OK) {
-            /* The one harmless-looking way out is a seal whose name was flipped: then it is not sealed, and checkpoints ask for that. */
+            /* The one harmless-looking way out is a seal whose name was flipped: then it is not sealed, and checkpoints
+             * ask for that. */
             assert_false(read.sealed);
             safetensors_free(&read);
         }
@@ -243,8 +248,12 @@ static void test_seal(void **state)
 
 static struct network *open_network(uint32_t depth, enum shortcut shortcut)
 {
-    struct model_config model = { .depth = depth, .shortcut = shortcut, .linear_bias = BIAS_ZERO, .batch_norm_epsilon = 1e-5,
-                                  .batch_norm_rate = 0.1, .batch_norm_initial_variance = 1.0 };
+    struct model_config model = { .depth = depth,
+                                  .shortcut = shortcut,
+                                  .linear_bias = BIAS_ZERO,
+                                  .batch_norm_epsilon = 1e-5,
+                                  .batch_norm_rate = 0.1,
+                                  .batch_norm_initial_variance = 1.0 };
     struct network *network;
     struct error error;
     assert_int_equal(network_open(&network, &model, &error), STATUS_OK);
@@ -304,7 +313,8 @@ static void test_strange_names(void **state)
     assert_non_null(values);
     assert_non_null(sources);
     for (uint32_t i = 0; i < network->tensor_count; i++)
-        sources[i] = (struct safetensors_source){ network->tensors[i].name, network->tensors[i].rank, network->tensors[i].shape, values };
+        sources[i] = (struct safetensors_source){ network->tensors[i].name, network->tensors[i].rank,
+                                                  network->tensors[i].shape, values };
     sources[network->tensor_count] = (struct safetensors_source){ "bn1.num_batches_tracked", 0, NULL, values };
     assert_int_equal(safetensors_write(path, sources, network->tensor_count + 1u, NULL, 0, false, &error), STATUS_OK);
     assert_int_equal(weights_read(path, network, values, &error), STATUS_OK);
@@ -319,9 +329,9 @@ static void test_strange_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good), cmocka_unit_test(test_malformed), cmocka_unit_test(test_lengths), cmocka_unit_test(test_nesting),
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_seal), cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_strange_names),
+        cmocka_unit_test(test_good),    cmocka_unit_test(test_malformed),     cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_nesting), cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_seal),
+        cmocka_unit_test(test_weights), cmocka_unit_test(test_strange_names),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

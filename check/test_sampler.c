@@ -15,9 +15,10 @@ enum { IMAGES = 1000, BATCH = 64 };
 
 static struct recipe recipe_of(enum last_batch last_batch)
 {
-    struct recipe recipe = { .input = { .padding_pixels = 4, .random_crop = true, .random_flip = true },
-                             .training = { .batch_size = BATCH, .last_batch = last_batch, .length = 20,
-                                           .seed = 0x123456789abcdef0 } };
+    struct recipe recipe = {
+        .input = { .padding_pixels = 4, .random_crop = true, .random_flip = true },
+        .training = { .batch_size = BATCH, .last_batch = last_batch, .length = 20, .seed = 0x123456789abcdef0 }
+    };
     return recipe;
 }
 

@@ -10,21 +10,43 @@
 enum { CIFAR = 50000 };
 
 static const struct training_config MSRA = {
-    .batch_size = 128, .last_batch = LAST_BATCH_CONTINUE, .length_unit = UNIT_EPOCH, .length = 180,
-    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_EPOCH,
-                  .drop_count = 2, .drops = { 90, 135 } },
+    .batch_size = 128,
+    .last_batch = LAST_BATCH_CONTINUE,
+    .length_unit = UNIT_EPOCH,
+    .length = 180,
+    .schedule = { .learning_rate = 0.1,
+                  .drop_factor = 0.1,
+                  .drop_unit = UNIT_EPOCH,
+                  .drop_count = 2,
+                  .drops = { 90, 135 } },
 };
 static const struct training_config PAPER = {
-    .batch_size = 128, .last_batch = LAST_BATCH_CONTINUE, .length_unit = UNIT_STEP, .length = 64000,
-    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_STEP,
-                  .drop_count = 2, .drops = { 32000, 48000 },
-                  .warmup_unit = UNIT_STEP, .warmup_length = 400, .warmup_learning_rate = 0.01 },
+    .batch_size = 128,
+    .last_batch = LAST_BATCH_CONTINUE,
+    .length_unit = UNIT_STEP,
+    .length = 64000,
+    .schedule = { .learning_rate = 0.1,
+                  .drop_factor = 0.1,
+                  .drop_unit = UNIT_STEP,
+                  .drop_count = 2,
+                  .drops = { 32000, 48000 },
+                  .warmup_unit = UNIT_STEP,
+                  .warmup_length = 400,
+                  .warmup_learning_rate = 0.01 },
 };
 static const struct training_config AKAMASTER = {
-    .batch_size = 128, .last_batch = LAST_BATCH_SHORT, .length_unit = UNIT_EPOCH, .length = 200,
-    .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_unit = UNIT_EPOCH,
-                  .drop_count = 2, .drops = { 100, 150 },
-                  .warmup_unit = UNIT_EPOCH, .warmup_length = 1, .warmup_learning_rate = 0.01 },
+    .batch_size = 128,
+    .last_batch = LAST_BATCH_SHORT,
+    .length_unit = UNIT_EPOCH,
+    .length = 200,
+    .schedule = { .learning_rate = 0.1,
+                  .drop_factor = 0.1,
+                  .drop_unit = UNIT_EPOCH,
+                  .drop_count = 2,
+                  .drops = { 100, 150 },
+                  .warmup_unit = UNIT_EPOCH,
+                  .warmup_length = 1,
+                  .warmup_learning_rate = 0.01 },
 };
 
 /* 390.625 steps an epoch: 5 epochs of 8 have 391, and 180 epochs 70,312.5 steps, rounded up. */
@@ -117,8 +139,9 @@ static void test_product_order(void **state)
 {
     (void)state;
     struct training_config training = MSRA;
-    training.schedule = (struct schedule_config){ .learning_rate = 0.7, .drop_factor = 0.3, .drop_unit = UNIT_STEP,
-                                                  .drop_count = 3, .drops = { 0, 1, 2 } };
+    training.schedule = (struct schedule_config){
+        .learning_rate = 0.7, .drop_factor = 0.3, .drop_unit = UNIT_STEP, .drop_count = 3, .drops = { 0, 1, 2 }
+    };
     double expected = 0.7;
     for (uint64_t step = 0; step < 3; step++) {
         expected *= 0.3;

@@ -47,7 +47,8 @@ static void no_waiting(void *context)
 /* Takes in a file with these bytes, as a download would. */
 static void keep(const struct store *store, const struct manifest_source *source, const char *text)
 {
-    char key[STORE_KEY_BYTES], part_path[FILE_PATH_BYTES], path[FILE_PATH_BYTES], sha256[DIGEST_HEX_BYTES], md5[MD5_HEX_BYTES];
+    char key[STORE_KEY_BYTES], part_path[FILE_PATH_BYTES], path[FILE_PATH_BYTES], sha256[DIGEST_HEX_BYTES],
+        md5[MD5_HEX_BYTES];
     struct part part;
     struct error error;
     int lock;
@@ -185,8 +186,8 @@ static void test_unpacked_care(void **state)
     static const struct {
         const char *sums, *data;
         size_t damaged;
-    } cases[] = { { sums, "hello\n", 0 }, { sums, "jello\n", 1 }, { "", "hello\n", 1 }, { "what\n", "hello\n", 1 }, { NULL, "hello\n", 1 },
-                  { sums, NULL, 1 } };
+    } cases[] = { { sums, "hello\n", 0 },     { sums, "jello\n", 1 }, { "", "hello\n", 1 },
+                  { "what\n", "hello\n", 1 }, { NULL, "hello\n", 1 }, { sums, NULL, 1 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(store_unpacked(store, HELLO_SHA256, folder, &error), STATUS_OK);
         snprintf(path, sizeof path, "%s/box", folder);
@@ -229,7 +230,8 @@ static void test_part(void **state)
     assert_string_equal(sha256, HELLO_SHA256);
     assert_string_equal(md5, HELLO_MD5);
     part_close(&part);
-    static const char *const lost[] = { "", "http://h/x\n", "http://h/x\n\n", "http://h/x\n\nboth\n", "http://h/x\n\none" };
+    static const char *const lost[] = { "", "http://h/x\n", "http://h/x\n\n", "http://h/x\n\nboth\n",
+                                        "http://h/x\n\none" };
     for (size_t i = 0; i < sizeof lost / sizeof *lost; i++) {
         assert_int_equal(file_write(path, "hel", 3, &error), STATUS_OK);
         assert_int_equal(file_write(origin, lost[i], strlen(lost[i]), &error), STATUS_OK);
@@ -263,12 +265,14 @@ static void test_lock(void **state)
     assert_int_equal(pipe(ready), 0);
     pid_t child = fork();
     if (child == 0) {
-        if (store_lock(store, "item", NULL, NULL, count_waiting, &waits, &lock, &error) == STATUS_OK && write(ready[1], "x", 1) == 1)
+        if (store_lock(store, "item", NULL, NULL, count_waiting, &waits, &lock, &error) == STATUS_OK &&
+            write(ready[1], "x", 1) == 1)
             pause();
         _exit(1);
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    assert_int_equal(store_lock(store, "item", stop_at_third, NULL, count_waiting, &waits, &lock, &error), STATUS_INTERRUPTED);
+    assert_int_equal(store_lock(store, "item", stop_at_third, NULL, count_waiting, &waits, &lock, &error),
+                     STATUS_INTERRUPTED);
     assert_int_equal(waits, 1);
     kill(child, SIGKILL); /* a lock ends with its process, however that ends */
     waitpid(child, NULL, 0);

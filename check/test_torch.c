@@ -1,4 +1,5 @@
-/* Files of PyTorch's own (check/goldens/torch_files.py), and what of them must be refused. Their numbers are known by formula. */
+/* Files of PyTorch's own (check/goldens/torch_files.py), and what of them must be refused. Their numbers are known by
+ * formula. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +60,8 @@ static void test_plain(void **state)
         struct weights weights;
         open_golden(&weights, "plain", kinds[k]);
         assert_int_equal(weights.tensors.count, 5);
-        const struct named_tensor *matrix = find(&weights, "matrix", 2, 6), *parameter = find(&weights, "parameter", 1, 4);
+        const struct named_tensor *matrix = find(&weights, "matrix", 2, 6),
+                                  *parameter = find(&weights, "parameter", 1, 4);
         assert_int_equal(matrix->shape[0], 2);
         assert_int_equal(matrix->shape[1], 3);
         for (size_t i = 0; i < 6; i++)
@@ -100,7 +102,8 @@ static void test_views(void **state)
 static void test_types(void **state)
 {
     (void)state;
-    static const float half[] = { 1 + 0x1p-10f, 0x1p-24f, -65504, INFINITY, -0.0f }, brain[] = { 1 + 0x1p-7f, 0x1p-133f, -2.99704e38f, -INFINITY, 0 },
+    static const float half[] = { 1 + 0x1p-10f, 0x1p-24f, -65504, INFINITY, -0.0f },
+                       brain[] = { 1 + 0x1p-7f, 0x1p-133f, -2.99704e38f, -INFINITY, 0 },
                        real[] = { 1 + 0x1p-23f, 0x1p-149f, -1.5f, INFINITY };
     for (int k = 0; k < 2; k++) {
         struct weights weights;
@@ -135,7 +138,8 @@ static void test_wrapped(void **state)
     }
 }
 
-/* From memory of exactly that size, so that a sanitizer sees every byte too far. Frees what was read; tells whether it was. */
+/* From memory of exactly that size, so that a sanitizer sees every byte too far. Frees what was read; tells whether it
+ * was. */
 static bool parses(const char *file, size_t bytes, struct error *error)
 {
     struct weights weights;
@@ -203,10 +207,11 @@ static void test_changed_legacy(void **state)
         { "views", "little_endianq\x02\x88", "little_endianq\x02\x89", 16, "not little-endian" },
         { "views", "M\xe9\x03", "M\xea\x03", 3, "version other than 1001" },
         { "views", "FloatStorage", "EvilsStorage", 12, "names torch.EvilsStorage" },
-        { "views", "K\x05K\x13\x85", "K\x06K\x13\x85", 5, "reaches outside of its storage" },   /* tail: an offset one further */
-        { "views", "K\x05K\x13\x85", "K\x05K\x14\x85", 5, "reaches outside of its storage" },   /* one element longer */
+        { "views", "K\x05K\x13\x85", "K\x06K\x13\x85", 5,
+          "reaches outside of its storage" }, /* tail: an offset one further */
+        { "views", "K\x05K\x13\x85", "K\x05K\x14\x85", 5, "reaches outside of its storage" }, /* one element longer */
         { "views", "K\x05K\x13\x85", "K\xffK\x13\x85", 5, "begins outside of its storage" },
-        { "views", "K\x06K\x04\x86", "K\x06K\x05\x86", 5, "reaches outside of its storage" },   /* transposed: (6, 5) */
+        { "views", "K\x06K\x04\x86", "K\x06K\x05\x86", 5, "reaches outside of its storage" }, /* transposed: (6, 5) */
         { "views", "K\x03\x85", "K\x04\x85", 3, "reaches outside of its storage" }, /* every_third: every fourth */
         { "views", "K\x18N", "K\x19N", 3, "two types or sizes" },
     };
@@ -247,8 +252,8 @@ static void test_changed_zip(void **state)
     free(file);
 }
 
-/* Cut anywhere, a file is refused; with any bit flipped it is read or refused, and no more. A zip's CRC-32 and a legacy file's counts find what
- * their bytes allow. */
+/* Cut anywhere, a file is refused; with any bit flipped it is read or refused, and no more. A zip's CRC-32 and a legacy
+ * file's counts find what their bytes allow. */
 static void test_damage(void **state)
 {
     (void)state;
@@ -297,9 +302,9 @@ static void test_foreign(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain), cmocka_unit_test(test_views), cmocka_unit_test(test_types), cmocka_unit_test(test_wrapped),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_changed_legacy), cmocka_unit_test(test_changed_zip), cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_plain),       cmocka_unit_test(test_views),   cmocka_unit_test(test_types),
+        cmocka_unit_test(test_wrapped),     cmocka_unit_test(test_refused), cmocka_unit_test(test_changed_legacy),
+        cmocka_unit_test(test_changed_zip), cmocka_unit_test(test_damage),  cmocka_unit_test(test_foreign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

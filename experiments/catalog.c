@@ -18,7 +18,8 @@ bool catalog_names(const struct manifest_source *weights, const char *sha256)
 {
     if (weights->sha256[0] != '\0')
         return strcmp(weights->sha256, sha256) == 0;
-    return weights->sha256_prefix[0] != '\0' && strncmp(weights->sha256_prefix, sha256, strlen(weights->sha256_prefix)) == 0;
+    return weights->sha256_prefix[0] != '\0' &&
+           strncmp(weights->sha256_prefix, sha256, strlen(weights->sha256_prefix)) == 0;
 }
 
 static bool is_better(const char *path, const char *than)

@@ -11,7 +11,7 @@
 #include "trainer/network.h"
 #include "trainer/schedule.h"
 
-/* ---- from settings to the recipe ------------------------------------------------------------------------------------------------ */
+/* ---- from settings to the recipe --------------------------------------------------------------------------------- */
 
 /* Which of the key's choices a setting is: their order in the table is that of the enums in trainer/recipe.h. */
 static int choice(const struct settings *settings, const char *path)
@@ -77,7 +77,8 @@ static void fill_recipe(const struct settings *s, struct recipe *recipe)
 
     struct schedule_config *schedule = &training->schedule;
     const bool by_step = given(s, "training.schedule.drop_steps");
-    const struct setting *drops = settings_get(s, by_step ? "training.schedule.drop_steps" : "training.schedule.drop_epochs");
+    const struct setting *drops =
+        settings_get(s, by_step ? "training.schedule.drop_steps" : "training.schedule.drop_epochs");
     schedule->learning_rate = real(s, "training.schedule.learning_rate");
     schedule->drop_factor = real(s, "training.schedule.drop_factor");
     schedule->drop_unit = by_step ? UNIT_STEP : UNIT_EPOCH;
@@ -86,11 +87,11 @@ static void fill_recipe(const struct settings *s, struct recipe *recipe)
         schedule->drops[i] = (uint64_t)drops->numbers[i];
     schedule->warmup_learning_rate = real(s, "training.schedule.warmup.learning_rate");
     schedule->warmup_unit = given(s, "training.schedule.warmup.epochs") ? UNIT_EPOCH : UNIT_STEP;
-    schedule->warmup_length =
-        (uint64_t)real(s, schedule->warmup_unit == UNIT_EPOCH ? "training.schedule.warmup.epochs" : "training.schedule.warmup.steps");
+    schedule->warmup_length = (uint64_t)real(s, schedule->warmup_unit == UNIT_EPOCH ? "training.schedule.warmup.epochs"
+                                                                                    : "training.schedule.warmup.steps");
 }
 
-/* ---- what a table of single keys cannot say ------------------------------------------------------------------------------------ */
+/* ---- what a table of single keys cannot say ---------------------------------------------------------------------- */
 
 static enum status check_dataset(const struct settings *s, struct error *error)
 {
@@ -98,23 +99,30 @@ static enum status check_dataset(const struct settings *s, struct error *error)
     static const char *const counts[] = { "dataset.training_images", "dataset.test_images" };
     for (int i = 0; i < 2; i++) {
         if (embedded != given(s, counts[i]))
-            return settings_error(s, counts[i], error, embedded ? "an embedded data set needs it" : "only for an embedded data set; CIFAR-10 has its own size");
+            return settings_error(s, counts[i], error,
+                                  embedded ? "an embedded data set needs it"
+                                           : "only for an embedded data set; CIFAR-10 has its own size");
     }
     const bool constants = choice(s, "dataset.normalization.kind") == NORMALIZE_CONSTANTS;
     static const char *const numbers[] = { "dataset.normalization.mean", "dataset.normalization.deviation" };
     for (int i = 0; i < 2; i++) {
         if (constants != given(s, numbers[i]))
-            return settings_error(s, numbers[i], error, constants ? "normalization by constants needs it" : "only where normalization.kind is constants");
+            return settings_error(s, numbers[i], error,
+                                  constants ? "normalization by constants needs it"
+                                            : "only where normalization.kind is constants");
         if (constants && settings_get(s, numbers[i])->count != 3)
             return settings_error(s, numbers[i], error, "must be three numbers: red, green, blue");
     }
-    if (choice(s, "dataset.normalization.kind") == NORMALIZE_PIXEL_MEAN && choice(s, "dataset.padding.mode") != PADDING_ZERO)
-        return settings_error(s, "dataset.padding.mode", error, "must be zero with normalization by pixel-mean: a border has no pixel mean");
+    if (choice(s, "dataset.normalization.kind") == NORMALIZE_PIXEL_MEAN &&
+        choice(s, "dataset.padding.mode") != PADDING_ZERO)
+        return settings_error(s, "dataset.padding.mode", error,
+                              "must be zero with normalization by pixel-mean: a border has no pixel mean");
     return STATUS_OK;
 }
 
 /* Of two rival keys exactly one, or at most one. */
-static enum status check_rivals(const struct settings *s, const char *one, const char *other, bool needed, struct error *error)
+static enum status check_rivals(const struct settings *s, const char *one, const char *other, bool needed,
+                                struct error *error)
 {
     if (given(s, one) && given(s, other))
         return settings_error(s, other, error, "stands beside %s; give one of the two", one);
@@ -123,48 +131,61 @@ static enum status check_rivals(const struct settings *s, const char *one, const
     return STATUS_OK;
 }
 
-static enum status check_drops(const struct settings *s, const struct training_config *training, uint32_t images, struct error *error)
+static enum status check_drops(const struct settings *s, const struct training_config *training, uint32_t images,
+                               struct error *error)
 {
     const struct schedule_config *schedule = &training->schedule;
-    const char *path = schedule->drop_unit == UNIT_STEP ? "training.schedule.drop_steps" : "training.schedule.drop_epochs";
+    const char *path =
+        schedule->drop_unit == UNIT_STEP ? "training.schedule.drop_steps" : "training.schedule.drop_epochs";
     const uint64_t steps = schedule_steps(training, images);
     for (uint32_t i = 0; i < schedule->drop_count; i++) {
         uint64_t drop = schedule->drops[i];
         if (i > 0 && drop <= schedule->drops[i - 1])
-            return settings_error(s, path, error, "%" PRIu64 " comes after %" PRIu64 "; drops must increase", drop, schedule->drops[i - 1]);
+            return settings_error(s, path, error, "%" PRIu64 " comes after %" PRIu64 "; drops must increase", drop,
+                                  schedule->drops[i - 1]);
         uint64_t step = schedule->drop_unit == UNIT_STEP ? drop : schedule_epoch_end(training, images, drop - 1);
         if (step >= steps)
-            return settings_error(s, path, error, "a drop at %" PRIu64 " comes when training is over: it has %" PRIu64 " epochs, %" PRIu64 " steps", drop,
-                                  schedule_epochs(training, images), steps);
+            return settings_error(s, path, error,
+                                  "a drop at %" PRIu64 " comes when training is over: it has %" PRIu64
+                                  " epochs, %" PRIu64 " steps",
+                                  drop, schedule_epochs(training, images), steps);
     }
     return STATUS_OK;
 }
 
-static enum status check_warmup(const struct settings *s, const struct training_config *training, uint32_t images, struct error *error)
+static enum status check_warmup(const struct settings *s, const struct training_config *training, uint32_t images,
+                                struct error *error)
 {
     const struct schedule_config *schedule = &training->schedule;
     static const char rate[] = "training.schedule.warmup.learning_rate";
-    const char *path = given(s, "training.schedule.warmup.epochs") ? "training.schedule.warmup.epochs" : "training.schedule.warmup.steps";
-    enum status status = check_rivals(s, "training.schedule.warmup.epochs", "training.schedule.warmup.steps", given(s, rate), error);
+    const char *path = given(s, "training.schedule.warmup.epochs") ? "training.schedule.warmup.epochs"
+                                                                   : "training.schedule.warmup.steps";
+    enum status status =
+        check_rivals(s, "training.schedule.warmup.epochs", "training.schedule.warmup.steps", given(s, rate), error);
     if (status != STATUS_OK)
         return status;
     if (schedule->warmup_length == 0)
         return STATUS_OK;
     if (!given(s, rate))
         return settings_error(s, rate, error, "a warm-up needs it");
-    uint64_t end = schedule->warmup_unit == UNIT_STEP ? schedule->warmup_length : schedule_epoch_end(training, images, schedule->warmup_length - 1);
+    uint64_t end = schedule->warmup_unit == UNIT_STEP
+                       ? schedule->warmup_length
+                       : schedule_epoch_end(training, images, schedule->warmup_length - 1);
     if (end >= schedule_steps(training, images))
-        return settings_error(s, path, error, "a warm-up of %" PRIu64 " leaves nothing of the training", schedule->warmup_length);
+        return settings_error(s, path, error, "a warm-up of %" PRIu64 " leaves nothing of the training",
+                              schedule->warmup_length);
     return STATUS_OK;
 }
 
 /* Before the recipe, which has room for so many, is filled. */
 static enum status check_drop_count(const struct settings *s, struct error *error)
 {
-    const struct setting *epochs = settings_get(s, "training.schedule.drop_epochs"), *steps = settings_get(s, "training.schedule.drop_steps");
+    const struct setting *epochs = settings_get(s, "training.schedule.drop_epochs"),
+                         *steps = settings_get(s, "training.schedule.drop_steps");
     const struct setting *drops = steps->given ? steps : epochs;
     if (drops->count > SCHEDULE_DROPS_MAX)
-        return settings_error(s, drops->key->path, error, "has %zu drops; at most %d are taken", drops->count, SCHEDULE_DROPS_MAX);
+        return settings_error(s, drops->key->path, error, "has %zu drops; at most %d are taken", drops->count,
+                              SCHEDULE_DROPS_MAX);
     if (steps->given && steps->count == 0)
         return settings_error(s, steps->key->path, error, "is an empty list; write drop_epochs: [] for no drops");
     return STATUS_OK;
@@ -175,11 +196,13 @@ static enum status check_sources(const struct settings *s, struct error *error)
     const struct setting *archives = settings_get(s, "dataset.archives");
     const size_t key_count = schema_list(archives->key)->key_count;
     if (archives->count > 0 && choice(s, "dataset.kind") == DATASET_EMBEDDED)
-        return settings_error(s, "dataset.archives", error, "an embedded data set comes from no archive; write archives: []");
+        return settings_error(s, "dataset.archives", error,
+                              "an embedded data set comes from no archive; write archives: []");
     for (size_t i = 0; i < archives->count; i++) {
         const struct setting *archive = archives->entries + i * key_count; /* urls, bytes, md5, sha256 */
         if (!archive[2].given && !archive[3].given)
-            return settings_error(s, "dataset.archives", error, "entry %zu has neither sha256 nor md5: nothing says which bytes are meant", i + 1);
+            return settings_error(s, "dataset.archives", error,
+                                  "entry %zu has neither sha256 nor md5: nothing says which bytes are meant", i + 1);
     }
     return check_rivals(s, "weights.sha256", "weights.sha256_prefix", false, error);
 }
@@ -195,7 +218,8 @@ static enum status check_curve(const struct settings *s, struct error *error)
     return STATUS_OK;
 }
 
-static enum status check_training(const struct settings *s, const struct recipe *recipe, uint32_t images, struct error *error)
+static enum status check_training(const struct settings *s, const struct recipe *recipe, uint32_t images,
+                                  struct error *error)
 {
     const struct training_config *training = &recipe->training;
     enum status status = check_rivals(s, "training.epochs", "training.steps", true, error);
@@ -204,8 +228,9 @@ static enum status check_training(const struct settings *s, const struct recipe 
     if (status == STATUS_OK)
         status = check_rivals(s, "training.seed", "training.seeds", true, error);
     if (status == STATUS_OK && training->batch_size > images)
-        status = settings_error(s, "training.batch_size", error, "%u images a step are more than the %u of the training set", training->batch_size,
-                                images);
+        status =
+            settings_error(s, "training.batch_size", error, "%u images a step are more than the %u of the training set",
+                           training->batch_size, images);
     if (status == STATUS_OK)
         status = check_drops(s, training, images, error);
     if (status == STATUS_OK)
@@ -227,7 +252,7 @@ static enum status check_seeds(const struct settings *s, struct error *error)
     return STATUS_OK;
 }
 
-/* ---- putting it together ------------------------------------------------------------------------------------------------------ */
+/* ---- putting it together ----------------------------------------------------------------------------------------- */
 
 static char *copy(const char *text)
 {
@@ -253,7 +278,8 @@ static enum status fill_urls(const struct setting *urls, struct manifest_source 
     return STATUS_OK;
 }
 
-static void fill_facts(const struct setting *bytes, const struct setting *md5, const struct setting *sha256, struct manifest_source *source)
+static void fill_facts(const struct setting *bytes, const struct setting *md5, const struct setting *sha256,
+                       struct manifest_source *source)
 {
     source->bytes = bytes->given ? (uint64_t)bytes->numbers[0] : 0;
     snprintf(source->md5, sizeof source->md5, "%s", md5->given ? md5->text : "");
@@ -262,7 +288,8 @@ static void fill_facts(const struct setting *bytes, const struct setting *md5, c
 
 static enum status fill_sources(const struct settings *s, struct manifest *manifest, struct error *error)
 {
-    const struct setting *archives = settings_get(s, "dataset.archives"), *prefix = settings_get(s, "weights.sha256_prefix");
+    const struct setting *archives = settings_get(s, "dataset.archives"),
+                         *prefix = settings_get(s, "weights.sha256_prefix");
     const size_t key_count = schema_list(archives->key)->key_count;
     manifest->archives = calloc(archives->count + 1, sizeof *manifest->archives);
     if (manifest->archives == NULL)
@@ -274,9 +301,12 @@ static enum status fill_sources(const struct settings *s, struct manifest *manif
         manifest->archive_count++;
         status = fill_urls(&archive[0], &manifest->archives[i], error);
     }
-    fill_facts(settings_get(s, "weights.bytes"), settings_get(s, "weights.md5"), settings_get(s, "weights.sha256"), &manifest->weights);
-    snprintf(manifest->weights.sha256_prefix, sizeof manifest->weights.sha256_prefix, "%s", prefix->given ? prefix->text : "");
-    manifest->weights_format = given(s, "weights.format") ? (enum weights_format)choice(s, "weights.format") : WEIGHTS_AUTO;
+    fill_facts(settings_get(s, "weights.bytes"), settings_get(s, "weights.md5"), settings_get(s, "weights.sha256"),
+               &manifest->weights);
+    snprintf(manifest->weights.sha256_prefix, sizeof manifest->weights.sha256_prefix, "%s",
+             prefix->given ? prefix->text : "");
+    manifest->weights_format =
+        given(s, "weights.format") ? (enum weights_format)choice(s, "weights.format") : WEIGHTS_AUTO;
     if (status == STATUS_OK && given(s, "weights.urls"))
         status = fill_urls(settings_get(s, "weights.urls"), &manifest->weights, error);
     return status;
@@ -292,8 +322,10 @@ static enum status fill_targets(const struct settings *s, struct manifest *manif
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     for (size_t i = 0; i < targets->count; i++) {
         const struct setting *target = targets->entries + i * key_count; /* metric, value, tolerance, source */
-        manifest->targets[i] = (struct manifest_target){ .best = strcmp(target[0].text, "best_error") == 0, .value = target[1].numbers[0],
-                                                         .tolerance = target[2].numbers[0], .source = copy(target[3].text) };
+        manifest->targets[i] = (struct manifest_target){ .best = strcmp(target[0].text, "best_error") == 0,
+                                                         .value = target[1].numbers[0],
+                                                         .tolerance = target[2].numbers[0],
+                                                         .source = copy(target[3].text) };
         if (manifest->targets[i].source == NULL)
             return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     }
@@ -314,10 +346,14 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     if (status != STATUS_OK)
         return status;
     if (strcmp(settings_get(s, "arithmetic")->text, "fast") == 0)
-        return settings_error(s, "arithmetic", error, "this build has no engine for fast arithmetic; exact is what it has");
+        return settings_error(s, "arithmetic", error,
+                              "this build has no engine for fast arithmetic; exact is what it has");
     manifest->dataset_kind = (enum dataset_kind)choice(s, "dataset.kind");
-    manifest->training_images = manifest->dataset_kind == DATASET_EMBEDDED ? (uint32_t)real(s, "dataset.training_images") : CIFAR10_TRAINING_IMAGES;
-    manifest->test_images = manifest->dataset_kind == DATASET_EMBEDDED ? (uint32_t)real(s, "dataset.test_images") : CIFAR10_TEST_IMAGES;
+    manifest->training_images = manifest->dataset_kind == DATASET_EMBEDDED
+                                    ? (uint32_t)real(s, "dataset.training_images")
+                                    : CIFAR10_TRAINING_IMAGES;
+    manifest->test_images =
+        manifest->dataset_kind == DATASET_EMBEDDED ? (uint32_t)real(s, "dataset.test_images") : CIFAR10_TEST_IMAGES;
     fill_recipe(s, &manifest->recipe);
     struct error depth_error;
     if (network_check_depth(manifest->recipe.model.depth, &depth_error) != STATUS_OK)
@@ -337,13 +373,14 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     manifest->curve_source = copy_text(s, "curve.source");
     manifest->resolved = settings_resolved(s);
     manifest->experiment = settings_experiment(s);
-    if (manifest->seeds == NULL || manifest->name == NULL || manifest->description == NULL || manifest->note == NULL || manifest->resolved == NULL ||
-        manifest->experiment == NULL)
+    if (manifest->seeds == NULL || manifest->name == NULL || manifest->description == NULL || manifest->note == NULL ||
+        manifest->resolved == NULL || manifest->experiment == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     for (size_t i = 0; i < seeds->count; i++)
         manifest->seeds[i] = (uint64_t)seeds->numbers[i];
     manifest->recipe.training.seed = manifest->seeds[0];
-    snprintf(manifest->train_sha256, sizeof manifest->train_sha256, "%s", settings_get(s, "dataset.train_sha256")->text);
+    snprintf(manifest->train_sha256, sizeof manifest->train_sha256, "%s",
+             settings_get(s, "dataset.train_sha256")->text);
     const char *test = settings_get(s, "dataset.test_sha256")->text;
     snprintf(manifest->test_sha256, sizeof manifest->test_sha256, "%s", strcmp(test, "any") == 0 ? "" : test);
     sha256_hex(manifest->resolved, strlen(manifest->resolved), manifest->sha256);
@@ -369,21 +406,24 @@ enum status manifest_read(const char *path, struct manifest *manifest, struct er
     return finish(&settings, status, manifest, error);
 }
 
-enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest, struct error *error)
+enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest,
+                               struct error *error)
 {
     struct settings settings;
     enum status status = settings_read_text(text, bytes, name, &settings, error);
     return finish(&settings, status, manifest, error);
 }
 
-enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one, struct error *error)
+enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
+                               struct error *error)
 {
     static const char key[] = "\n  seed"; /* of the section training; one of seed and seeds is there */
     const char *line = strstr(manifest->resolved, key), *rest = line != NULL ? strchr(line + 1, '\n') : NULL;
     char *text = NULL;
     if (rest == NULL)
         abort();
-    int bytes = asprintf(&text, "%.*s%s: %" PRIu64 "%s", (int)(line - manifest->resolved), manifest->resolved, key, seed, rest);
+    int bytes =
+        asprintf(&text, "%.*s%s: %" PRIu64 "%s", (int)(line - manifest->resolved), manifest->resolved, key, seed, rest);
     if (bytes < 0)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     enum status status = manifest_read_text(text, (size_t)bytes, manifest->name, one, error);
@@ -433,26 +473,32 @@ void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, 
     digest_to_hex(digest, hex);
 }
 
-static const char *const type_names[] = { "text", "name", "integer", "real", "true|false", "choice", "digest", "list of integers",
+static const char *const type_names[] = { "text",          "name",       "integer",      "real",
+                                          "true|false",    "choice",     "digest",       "list of integers",
                                           "list of reals", "hex digits", "list of URLs", "list of maps" };
 
 static void print_keys(FILE *file, const struct schema_key *keys, size_t count, const char *prefix)
 {
     for (size_t i = 0; i < count; i++) {
         const struct schema_key *key = &keys[i];
-        fprintf(file, "%s%s\n    %s", prefix, key->path, key->type == VALUE_CHOICE ? key->choices : type_names[key->type]);
+        fprintf(file, "%s%s\n    %s", prefix, key->path,
+                key->type == VALUE_CHOICE ? key->choices : type_names[key->type]);
         if (key->low <= key->high && key->high > 0)
             fprintf(file, ", %.15g to %.15g", key->low, key->high);
         if (key->fallback != NULL)
             fprintf(file, "; default %s", key->fallback);
-        fprintf(file, "%s%s\n    %s\n", key->required ? "; required" : key->fallback == NULL ? "; optional" : "",
+        fprintf(file, "%s%s\n    %s\n",
+                key->required           ? "; required"
+                : key->fallback == NULL ? "; optional"
+                                        : "",
                 key->moves_bits ? "; moves bits" : "", key->help);
     }
 }
 
 void manifest_print_schema(FILE *file)
 {
-    fprintf(file, "inherit\n    text; optional\n    the manifest whose settings are this one's where it says nothing: a file beside it, or in the experiments folder\n");
+    fprintf(file, "inherit\n    text; optional\n    the manifest whose settings are this one's where it says nothing: "
+                  "a file beside it, or in the experiments folder\n");
     print_keys(file, schema_keys, schema_key_count, "");
     for (size_t i = 0; i < schema_list_count; i++) {
         char prefix[64];

@@ -1,11 +1,13 @@
 /* An experiment's manifest: read, inherited, checked and resolved.
  *
- * inherit      a file relative to the one that says it, else in the experiments folder ($SELFSAME_EXPERIMENTS, the installed one, the source tree's).
- *              Maps merge deeply, everything else replaces; a key replaces its rival (epochs and steps, seed and seeds ...).
- * resolved     the canonical text: every key of experiments/schema.c that has a value, in its order, nothing left to a default. It reads back to
- *              the same text.
- * digests      manifest: SHA-256 of the resolved text. Experiment: SHA-256 of the lines "path=value\n" of the keys that move bits in the
- *              table's order, then "seed=N\n" and "version=<arithmetic version>\n". What runs, checkpoints and resumes bind to is the latter. */
+ * inherit      a file relative to the one that says it, else in the experiments folder ($SELFSAME_EXPERIMENTS, the
+ *              installed one, the source tree's). Maps merge deeply, everything else replaces; a key replaces its rival
+ *              (epochs and steps, seed and seeds ...).
+ * resolved     the canonical text: every key of experiments/schema.c that has a value, in its order, nothing left to a
+ *              default. It reads back to the same text.
+ * digests      manifest: SHA-256 of the resolved text. Experiment: SHA-256 of the lines "path=value\n" of the keys that
+ *              move bits in the table's order, then "seed=N\n" and "version=<arithmetic version>\n". What runs,
+ *              checkpoints and resumes bind to is the latter. */
 #ifndef SELFSAME_MANIFEST_H
 #define SELFSAME_MANIFEST_H
 
@@ -30,8 +32,8 @@ struct manifest_target {
 struct manifest_source {
     char **urls; /* in the order to try; NULL for none */
     size_t url_count;
-    uint64_t bytes;                       /* 0: not published */
-    char md5[33];                         /* "": not published; likewise: */
+    uint64_t bytes; /* 0: not published */
+    char md5[33];   /* "": not published; likewise: */
     char sha256[DIGEST_HEX_BYTES];
     char sha256_prefix[DIGEST_HEX_BYTES]; /* its first digits, where only those are published */
 };
@@ -43,31 +45,33 @@ struct manifest {
     enum dataset_kind dataset_kind;
     uint32_t training_images, test_images; /* embedded; CIFAR-10's for cifar10 */
     char train_sha256[DIGEST_HEX_BYTES];
-    char test_sha256[DIGEST_HEX_BYTES];    /* "" for any */
-    char *note;                            /* "" for none */
-    struct manifest_source *archives;      /* of the data set; the preferred one first */
+    char test_sha256[DIGEST_HEX_BYTES]; /* "" for any */
+    char *note;                         /* "" for none */
+    struct manifest_source *archives;   /* of the data set; the preferred one first */
     size_t archive_count;
-    struct manifest_source weights;        /* pretrained; all empty where the manifest names none */
+    struct manifest_source weights; /* pretrained; all empty where the manifest names none */
     enum weights_format weights_format;
-    char *weights_note;                    /* NULL: none */
-    struct recipe recipe;                  /* with the first seed */
+    char *weights_note;   /* NULL: none */
+    struct recipe recipe; /* with the first seed */
     uint64_t *seeds;
     size_t seed_count;
     struct manifest_target *targets;
     size_t target_count;
     char *curve_file, *curve_column, *curve_source; /* NULL: no published curve */
-    char *resolved;                        /* the canonical text */
-    char sha256[DIGEST_HEX_BYTES];         /* the manifest digest */
-    char *experiment;                      /* the lines of the experiment digest, without seed and version */
+    char *resolved;                                 /* the canonical text */
+    char sha256[DIGEST_HEX_BYTES];                  /* the manifest digest */
+    char *experiment;                               /* the lines of the experiment digest, without seed and version */
 };
 
-/* Reads a manifest by its file, or its path in the experiments folder. STATUS_INPUT names file, line and key; on an error nothing is
- * left to free. */
+/* Reads a manifest by its file, or its path in the experiments folder. STATUS_INPUT names file, line and key; on an
+ * error nothing is left to free. */
 enum status manifest_read(const char *path, struct manifest *manifest, struct error *error) MUST_USE;
 /* The same from a text, such as a run's resolved manifest; `name` stands for the file in messages. */
-enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest, struct error *error) MUST_USE;
+enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest,
+                               struct error *error) MUST_USE;
 /* The same manifest with this one seed: what a run's record says, so that it trains that run again. */
-enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one, struct error *error) MUST_USE;
+enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
+                               struct error *error) MUST_USE;
 void manifest_free(struct manifest *manifest);
 
 void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES]);

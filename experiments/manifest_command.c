@@ -12,10 +12,11 @@ static enum status print_json(const char *path, const struct manifest *manifest,
     for (size_t i = 0; i < manifest->seed_count; i++) {
         char hex[DIGEST_HEX_BYTES];
         manifest_experiment_digest(manifest, manifest->seeds[i], hex);
-        json_array_append_new(experiments, json_pack("{s:I, s:s}", "seed", (json_int_t)manifest->seeds[i], "sha256", hex));
+        json_array_append_new(experiments,
+                              json_pack("{s:I, s:s}", "seed", (json_int_t)manifest->seeds[i], "sha256", hex));
     }
-    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s}", "file", path, "name", manifest->name, "sha256", manifest->sha256, "experiments",
-                             experiments, "resolved", manifest->resolved);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s}", "file", path, "name", manifest->name, "sha256",
+                             manifest->sha256, "experiments", experiments, "resolved", manifest->resolved);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     if (text == NULL)
@@ -68,11 +69,18 @@ static const struct option_definition options[] = {
 };
 
 const struct command manifest_command = {
-    .name = "manifest", .operands = "[MANIFEST...]", .summary = "print a manifest in its resolved form, with its digests", .options = options,
-    .description = "Checks manifests and prints them resolved: what they inherit laid together, nothing left to a default. The manifest digest covers the whole of "
-                   "it; the experiment digest, one for each seed, only what moves bits: runs, checkpoints and resumes bind to that.\n\nA MANIFEST is a "
+    .name = "manifest",
+    .operands = "[MANIFEST...]",
+    .summary = "print a manifest in its resolved form, with its digests",
+    .options = options,
+    .description = "Checks manifests and prints them resolved: what they inherit laid together, nothing left to a "
+                   "default. The manifest digest covers the whole of "
+                   "it; the experiment digest, one for each seed, only what moves bits: runs, checkpoints and resumes "
+                   "bind to that.\n\nA MANIFEST is a "
                    "file, or a path in the installed experiments folder, such as msra/resnet20.yaml.",
     .examples = "selfsame manifest experiments/msra/resnet20.yaml\tthe 2016 replication's ResNet-20\n"
                 "selfsame manifest --schema\tall keys\n",
-    .operands_min = 0, .operands_max = SIZE_MAX, .run = run_manifest,
+    .operands_min = 0,
+    .operands_max = SIZE_MAX,
+    .run = run_manifest,
 };

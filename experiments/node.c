@@ -65,13 +65,14 @@ static enum status next_event(struct reading *reading, yaml_event_t *event)
     if (parser->error == YAML_MEMORY_ERROR)
         return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
     if (parser->error == YAML_READER_ERROR)
-        return error_set(reading->error, STATUS_INPUT, "%s: byte %zu: not valid UTF-8 text: %s", reading->name, parser->problem_offset,
-                         parser->problem != NULL ? parser->problem : "unreadable");
+        return error_set(reading->error, STATUS_INPUT, "%s: byte %zu: not valid UTF-8 text: %s", reading->name,
+                         parser->problem_offset, parser->problem != NULL ? parser->problem : "unreadable");
     char context[128] = "";
     if (parser->context != NULL)
-        snprintf(context, sizeof context, " %s that begins in line %zu", parser->context, parser->context_mark.line + 1);
-    return error_set(reading->error, STATUS_INPUT, "%s:%zu: not valid YAML: %s%s", reading->name, parser->problem_mark.line + 1,
-                     parser->problem != NULL ? parser->problem : "unreadable", context);
+        snprintf(context, sizeof context, " %s that begins in line %zu", parser->context,
+                 parser->context_mark.line + 1);
+    return error_set(reading->error, STATUS_INPUT, "%s:%zu: not valid YAML: %s%s", reading->name,
+                     parser->problem_mark.line + 1, parser->problem != NULL ? parser->problem : "unreadable", context);
 }
 
 static enum status read_node(struct reading *reading, yaml_event_t *event, int depth, struct node **node);
@@ -137,8 +138,9 @@ static enum status read_children(struct reading *reading, struct node *parent, y
                 return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
             struct node *twin = node_get(parent, key);
             if (twin != NULL) {
-                status = error_set(reading->error, STATUS_INPUT, "%s:%zu: %.200s: this key was given already in line %zu", reading->name, line, key,
-                                   twin->line);
+                status =
+                    error_set(reading->error, STATUS_INPUT, "%s:%zu: %.200s: this key was given already in line %zu",
+                              reading->name, line, key, twin->line);
                 free(key);
                 return status;
             }
@@ -202,8 +204,8 @@ static enum status read_stream(struct reading *reading, struct node **root)
         size_t line = event.start_mark.line + 1;
         if (type == YAML_DOCUMENT_START_EVENT && documents++ > 0)
             status = refuse(reading, line, "a second document; a manifest is one");
-        else if (type != YAML_STREAM_START_EVENT && type != YAML_STREAM_END_EVENT && type != YAML_DOCUMENT_START_EVENT &&
-                 type != YAML_DOCUMENT_END_EVENT)
+        else if (type != YAML_STREAM_START_EVENT && type != YAML_STREAM_END_EVENT &&
+                 type != YAML_DOCUMENT_START_EVENT && type != YAML_DOCUMENT_END_EVENT)
             status = read_node(reading, &event, 0, root);
         yaml_event_delete(&event);
         if (status != STATUS_OK || type == YAML_STREAM_END_EVENT)
@@ -223,7 +225,8 @@ enum status node_parse(const char *text, size_t bytes, const char *name, struct 
     yaml_parser_set_input_string(&reading.parser, (const unsigned char *)text, bytes);
     enum status status = read_stream(&reading, root);
     yaml_parser_delete(&reading.parser);
-    if (status == STATUS_OK && *root != NULL && (*root)->kind == NODE_SCALAR && (*root)->text[0] == '\0' && !(*root)->quoted) {
+    if (status == STATUS_OK && *root != NULL && (*root)->kind == NODE_SCALAR && (*root)->text[0] == '\0' &&
+        !(*root)->quoted) {
         node_free(*root); /* nothing but comments */
         *root = NULL;
     }

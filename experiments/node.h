@@ -1,7 +1,9 @@
-/* YAML as manifests use it: maps, lists and scalars, each with the file and line it came from. A small tree over libyaml's events.
+/* YAML as manifests use it: maps, lists and scalars, each with the file and line it came from. A small tree over
+ * libyaml's events.
  *
- * Refused, with file and line: anchors, aliases, tags, more than one document, repeated keys, keys that are empty or not scalars, more
- * than NODE_DEPTH_MAX levels, more than NODE_CHILDREN_MAX entries in one map or list, files over NODE_BYTES_MAX. */
+ * Refused, with file and line: anchors, aliases, tags, more than one document, repeated keys, keys that are empty or
+ * not scalars, more than NODE_DEPTH_MAX levels, more than NODE_CHILDREN_MAX entries in one map or list, files over
+ * NODE_BYTES_MAX. */
 #ifndef SELFSAME_NODE_H
 #define SELFSAME_NODE_H
 
@@ -24,14 +26,17 @@ struct node {
     size_t count;
 };
 
-/* Parses a text that is called `name` in messages. An empty document is an empty map. The caller frees with node_free. */
-enum status node_parse(const char *text, size_t bytes, const char *name, struct node **root, struct error *error) MUST_USE;
+/* Parses a text that is called `name` in messages. An empty document is an empty map. The caller frees with node_free.
+ * */
+enum status node_parse(const char *text, size_t bytes, const char *name, struct node **root,
+                       struct error *error) MUST_USE;
 void node_free(struct node *node);
 /* The child of that key, or NULL. */
 struct node *node_get(const struct node *map, const char *key);
 /* Takes the child of that key out of a map; the caller frees it. NULL if there is none. */
 struct node *node_take(struct node *map, const char *key);
-/* Lays `over` on `base` and returns the result, which owns both: maps merge deeply, everything else replaces. NULL without memory. */
+/* Lays `over` on `base` and returns the result, which owns both: maps merge deeply, everything else replaces. NULL
+ * without memory. */
 struct node *node_merge(struct node *base, struct node *over);
 
 #endif

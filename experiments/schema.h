@@ -1,4 +1,5 @@
-/* The manifest's keys: one table that drives the parser, the resolved form, the experiment digest and the documentation. */
+/* The manifest's keys: one table that drives the parser, the resolved form, the experiment digest and the
+ * documentation. */
 #ifndef SELFSAME_SCHEMA_H
 #define SELFSAME_SCHEMA_H
 
@@ -25,18 +26,19 @@ enum value_type {
 };
 
 struct schema_key {
-    const char *path;     /* such as "training.batch_size"; sections are its parts */
+    const char *path; /* such as "training.batch_size"; sections are its parts */
     enum value_type type;
-    double low, high;     /* of the value, or of each element; exact for integers up to 2^53; of VALUE_HEX, the digits */
-    const char *choices;  /* separated by '|' */
+    double low, high;    /* of the value, or of each element; exact for integers up to 2^53; of VALUE_HEX, the digits */
+    const char *choices; /* separated by '|' */
     const char *fallback; /* default as YAML text, where no rival is given; NULL: none */
     bool required;        /* without a default and needed in every manifest */
     bool moves_bits;      /* enters the experiment digest */
-    const char *rival;    /* path of a key that this one replaces when it inherits: one of the two may be given; or NULL */
-    const char *help;     /* with the unit; no full stop */
+    const char *rival; /* path of a key that this one replaces when it inherits: one of the two may be given; or NULL */
+    const char *help;  /* with the unit; no full stop */
 };
 
-extern const struct schema_key schema_keys[]; /* in the order of the resolved form: keys of one section stand together */
+extern const struct schema_key
+    schema_keys[]; /* in the order of the resolved form: keys of one section stand together */
 extern const size_t schema_key_count;
 
 /* What the entries of a list of maps have. */

@@ -12,7 +12,7 @@
 #include "trainer/common/command.h"
 #include "trainer/common/file.h"
 
-/* ---- keys ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- keys -------------------------------------------------------------------------------------------------------- */
 
 static const struct schema_key *find_key(const char *path)
 {
@@ -23,7 +23,8 @@ static const struct schema_key *find_key(const char *path)
     return NULL;
 }
 
-/* Collects the words that may stand in a section ("" for the top), for suggestions; returns how many, at most max - 1. */
+/* Collects the words that may stand in a section ("" for the top), for suggestions; returns how many, at most max - 1.
+ * */
 static size_t words_of(const char *section, char words[][VALUE_PATH_BYTES], size_t max)
 {
     size_t count = 0, length = strlen(section);
@@ -66,7 +67,8 @@ static enum status check_keys(const struct node *map, const char *section, struc
         char path[VALUE_PATH_BYTES];
         char words[2][VALUE_PATH_BYTES];
         if (strchr(child->key, '.') != NULL)
-            return value_error(child, child->key, error, "a key has no dot; write sections one below the other, such as model: {depth: 20}");
+            return value_error(child, child->key, error,
+                               "a key has no dot; write sections one below the other, such as model: {depth: 20}");
         int length = snprintf(path, sizeof path, "%s%s%s", section, section[0] != '\0' ? "." : "", child->key);
         if (length >= (int)sizeof path)
             return unknown_key(section, child, error);
@@ -135,7 +137,7 @@ static enum status parse_keys(struct settings *settings, struct error *error)
     return STATUS_OK;
 }
 
-/* ---- files and inheritance ------------------------------------------------------------------------------------------------------------ */
+/* ---- files and inheritance --------------------------------------------------------------------------------------- */
 
 void settings_folders(const char *folders[SETTINGS_FOLDERS])
 {
@@ -144,13 +146,15 @@ void settings_folders(const char *folders[SETTINGS_FOLDERS])
     folders[2] = SOURCE_DIR "/experiments";
 }
 
-/* Where a manifest that is called `path` lies: as it is (beside `from`, if there is one), else in an experiments folder. */
+/* Where a manifest that is called `path` lies: as it is (beside `from`, if there is one), else in an experiments
+ * folder. */
 static enum status find_manifest(const char *path, const char *from, char found[FILE_PATH_BYTES], struct error *error)
 {
     const char *folders[SETTINGS_FOLDERS];
     const char *slash = from != NULL ? strrchr(from, '/') : NULL;
-    enum status status = path[0] != '/' && slash != NULL ? file_path(found, error, "%.*s/%s", (int)(slash - from), from, path)
-                                                         : file_path(found, error, "%s", path);
+    enum status status = path[0] != '/' && slash != NULL
+                             ? file_path(found, error, "%.*s/%s", (int)(slash - from), from, path)
+                             : file_path(found, error, "%s", path);
     if (status != STATUS_OK || file_exists(found) || path[0] == '/')
         return status;
     settings_folders(folders);
@@ -166,9 +170,10 @@ static enum status find_manifest(const char *path, const char *from, char found[
             return STATUS_OK;
         }
     }
-    return error_set(error, STATUS_INPUT, "there is no manifest %s, nor one called %s in the experiments folder %s; name its file, or set "
-                     "SELFSAME_EXPERIMENTS to the folder that holds it", found, path,
-                     folders[0] != NULL && folders[0][0] != '\0' ? folders[0] : folders[1]);
+    return error_set(error, STATUS_INPUT,
+                     "there is no manifest %s, nor one called %s in the experiments folder %s; name its file, or set "
+                     "SELFSAME_EXPERIMENTS to the folder that holds it",
+                     found, path, folders[0] != NULL && folders[0][0] != '\0' ? folders[0] : folders[1]);
 }
 
 /* Takes from `base` what a key of `over` replaces although it has another name. */
@@ -177,7 +182,8 @@ static void drop_rivals(struct node *base, struct node *over)
     for (size_t i = 0; i < schema_key_count; i++) {
         struct node *parent, *holder;
         const char *rival = schema_keys[i].rival;
-        if (rival == NULL || node_at(over, schema_keys[i].path, &parent) == NULL || node_at(base, rival, &holder) == NULL)
+        if (rival == NULL || node_at(over, schema_keys[i].path, &parent) == NULL ||
+            node_at(base, rival, &holder) == NULL)
             continue;
         const char *word = strrchr(rival, '.');
         node_free(node_take(holder, word + 1));
@@ -195,8 +201,8 @@ struct chain {
 static bool same_file(const char *one, const char *other)
 {
     struct stat first, second;
-    return strcmp(one, other) == 0 ||
-           (stat(one, &first) == 0 && stat(other, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino);
+    return strcmp(one, other) == 0 || (stat(one, &first) == 0 && stat(other, &second) == 0 &&
+                                       first.st_dev == second.st_dev && first.st_ino == second.st_ino);
 }
 
 /* The chain begins with the file that inherits `path`, and ends with the one that was asked for. */
@@ -209,7 +215,8 @@ static enum status circle(const char *path, const struct node *inherit, const st
     return value_error(inherit, "inherit", error, "goes in a circle: %s%s", path, text);
 }
 
-static enum status read_file(const char *path, const struct chain *child, const struct node *inherit, struct node **root, struct error *error);
+static enum status read_file(const char *path, const struct chain *child, const struct node *inherit,
+                             struct node **root, struct error *error);
 
 /* Lays the map on the manifest that it inherits, if it does. */
 static enum status apply_inherit(struct node **root, const struct chain *chain, struct error *error)
@@ -237,7 +244,8 @@ static enum status apply_inherit(struct node **root, const struct chain *chain, 
     return status;
 }
 
-static enum status read_file(const char *path, const struct chain *child, const struct node *inherit, struct node **root, struct error *error)
+static enum status read_file(const char *path, const struct chain *child, const struct node *inherit,
+                             struct node **root, struct error *error)
 {
     struct chain chain = { path, child, child == NULL ? 1 : child->length + 1 };
     char *text;
@@ -284,7 +292,8 @@ enum status settings_read(const char *path, struct settings *settings, struct er
     return status == STATUS_OK ? parse(settings, error) : status;
 }
 
-enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings, struct error *error)
+enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings,
+                               struct error *error)
 {
     memset(settings, 0, sizeof *settings);
     settings->name = strdup(name);
@@ -320,7 +329,8 @@ const struct setting *settings_get(const struct settings *settings, const char *
     return &settings->settings[key - schema_keys];
 }
 
-enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format, ...)
+enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format,
+                           ...)
 {
     const struct node *node = settings_get(settings, path)->node;
     va_list arguments;
@@ -332,7 +342,7 @@ enum status settings_error(const struct settings *settings, const char *path, st
     return error_prefix(error, "%s: %s", settings->name, path);
 }
 
-/* ---- canonical text ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- canonical text ---------------------------------------------------------------------------------------------- */
 
 /* The entries of a list of maps, each key on its line, below a heading that is indented by `indent`. */
 static void print_entries(FILE *file, const struct setting *setting, int indent)

@@ -1,4 +1,5 @@
-/* A manifest between YAML and meaning: one setting for each key of the schema, typed and bounded, with the place it came from. */
+/* A manifest between YAML and meaning: one setting for each key of the schema, typed and bounded, with the place it
+ * came from. */
 #ifndef SELFSAME_SETTINGS_H
 #define SELFSAME_SETTINGS_H
 
@@ -13,38 +14,42 @@ enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };
 
 struct setting {
     const struct schema_key *key;
-    bool given;             /* by a manifest or by the table's default */
+    bool given;              /* by a manifest or by the table's default */
     const struct node *node; /* where it stands; NULL for a default or when not given */
-    char *text;             /* canonical: of a list "1, 2", of text without quotes; NULL for URLs, which are the node's children, and maps */
+    char *
+        text; /* canonical: of a list "1, 2", of text without quotes; NULL for URLs, which are the node's children, and maps */
     double numbers[SETTING_NUMBERS_MAX];
-    size_t count;           /* of the numbers, URLs or maps */
+    size_t count;            /* of the numbers, URLs or maps */
     struct setting *entries; /* VALUE_MAPS: [count][keys of the list] */
 };
 
 struct settings {
-    char *name;              /* the manifest's file, for messages */
-    struct node *root;       /* after inheritance */
+    char *name;               /* the manifest's file, for messages */
+    struct node *root;        /* after inheritance */
     struct setting *settings; /* [schema_key_count] */
 };
 
-/* Reads, inherits, and checks every key on its own: unknown and repeated keys, types, bounds, required ones. manifest.h says where files are
- * looked for. settings_free releases whatever came of it, also after an error. */
+/* Reads, inherits, and checks every key on its own: unknown and repeated keys, types, bounds, required ones. manifest.h
+ * says where files are looked for. settings_free releases whatever came of it, also after an error. */
 enum status settings_read(const char *path, struct settings *settings, struct error *error) MUST_USE;
-enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings, struct error *error) MUST_USE;
+enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings,
+                               struct error *error) MUST_USE;
 void settings_free(struct settings *settings);
 
 /* The setting of a path that the schema has. */
 const struct setting *settings_get(const struct settings *settings, const char *path);
 
 /* STATUS_INPUT "file:line: path: message", the file alone for a key that no manifest gives. */
-enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format,
+                           ...) __attribute__((format(printf, 4, 5)));
 
-/* The canonical text, and the lines of the keys that move bits: see manifest.h. The caller frees; NULL without memory. */
+/* The canonical text, and the lines of the keys that move bits: see manifest.h. The caller frees; NULL without memory.
+ * */
 char *settings_resolved(const struct settings *settings);
 char *settings_experiment(const struct settings *settings);
 
-/* Where experiments are looked for, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the installed ones, the source tree's. */
+/* Where experiments are looked for, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the installed ones,
+ * the source tree's. */
 void settings_folders(const char *folders[SETTINGS_FOLDERS]);
 
 #endif

@@ -15,8 +15,8 @@ enum status value_error(const struct node *node, const char *path, struct error 
     return error_prefix(error, "%s:%zu: %s", node->file, node->line, path);
 }
 
-/* The shortest decimal that reads back as the same binary64; with a point before an exponent, since readers of YAML 1.1 take 1e-05 for a
- * text and 1.0e-05 for a number. */
+/* The shortest decimal that reads back as the same binary64; with a point before an exponent, since readers of YAML 1.1
+ * take 1e-05 for a text and 1.0e-05 for a number. */
 static void format_real(double value, char text[32])
 {
     for (int digits = 1; digits <= 17; digits++) {
@@ -31,36 +31,42 @@ static void format_real(double value, char text[32])
     }
 }
 
-static enum status parse_number(const struct schema_key *key, const char *path, const struct node *node, bool whole, double *number,
-                                struct error *error)
+static enum status parse_number(const struct schema_key *key, const char *path, const struct node *node, bool whole,
+                                double *number, struct error *error)
 {
     const char *text = node->kind == NODE_SCALAR ? node->text : "";
     char *end;
-    if (node->kind != NODE_SCALAR || node->quoted || text[0] == '\0' || text[strspn(text, whole ? "0123456789" : "+-.0123456789eE")] != '\0')
+    if (node->kind != NODE_SCALAR || node->quoted || text[0] == '\0' ||
+        text[strspn(text, whole ? "0123456789" : "+-.0123456789eE")] != '\0')
         return value_error(node, path, error, "must be a %s, not %s%.60s%s", whole ? "whole number" : "number",
-                           node->kind == NODE_SCALAR ? "'" : "a list or section", text, node->kind == NODE_SCALAR ? "'" : "");
+                           node->kind == NODE_SCALAR ? "'" : "a list or section", text,
+                           node->kind == NODE_SCALAR ? "'" : "");
     *number = strtod(text, &end) + 0.0; /* -0 becomes 0 */
     if (*end != '\0' || !isfinite(*number))
         return value_error(node, path, error, "'%.60s' is not a number", text);
     if (*number < key->low || *number > key->high)
-        return value_error(node, path, error, "%.60s is out of bounds; it must be %.15g to %.15g", text, key->low, key->high);
+        return value_error(node, path, error, "%.60s is out of bounds; it must be %.15g to %.15g", text, key->low,
+                           key->high);
     return STATUS_OK;
 }
 
-static enum status parse_numbers(struct setting *setting, const char *path, const struct node *node, struct error *error)
+static enum status parse_numbers(struct setting *setting, const char *path, const struct node *node,
+                                 struct error *error)
 {
     const bool list = setting->key->type == VALUE_INTEGERS || setting->key->type == VALUE_REALS;
     const bool whole = setting->key->type == VALUE_INTEGER || setting->key->type == VALUE_INTEGERS;
     if (list && node->kind != NODE_LIST)
         return value_error(node, path, error, "must be a list, such as [1, 2]");
     if (list && node->count > SETTING_NUMBERS_MAX)
-        return value_error(node, path, error, "has %zu entries; at most %d are taken", node->count, SETTING_NUMBERS_MAX);
+        return value_error(node, path, error, "has %zu entries; at most %d are taken", node->count,
+                           SETTING_NUMBERS_MAX);
     char text[SETTING_NUMBERS_MAX * 32] = "";
     size_t used = 0;
     setting->count = list ? node->count : 1;
     for (size_t i = 0; i < setting->count; i++) {
         char number[32];
-        enum status status = parse_number(setting->key, path, list ? node->children[i] : node, whole, &setting->numbers[i], error);
+        enum status status =
+            parse_number(setting->key, path, list ? node->children[i] : node, whole, &setting->numbers[i], error);
         if (status != STATUS_OK)
             return status;
         if (whole)
@@ -85,19 +91,21 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-/* No ASCII control character, and none of those of Unicode that YAML takes for the end of a line or refuses when it reads them back: U+0080
- * to U+009F, U+2028, U+2029, U+FEFF, U+FFFE and U+FFFF. */
+/* No ASCII control character, and none of those of Unicode that YAML takes for the end of a line or refuses when it
+ * reads them back: U+0080 to U+009F, U+2028, U+2029, U+FEFF, U+FFFE and U+FFFF. */
 static bool is_one_line(const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) ||
+        if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0) ||
+            (c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) ||
             (c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf) || (c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe))
             return false;
     }
     return true;
 }
 
-static enum status check_word(const struct schema_key *key, const char *path, const struct node *node, struct error *error)
+static enum status check_word(const struct schema_key *key, const char *path, const struct node *node,
+                              struct error *error)
 {
     const char *text = node->text;
     switch (key->type) {
@@ -113,21 +121,25 @@ static enum status check_word(const struct schema_key *key, const char *path, co
         if (key->choices != NULL && is_choice(key->choices, text))
             break;
         if (strlen(text) != 64 || text[strspn(text, "0123456789abcdef")] != '\0')
-            return value_error(node, path, error, "must be 64 lower-case hex digits%s%s", key->choices != NULL ? " or " : "",
-                               key->choices != NULL ? key->choices : "");
+            return value_error(node, path, error, "must be 64 lower-case hex digits%s%s",
+                               key->choices != NULL ? " or " : "", key->choices != NULL ? key->choices : "");
         break;
     case VALUE_HEX:
-        if (strlen(text) < (size_t)key->low || strlen(text) > (size_t)key->high || text[strspn(text, "0123456789abcdef")] != '\0')
+        if (strlen(text) < (size_t)key->low || strlen(text) > (size_t)key->high ||
+            text[strspn(text, "0123456789abcdef")] != '\0')
             return value_error(node, path, error, "must be %.0f to %.0f lower-case hex digits", key->low, key->high);
         break;
     case VALUE_NAME:
         if (text[0] == '\0' || text[0] == '.' || text[0] == '-' || strlen(text) > 64 ||
             text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
-            return value_error(node, path, error, "'%.80s' is no name: up to 64 letters, digits, '.', '_' and '-', not beginning with '.' or '-'", text);
+            return value_error(
+                node, path, error,
+                "'%.80s' is no name: up to 64 letters, digits, '.', '_' and '-', not beginning with '.' or '-'", text);
         break;
     default:
         if (strlen(text) > SCHEMA_TEXT_BYTES_MAX)
-            return value_error(node, path, error, "has %zu bytes; at most %d are taken", strlen(text), SCHEMA_TEXT_BYTES_MAX);
+            return value_error(node, path, error, "has %zu bytes; at most %d are taken", strlen(text),
+                               SCHEMA_TEXT_BYTES_MAX);
         if (!is_one_line(text))
             return value_error(node, path, error, "must be one line without control characters");
     }
@@ -145,10 +157,12 @@ static enum status check_url(const char *path, const struct node *node, struct e
     if (!known)
         return value_error(node, path, error, "must begin with https://, http:// or file:///, not '%.60s'", text);
     if (strlen(text) > SCHEMA_TEXT_BYTES_MAX)
-        return value_error(node, path, error, "has %zu bytes; at most %d are taken", strlen(text), SCHEMA_TEXT_BYTES_MAX);
+        return value_error(node, path, error, "has %zu bytes; at most %d are taken", strlen(text),
+                           SCHEMA_TEXT_BYTES_MAX);
     for (const char *c = text; *c != '\0'; c++) {
         if (*c <= ' ' || *c > '~' || *c == '\'' || *c == '"')
-            return value_error(node, path, error, "has a blank, a quote or a character outside ASCII; write those as %%20 and so on");
+            return value_error(node, path, error,
+                               "has a blank, a quote or a character outside ASCII; write those as %%20 and so on");
     }
     return STATUS_OK;
 }
@@ -158,7 +172,8 @@ static enum status parse_urls(struct setting *setting, const char *path, const s
     if (node->kind != NODE_LIST || node->count == 0)
         return value_error(node, path, error, "must be a list of URLs, such as [\"https://example.org/file\"]");
     if (node->count > (size_t)setting->key->high)
-        return value_error(node, path, error, "has %zu entries; at most %.0f are taken", node->count, setting->key->high);
+        return value_error(node, path, error, "has %zu entries; at most %.0f are taken", node->count,
+                           setting->key->high);
     setting->count = node->count;
     for (size_t i = 0; i < node->count; i++) {
         enum status status = check_url(path, node->children[i], error);
@@ -173,11 +188,15 @@ static void list_keys(const struct schema_list *list, char text[256])
 {
     size_t used = 0;
     for (size_t k = 0; k < list->key_count; k++)
-        used += (size_t)snprintf(text + used, 256 - used, "%s%s", k == 0 ? "" : k + 1 == list->key_count ? " and " : ", ", list->keys[k].path);
+        used += (size_t)snprintf(text + used, 256 - used, "%s%s",
+                                 k == 0                     ? ""
+                                 : k + 1 == list->key_count ? " and "
+                                                            : ", ",
+                                 list->keys[k].path);
 }
 
-static enum status parse_entry(struct setting *settings, const struct schema_list *list, const char *path, size_t place, const struct node *entry,
-                               struct error *error)
+static enum status parse_entry(struct setting *settings, const struct schema_list *list, const char *path, size_t place,
+                               const struct node *entry, struct error *error)
 {
     char keys[256], where[VALUE_PATH_BYTES];
     list_keys(list, keys);
@@ -188,7 +207,8 @@ static enum status parse_entry(struct setting *settings, const struct schema_lis
         while (k < list->key_count && strcmp(list->keys[k].path, entry->children[i]->key) != 0)
             k++;
         if (k == list->key_count)
-            return value_error(entry->children[i], path, error, "unknown key '%.64s'; an entry has %s", entry->children[i]->key, keys);
+            return value_error(entry->children[i], path, error, "unknown key '%.64s'; an entry has %s",
+                               entry->children[i]->key, keys);
     }
     for (size_t k = 0; k < list->key_count; k++) {
         const struct node *node = node_get(entry, list->keys[k].path);
@@ -209,13 +229,15 @@ static enum status parse_maps(struct setting *setting, const char *path, const s
     if (node->kind != NODE_LIST)
         return value_error(node, path, error, "must be a list of maps");
     if (node->count > (size_t)setting->key->high)
-        return value_error(node, path, error, "has %zu entries; at most %.0f are taken", node->count, setting->key->high);
+        return value_error(node, path, error, "has %zu entries; at most %.0f are taken", node->count,
+                           setting->key->high);
     setting->entries = calloc(node->count * list->key_count + 1, sizeof *setting->entries);
     if (setting->entries == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     setting->count = node->count;
     for (size_t i = 0; i < node->count; i++) {
-        enum status status = parse_entry(setting->entries + i * list->key_count, list, path, i, node->children[i], error);
+        enum status status =
+            parse_entry(setting->entries + i * list->key_count, list, path, i, node->children[i], error);
         if (status != STATUS_OK)
             return status;
     }

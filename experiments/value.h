@@ -12,9 +12,10 @@ enum { VALUE_PATH_BYTES = 128 };
 enum status value_error(const struct node *node, const char *path, struct error *error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Fills the setting, whose key is set, from a node: type, bounds and form; `path` is for messages. settings_free releases what comes of it,
- * also after an error. */
-enum status value_parse(struct setting *setting, const char *path, const struct node *node, struct error *error) MUST_USE;
+/* Fills the setting, whose key is set, from a node: type, bounds and form; `path` is for messages. settings_free
+ * releases what comes of it, also after an error. */
+enum status value_parse(struct setting *setting, const char *path, const struct node *node,
+                        struct error *error) MUST_USE;
 
 /* As YAML that reads back to the same value; not for a list of maps, which settings_resolved writes. */
 void value_print(FILE *file, const struct setting *setting);

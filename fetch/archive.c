@@ -41,7 +41,8 @@ static size_t file_count(const struct archive_layout *layout)
     return count;
 }
 
-/* The most bytes that a tar with one of the layouts can have: each file with its header and padding, and the long headers some tars write. */
+/* The most bytes that a tar with one of the layouts can have: each file with its header and padding, and the long
+ * headers some tars write. */
 static uint64_t stream_limit(const struct archive_layout *layouts, size_t layout_count)
 {
     uint64_t most = 0;
@@ -69,10 +70,11 @@ static enum status read_error(struct unpacking *unpacking, struct archive *archi
 {
     if (unpacking->status != STATUS_OK)
         return unpacking->status;
-    return error_set(unpacking->error, STATUS_INPUT, "%s: %s: %s; fetch it anew", unpacking->path, what, archive_error_string(archive));
+    return error_set(unpacking->error, STATUS_INPUT, "%s: %s: %s; fetch it anew", unpacking->path, what,
+                     archive_error_string(archive));
 }
 
-/* ---- which entries are taken ---------------------------------------------------------------------------------------------------------- */
+/* ---- which entries are taken ------------------------------------------------------------------------------------- */
 
 static enum status refuse(struct unpacking *unpacking, const char *name, const char *why)
 {
@@ -80,7 +82,8 @@ static enum status refuse(struct unpacking *unpacking, const char *name, const c
     snprintf(safe, sizeof safe, "%s", name);
     for (char *c = safe; *c != '\0'; c++)
         *c = *c < ' ' || *c > '~' ? '?' : *c;
-    return error_set(unpacking->error, STATUS_INPUT, "%s: the entry '%s' %s; nothing was unpacked", unpacking->path, safe, why);
+    return error_set(unpacking->error, STATUS_INPUT, "%s: the entry '%s' %s; nothing was unpacked", unpacking->path,
+                     safe, why);
 }
 
 static bool climbs(const char *name)
@@ -133,7 +136,8 @@ static enum status check_entry(struct unpacking *unpacking, struct archive_entry
 {
     const char *name = archive_entry_pathname(entry);
     if (++unpacking->entries > ENTRIES_MAX)
-        return error_set(unpacking->error, STATUS_INPUT, "%s has more than %d entries; nothing was unpacked", unpacking->path, ENTRIES_MAX);
+        return error_set(unpacking->error, STATUS_INPUT, "%s has more than %d entries; nothing was unpacked",
+                         unpacking->path, ENTRIES_MAX);
     if (name == NULL || name[0] == '\0')
         return refuse(unpacking, "", "has no name");
     if (name[0] == '/')
@@ -154,17 +158,19 @@ static enum status check_entry(struct unpacking *unpacking, struct archive_entry
     if (status != STATUS_OK)
         return status;
     if ((type == AE_IFDIR) != (*place == ARCHIVE_FILES_MAX))
-        return refuse(unpacking, name, type == AE_IFDIR ? "is a folder where a file belongs" : "is a file where a folder belongs");
+        return refuse(unpacking, name,
+                      type == AE_IFDIR ? "is a folder where a file belongs" : "is a file where a folder belongs");
     if (type == AE_IFDIR)
         return STATUS_OK;
     const struct archive_file *file = &unpacking->layout->files[*place];
     const int64_t bytes = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
-    if (bytes < 0 || (uint64_t)bytes < file->bytes_min || (uint64_t)bytes > file->bytes_max || archive_entry_sparse_count(entry) > 0)
+    if (bytes < 0 || (uint64_t)bytes < file->bytes_min || (uint64_t)bytes > file->bytes_max ||
+        archive_entry_sparse_count(entry) > 0)
         return refuse(unpacking, name, "has another size than such a file can have");
     return STATUS_OK;
 }
 
-/* ---- what is written ------------------------------------------------------------------------------------------------------------------ */
+/* ---- what is written --------------------------------------------------------------------------------------------- */
 
 static enum status write_all(int descriptor, const char *path, const void *data, size_t bytes, struct error *error)
 {
@@ -181,8 +187,8 @@ static enum status write_all(int descriptor, const char *path, const void *data,
 }
 
 /* Copies the entry's data; *sha256 is theirs. */
-static enum status copy_data(struct unpacking *unpacking, struct archive *archive, int descriptor, const char *path, const char *name,
-                             uint64_t bytes, struct sha256 *sha256)
+static enum status copy_data(struct unpacking *unpacking, struct archive *archive, int descriptor, const char *path,
+                             const char *name, uint64_t bytes, struct sha256 *sha256)
 {
     uint64_t done = 0;
     for (;;) {
@@ -197,7 +203,8 @@ static enum status copy_data(struct unpacking *unpacking, struct archive *archiv
         if ((uint64_t)offset != done || size > bytes - done)
             return refuse(unpacking, name, "has holes");
         if (unpacking->stop_requested != NULL && unpacking->stop_requested(unpacking->context))
-            return error_set(unpacking->error, STATUS_INTERRUPTED, "stopped on request while %s was unpacked; the same command does it", unpacking->path);
+            return error_set(unpacking->error, STATUS_INTERRUPTED,
+                             "stopped on request while %s was unpacked; the same command does it", unpacking->path);
         enum status status = write_all(descriptor, path, data, size, unpacking->error);
         if (status != STATUS_OK)
             return status;
@@ -231,7 +238,8 @@ static enum status write_file(struct unpacking *unpacking, struct archive *archi
         status = error_set_errno(unpacking->error, STATUS_ENVIRONMENT, "cannot sync %s", path);
     if (close(descriptor) != 0 && status == STATUS_OK)
         status = error_set_errno(unpacking->error, STATUS_ENVIRONMENT, "cannot close %s", path);
-    unpacking->sums_used += (size_t)snprintf(unpacking->sums + unpacking->sums_used, SUMS_BYTES - unpacking->sums_used, "%s  %s/%s\n", hex, folder, name);
+    unpacking->sums_used += (size_t)snprintf(unpacking->sums + unpacking->sums_used, SUMS_BYTES - unpacking->sums_used,
+                                             "%s  %s/%s\n", hex, folder, name);
     return status;
 }
 
@@ -264,7 +272,9 @@ static enum status read_rest(struct unpacking *unpacking)
             return status;
         for (size_t i = 0; i < bytes; i++) {
             if (((const unsigned char *)data)[i] != 0)
-                return error_set(unpacking->error, STATUS_INPUT, "%s: something follows the archive's last entry; nothing was unpacked", unpacking->path);
+                return error_set(unpacking->error, STATUS_INPUT,
+                                 "%s: something follows the archive's last entry; nothing was unpacked",
+                                 unpacking->path);
         }
     }
 }
@@ -275,8 +285,8 @@ static enum status check_complete(const struct unpacking *unpacking)
         return error_set(unpacking->error, STATUS_INPUT, "%s holds no file", unpacking->path);
     for (size_t k = 0; k < file_count(unpacking->layout); k++) {
         if (unpacking->layout->files[k].required && !unpacking->seen[k])
-            return error_set(unpacking->error, STATUS_INPUT, "%s lacks %s/%s; nothing was unpacked", unpacking->path, unpacking->layout->folder,
-                             unpacking->layout->files[k].name);
+            return error_set(unpacking->error, STATUS_INPUT, "%s lacks %s/%s; nothing was unpacked", unpacking->path,
+                             unpacking->layout->folder, unpacking->layout->files[k].name);
     }
     return STATUS_OK;
 }
@@ -287,7 +297,8 @@ static enum status read_archive(struct unpacking *unpacking)
     if (archive == NULL)
         return error_set(unpacking->error, STATUS_ENVIRONMENT, "out of memory");
     enum status status = STATUS_OK;
-    if (archive_read_support_format_tar(archive) != ARCHIVE_OK || archive_read_open(archive, unpacking, NULL, feed, NULL) != ARCHIVE_OK)
+    if (archive_read_support_format_tar(archive) != ARCHIVE_OK ||
+        archive_read_open(archive, unpacking, NULL, feed, NULL) != ARCHIVE_OK)
         status = read_error(unpacking, archive, "not a tar archive");
     if (status == STATUS_OK)
         status = read_entries(unpacking, archive);
@@ -316,11 +327,16 @@ static enum status publish(struct unpacking *unpacking, const char *folder)
     return status == STATUS_OK ? file_sync_folder(path, error) : status;
 }
 
-enum status archive_unpack(const char *path, const struct archive_layout *layouts, size_t layout_count, const char *folder,
-                           bool (*stop_requested)(void *context), void *context, struct error *error)
+enum status archive_unpack(const char *path, const struct archive_layout *layouts, size_t layout_count,
+                           const char *folder, bool (*stop_requested)(void *context), void *context,
+                           struct error *error)
 {
-    struct unpacking unpacking = { .path = path, .layouts = layouts, .layout_count = layout_count, .stop_requested = stop_requested,
-                                   .context = context, .error = error };
+    struct unpacking unpacking = { .path = path,
+                                   .layouts = layouts,
+                                   .layout_count = layout_count,
+                                   .stop_requested = stop_requested,
+                                   .context = context,
+                                   .error = error };
     enum status status = file_path(unpacking.folder, error, "%s.XXXXXX", folder);
     if (status != STATUS_OK)
         return status;

@@ -1,9 +1,10 @@
 /* A gzipped tar, unpacked into a folder that appears whole or not at all. Only what is expected comes out of it.
  *
- * refused  Every name that is not in the layout, absolute ones and those with "..", links, devices, sparse files, sizes out of bounds, a file that
- *          comes twice or is missing, more entries or bytes than the layout can have (so no bomb can unfold), a stream that is cut, damaged (its
- *          CRC is checked) or followed by anything.
- * written  under the layout's names, never the archive's; each file and folder synced; and SHA256SUMS of them in the form of sha256sum. */
+ * refused  Every name that is not in the layout, absolute ones and those with "..", links, devices, sparse files, sizes
+ *          out of bounds, a file that comes twice or is missing, more entries or bytes than the layout can have (so no
+ *          bomb can unfold), a stream that is cut, damaged (its CRC is checked) or followed by anything.
+ * written  under the layout's names, never the archive's; each file and folder synced; and SHA256SUMS of them in the
+ *          form of sha256sum. */
 #ifndef SELFSAME_ARCHIVE_H
 #define SELFSAME_ARCHIVE_H
 
@@ -29,11 +30,13 @@ struct archive_layout {
 
 #define ARCHIVE_SUMS "SHA256SUMS"
 
-/* Unpacks to `folder`, which is not there yet: folder/SHA256SUMS and folder/<layout's folder>/<files>. The archive's first entry decides which of
- * the layouts it has. stop_requested (may be NULL) is polled: true ends it with STATUS_INTERRUPTED.
- * errors   STATUS_INPUT names the archive and the entry; STATUS_ENVIRONMENT for disk and memory. Nothing is left behind after an error; what a
- *          killed process leaves is called folder.XXXXXX. */
-enum status archive_unpack(const char *path, const struct archive_layout *layouts, size_t layout_count, const char *folder,
-                           bool (*stop_requested)(void *context), void *context, struct error *error) MUST_USE;
+/* Unpacks to `folder`, which is not there yet: folder/SHA256SUMS and folder/<layout's folder>/<files>. The archive's
+ * first entry decides which of the layouts it has. stop_requested (may be NULL) is polled: true ends it with
+ * STATUS_INTERRUPTED.
+ * errors   STATUS_INPUT names the archive and the entry; STATUS_ENVIRONMENT for disk and memory. Nothing is left behind
+ *          after an error; what a killed process leaves is called folder.XXXXXX. */
+enum status archive_unpack(const char *path, const struct archive_layout *layouts, size_t layout_count,
+                           const char *folder, bool (*stop_requested)(void *context), void *context,
+                           struct error *error) MUST_USE;
 
 #endif

@@ -9,20 +9,37 @@
 #include "trainer/common/file.h"
 
 enum { TRAINING_FILES = 5 };
-static const char *const BATCHES[] = { "data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch" };
+static const char *const BATCHES[] = { "data_batch_1", "data_batch_2", "data_batch_3",
+                                       "data_batch_4", "data_batch_5", "test_batch" };
 
 enum { TEXT_BYTES_MAX = 1 << 16 };
-#define BINARY_BATCH(name) { name, CIFAR10_FILE_BYTES, CIFAR10_FILE_BYTES, true }
-#define PYTHON_BATCH(name) { name, CIFAR10_FILE_BYTES, CIFAR10_PICKLE_BYTES_MAX, true }
+#define BINARY_BATCH(name)                                 \
+    {                                                      \
+        name, CIFAR10_FILE_BYTES, CIFAR10_FILE_BYTES, true \
+    }
+#define PYTHON_BATCH(name)                                       \
+    {                                                            \
+        name, CIFAR10_FILE_BYTES, CIFAR10_PICKLE_BYTES_MAX, true \
+    }
 
 const struct archive_layout cifar10_layouts[] = {
     { "cifar-10-batches-bin",
-      { BINARY_BATCH("data_batch_1.bin"), BINARY_BATCH("data_batch_2.bin"), BINARY_BATCH("data_batch_3.bin"), BINARY_BATCH("data_batch_4.bin"),
-        BINARY_BATCH("data_batch_5.bin"), BINARY_BATCH("test_batch.bin"), { "batches.meta.txt", 0, TEXT_BYTES_MAX, false },
+      { BINARY_BATCH("data_batch_1.bin"),
+        BINARY_BATCH("data_batch_2.bin"),
+        BINARY_BATCH("data_batch_3.bin"),
+        BINARY_BATCH("data_batch_4.bin"),
+        BINARY_BATCH("data_batch_5.bin"),
+        BINARY_BATCH("test_batch.bin"),
+        { "batches.meta.txt", 0, TEXT_BYTES_MAX, false },
         { "readme.html", 0, TEXT_BYTES_MAX, false } } },
     { "cifar-10-batches-py",
-      { PYTHON_BATCH("data_batch_1"), PYTHON_BATCH("data_batch_2"), PYTHON_BATCH("data_batch_3"), PYTHON_BATCH("data_batch_4"),
-        PYTHON_BATCH("data_batch_5"), PYTHON_BATCH("test_batch"), { "batches.meta", 0, TEXT_BYTES_MAX, false },
+      { PYTHON_BATCH("data_batch_1"),
+        PYTHON_BATCH("data_batch_2"),
+        PYTHON_BATCH("data_batch_3"),
+        PYTHON_BATCH("data_batch_4"),
+        PYTHON_BATCH("data_batch_5"),
+        PYTHON_BATCH("test_batch"),
+        { "batches.meta", 0, TEXT_BYTES_MAX, false },
         { "readme.html", 0, TEXT_BYTES_MAX, false } } },
 };
 const size_t cifar10_layout_count = sizeof cifar10_layouts / sizeof *cifar10_layouts;
@@ -55,10 +72,12 @@ static bool has_any(const char *folder, const struct version *version)
 }
 
 /* Which folder the files are in: the given one, or one in it that an official archive unpacks to. */
-static enum status find_files(const char *folder, char found[FILE_PATH_BYTES], const struct version **version, struct error *error)
+static enum status find_files(const char *folder, char found[FILE_PATH_BYTES], const struct version **version,
+                              struct error *error)
 {
     if (!file_is_folder(folder))
-        return error_set(error, STATUS_INPUT, "%s is not a folder; expected the one with CIFAR-10's batches, or its parent", folder);
+        return error_set(error, STATUS_INPUT,
+                         "%s is not a folder; expected the one with CIFAR-10's batches, or its parent", folder);
     for (size_t i = 0; i < VERSION_COUNT; i++) {
         enum status status = file_path(found, error, "%s/%s", folder, VERSIONS[i].folder);
         *version = &VERSIONS[i];
@@ -113,15 +132,16 @@ static enum status read_binary(const char *path, struct dataset *dataset, uint32
     return status;
 }
 
-static enum status read_files(const char *folder, const struct version *version, const char *const *batches, uint32_t count,
-                              struct dataset *dataset, struct error *error)
+static enum status read_files(const char *folder, const struct version *version, const char *const *batches,
+                              uint32_t count, struct dataset *dataset, struct error *error)
 {
     enum status status = dataset_allocate(dataset, count * CIFAR10_FILE_IMAGES, error);
     for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
         char path[FILE_PATH_BYTES];
         status = file_path(path, error, "%s/%s%s", folder, batches[i], version->suffix);
         if (status == STATUS_OK && access(path, F_OK) != 0)
-            status = error_set_errno(error, STATUS_INPUT, "cannot read %s, which belongs to CIFAR-10 (selfsame fetch gets it)", path);
+            status = error_set_errno(error, STATUS_INPUT,
+                                     "cannot read %s, which belongs to CIFAR-10 (selfsame fetch gets it)", path);
         if (status == STATUS_OK)
             status = version->read(path, dataset, i * CIFAR10_FILE_IMAGES, error);
     }

@@ -28,7 +28,9 @@ static enum status run_convert(const struct arguments *arguments, struct error *
     while (kind < sizeof suffixes / sizeof *suffixes && !ends_with(out, suffixes[kind].suffix))
         kind++;
     if (kind == sizeof suffixes / sizeof *suffixes)
-        return error_set(error, STATUS_INPUT, "%s: its suffix says the format, .safetensors, or .pth or .pt for torch's, and it has none of them", out);
+        return error_set(
+            error, STATUS_INPUT,
+            "%s: its suffix says the format, .safetensors, or .pth or .pt for torch's, and it has none of them", out);
     enum status status = weights_open(&weights, in, error);
     if (status != STATUS_OK)
         return status;
@@ -44,12 +46,21 @@ static enum status run_convert(const struct arguments *arguments, struct error *
 static const struct option_definition options[] = { OPTIONS_END };
 
 const struct command convert_command = {
-    .name = "convert", .operands = "IN OUT", .summary = "weights from one format into another", .options = options,
-    .description = "Reads weights from any file that selfsame inspect knows, and writes them to OUT, with the names that PyTorch users know: to a "
-                   "safetensors file, or, where OUT ends in .pth or .pt, in torch.save's zip format, which torch.load reads. Parameters and running "
-                   "statistics are written, as float32, bit for bit; what training keeps beside them is not. Equal weights give equal files, and "
+    .name = "convert",
+    .operands = "IN OUT",
+    .summary = "weights from one format into another",
+    .options = options,
+    .description = "Reads weights from any file that selfsame inspect knows, and writes them to OUT, with the names "
+                   "that PyTorch users know: to a "
+                   "safetensors file, or, where OUT ends in .pth or .pt, in torch.save's zip format, which torch.load "
+                   "reads. Parameters and running "
+                   "statistics are written, as float32, bit for bit; what training keeps beside them is not. Equal "
+                   "weights give equal files, and "
                    "the weights digest, which is printed, stays.\n\nNothing in IN is run: pickles are read as data.",
-    .examples = "selfsame convert resnet20-12fca82f.th resnet20.safetensors\ta file of torch.save's\n"
-                "selfsame convert runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\n",
-    .operands_min = 2, .operands_max = 2, .run = run_convert,
+    .examples =
+        "selfsame convert resnet20-12fca82f.th resnet20.safetensors\ta file of torch.save's\n"
+        "selfsame convert runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\n",
+    .operands_min = 2,
+    .operands_max = 2,
+    .run = run_convert,
 };

@@ -9,7 +9,8 @@
 static const struct dataset empty;
 
 /* The embedded sets are drawn together; the one that is not wanted is thrown away. */
-static enum status load_embedded(const struct manifest *manifest, struct dataset *training, struct dataset *test, struct error *error)
+static enum status load_embedded(const struct manifest *manifest, struct dataset *training, struct dataset *test,
+                                 struct error *error)
 {
     struct dataset unwanted_training = empty, unwanted_test = empty;
     enum status status = embedded_make(training != NULL ? training : &unwanted_training, manifest->training_images,
@@ -19,7 +20,8 @@ static enum status load_embedded(const struct manifest *manifest, struct dataset
     return status;
 }
 
-static enum status load_from_store(const struct manifest *manifest, struct dataset *training, struct dataset *test, struct error *error)
+static enum status load_from_store(const struct manifest *manifest, struct dataset *training, struct dataset *test,
+                                   struct error *error)
 {
     struct store store;
     char folder[FILE_PATH_BYTES];
@@ -29,21 +31,25 @@ static enum status load_from_store(const struct manifest *manifest, struct datas
     if (status != STATUS_OK)
         return status;
     if (folder[0] == '\0')
-        return error_set(error, STATUS_ENVIRONMENT, "the manifest %s needs CIFAR-10, which is not in the store %s: selfsame fetch MANIFEST gets it; or name "
-                         "a folder that holds its batches with --data DIR", manifest->name, store.folder);
+        return error_set(
+            error, STATUS_ENVIRONMENT,
+            "the manifest %s needs CIFAR-10, which is not in the store %s: selfsame fetch MANIFEST gets it; or name "
+            "a folder that holds its batches with --data DIR",
+            manifest->name, store.folder);
     return cifar10_read(folder, training, test, error);
 }
 
-static enum status load(const struct manifest *manifest, const char *folder, struct dataset *training, struct dataset *test,
-                        struct error *error)
+static enum status load(const struct manifest *manifest, const char *folder, struct dataset *training,
+                        struct dataset *test, struct error *error)
 {
     if (manifest->dataset_kind == DATASET_EMBEDDED)
         return load_embedded(manifest, training, test, error);
-    return folder != NULL ? cifar10_read(folder, training, test, error) : load_from_store(manifest, training, test, error);
+    return folder != NULL ? cifar10_read(folder, training, test, error)
+                          : load_from_store(manifest, training, test, error);
 }
 
-static enum status expect(const struct dataset *dataset, const char *sha256, const char *what, const struct manifest *manifest,
-                          struct error *error)
+static enum status expect(const struct dataset *dataset, const char *sha256, const char *what,
+                          const struct manifest *manifest, struct error *error)
 {
     char where[256];
     if (dataset == NULL || sha256[0] == '\0')
@@ -52,8 +58,8 @@ static enum status expect(const struct dataset *dataset, const char *sha256, con
     return dataset_expect(dataset, sha256, what, where, error);
 }
 
-enum status data_load(const struct manifest *manifest, const char *folder, struct dataset *training, struct dataset *test,
-                      struct error *error)
+enum status data_load(const struct manifest *manifest, const char *folder, struct dataset *training,
+                      struct dataset *test, struct error *error)
 {
     if (training != NULL)
         *training = empty;

@@ -38,14 +38,15 @@ struct transfer {
     char etag[PART_VALIDATOR_BYTES], modified[PART_VALIDATOR_BYTES];
     bool ranged; /* the answer has a Content-Range, which begins at: */
     uint64_t range_start, range_total;
-    bool tainted;     /* the part holds bytes that belong to no right file */
-    bool unreachable; /* no such host, or nobody there */
+    bool tainted;         /* the part holds bytes that belong to no right file */
+    bool unreachable;     /* no such host, or nobody there */
     enum verdict verdict; /* other than DONE: why the body was refused */
     char reason[REASON_BYTES];
     struct error *error; /* filled with VERDICT_FATAL */
 };
 
-static enum verdict refuse(struct transfer *transfer, enum verdict verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static enum verdict refuse(struct transfer *transfer, enum verdict verdict, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static enum verdict refuse(struct transfer *transfer, enum verdict verdict, const char *format, ...)
 {
@@ -67,7 +68,7 @@ static bool stop_requested(const struct download_options *options)
     return options->stop_requested != NULL && options->stop_requested(options->context);
 }
 
-/* ---- what comes in ------------------------------------------------------------------------------------------------------------------ */
+/* ---- what comes in ----------------------------------------------------------------------------------------------- */
 
 /* The value of a header line if it has that name, without blanks around; false if it does not fit. */
 static bool header_value(const char *line, size_t length, const char *name, char *value, size_t size)
@@ -79,7 +80,8 @@ static bool header_value(const char *line, size_t length, const char *name, char
         start++;
     while (length > start && (unsigned char)line[length - 1] <= ' ')
         length--;
-    if (length - start >= size || memchr(line + start, '\n', length - start) != NULL || memchr(line + start, '\0', length - start) != NULL)
+    if (length - start >= size || memchr(line + start, '\n', length - start) != NULL ||
+        memchr(line + start, '\0', length - start) != NULL)
         return false;
     memcpy(value, line + start, length - start);
     value[length - start] = '\0';
@@ -141,11 +143,13 @@ static enum verdict begin_body(struct transfer *transfer)
         total = length < 0 ? 0 : (uint64_t)length + (code == 0 ? transfer->asked : 0);
     }
     if (source->bytes > 0 && total > 0 && total != source->bytes)
-        return refuse(transfer, VERDICT_WRONG, "it has %ju bytes there, not %ju", (uintmax_t)total, (uintmax_t)source->bytes);
+        return refuse(transfer, VERDICT_WRONG, "it has %ju bytes there, not %ju", (uintmax_t)total,
+                      (uintmax_t)source->bytes);
     if (total > transfer->limit)
-        return refuse(transfer, VERDICT_WRONG, "it has %ju bytes there, more than the %ju that are taken", (uintmax_t)total,
-                      (uintmax_t)transfer->limit);
-    if (code == 200 && part->bytes > 0 && part_restart(part, transfer->error) != STATUS_OK) /* the server sends all of it: a new file, or no ranges */
+        return refuse(transfer, VERDICT_WRONG, "it has %ju bytes there, more than the %ju that are taken",
+                      (uintmax_t)total, (uintmax_t)transfer->limit);
+    if (code == 200 && part->bytes > 0 &&
+        part_restart(part, transfer->error) != STATUS_OK) /* the server sends all of it: a new file, or no ranges */
         return fatal(transfer);
     snprintf(validator, sizeof validator, "%s", transfer->etag[0] != '\0' ? transfer->etag : transfer->modified);
     if (validator[0] == '\0' && same_url)
@@ -168,7 +172,8 @@ static size_t take_body(char *data, size_t one, size_t length, void *context)
     }
     if (length > transfer->limit - transfer->part.bytes) {
         transfer->tainted = true;
-        refuse(transfer, VERDICT_WRONG, "it goes on after %s%ju bytes", transfer->source->bytes > 0 ? "its " : "", (uintmax_t)transfer->limit);
+        refuse(transfer, VERDICT_WRONG, "it goes on after %s%ju bytes", transfer->source->bytes > 0 ? "its " : "",
+               (uintmax_t)transfer->limit);
         return 0;
     }
     if (part_append(&transfer->part, data, length, transfer->error) != STATUS_OK) {
@@ -185,7 +190,7 @@ static void show(struct transfer *transfer)
         progress_report(transfer->options->progress, transfer->name, transfer->part.bytes, transfer->source->bytes);
 }
 
-/* ---- one try ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- one try ----------------------------------------------------------------------------------------------------- */
 
 static void set_certificates(CURL *curl, const struct download_options *options)
 {
@@ -275,9 +280,13 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
         return VERDICT_DONE;
     case CURLE_HTTP_RETURNED_ERROR:
         if (code == 416 && transfer->asked > 0)
-            return refuse(transfer, VERDICT_AFRESH, "the server has nothing after byte %ju", (uintmax_t)transfer->asked);
-        return refuse(transfer, code == 408 || code == 429 || code >= 500 ? VERDICT_AGAIN : VERDICT_MISSING, "the server answers %ld%s", code,
-                      code == 404 ? " (not found)" : code == 503 ? " (unavailable)" : "");
+            return refuse(transfer, VERDICT_AFRESH, "the server has nothing after byte %ju",
+                          (uintmax_t)transfer->asked);
+        return refuse(transfer, code == 408 || code == 429 || code >= 500 ? VERDICT_AGAIN : VERDICT_MISSING,
+                      "the server answers %ld%s", code,
+                      code == 404   ? " (not found)"
+                      : code == 503 ? " (unavailable)"
+                                    : "");
     case CURLE_BAD_DOWNLOAD_RESUME:
     case CURLE_RANGE_ERROR:
         return refuse(transfer, VERDICT_AFRESH, "%s", text);
@@ -303,7 +312,8 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
 
 static enum verdict interrupted(struct transfer *transfer)
 {
-    error_set(transfer->error, STATUS_INTERRUPTED, "stopped on request with %ju bytes of %s; the same command goes on from there",
+    error_set(transfer->error, STATUS_INTERRUPTED,
+              "stopped on request with %ju bytes of %s; the same command goes on from there",
               (uintmax_t)transfer->part.bytes, transfer->name);
     return fatal(transfer);
 }
@@ -369,7 +379,7 @@ out:
     return verdict;
 }
 
-/* ---- tries and mirrors -------------------------------------------------------------------------------------------------------------- */
+/* ---- tries and mirrors ------------------------------------------------------------------------------------------- */
 
 static enum verdict check_digests(struct transfer *transfer, struct download_result *result)
 {
@@ -384,7 +394,8 @@ static enum verdict check_digests(struct transfer *transfer, struct download_res
     if (source->sha256[0] != '\0' && strcmp(source->sha256, result->sha256) != 0)
         return refuse(transfer, wrong, "it has SHA-256 %s, not %s", result->sha256, source->sha256);
     if (strncmp(source->sha256_prefix, result->sha256, strlen(source->sha256_prefix)) != 0)
-        return refuse(transfer, wrong, "it has SHA-256 %s, which does not begin with %s", result->sha256, source->sha256_prefix);
+        return refuse(transfer, wrong, "it has SHA-256 %s, which does not begin with %s", result->sha256,
+                      source->sha256_prefix);
     if (md5[0] != '\0' && strcmp(source->md5, md5) != 0)
         return refuse(transfer, wrong, "it has MD5 %s, not %s", md5, source->md5);
     transfer->tainted = false;
@@ -424,7 +435,8 @@ static enum verdict one_try(struct transfer *transfer, uint64_t *pause_s, struct
         verdict = try_url(transfer, pause_s);
     if (verdict == VERDICT_DONE)
         verdict = check_digests(transfer, result);
-    if ((verdict == VERDICT_AFRESH || transfer->tainted) && verdict != VERDICT_FATAL && part_restart(&transfer->part, transfer->error) != STATUS_OK)
+    if ((verdict == VERDICT_AFRESH || transfer->tainted) && verdict != VERDICT_FATAL &&
+        part_restart(&transfer->part, transfer->error) != STATUS_OK)
         verdict = fatal(transfer);
     return verdict;
 }
@@ -456,10 +468,14 @@ static enum verdict try_mirror(struct transfer *transfer, struct download_result
     }
 }
 
-enum status download_file(const struct manifest_source *source, const char *name, uint64_t limit_bytes, const char *part,
-                          const struct download_options *options, struct download_result *result, struct error *error)
+enum status download_file(const struct manifest_source *source, const char *name, uint64_t limit_bytes,
+                          const char *part, const struct download_options *options, struct download_result *result,
+                          struct error *error)
 {
-    struct transfer transfer = { .source = source, .options = options, .name = name, .error = error,
+    struct transfer transfer = { .source = source,
+                                 .options = options,
+                                 .name = name,
+                                 .error = error,
                                  .limit = source->bytes > 0 ? source->bytes : limit_bytes };
     char reasons[ERROR_MESSAGE_BYTES] = "";
     size_t used = 0;
@@ -468,10 +484,12 @@ enum status download_file(const struct manifest_source *source, const char *name
     memset(result, 0, sizeof *result);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return error_set(error, STATUS_ENVIRONMENT, "libcurl does not start");
-    /* Where a SHA-256 is published, an MD5 would say nothing more and take longer than the download from a near mirror. */
+    /* Where a SHA-256 is published, an MD5 would say nothing more and take longer than the download from a near mirror.
+     * */
     const bool with_md5 = source->md5[0] != '\0' && source->sha256[0] == '\0';
     enum status status = part_open(&transfer.part, part, with_md5, error);
-    for (size_t i = 0; status == STATUS_OK && verdict != VERDICT_DONE && verdict != VERDICT_FATAL && i < source->url_count; i++) {
+    for (size_t i = 0;
+         status == STATUS_OK && verdict != VERDICT_DONE && verdict != VERDICT_FATAL && i < source->url_count; i++) {
         transfer.url = source->urls[i];
         if (options->progress != NULL)
             progress_restart(options->progress);
@@ -482,7 +500,8 @@ enum status download_file(const struct manifest_source *source, const char *name
         if (i + 1 < source->url_count)
             warn(&transfer, false);
         if (used < sizeof reasons)
-            used += (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s: %s", i > 0 ? "; " : "", transfer.url, transfer.reason);
+            used += (size_t)snprintf(reasons + used, sizeof reasons - used, "%s%s: %s", i > 0 ? "; " : "", transfer.url,
+                                     transfer.reason);
     }
     if (options->progress != NULL)
         progress_clear(options->progress);

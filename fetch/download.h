@@ -1,15 +1,17 @@
-/* One file from the first of several URLs that has it: resumed, bounded, and checked against what is published about it.
+/* One file from the first of several URLs that has it: resumed, bounded, and checked against what is published about
+ * it.
  *
- * urls     https, http and file. An https URL is never redirected to plain http. Proxies as curl users set them: https_proxy, http_proxy,
- *          all_proxy, no_proxy; certificates likewise: CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR.
- * mirrors  In the order given. One that is wrong (no such file, another size, other bytes, a bad certificate) is left at once; one that fails
- *          (a cut, a time-out, 408, 429, 5xx) is asked again after a pause that doubles, as often as the options say; what came meanwhile counts:
- *          each further MiB gives it all its tries anew.
- * resume   The part file says how far it is and where it is from (fetch/part.h). The same URL is asked for the rest on the condition that the
- *          validator still holds; another mirror, or one without a validator, only where a published digest and size will tell whether the
- *          pieces fit; if they do not, the download begins anew.
- * bounds   `bytes` of the source where it is published, else limit_bytes; ten redirects; a connection that for speed_time_s seconds is slower
- *          than 1 kB/s is a cut. */
+ * urls     https, http and file. An https URL is never redirected to plain http. Proxies as curl users set them:
+ *          https_proxy, http_proxy, all_proxy, no_proxy; certificates likewise: CURL_CA_BUNDLE, SSL_CERT_FILE,
+ *          SSL_CERT_DIR.
+ * mirrors  In the order given. One that is wrong (no such file, another size, other bytes, a bad certificate) is left
+ *          at once; one that fails (a cut, a time-out, 408, 429, 5xx) is asked again after a pause that doubles, as
+ *          often as the options say; what came meanwhile counts: each further MiB gives it all its tries anew.
+ * resume   The part file says how far it is and where it is from (fetch/part.h). The same URL is asked for the rest on
+ *          the condition that the validator still holds; another mirror, or one without a validator, only where a
+ *          published digest and size will tell whether the pieces fit; if they do not, the download begins anew.
+ * bounds   `bytes` of the source where it is published, else limit_bytes; ten redirects; a connection that for
+ *          speed_time_s seconds is slower than 1 kB/s is a cut. */
 #ifndef SELFSAME_DOWNLOAD_H
 #define SELFSAME_DOWNLOAD_H
 
@@ -40,11 +42,12 @@ struct download_result {
     bool mirrors_failed; /* after an error: no mirror has it, while nothing is amiss here */
 };
 
-/* Downloads into the part file at `part`, which is whole, synced and checked after STATUS_OK; `name` is for people. The caller holds a lock: two
- * processes must not write one part.
- * errors   STATUS_INPUT where every mirror has something else than the manifest says, STATUS_ENVIRONMENT for network, disk and memory; both
- *          name every URL and what was wrong with it. STATUS_INTERRUPTED. */
-enum status download_file(const struct manifest_source *source, const char *name, uint64_t limit_bytes, const char *part,
-                          const struct download_options *options, struct download_result *result, struct error *error) MUST_USE;
+/* Downloads into the part file at `part`, which is whole, synced and checked after STATUS_OK; `name` is for people. The
+ * caller holds a lock: two processes must not write one part.
+ * errors   STATUS_INPUT where every mirror has something else than the manifest says, STATUS_ENVIRONMENT for network,
+ *          disk and memory; both name every URL and what was wrong with it. STATUS_INTERRUPTED. */
+enum status download_file(const struct manifest_source *source, const char *name, uint64_t limit_bytes,
+                          const char *part, const struct download_options *options, struct download_result *result,
+                          struct error *error) MUST_USE;
 
 #endif

@@ -10,9 +10,9 @@ static const struct {
     size_t bytes;
     bool real;
 } elements[] = {
-    [ELEMENT_F32] = { "F32", 4, true },   [ELEMENT_F64] = { "F64", 8, true },  [ELEMENT_F16] = { "F16", 2, true },
-    [ELEMENT_BF16] = { "BF16", 2, true }, [ELEMENT_I64] = { "I64", 8, false }, [ELEMENT_I32] = { "I32", 4, false },
-    [ELEMENT_I16] = { "I16", 2, false },  [ELEMENT_I8] = { "I8", 1, false },   [ELEMENT_U8] = { "U8", 1, false },
+    [ELEMENT_F32] = { "F32", 4, true },    [ELEMENT_F64] = { "F64", 8, true },      [ELEMENT_F16] = { "F16", 2, true },
+    [ELEMENT_BF16] = { "BF16", 2, true },  [ELEMENT_I64] = { "I64", 8, false },     [ELEMENT_I32] = { "I32", 4, false },
+    [ELEMENT_I16] = { "I16", 2, false },   [ELEMENT_I8] = { "I8", 1, false },       [ELEMENT_U8] = { "U8", 1, false },
     [ELEMENT_BOOL] = { "BOOL", 1, false }, [ELEMENT_OTHER] = { "other", 0, false },
 };
 

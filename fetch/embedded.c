@@ -10,8 +10,8 @@
  * radius. */
 enum { SIDE = DATASET_SIDE, CHANNELS = DATASET_CHANNELS, QUARTERS = 4, UNIT = 256, TURN = 64 };
 
-const char *const EMBEDDED_CLASSES[DATASET_CLASSES] = { "disc", "ring", "square", "frame", "triangle",
-                                                        "cross", "bars", "dots", "checker", "crescent" };
+const char *const EMBEDDED_CLASSES[DATASET_CLASSES] = { "disc",  "ring", "square", "frame",   "triangle",
+                                                        "cross", "bars", "dots",   "checker", "crescent" };
 
 /* round(256 sin(2 pi i / 64)), i = 0..16 */
 static const int QUARTER_SINE[TURN / 4 + 1] = { 0,   25,  50,  74,  98,  121, 142, 162, 181,
@@ -54,8 +54,8 @@ static int either_sign(struct stream *stream, int low, int high)
 
 /* Where a shape is, how large and how turned. */
 struct pose {
-    int x, y;       /* centre, quarters of a pixel */
-    int radius;     /* likewise */
+    int x, y;         /* centre, quarters of a pixel */
+    int radius;       /* likewise */
     int cosine, sine; /* times 256 */
 };
 
@@ -141,10 +141,16 @@ static void draw(int canvas[CHANNELS][SIDE][SIDE], const struct pose *pose, uint
 
 /* The difficulty, found by trial: embedded.h says what it leads to. */
 enum {
-    LINES = 2, LINE_CONTRAST = 24,          /* faint, across the whole image */
-    STROKES = 2, STROKE_CONTRAST = 27,      /* small, up to the shape's own contrast */
-    CONTRAST_LOW = 55, CONTRAST_HIGH = 90,  /* of the shape, in every channel, lighter or darker */
-    RADIUS_LOW = 36, RADIUS_HIGH = 50, CENTRE_LOW = 56, CENTRE_HIGH = 72, /* quarters of a pixel */
+    LINES = 2,
+    LINE_CONTRAST = 24, /* faint, across the whole image */
+    STROKES = 2,
+    STROKE_CONTRAST = 27, /* small, up to the shape's own contrast */
+    CONTRAST_LOW = 55,
+    CONTRAST_HIGH = 90, /* of the shape, in every channel, lighter or darker */
+    RADIUS_LOW = 36,
+    RADIUS_HIGH = 50,
+    CENTRE_LOW = 56,
+    CENTRE_HIGH = 72, /* quarters of a pixel */
     NOISE = 18
 };
 

@@ -12,8 +12,8 @@ enum { RETRIES = 4, RETRY_DELAY_S = 1, SPEED_TIME_S = 30 };
 
 static volatile sig_atomic_t stop_signal;
 
-/* The first signal leaves a part that can be resumed; the second, whose action is the default again, ends the process at once: that leaves
- * the same part. */
+/* The first signal leaves a part that can be resumed; the second, whose action is the default again, ends the process
+ * at once: that leaves the same part. */
 static void ask_to_stop(int number)
 {
     stop_signal = number;
@@ -47,15 +47,16 @@ struct job {
     size_t damaged;
 };
 
-/* ---- the store -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the store --------------------------------------------------------------------------------------------------- */
 
 static void tell_item(struct job *job, const struct store_item *item, const char *did)
 {
     if (job->json == NULL)
         printf("%-8s %12ju  %s%s%s\n", item->kind, (uintmax_t)item->bytes, item->path, did[0] != '\0' ? "  " : "", did);
     else
-        json_array_append_new(job->json, json_pack("{s:s, s:s, s:s, s:I, s:s}", "kind", item->kind, "name", item->name, "path", item->path, "bytes",
-                                                   (json_int_t)item->bytes, "state", did[0] != '\0' ? did : "kept"));
+        json_array_append_new(job->json, json_pack("{s:s, s:s, s:s, s:I, s:s}", "kind", item->kind, "name", item->name,
+                                                   "path", item->path, "bytes", (json_int_t)item->bytes, "state",
+                                                   did[0] != '\0' ? did : "kept"));
 }
 
 static enum status list_item(void *context, const struct store_item *item, struct error *error)
@@ -110,17 +111,19 @@ static enum status care(struct job *job, const struct arguments *arguments, stru
     return status;
 }
 
-/* ---- manifests -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- manifests --------------------------------------------------------------------------------------------------- */
 
-static void tell_obtained(struct job *job, const struct manifest *manifest, const char *what, const struct obtained *obtained)
+static void tell_obtained(struct job *job, const struct manifest *manifest, const char *what,
+                          const struct obtained *obtained)
 {
     const char *state = obtained->fetched ? "fetched" : "present";
     if (job->json == NULL)
         printf("%s: %s (%s, %s, SHA-256 %s)\n", what, obtained->path, obtained->name, state, obtained->sha256);
     else
-        json_array_append_new(job->json, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "manifest", manifest->name, "what", what, "state", state,
-                                                   "path", obtained->path, "name", obtained->name, "sha256", obtained->sha256, "received_bytes",
-                                                   (json_int_t)obtained->received));
+        json_array_append_new(job->json,
+                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "manifest", manifest->name, "what", what,
+                                        "state", state, "path", obtained->path, "name", obtained->name, "sha256",
+                                        obtained->sha256, "received_bytes", (json_int_t)obtained->received));
 }
 
 /* Reads the data as training would: an archive may be what was published, and still not what the manifest means. */
@@ -135,8 +138,8 @@ static enum status check_dataset(const struct manifest *manifest, const char *fo
     return STATUS_OK;
 }
 
-static enum status fetch_dataset(struct job *job, const struct manifest *manifest, const struct obtain_options *options, struct obtained *obtained,
-                                 struct error *error)
+static enum status fetch_dataset(struct job *job, const struct manifest *manifest, const struct obtain_options *options,
+                                 struct obtained *obtained, struct error *error)
 {
     struct store_item item = { .kind = "unpacked" };
     char why[STORE_WHY_BYTES];
@@ -157,11 +160,13 @@ static enum status fetch_dataset(struct job *job, const struct manifest *manifes
 }
 
 /* only: "data" or "weights"; NULL: both. */
-static enum status fetch(struct job *job, const struct manifest *manifest, const char *only, const struct obtain_options *options, struct error *error)
+static enum status fetch(struct job *job, const struct manifest *manifest, const char *only,
+                         const struct obtain_options *options, struct error *error)
 {
     struct obtained obtained;
     enum status status = STATUS_OK;
-    const bool data = only == NULL || strcmp(only, "data") == 0, weights = only == NULL ? manifest->weights.url_count > 0 : !data;
+    const bool data = only == NULL || strcmp(only, "data") == 0,
+               weights = only == NULL ? manifest->weights.url_count > 0 : !data;
     if (data && manifest->dataset_kind != DATASET_EMBEDDED) {
         status = fetch_dataset(job, manifest, options, &obtained, error);
         if (status == STATUS_OK)
@@ -182,10 +187,13 @@ static enum status fetch_all(struct job *job, const struct arguments *arguments,
     struct progress progress;
     const struct obtain_options options = {
         .offline = arguments_flag(arguments, "offline"),
-        .download = { .cacert = arguments_text(arguments, "cacert"), .retries = arguments_integer(arguments, "retry", RETRIES),
+        .download = { .cacert = arguments_text(arguments, "cacert"),
+                      .retries = arguments_integer(arguments, "retry", RETRIES),
                       .retry_delay_s = arguments_integer(arguments, "retry-delay", RETRY_DELAY_S),
-                      .speed_time_s = arguments_integer(arguments, "speed-time", SPEED_TIME_S), .progress = &progress,
-                      .stop_requested = hear_stop, .warn = print_warning },
+                      .speed_time_s = arguments_integer(arguments, "speed-time", SPEED_TIME_S),
+                      .progress = &progress,
+                      .stop_requested = hear_stop,
+                      .warn = print_warning },
     };
     enum status status = STATUS_OK;
     progress_open(&progress, NULL);
@@ -215,7 +223,8 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
 {
     struct job job = { .json = NULL };
     const char *format = arguments_text(arguments, "format");
-    const bool caring = arguments_flag(arguments, "verify") || arguments_flag(arguments, "list") || arguments_flag(arguments, "prune");
+    const bool caring =
+        arguments_flag(arguments, "verify") || arguments_flag(arguments, "list") || arguments_flag(arguments, "prune");
     if (arguments->operand_count == 0 && !caring)
         return error_set(error, STATUS_INPUT, "needs MANIFEST..., or --list, --verify or --prune");
     enum status status = store_open(&job.store, arguments_text(arguments, "store"), error);
@@ -241,30 +250,46 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
 }
 
 static const struct option_definition options[] = {
-    { "store", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder of what was fetched; default: $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else ~/.cache/selfsame" },
+    { "store", "DIR", OPTION_TEXT, 0, 0, NULL,
+      "the folder of what was fetched; default: $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else "
+      "~/.cache/selfsame" },
     { "only", "WHAT", OPTION_CHOICE, 0, 0, "data|weights", "get the data or the weights alone; default: both" },
     { "offline", NULL, OPTION_FLAG, 0, 0, NULL, "use no network: exit status 3 for what is not there" },
     { "list", NULL, OPTION_FLAG, 0, 0, NULL, "list what is in the store" },
-    { "verify", NULL, OPTION_FLAG, 0, 0, NULL, "hash all that is in the store again, and move what is damaged out of the way; exit status 1 if anything is" },
-    { "prune", NULL, OPTION_FLAG, 0, 0, NULL, "remove unfinished downloads, damaged files, and archives that have been unpacked" },
+    { "verify", NULL, OPTION_FLAG, 0, 0, NULL,
+      "hash all that is in the store again, and move what is damaged out of the way; exit status 1 if anything is" },
+    { "prune", NULL, OPTION_FLAG, 0, 0, NULL,
+      "remove unfinished downloads, damaged files, and archives that have been unpacked" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json", "text or json; default: text" },
-    { "cacert", "FILE", OPTION_TEXT, 0, 0, NULL, "certificates to trust, PEM; default: $CURL_CA_BUNDLE, else $SSL_CERT_FILE, else the system's" },
+    { "cacert", "FILE", OPTION_TEXT, 0, 0, NULL,
+      "certificates to trust, PEM; default: $CURL_CA_BUNDLE, else $SSL_CERT_FILE, else the system's" },
     { "retry", "N", OPTION_INTEGER, 0, 100, NULL, "tries after the first at each URL, 0 to 100; default: 4" },
-    { "retry-delay", "S", OPTION_INTEGER, 0, 60, NULL, "seconds before the first of them, doubled each time up to a minute; default: 1" },
-    { "speed-time", "S", OPTION_INTEGER, 1, 600, NULL, "give a connection up that for S seconds is slower than 1 kB/s; default: 30" },
+    { "retry-delay", "S", OPTION_INTEGER, 0, 60, NULL,
+      "seconds before the first of them, doubled each time up to a minute; default: 1" },
+    { "speed-time", "S", OPTION_INTEGER, 1, 600, NULL,
+      "give a connection up that for S seconds is slower than 1 kB/s; default: 30" },
     OPTIONS_END,
 };
 
 const struct command fetch_command = {
-    .name = "fetch", .operands = "[MANIFEST...]", .summary = "get and check the data and weights that manifests name", .options = options,
+    .name = "fetch",
+    .operands = "[MANIFEST...]",
+    .summary = "get and check the data and weights that manifests name",
+    .options = options,
     .description =
-        "Downloads what the manifests name into the store, checks every byte against the published digests, unpacks data sets, and checks that they "
-        "are the manifest's. What is there already is not downloaded again, and a download that was cut, stopped or killed goes on where it was.\n\n"
-        "The mirrors are tried in the manifest's order. Proxies and certificates are set as for curl: https_proxy, no_proxy, CURL_CA_BUNDLE and "
+        "Downloads what the manifests name into the store, checks every byte against the published digests, unpacks "
+        "data sets, and checks that they "
+        "are the manifest's. What is there already is not downloaded again, and a download that was cut, stopped or "
+        "killed goes on where it was.\n\n"
+        "The mirrors are tried in the manifest's order. Proxies and certificates are set as for curl: https_proxy, "
+        "no_proxy, CURL_CA_BUNDLE and "
         "so on. Several processes may fetch into one store: the second waits for the first, and finds it done.\n\n"
-        "Afterwards train and eval find the data without --data. It prints where each thing is. Exit status 2: a mirror's bytes are not those "
+        "Afterwards train and eval find the data without --data. It prints where each thing is. Exit status 2: a "
+        "mirror's bytes are not those "
         "that the manifest names; 3: the network or the disk fails; 130: stopped, and resumable.",
     .examples = "selfsame fetch msra/resnet20.yaml\tCIFAR-10, 170 MB\n"
                 "selfsame fetch --list --verify\tis everything still whole?\n",
-    .operands_min = 0, .operands_max = SIZE_MAX, .run = run_fetch,
+    .operands_min = 0,
+    .operands_max = SIZE_MAX,
+    .run = run_fetch,
 };

@@ -70,7 +70,8 @@ static enum status check_end(struct gunzip *gunzip, struct error *error)
     if (gunzip->stream.avail_in == 0)
         status = fill(gunzip, error);
     if (status == STATUS_OK && gunzip->stream.avail_in > 0)
-        status = error_set(error, STATUS_INPUT, "%s goes on after its gzip stream, from byte %lu on; fetch it anew", gunzip->path, gunzip->stream.total_in);
+        status = error_set(error, STATUS_INPUT, "%s goes on after its gzip stream, from byte %lu on; fetch it anew",
+                           gunzip->path, gunzip->stream.total_in);
     return status;
 }
 
@@ -86,7 +87,8 @@ enum status gunzip_next(struct gunzip *gunzip, const void **data, size_t *bytes,
         if (stream->avail_in == 0 && !gunzip->input_ended)
             status = fill(gunzip, error);
         if (status == STATUS_OK && stream->avail_in == 0)
-            status = error_set(error, STATUS_INPUT, "%s is cut short: its gzip stream does not end; fetch it anew", gunzip->path);
+            status = error_set(error, STATUS_INPUT, "%s is cut short: its gzip stream does not end; fetch it anew",
+                               gunzip->path);
         if (status != STATUS_OK)
             break;
         int result = inflate(stream, Z_NO_FLUSH);
@@ -95,13 +97,14 @@ enum status gunzip_next(struct gunzip *gunzip, const void **data, size_t *bytes,
         else if (result == Z_MEM_ERROR)
             status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
         else if (result != Z_OK)
-            status = error_set(error, STATUS_INPUT, "%s is no gzip file or is damaged near byte %lu: %s; fetch it anew", gunzip->path, stream->total_in,
-                               stream->msg != NULL ? stream->msg : zError(result));
+            status = error_set(error, STATUS_INPUT, "%s is no gzip file or is damaged near byte %lu: %s; fetch it anew",
+                               gunzip->path, stream->total_in, stream->msg != NULL ? stream->msg : zError(result));
     }
     *bytes = OUT_BYTES - stream->avail_out;
     if (status == STATUS_OK && *bytes > gunzip->limit - gunzip->out_total)
-        status = error_set(error, STATUS_INPUT, "%s unfolds to more than %ju bytes, which is more than it can rightly hold", gunzip->path,
-                           (uintmax_t)gunzip->limit);
+        status =
+            error_set(error, STATUS_INPUT, "%s unfolds to more than %ju bytes, which is more than it can rightly hold",
+                      gunzip->path, (uintmax_t)gunzip->limit);
     gunzip->out_total += *bytes;
     return status;
 }

@@ -49,10 +49,12 @@ static void print_table(const struct findings *f)
 {
     const struct weights *weights = &f->weights;
     printf("file        %s\ncontainer   %s, %zu bytes\nSHA-256     %s\nweights     %s\nparameters  %zu\n", f->path,
-           weights_container_name(weights->container), weights->bytes, weights->sha256, f->digest, weights_parameter_count(weights));
+           weights_container_name(weights->container), weights->bytes, weights->sha256, f->digest,
+           weights_parameter_count(weights));
     if (f->fits)
-        printf("network     depth %" PRIu32 ", %s: shortcut %s, linear bias %s, final batch norm %s\n", f->model.depth, variant_name(&f->model),
-               shortcut_name(&f->model), f->model.linear_bias != BIAS_NONE ? "yes" : "no", f->model.final_batch_norm ? "yes" : "no");
+        printf("network     depth %" PRIu32 ", %s: shortcut %s, linear bias %s, final batch norm %s\n", f->model.depth,
+               variant_name(&f->model), shortcut_name(&f->model), f->model.linear_bias != BIAS_NONE ? "yes" : "no",
+               f->model.final_batch_norm ? "yes" : "no");
     else
         printf("network     none that is known: %s\n", f->misfit.message);
     printf("manifest    %s\n", f->manifest[0] != '\0' ? f->manifest : "none of the experiments folder names this file");
@@ -62,7 +64,8 @@ static void print_table(const struct findings *f)
     for (size_t i = 0; i < weights->tensors.count; i++) {
         char shape[SHAPE_BYTES];
         print_shape(&weights->tensors.list[i], shape);
-        printf("    %-40s %-5s %s\n", weights->tensors.list[i].name, element_name(weights->tensors.list[i].element), shape);
+        printf("    %-40s %-5s %s\n", weights->tensors.list[i].name, element_name(weights->tensors.list[i].element),
+               shape);
     }
 }
 
@@ -75,22 +78,25 @@ static enum status print_json(const struct findings *f, struct error *error)
         json_t *shape = json_array();
         for (uint32_t d = 0; d < tensor->rank; d++)
             json_array_append_new(shape, json_integer(tensor->shape[d]));
-        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o}", "name", tensor->name, "dtype", element_name(tensor->element), "shape", shape));
+        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o}", "name", tensor->name, "dtype",
+                                                 element_name(tensor->element), "shape", shape));
     }
     for (size_t i = 0; i < weights->tensors.claim_count; i++)
         json_object_set_new(claims, weights->tensors.claims[i].name, json_string(weights->tensors.claims[i].value));
     if (f->fits)
-        network = json_pack("{s:i, s:s, s:s, s:b, s:b}", "depth", (int)f->model.depth, "variant", variant_name(&f->model), "shortcut",
-                            shortcut_name(&f->model), "linear_bias", f->model.linear_bias != BIAS_NONE, "final_batch_norm",
-                            f->model.final_batch_norm);
+        network = json_pack("{s:i, s:s, s:s, s:b, s:b}", "depth", (int)f->model.depth, "variant",
+                            variant_name(&f->model), "shortcut", shortcut_name(&f->model), "linear_bias",
+                            f->model.linear_bias != BIAS_NONE, "final_batch_norm", f->model.final_batch_norm);
     json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:o, s:s?, s:o, s:o}", "file", f->path, "container",
-                             weights_container_name(weights->container), "bytes", (json_int_t)weights->bytes, "sha256", weights->sha256, "weights_sha256",
-                             f->digest, "parameters", (json_int_t)weights_parameter_count(weights), "network", network, "manifest",
+                             weights_container_name(weights->container), "bytes", (json_int_t)weights->bytes, "sha256",
+                             weights->sha256, "weights_sha256", f->digest, "parameters",
+                             (json_int_t)weights_parameter_count(weights), "network", network, "manifest",
                              f->manifest[0] != '\0' ? f->manifest : NULL, "claims", claims, "tensors", tensors);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     if (text == NULL)
-        return error_set(error, STATUS_INPUT, "%s: its name is not UTF-8, which JSON needs, or memory is short", f->path);
+        return error_set(error, STATUS_INPUT, "%s: its name is not UTF-8, which JSON needs, or memory is short",
+                         f->path);
     puts(text);
     free(text);
     return STATUS_OK;
@@ -125,15 +131,23 @@ static const struct option_definition options[] = {
 };
 
 const struct command inspect_command = {
-    .name = "inspect", .operands = "FILE", .summary = "what is in a file of weights", .options = options,
-    .description = "Tells a file's container, its SHA-256, the digest of its weights (which is the same whatever the container), the "
-                   "network that they fit, "
-                   "what the file says about itself, and its tensors.\n\nThe format is recognised by the content: safetensors, "
-                   "torch.save's legacy and zip "
-                   "files, and the pickles of neon's 2016 models. Nothing in the file is run: pickles are read as data, and one that "
-                   "asks for more is "
-                   "refused by name.",
+    .name = "inspect",
+    .operands = "FILE",
+    .summary = "what is in a file of weights",
+    .options = options,
+    .description =
+        "Tells a file's container, its SHA-256, the digest of its weights (which is the same whatever the container), "
+        "the "
+        "network that they fit, "
+        "what the file says about itself, and its tensors.\n\nThe format is recognised by the content: safetensors, "
+        "torch.save's legacy and zip "
+        "files, and the pickles of neon's 2016 models. Nothing in the file is run: pickles are read as data, and one "
+        "that "
+        "asks for more is "
+        "refused by name.",
     .examples = "selfsame inspect resnet20-12fca82f.th\ta file of torch.save's\n"
                 "selfsame inspect --format json runs/quick-resnet20-seed1/weights.safetensors\ta run's weights\n",
-    .operands_min = 1, .operands_max = 1, .run = run_inspect,
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_inspect,
 };

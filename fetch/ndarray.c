@@ -18,18 +18,21 @@ static const struct pickle_value *item(const struct pickle_value *tuple, size_t 
 }
 
 /* dtype("f4", 0, 1) with the state (3, "<", None, None, None, -1, -1, 0). */
-static enum status read_dtype(struct ndarray *array, const char *path, const struct pickle_value *dtype, struct error *error)
+static enum status read_dtype(struct ndarray *array, const char *path, const struct pickle_value *dtype,
+                              struct error *error)
 {
     static const struct {
         const char *name;
         enum element element;
     } names[] = {
-        { "f4", ELEMENT_F32 }, { "f8", ELEMENT_F64 }, { "f2", ELEMENT_F16 }, { "i8", ELEMENT_I64 }, { "i4", ELEMENT_I32 },
-        { "i2", ELEMENT_I16 }, { "i1", ELEMENT_I8 },  { "u1", ELEMENT_U8 },  { "b1", ELEMENT_BOOL },
+        { "f4", ELEMENT_F32 }, { "f8", ELEMENT_F64 }, { "f2", ELEMENT_F16 },
+        { "i8", ELEMENT_I64 }, { "i4", ELEMENT_I32 }, { "i2", ELEMENT_I16 },
+        { "i1", ELEMENT_I8 },  { "u1", ELEMENT_U8 },  { "b1", ELEMENT_BOOL },
     };
     if (dtype->type != PICKLE_OBJECT || dtype->call.global != GLOBAL_DTYPE || dtype->call.state == NULL)
         return refuse(error, path, dtype, "has no dtype");
-    const struct pickle_value *name = item(dtype->call.arguments, 0), *order = item(dtype->call.state, 1), *fields = item(dtype->call.state, 4);
+    const struct pickle_value *name = item(dtype->call.arguments, 0), *order = item(dtype->call.state, 1),
+                              *fields = item(dtype->call.state, 4);
     if (name == NULL || order == NULL || fields == NULL || fields->type != PICKLE_NONE)
         return refuse(error, path, dtype, "has a dtype that is not of plain numbers");
     array->element = ELEMENT_OTHER;
@@ -52,11 +55,12 @@ enum status ndarray_read(struct ndarray *array, const char *path, const struct p
     const struct pickle_value *class = item(value->call.arguments, 0);
     if (class == NULL || class->type != PICKLE_GLOBAL || class->call.global != GLOBAL_NDARRAY)
         return refuse(error, path, value, "is not of the class numpy.ndarray");
-    const struct pickle_value *state = value->call.state, *shape = item(state, 1), *dtype = item(state, 2), *fortran = item(state, 3),
-                              *data = item(state, 4);
+    const struct pickle_value *state = value->call.state, *shape = item(state, 1), *dtype = item(state, 2),
+                              *fortran = item(state, 3), *data = item(state, 4);
     if (data == NULL || state->list.count != 5 || shape->type != PICKLE_TUPLE || data->type != PICKLE_BYTES)
         return refuse(error, path, value, "has a state that is not (1, shape, dtype, order, bytes)");
-    if (fortran->type != PICKLE_BOOLEAN && !(fortran->type == PICKLE_INTEGER && (fortran->integer == 0 || fortran->integer == 1)))
+    if (fortran->type != PICKLE_BOOLEAN &&
+        !(fortran->type == PICKLE_INTEGER && (fortran->integer == 0 || fortran->integer == 1)))
         return refuse(error, path, value, "does not say in which order its numbers are");
     array->fortran = fortran->type == PICKLE_BOOLEAN ? fortran->boolean : fortran->integer == 1;
     if (shape->list.count > NDARRAY_RANK_MAX)

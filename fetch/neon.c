@@ -10,7 +10,8 @@
 
 enum { LEVELS_MAX = 16, LAYERS_MAX = 50000, ITEMS_MAX = 256, CONVS_MAX = 10000, FIRST_CHANNELS = 3, STATISTICS = 4 };
 
-/* A layer with weights: arrays[0] alone of a convolution or linear layer, all four of a batch norm, in the order of the names. */
+/* A layer with weights: arrays[0] alone of a convolution or linear layer, all four of a batch norm, in the order of the
+ * names. */
 struct layer {
     const struct pickle_value *value;
     bool norm;
@@ -22,7 +23,7 @@ static const char *const statistic_names[STATISTICS] = { "gamma", "beta", "gmean
 struct reader {
     struct tensors *tensors;
     const char *path;
-    struct layer *layers;      /* in the model's order */
+    struct layer *layers; /* in the model's order */
     size_t layer_count, layer_capacity, visits;
     struct network *network;
     struct error *error;
@@ -33,12 +34,13 @@ static enum status refuse(const struct reader *r, const struct pickle_value *val
     return error_set(r->error, STATUS_INPUT, "%s: byte %zu: %s", r->path, value->offset, what);
 }
 
-/* ---- the layers, in order ------------------------------------------------------------------------------------------------------------ */
+/* ---- the layers, in order ---------------------------------------------------------------------------------------- */
 
 /* Bounds the search: a hostile file may show the same dict of millions of items as every layer. */
 static const struct pickle_value *small_get(const struct pickle_value *dict, const char *key)
 {
-    return dict != NULL && dict->type == PICKLE_DICT && dict->list.count <= 2 * ITEMS_MAX ? pickle_get(dict, key) : NULL;
+    return dict != NULL && dict->type == PICKLE_DICT && dict->list.count <= 2 * ITEMS_MAX ? pickle_get(dict, key)
+                                                                                          : NULL;
 }
 
 static enum status add_layer(struct reader *r, const struct pickle_value *value, const struct pickle_value *params)
@@ -69,7 +71,8 @@ static enum status add_layer(struct reader *r, const struct pickle_value *value,
 
 static enum status walk(struct reader *r, const struct pickle_value *value, int level)
 {
-    const struct pickle_value *params = small_get(value, "params"), *layers = small_get(small_get(value, "config"), "layers");
+    const struct pickle_value *params = small_get(value, "params"),
+                              *layers = small_get(small_get(value, "config"), "layers");
     if (level == LEVELS_MAX || ++r->visits > LAYERS_MAX)
         return refuse(r, value, "more layers, or deeper containers, than are read");
     enum status status = STATUS_OK;
@@ -82,7 +85,7 @@ static enum status walk(struct reader *r, const struct pickle_value *value, int 
     return status;
 }
 
-/* ---- the network that they make ------------------------------------------------------------------------------------------------------- */
+/* ---- the network that they make ---------------------------------------------------------------------------------- */
 
 enum kind { KIND_NORM, KIND_CONV, KIND_PROJECTION, KIND_LINEAR };
 
@@ -94,7 +97,9 @@ static enum kind kind_of(const struct layer *layer)
         return KIND_NORM;
     if (layer->arrays[0].rank == 2 && shape[0] == NETWORK_CLASSES && shape[1] == NETWORK_FEATURES)
         return KIND_LINEAR;
-    return layer->arrays[0].rank == 2 && (shape[0] == 16 || shape[0] == 32) && shape[1] == 2 * shape[0] ? KIND_PROJECTION : KIND_CONV;
+    return layer->arrays[0].rank == 2 && (shape[0] == 16 || shape[0] == 32) && shape[1] == 2 * shape[0]
+               ? KIND_PROJECTION
+               : KIND_CONV;
 }
 
 static enum status open_network(struct reader *r)
@@ -102,18 +107,23 @@ static enum status open_network(struct reader *r)
     size_t counts[4] = { 0 };
     for (size_t i = 0; i < r->layer_count; i++)
         counts[kind_of(&r->layers[i])]++;
-    if (counts[KIND_LINEAR] != 1 || counts[KIND_CONV] < 7 || counts[KIND_CONV] > CONVS_MAX || counts[KIND_CONV] % 6 != 1 ||
-        counts[KIND_PROJECTION] != 2 || counts[KIND_NORM] != counts[KIND_CONV] + 1)
-        return error_set(r->error, STATUS_INPUT, "%s is a model of neon's, but not the 2016 replication's: it has %zu convolutions, "
-                                                 "%zu projections, %zu batch norms "
-                         "and %zu linear layers; 6n+1, 2, 6n+2 and 1 are expected", r->path, counts[KIND_CONV], counts[KIND_PROJECTION],
-                         counts[KIND_NORM], counts[KIND_LINEAR]);
-    struct model_config model = { .depth = (uint32_t)counts[KIND_CONV] + 1, .shortcut = SHORTCUT_PROJECTION, .linear_bias = BIAS_NONE,
-                                  .final_batch_norm = true, .batch_norm_epsilon = 1e-3, .batch_norm_rate = 0.1 };
+    if (counts[KIND_LINEAR] != 1 || counts[KIND_CONV] < 7 || counts[KIND_CONV] > CONVS_MAX ||
+        counts[KIND_CONV] % 6 != 1 || counts[KIND_PROJECTION] != 2 || counts[KIND_NORM] != counts[KIND_CONV] + 1)
+        return error_set(r->error, STATUS_INPUT,
+                         "%s is a model of neon's, but not the 2016 replication's: it has %zu convolutions, "
+                         "%zu projections, %zu batch norms "
+                         "and %zu linear layers; 6n+1, 2, 6n+2 and 1 are expected",
+                         r->path, counts[KIND_CONV], counts[KIND_PROJECTION], counts[KIND_NORM], counts[KIND_LINEAR]);
+    struct model_config model = { .depth = (uint32_t)counts[KIND_CONV] + 1,
+                                  .shortcut = SHORTCUT_PROJECTION,
+                                  .linear_bias = BIAS_NONE,
+                                  .final_batch_norm = true,
+                                  .batch_norm_epsilon = 1e-3,
+                                  .batch_norm_rate = 0.1 };
     return network_open(&r->network, &model, r->error);
 }
 
-/* ---- values into our order ---------------------------------------------------------------------------------------------------------------- */
+/* ---- values into our order --------------------------------------------------------------------------------------- */
 
 /* How a tensor of ours is read out of an array: ours[...] = array[place(...)]. */
 enum layout { LAYOUT_SAME, LAYOUT_CONV, LAYOUT_FIRST_CONV };
@@ -128,19 +138,25 @@ static size_t conv_place(const struct tensor *tensor, enum layout layout, size_t
     return (c * area + s) * filters + k;
 }
 
-static enum status add_tensor(const struct reader *r, const struct layer *layer, const struct ndarray *array, uint32_t index, enum layout layout)
+static enum status add_tensor(const struct reader *r, const struct layer *layer, const struct ndarray *array,
+                              uint32_t index, enum layout layout)
 {
     const struct tensor *tensor = &r->network->tensors[index];
-    uint64_t shape[4], rows = layout == LAYOUT_SAME ? tensor->shape[0] : tensor->count / tensor->shape[0], columns = tensor->count / rows;
+    uint64_t shape[4], rows = layout == LAYOUT_SAME ? tensor->shape[0] : tensor->count / tensor->shape[0],
+                       columns = tensor->count / rows;
     size_t element = element_bytes(array->element);
     struct named_tensor *added;
     for (uint32_t i = 0; i < tensor->rank; i++)
         shape[i] = tensor->shape[i];
     if (array->rank != 2 || array->shape[0] != rows || array->shape[1] != columns || !element_is_real(array->element))
-        return error_set(r->error, STATUS_INPUT, "%s: byte %zu: a layer's array of %s, %" PRIu64 " x %" PRIu64 ", stands where %s wants %" PRIu64 " x %" PRIu64
-                         " real numbers", r->path, layer->value->offset, element_name(array->element), array->rank > 0 ? array->shape[0] : 1,
-                         array->rank > 1 ? array->shape[1] : 1, tensor->name, rows, columns);
-    enum status status = tensors_add(r->tensors, r->path, tensor->name, strlen(tensor->name), array->element, tensor->rank, shape, &added, r->error);
+        return error_set(r->error, STATUS_INPUT,
+                         "%s: byte %zu: a layer's array of %s, %" PRIu64 " x %" PRIu64
+                         ", stands where %s wants %" PRIu64 " x %" PRIu64 " real numbers",
+                         r->path, layer->value->offset, element_name(array->element),
+                         array->rank > 0 ? array->shape[0] : 1, array->rank > 1 ? array->shape[1] : 1, tensor->name,
+                         rows, columns);
+    enum status status = tensors_add(r->tensors, r->path, tensor->name, strlen(tensor->name), array->element,
+                                     tensor->rank, shape, &added, r->error);
     for (size_t i = 0; status == STATUS_OK && i < tensor->count; i++) {
         size_t place = layout == LAYOUT_SAME ? i : conv_place(tensor, layout, i);
         if (array->fortran)
@@ -169,17 +185,20 @@ static enum status add_tensors(const struct reader *r)
         const struct layer *layer = &r->layers[i];
         switch (kind_of(layer)) {
         case KIND_CONV:
-            status = convs == norms ? add_tensor(r, layer, &layer->arrays[0], n->convs[convs].weight, convs == 0 ? LAYOUT_FIRST_CONV : LAYOUT_CONV)
+            status = convs == norms ? add_tensor(r, layer, &layer->arrays[0], n->convs[convs].weight,
+                                                 convs == 0 ? LAYOUT_FIRST_CONV : LAYOUT_CONV)
                                     : refuse(r, layer->value, "a convolution follows one without its batch norm");
             convs++;
             break;
         case KIND_NORM:
             if (norms < convs && norms < n->conv_count) {
                 const struct conv_layer *conv = &n->convs[norms];
-                status = add_norm(r, layer, (uint32_t[]){ conv->gamma, conv->beta, conv->running_mean, conv->running_variance });
+                status = add_norm(r, layer,
+                                  (uint32_t[]){ conv->gamma, conv->beta, conv->running_mean, conv->running_variance });
             } else if (norms == n->conv_count && linears == 1) {
-                status = add_norm(r, layer, (uint32_t[]){ (uint32_t)n->logits_gamma, (uint32_t)n->logits_beta, (uint32_t)n->logits_mean,
-                                                          (uint32_t)n->logits_variance });
+                status = add_norm(r, layer,
+                                  (uint32_t[]){ (uint32_t)n->logits_gamma, (uint32_t)n->logits_beta,
+                                                (uint32_t)n->logits_mean, (uint32_t)n->logits_variance });
             } else {
                 status = refuse(r, layer->value, "a batch norm follows nothing that it could belong to");
             }
@@ -188,8 +207,9 @@ static enum status add_tensors(const struct reader *r)
         case KIND_PROJECTION: { /* that of 16 channels opens the second stage, that of 32 the third */
             size_t stage = layer->arrays[0].shape[0] == 16 ? 1 : 2;
             const struct conv_layer *conv = &n->convs[2 + 2 * stage * (n->block_count / 3)];
-            status = (projections & 1u << stage) == 0 ? add_tensor(r, layer, &layer->arrays[0], (uint32_t)conv->projection, LAYOUT_CONV)
-                                                       : refuse(r, layer->value, "a second projection of the same shape");
+            status = (projections & 1u << stage) == 0
+                         ? add_tensor(r, layer, &layer->arrays[0], (uint32_t)conv->projection, LAYOUT_CONV)
+                         : refuse(r, layer->value, "a second projection of the same shape");
             projections |= 1u << stage;
             break;
         }
@@ -206,9 +226,10 @@ static enum status read_model(struct reader *r, const struct pickle_value *root)
 {
     const struct pickle_value *model = pickle_get(root, "model");
     if (pickle_get(pickle_get(model, "config"), "layers") == NULL)
-        return error_set(r->error, STATUS_INPUT, "%s is a pickle of %s, neither torch's nor a model of neon's (which has model, "
-                                                 "config, layers)", r->path,
-                         pickle_type_name(root));
+        return error_set(r->error, STATUS_INPUT,
+                         "%s is a pickle of %s, neither torch's nor a model of neon's (which has model, "
+                         "config, layers)",
+                         r->path, pickle_type_name(root));
     tensors_claim_items(r->tensors, root);
     enum status status = walk(r, model, 0);
     if (status == STATUS_OK)
@@ -225,7 +246,9 @@ enum status neon_read(struct tensors *tensors, const char *path, const uint8_t *
     if (status != STATUS_OK)
         return status;
     status = end == bytes ? read_model(&r, pickle.root)
-                          : error_set(error, STATUS_INPUT, "%s: %zu bytes follow the pickle: neither torch's nor neon's files are so", path, bytes - end);
+                          : error_set(error, STATUS_INPUT,
+                                      "%s: %zu bytes follow the pickle: neither torch's nor neon's files are so", path,
+                                      bytes - end);
     network_close(r.network);
     free(r.layers);
     pickle_free(&pickle);

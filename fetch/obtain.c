@@ -32,15 +32,17 @@ static void tell_waiting(void *context)
         waiting->options->download.warn(waiting->options->download.context, message);
 }
 
-static enum status lock(const struct store *store, const char *key, const char *name, const struct obtain_options *options, int *descriptor,
-                        struct error *error)
+static enum status lock(const struct store *store, const char *key, const char *name,
+                        const struct obtain_options *options, int *descriptor, struct error *error)
 {
     struct waiting waiting = { options, name };
-    return store_lock(store, key, options->download.stop_requested, options->download.context, tell_waiting, &waiting, descriptor, error);
+    return store_lock(store, key, options->download.stop_requested, options->download.context, tell_waiting, &waiting,
+                      descriptor, error);
 }
 
-static enum status download(const struct store *store, const struct manifest_source *source, const char *key, const struct obtain_options *options,
-                            struct obtained *obtained, bool *mirrors_failed, struct error *error)
+static enum status download(const struct store *store, const struct manifest_source *source, const char *key,
+                            const struct obtain_options *options, struct obtained *obtained, bool *mirrors_failed,
+                            struct error *error)
 {
     struct download_result result;
     char part[FILE_PATH_BYTES];
@@ -57,9 +59,11 @@ static enum status download(const struct store *store, const struct manifest_sou
     return store_keep(store, source, part, result.sha256, obtained->path, error);
 }
 
-/* The source's file, from the store or else from the network. *mirrors_failed: it cannot be had, for all that this machine can do. */
-static enum status obtain_file(const struct store *store, const struct manifest_source *source, const struct obtain_options *options,
-                               struct obtained *obtained, bool *mirrors_failed, struct error *error)
+/* The source's file, from the store or else from the network. *mirrors_failed: it cannot be had, for all that this
+ * machine can do. */
+static enum status obtain_file(const struct store *store, const struct manifest_source *source,
+                               const struct obtain_options *options, struct obtained *obtained, bool *mirrors_failed,
+                               struct error *error)
 {
     char key[STORE_KEY_BYTES];
     int descriptor;
@@ -72,7 +76,8 @@ static enum status obtain_file(const struct store *store, const struct manifest_
         return status == STATUS_OK ? store_digest(store, source, obtained->sha256, error) : status;
     if (options->offline) {
         *mirrors_failed = true;
-        return error_set(error, STATUS_ENVIRONMENT, "%s is not in the store %s, and --offline forbids to download it", obtained->name, store->folder);
+        return error_set(error, STATUS_ENVIRONMENT, "%s is not in the store %s, and --offline forbids to download it",
+                         obtained->name, store->folder);
     }
     status = lock(store, key, obtained->name, options, &descriptor, error);
     if (status != STATUS_OK)
@@ -86,21 +91,22 @@ static enum status obtain_file(const struct store *store, const struct manifest_
     return status;
 }
 
-enum status obtain_weights(const struct store *store, const struct manifest *manifest, const struct obtain_options *options,
-                           struct obtained *obtained, struct error *error)
+enum status obtain_weights(const struct store *store, const struct manifest *manifest,
+                           const struct obtain_options *options, struct obtained *obtained, struct error *error)
 {
     bool mirrors_failed;
     memset(obtained, 0, sizeof *obtained);
     if (manifest->weights.url_count == 0)
-        return error_set(error, STATUS_INPUT, "the manifest %s says of no weights where they are to be had (weights.urls)", manifest->name);
+        return error_set(error, STATUS_INPUT,
+                         "the manifest %s says of no weights where they are to be had (weights.urls)", manifest->name);
     enum status status = obtain_file(store, &manifest->weights, options, obtained, &mirrors_failed, error);
     return status == STATUS_OK ? status : error_prefix(error, "the weights of %s", manifest->name);
 }
 
-/* ---- the data set ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the data set ------------------------------------------------------------------------------------------------ */
 
-static enum status find_unpacked(const struct store *store, const struct manifest_source *archive, char sha256[DIGEST_HEX_BYTES],
-                                 char folder[FILE_PATH_BYTES], struct error *error)
+static enum status find_unpacked(const struct store *store, const struct manifest_source *archive,
+                                 char sha256[DIGEST_HEX_BYTES], char folder[FILE_PATH_BYTES], struct error *error)
 {
     folder[0] = '\0';
     enum status status = store_digest(store, archive, sha256, error);
@@ -111,7 +117,8 @@ static enum status find_unpacked(const struct store *store, const struct manifes
     return status;
 }
 
-enum status obtain_find_dataset(const struct store *store, const struct manifest *manifest, char folder[FILE_PATH_BYTES], struct error *error)
+enum status obtain_find_dataset(const struct store *store, const struct manifest *manifest,
+                                char folder[FILE_PATH_BYTES], struct error *error)
 {
     enum status status = STATUS_OK;
     char sha256[DIGEST_HEX_BYTES];
@@ -122,7 +129,8 @@ enum status obtain_find_dataset(const struct store *store, const struct manifest
 }
 
 /* Unpacks the archive at obtained->path, which then is the folder's. */
-static enum status unpack(const struct store *store, const struct obtain_options *options, struct obtained *obtained, struct error *error)
+static enum status unpack(const struct store *store, const struct obtain_options *options, struct obtained *obtained,
+                          struct error *error)
 {
     char folder[FILE_PATH_BYTES];
     int descriptor;
@@ -132,15 +140,17 @@ static enum status unpack(const struct store *store, const struct obtain_options
     if (status != STATUS_OK)
         return status;
     if (!file_is_folder(folder))
-        status = archive_unpack(obtained->path, cifar10_layouts, cifar10_layout_count, folder, options->download.stop_requested,
-                                options->download.context, error);
+        status = archive_unpack(obtained->path, cifar10_layouts, cifar10_layout_count, folder,
+                                options->download.stop_requested, options->download.context, error);
     file_unlock(descriptor);
     memcpy(obtained->path, folder, sizeof folder);
     return status;
 }
 
-/* A file that has been in the store for a while may have been damaged since; a fetch is the moment to notice, and to get it anew. */
-static enum status recheck(const struct store *store, const struct obtain_options *options, struct obtained *obtained, bool *damaged, struct error *error)
+/* A file that has been in the store for a while may have been damaged since; a fetch is the moment to notice, and to
+ * get it anew. */
+static enum status recheck(const struct store *store, const struct obtain_options *options, struct obtained *obtained,
+                           bool *damaged, struct error *error)
 {
     struct store_item item = { .kind = "file" };
     char why[STORE_WHY_BYTES];
@@ -156,8 +166,9 @@ static enum status recheck(const struct store *store, const struct obtain_option
     return status;
 }
 
-static enum status obtain_archive(const struct store *store, const struct manifest_source *archive, const struct obtain_options *options,
-                                  struct obtained *obtained, bool *mirrors_failed, struct error *error)
+static enum status obtain_archive(const struct store *store, const struct manifest_source *archive,
+                                  const struct obtain_options *options, struct obtained *obtained, bool *mirrors_failed,
+                                  struct error *error)
 {
     bool damaged = false;
     enum status status = obtain_file(store, archive, options, obtained, mirrors_failed, error);
@@ -168,10 +179,11 @@ static enum status obtain_archive(const struct store *store, const struct manife
     return status == STATUS_OK ? unpack(store, options, obtained, error) : status;
 }
 
-enum status obtain_dataset(const struct store *store, const struct manifest *manifest, const struct obtain_options *options,
-                           struct obtained *obtained, struct error *error)
+enum status obtain_dataset(const struct store *store, const struct manifest *manifest,
+                           const struct obtain_options *options, struct obtained *obtained, struct error *error)
 {
-    struct error failed[2] = { { STATUS_OK, "" }, { STATUS_OK, "" } }; /* of the first archive, and of the others' last */
+    struct error failed[2] = { { STATUS_OK, "" },
+                               { STATUS_OK, "" } }; /* of the first archive, and of the others' last */
     enum status status = STATUS_OK;
     memset(obtained, 0, sizeof *obtained);
     for (size_t i = 0; i < manifest->archive_count; i++) {
@@ -190,10 +202,12 @@ enum status obtain_dataset(const struct store *store, const struct manifest *man
             options->download.warn(options->download.context, "trying the next archive of the data set");
     }
     if (manifest->archive_count == 0)
-        return error_set(error, STATUS_INPUT, "the manifest %s says of no archive where its data set is to be had (dataset.archives)", manifest->name);
+        return error_set(error, STATUS_INPUT,
+                         "the manifest %s says of no archive where its data set is to be had (dataset.archives)",
+                         manifest->name);
     *error = failed[0];
     if (failed[1].message[0] != '\0')
-        error_set(error, failed[0].status == STATUS_INPUT ? failed[1].status : failed[0].status, "%.900s; and %.900s", failed[0].message,
-                  failed[1].message);
+        error_set(error, failed[0].status == STATUS_INPUT ? failed[1].status : failed[0].status, "%.900s; and %.900s",
+                  failed[0].message, failed[1].message);
     return error->status;
 }

@@ -66,11 +66,13 @@ static void read_origin(struct part *part)
     char path[FILE_PATH_BYTES], *text = NULL, word[8];
     size_t bytes;
     struct error ignored;
-    if (origin_path(part->path, path, &ignored) != STATUS_OK || file_read(path, ORIGIN_BYTES_MAX, &text, &bytes, &ignored) != STATUS_OK)
+    if (origin_path(part->path, path, &ignored) != STATUS_OK ||
+        file_read(path, ORIGIN_BYTES_MAX, &text, &bytes, &ignored) != STATUS_OK)
         return;
     const char *next = text;
-    if (strlen(text) != bytes || !take_line(&next, part->url, sizeof part->url) || !take_line(&next, part->validator, sizeof part->validator) ||
-        !take_line(&next, word, sizeof word) || (strcmp(word, "one") != 0 && strcmp(word, "mixed") != 0))
+    if (strlen(text) != bytes || !take_line(&next, part->url, sizeof part->url) ||
+        !take_line(&next, part->validator, sizeof part->validator) || !take_line(&next, word, sizeof word) ||
+        (strcmp(word, "one") != 0 && strcmp(word, "mixed") != 0))
         part->url[0] = part->validator[0] = '\0';
     else
         part->mixed = strcmp(word, "mixed") == 0;
@@ -133,8 +135,10 @@ enum status part_append(struct part *part, const void *data, size_t bytes, struc
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0) {
-            error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s at byte %ju", part->path, (uintmax_t)part->bytes + (bytes - left));
-            if (ftruncate(part->descriptor, (off_t)part->bytes) != 0 || lseek(part->descriptor, (off_t)part->bytes, SEEK_SET) < 0)
+            error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s at byte %ju", part->path,
+                            (uintmax_t)part->bytes + (bytes - left));
+            if (ftruncate(part->descriptor, (off_t)part->bytes) != 0 ||
+                lseek(part->descriptor, (off_t)part->bytes, SEEK_SET) < 0)
                 return error_prefix(error, "%s holds more than it should", part->path);
             return error->status;
         }

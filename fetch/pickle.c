@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 enum { CHUNK_BYTES = 64 * 1024, INTEGER_DIGITS_MAX = 20 };
 
 struct pickle_chunk {
@@ -13,7 +12,7 @@ struct pickle_chunk {
     max_align_t data[];
 };
 
-/* ---- values --------------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 enum status pickle_refuse(struct pickle_machine *m, const char *format, ...)
 {
@@ -40,7 +39,8 @@ void *pickle_allocate(struct pickle_machine *m, size_t bytes)
     if (chunk == NULL || chunk->bytes - chunk->used < bytes) {
         size_t size = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
         if (size > PICKLE_ARENA_MAX - pickle->arena_bytes) {
-            (void)pickle_refuse(m, "asks for more than the %zu bytes that a pickle's values may take", PICKLE_ARENA_MAX);
+            (void)pickle_refuse(m, "asks for more than the %zu bytes that a pickle's values may take",
+                                PICKLE_ARENA_MAX);
             return NULL;
         }
         chunk = malloc(sizeof *chunk + size);
@@ -113,7 +113,8 @@ static enum status pop_mark(struct pickle_machine *m, struct pickle_value ***val
     return STATUS_OK;
 }
 
-enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, struct pickle_value *const *values, size_t count)
+enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, struct pickle_value *const *values,
+                          size_t count)
 {
     if (count > list->list.capacity - list->list.count) {
         size_t capacity = list->list.capacity == 0 ? 2 : list->list.capacity;
@@ -136,7 +137,8 @@ enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, s
 static enum status take_bytes(struct pickle_machine *m, uint64_t count, const uint8_t **data)
 {
     if (count > m->bytes - m->next)
-        return pickle_refuse(m, "wants %ju bytes, but %zu follow: the file is truncated or damaged", (uintmax_t)count, m->bytes - m->next);
+        return pickle_refuse(m, "wants %ju bytes, but %zu follow: the file is truncated or damaged", (uintmax_t)count,
+                             m->bytes - m->next);
     *data = m->file + m->next;
     m->next += (size_t)count;
     return STATUS_OK;
@@ -158,14 +160,17 @@ enum status pickle_take_line(struct pickle_machine *m, size_t limit, const char 
     size_t left = m->bytes - m->next;
     const uint8_t *end = memchr(start, '\n', left < limit + 1 ? left : limit + 1);
     if (end == NULL)
-        return pickle_refuse(m, left <= limit ? "ends within a line: the file is truncated or damaged" : "has a line of more than %zu bytes", limit);
+        return pickle_refuse(m,
+                             left <= limit ? "ends within a line: the file is truncated or damaged"
+                                           : "has a line of more than %zu bytes",
+                             limit);
     *line = (const char *)start;
     *length = (size_t)(end - start);
     m->next += *length + 1;
     return STATUS_OK;
 }
 
-/* ---- actions: `operand` is the number of bytes of the opcode's operand, or whatever else distinguishes it ------------------------------ */
+/* ---- actions: `operand` is the number of bytes of the opcode's operand, or whatever else distinguishes it -------- */
 
 static enum status do_simple(struct pickle_machine *m, int type)
 {
@@ -328,7 +333,8 @@ static enum status extend(struct pickle_machine *m, struct pickle_value *const *
     if (status != STATUS_OK)
         return status;
     if (list->type != (enum pickle_type)type)
-        return pickle_refuse(m, "finds %s, not a %s, on the stack", pickle_type_name(list), type == PICKLE_DICT ? "dict" : "list");
+        return pickle_refuse(m, "finds %s, not a %s, on the stack", pickle_type_name(list),
+                             type == PICKLE_DICT ? "dict" : "list");
     if (type == PICKLE_DICT && count % 2 != 0)
         return pickle_refuse(m, "finds a key without its value");
     return pickle_append(m, list, values, count);
@@ -370,7 +376,8 @@ static enum status do_put(struct pickle_machine *m, int operand)
     if (status != STATUS_OK)
         return status;
     if (place >= PICKLE_MEMO_MAX)
-        return pickle_refuse(m, "puts a value at place %ju of the memo; places end at %d", (uintmax_t)place, PICKLE_MEMO_MAX);
+        return pickle_refuse(m, "puts a value at place %ju of the memo; places end at %d", (uintmax_t)place,
+                             PICKLE_MEMO_MAX);
     if (place >= m->memo_count) {
         size_t count = m->memo_count == 0 ? 256 : m->memo_count;
         while (count <= place)
@@ -397,7 +404,7 @@ static enum status do_get(struct pickle_machine *m, int operand)
     return pickle_push(m, m->memo[place]);
 }
 
-/* ---- the machine ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the machine ------------------------------------------------------------------------------------------------- */
 
 enum { OPCODE_PROTO = 0x80, OPCODE_STOP = '.' };
 
@@ -407,33 +414,74 @@ static const struct {
     enum status (*action)(struct pickle_machine *m, int operand);
     int operand;
 } opcodes[256] = {
-    ['('] = { "MARK", do_mark, 0 },           ['.'] = { "STOP", NULL, 0 },
-    ['N'] = { "NONE", do_simple, PICKLE_NONE }, [0x88] = { "NEWTRUE", do_boolean, 1 },
-    [0x89] = { "NEWFALSE", do_boolean, 0 },   ['K'] = { "BININT1", do_integer, 1 },
-    ['M'] = { "BININT2", do_integer, 2 },     ['J'] = { "BININT", do_integer, 4 },
-    ['I'] = { "INT", do_digits, 0 },          [0x8a] = { "LONG1", do_long, 1 },
-    ['G'] = { "BINFLOAT", do_real, 8 },       ['X'] = { "BINUNICODE", do_text, PICKLE_TEXT },
-    ['T'] = { "BINSTRING", do_text, PICKLE_BYTES }, ['U'] = { "SHORT_BINSTRING", do_short_bytes, 1 },
-    [')'] = { "EMPTY_TUPLE", do_simple, PICKLE_TUPLE }, ['t'] = { "TUPLE", do_tuple, 0 },
-    [0x85] = { "TUPLE1", do_small_tuple, 1 }, [0x86] = { "TUPLE2", do_small_tuple, 2 },
-    [0x87] = { "TUPLE3", do_small_tuple, 3 }, [']'] = { "EMPTY_LIST", do_simple, PICKLE_LIST },
-    ['a'] = { "APPEND", do_append, 0 },       ['e'] = { "APPENDS", do_extend, PICKLE_LIST },
-    ['}'] = { "EMPTY_DICT", do_simple, PICKLE_DICT }, ['s'] = { "SETITEM", do_set_item, 0 },
-    ['u'] = { "SETITEMS", do_extend, PICKLE_DICT }, ['q'] = { "BINPUT", do_put, 1 },
-    ['r'] = { "LONG_BINPUT", do_put, 4 },     ['h'] = { "BINGET", do_get, 1 },
-    ['j'] = { "LONG_BINGET", do_get, 4 },     ['c'] = { "GLOBAL", pickle_do_global, 0 },
-    ['R'] = { "REDUCE", pickle_do_reduce, 0 },       ['b'] = { "BUILD", pickle_do_build, 0 },
+    ['('] = { "MARK", do_mark, 0 },
+    ['.'] = { "STOP", NULL, 0 },
+    ['N'] = { "NONE", do_simple, PICKLE_NONE },
+    [0x88] = { "NEWTRUE", do_boolean, 1 },
+    [0x89] = { "NEWFALSE", do_boolean, 0 },
+    ['K'] = { "BININT1", do_integer, 1 },
+    ['M'] = { "BININT2", do_integer, 2 },
+    ['J'] = { "BININT", do_integer, 4 },
+    ['I'] = { "INT", do_digits, 0 },
+    [0x8a] = { "LONG1", do_long, 1 },
+    ['G'] = { "BINFLOAT", do_real, 8 },
+    ['X'] = { "BINUNICODE", do_text, PICKLE_TEXT },
+    ['T'] = { "BINSTRING", do_text, PICKLE_BYTES },
+    ['U'] = { "SHORT_BINSTRING", do_short_bytes, 1 },
+    [')'] = { "EMPTY_TUPLE", do_simple, PICKLE_TUPLE },
+    ['t'] = { "TUPLE", do_tuple, 0 },
+    [0x85] = { "TUPLE1", do_small_tuple, 1 },
+    [0x86] = { "TUPLE2", do_small_tuple, 2 },
+    [0x87] = { "TUPLE3", do_small_tuple, 3 },
+    [']'] = { "EMPTY_LIST", do_simple, PICKLE_LIST },
+    ['a'] = { "APPEND", do_append, 0 },
+    ['e'] = { "APPENDS", do_extend, PICKLE_LIST },
+    ['}'] = { "EMPTY_DICT", do_simple, PICKLE_DICT },
+    ['s'] = { "SETITEM", do_set_item, 0 },
+    ['u'] = { "SETITEMS", do_extend, PICKLE_DICT },
+    ['q'] = { "BINPUT", do_put, 1 },
+    ['r'] = { "LONG_BINPUT", do_put, 4 },
+    ['h'] = { "BINGET", do_get, 1 },
+    ['j'] = { "LONG_BINGET", do_get, 4 },
+    ['c'] = { "GLOBAL", pickle_do_global, 0 },
+    ['R'] = { "REDUCE", pickle_do_reduce, 0 },
+    ['b'] = { "BUILD", pickle_do_build, 0 },
     ['Q'] = { "BINPERSID", pickle_do_persistent, 0 },
 
-    [0x80] = { "PROTO", NULL, 0 },     ['0'] = { "POP", NULL, 0 },           ['1'] = { "POP_MARK", NULL, 0 },   ['2'] = { "DUP", NULL, 0 },
-    ['F'] = { "FLOAT", NULL, 0 },      ['L'] = { "LONG", NULL, 0 },          ['S'] = { "STRING", NULL, 0 },     ['V'] = { "UNICODE", NULL, 0 },
-    ['P'] = { "PERSID", NULL, 0 },     ['g'] = { "GET", NULL, 0 },           ['p'] = { "PUT", NULL, 0 },        ['i'] = { "INST", NULL, 0 },
-    ['o'] = { "OBJ", NULL, 0 },        ['l'] = { "LIST", NULL, 0 },          ['d'] = { "DICT", NULL, 0 },       [0x81] = { "NEWOBJ", NULL, 0 },
-    [0x82] = { "EXT1", NULL, 0 },      [0x83] = { "EXT2", NULL, 0 },         [0x84] = { "EXT4", NULL, 0 },      [0x8b] = { "LONG4", NULL, 0 },
-    ['B'] = { "BINBYTES", NULL, 0 },   ['C'] = { "SHORT_BINBYTES", NULL, 0 }, [0x8c] = { "SHORT_BINUNICODE", NULL, 0 },
-    [0x8d] = { "BINUNICODE8", NULL, 0 }, [0x8e] = { "BINBYTES8", NULL, 0 },  [0x8f] = { "EMPTY_SET", NULL, 0 }, [0x90] = { "ADDITEMS", NULL, 0 },
-    [0x91] = { "FROZENSET", NULL, 0 }, [0x92] = { "NEWOBJ_EX", NULL, 0 },    [0x93] = { "STACK_GLOBAL", NULL, 0 }, [0x94] = { "MEMOIZE", NULL, 0 },
-    [0x95] = { "FRAME", NULL, 0 },     [0x96] = { "BYTEARRAY8", NULL, 0 },   [0x97] = { "NEXT_BUFFER", NULL, 0 },
+    [0x80] = { "PROTO", NULL, 0 },
+    ['0'] = { "POP", NULL, 0 },
+    ['1'] = { "POP_MARK", NULL, 0 },
+    ['2'] = { "DUP", NULL, 0 },
+    ['F'] = { "FLOAT", NULL, 0 },
+    ['L'] = { "LONG", NULL, 0 },
+    ['S'] = { "STRING", NULL, 0 },
+    ['V'] = { "UNICODE", NULL, 0 },
+    ['P'] = { "PERSID", NULL, 0 },
+    ['g'] = { "GET", NULL, 0 },
+    ['p'] = { "PUT", NULL, 0 },
+    ['i'] = { "INST", NULL, 0 },
+    ['o'] = { "OBJ", NULL, 0 },
+    ['l'] = { "LIST", NULL, 0 },
+    ['d'] = { "DICT", NULL, 0 },
+    [0x81] = { "NEWOBJ", NULL, 0 },
+    [0x82] = { "EXT1", NULL, 0 },
+    [0x83] = { "EXT2", NULL, 0 },
+    [0x84] = { "EXT4", NULL, 0 },
+    [0x8b] = { "LONG4", NULL, 0 },
+    ['B'] = { "BINBYTES", NULL, 0 },
+    ['C'] = { "SHORT_BINBYTES", NULL, 0 },
+    [0x8c] = { "SHORT_BINUNICODE", NULL, 0 },
+    [0x8d] = { "BINUNICODE8", NULL, 0 },
+    [0x8e] = { "BINBYTES8", NULL, 0 },
+    [0x8f] = { "EMPTY_SET", NULL, 0 },
+    [0x90] = { "ADDITEMS", NULL, 0 },
+    [0x91] = { "FROZENSET", NULL, 0 },
+    [0x92] = { "NEWOBJ_EX", NULL, 0 },
+    [0x93] = { "STACK_GLOBAL", NULL, 0 },
+    [0x94] = { "MEMOIZE", NULL, 0 },
+    [0x95] = { "FRAME", NULL, 0 },
+    [0x96] = { "BYTEARRAY8", NULL, 0 },
+    [0x97] = { "NEXT_BUFFER", NULL, 0 },
     [0x98] = { "READONLY_BUFFER", NULL, 0 },
 };
 
@@ -441,10 +489,12 @@ static enum status check_protocol(struct pickle_machine *m)
 {
     m->opcode = "PROTO";
     if (m->bytes - m->next < 2 || m->file[m->next] != OPCODE_PROTO)
-        return error_set(m->error, STATUS_INPUT, "%s: byte %zu: no pickle of protocol 2 begins here (nor one of 3 to 5; 0 and 1 are not read)",
+        return error_set(m->error, STATUS_INPUT,
+                         "%s: byte %zu: no pickle of protocol 2 begins here (nor one of 3 to 5; 0 and 1 are not read)",
                          m->path, m->offset);
     if (m->file[m->next + 1] != 2)
-        return pickle_refuse(m, "says protocol %d; only 2 is read: write the file again with protocol=2", m->file[m->next + 1]);
+        return pickle_refuse(m, "says protocol %d; only 2 is read: write the file again with protocol=2",
+                             m->file[m->next + 1]);
     m->next += 2;
     return STATUS_OK;
 }
@@ -467,11 +517,14 @@ static enum status run(struct pickle_machine *m)
     for (size_t count = 0; status == STATUS_OK; count++) {
         m->offset = m->next;
         if (m->next == m->bytes)
-            return error_set(m->error, STATUS_INPUT, "%s: byte %zu: the pickle ends before its STOP: the file is truncated", m->path, m->offset);
+            return error_set(m->error, STATUS_INPUT,
+                             "%s: byte %zu: the pickle ends before its STOP: the file is truncated", m->path,
+                             m->offset);
         uint8_t byte = m->file[m->next++];
         m->opcode = opcodes[byte].name;
         if (m->opcode == NULL)
-            return error_set(m->error, STATUS_INPUT, "%s: byte %zu: 0x%02x is no opcode of a pickle", m->path, m->offset, byte);
+            return error_set(m->error, STATUS_INPUT, "%s: byte %zu: 0x%02x is no opcode of a pickle", m->path,
+                             m->offset, byte);
         if (count == PICKLE_OPCODES_MAX)
             return pickle_refuse(m, "is one more than the %d that are read", PICKLE_OPCODES_MAX);
         if (byte == OPCODE_STOP)
@@ -482,10 +535,12 @@ static enum status run(struct pickle_machine *m)
     return status;
 }
 
-enum status pickle_read(struct pickle *pickle, const char *path, const uint8_t *file, size_t bytes, size_t start, size_t *end,
-                        struct error *error)
+enum status pickle_read(struct pickle *pickle, const char *path, const uint8_t *file, size_t bytes, size_t start,
+                        size_t *end, struct error *error)
 {
-    struct pickle_machine m = { .pickle = pickle, .path = path, .file = file, .bytes = bytes, .next = start, .offset = start, .error = error };
+    struct pickle_machine m = {
+        .pickle = pickle, .path = path, .file = file, .bytes = bytes, .next = start, .offset = start, .error = error
+    };
     *pickle = (struct pickle){ .chunks = NULL };
     enum status status = run(&m);
     free(m.stack);
@@ -507,7 +562,7 @@ void pickle_free(struct pickle *pickle)
     *pickle = (struct pickle){ .chunks = NULL };
 }
 
-/* ---- asking values -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- asking values ----------------------------------------------------------------------------------------------- */
 
 bool pickle_is_text(const struct pickle_value *value)
 {
@@ -516,7 +571,8 @@ bool pickle_is_text(const struct pickle_value *value)
 
 bool pickle_is(const struct pickle_value *value, const char *text)
 {
-    return pickle_is_text(value) && value->text.bytes == strlen(text) && memcmp(value->text.data, text, value->text.bytes) == 0;
+    return pickle_is_text(value) && value->text.bytes == strlen(text) &&
+           memcmp(value->text.data, text, value->text.bytes) == 0;
 }
 
 const struct pickle_value *pickle_get(const struct pickle_value *dict, const char *key)
@@ -541,9 +597,18 @@ bool pickle_size(const struct pickle_value *value, uint64_t limit, uint64_t *siz
 const char *pickle_type_name(const struct pickle_value *value)
 {
     static const char *const names[] = {
-        [PICKLE_NONE] = "None",         [PICKLE_BOOLEAN] = "a boolean", [PICKLE_INTEGER] = "an integer", [PICKLE_LONG] = "a long integer",
-        [PICKLE_REAL] = "a number",     [PICKLE_BYTES] = "a string",    [PICKLE_TEXT] = "a text",        [PICKLE_TUPLE] = "a tuple",
-        [PICKLE_LIST] = "a list",       [PICKLE_DICT] = "a dict",       [PICKLE_GLOBAL] = "a global",    [PICKLE_OBJECT] = "an object",
+        [PICKLE_NONE] = "None",
+        [PICKLE_BOOLEAN] = "a boolean",
+        [PICKLE_INTEGER] = "an integer",
+        [PICKLE_LONG] = "a long integer",
+        [PICKLE_REAL] = "a number",
+        [PICKLE_BYTES] = "a string",
+        [PICKLE_TEXT] = "a text",
+        [PICKLE_TUPLE] = "a tuple",
+        [PICKLE_LIST] = "a list",
+        [PICKLE_DICT] = "a dict",
+        [PICKLE_GLOBAL] = "a global",
+        [PICKLE_OBJECT] = "an object",
         [PICKLE_PERSISTENT] = "a persistent id",
     };
     return names[value->type];

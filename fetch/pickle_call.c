@@ -5,13 +5,13 @@
 
 #include "fetch/element.h"
 
-/* ---- the globals that are data ------------------------------------------------------------------------------------------ */
+/* ---- the globals that are data ----------------------------------------------------------------------------------- */
 
 static const struct {
     const char *module, *name;
     enum pickle_global global;
     int element;
-    bool called;                          /* REDUCE may call it */
+    bool called; /* REDUCE may call it */
 } globals[] = {
     { "collections", "OrderedDict", GLOBAL_ORDERED_DICT, 0, true },
     { "_codecs", "encode", GLOBAL_ENCODE, 0, true },
@@ -43,7 +43,7 @@ static const struct {
 
 enum { GLOBAL_COUNT = sizeof globals / sizeof *globals };
 
-/* ---- the opcodes ---------------------------------------------------------------------------------------------------------- */
+/* ---- the opcodes ------------------------------------------------------------------------------------------------- */
 
 enum status pickle_do_global(struct pickle_machine *m, int operand)
 {
@@ -139,19 +139,23 @@ enum status pickle_do_reduce(struct pickle_machine *m, int operand)
     if (status != STATUS_OK)
         return status;
     if (function->type != PICKLE_GLOBAL || !may_be_called(function->call.global))
-        return pickle_refuse(m, "calls %s%s, which is not to be called", function->type == PICKLE_GLOBAL ? "" : pickle_type_name(function),
-                      function->type == PICKLE_GLOBAL ? function->call.name : "");
+        return pickle_refuse(m, "calls %s%s, which is not to be called",
+                             function->type == PICKLE_GLOBAL ? "" : pickle_type_name(function),
+                             function->type == PICKLE_GLOBAL ? function->call.name : "");
     if (arguments->type != PICKLE_TUPLE)
-        return pickle_refuse(m, "calls %s with %s instead of a tuple", function->call.name, pickle_type_name(arguments));
+        return pickle_refuse(m, "calls %s with %s instead of a tuple", function->call.name,
+                             pickle_type_name(arguments));
     switch (function->call.global) {
     case GLOBAL_ORDERED_DICT:
         return make_ordered_dict(m, arguments);
     case GLOBAL_ENCODE:
         return make_bytes(m, arguments);
     case GLOBAL_BYTES:
-        return arguments->list.count == 0 ? pickle_push_text(m, PICKLE_BYTES, "", 0) : pickle_refuse(m, "calls bytes with arguments");
+        return arguments->list.count == 0 ? pickle_push_text(m, PICKLE_BYTES, "", 0)
+                                          : pickle_refuse(m, "calls bytes with arguments");
     case GLOBAL_REBUILD_PARAMETER: /* its tensor, and what training needs */
-        return arguments->list.count > 0 ? pickle_push(m, arguments->list.items[0]) : pickle_refuse(m, "calls _rebuild_parameter without a tensor");
+        return arguments->list.count > 0 ? pickle_push(m, arguments->list.items[0])
+                                         : pickle_refuse(m, "calls _rebuild_parameter without a tensor");
     default:
         status = pickle_new_value(m, PICKLE_OBJECT, &object);
         if (status != STATUS_OK)
@@ -172,8 +176,11 @@ enum status pickle_do_build(struct pickle_machine *m, int operand)
     if (status != STATUS_OK)
         return status;
     if (object->type == PICKLE_DICT && object->list.ordered) /* attributes, such as torch's _metadata */
-        return state->type == PICKLE_DICT ? STATUS_OK : pickle_refuse(m, "gives an OrderedDict %s as its state", pickle_type_name(state));
-    if (object->type != PICKLE_OBJECT || (object->call.global != GLOBAL_RECONSTRUCT && object->call.global != GLOBAL_DTYPE))
+        return state->type == PICKLE_DICT
+                   ? STATUS_OK
+                   : pickle_refuse(m, "gives an OrderedDict %s as its state", pickle_type_name(state));
+    if (object->type != PICKLE_OBJECT ||
+        (object->call.global != GLOBAL_RECONSTRUCT && object->call.global != GLOBAL_DTYPE))
         return pickle_refuse(m, "gives a state to %s, which takes none",
                              object->type == PICKLE_OBJECT ? object->call.name : pickle_type_name(object));
     if (object->call.state != NULL)

@@ -9,16 +9,17 @@ struct pickle_machine {
     struct pickle *pickle;
     const char *path;
     const uint8_t *file;
-    size_t bytes, next;                   /* next: of the byte to be read */
-    size_t offset;                        /* of the opcode that is being carried out */
-    const char *opcode;                   /* its name */
-    struct pickle_value **stack;          /* NULL: a mark */
+    size_t bytes, next;          /* next: of the byte to be read */
+    size_t offset;               /* of the opcode that is being carried out */
+    const char *opcode;          /* its name */
+    struct pickle_value **stack; /* NULL: a mark */
     size_t stack_count, stack_capacity, memo_count, persistent_capacity;
-    struct pickle_value **memo;           /* [memo_count], NULL where nothing was put */
+    struct pickle_value **memo; /* [memo_count], NULL where nothing was put */
     struct error *error;
 };
 
-/* Each takes its place in the file and its name from the machine; STATUS_INPUT and STATUS_ENVIRONMENT as pickle_read says.
+/* Each takes its place in the file and its name from the machine; STATUS_INPUT and STATUS_ENVIRONMENT as pickle_read
+ * says.
  *
  * refuse   Fills the error: "PATH: byte N: opcode NAME ...". */
 enum status pickle_refuse(struct pickle_machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -34,7 +35,8 @@ enum status pickle_push_text(struct pickle_machine *m, enum pickle_type type, co
 enum status pickle_top(struct pickle_machine *m, struct pickle_value **value) MUST_USE;
 enum status pickle_pop(struct pickle_machine *m, struct pickle_value **value) MUST_USE;
 /* To a list, dict (keys and values) or tuple. */
-enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, struct pickle_value *const *values, size_t count) MUST_USE;
+enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, struct pickle_value *const *values,
+                          size_t count) MUST_USE;
 /* The rest of a line of at most `limit` bytes, without its end. */
 enum status pickle_take_line(struct pickle_machine *m, size_t limit, const char **line, size_t *length) MUST_USE;
 

@@ -57,7 +57,9 @@ enum status store_open(struct store *store, const char *folder, struct error *er
         return file_path(store->folder, error, "%s/selfsame", cache);
     if (home != NULL && home[0] != '\0')
         return file_path(store->folder, error, "%s/.cache/selfsame", home);
-    return error_set(error, STATUS_ENVIRONMENT, "no folder for downloads: neither SELFSAME_STORE nor XDG_CACHE_HOME nor HOME is set; name one with --store");
+    return error_set(
+        error, STATUS_ENVIRONMENT,
+        "no folder for downloads: neither SELFSAME_STORE nor XDG_CACHE_HOME nor HOME is set; name one with --store");
 }
 
 enum status store_key(const struct manifest_source *source, char key[STORE_KEY_BYTES], struct error *error)
@@ -69,7 +71,9 @@ enum status store_key(const struct manifest_source *source, char key[STORE_KEY_B
     else if (source->sha256_prefix[0] != '\0')
         snprintf(key, STORE_KEY_BYTES, "prefix-%s", source->sha256_prefix);
     else
-        return error_set(error, STATUS_INPUT, "the manifest gives neither sha256 nor sha256_prefix nor md5: nothing says which bytes are meant");
+        return error_set(
+            error, STATUS_INPUT,
+            "the manifest gives neither sha256 nor sha256_prefix nor md5: nothing says which bytes are meant");
     return STATUS_OK;
 }
 
@@ -79,10 +83,11 @@ static bool is_digest(const char *name)
     return digest_from_hex(name, digest) == 1;
 }
 
-/* ---- looking ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- looking ----------------------------------------------------------------------------------------------------- */
 
 /* The file or unpacked folder whose name begins so, "" if there is none. */
-static enum status find_prefix(const struct store *store, const char *folder, const char *prefix, char sha256[DIGEST_HEX_BYTES], struct error *error)
+static enum status find_prefix(const struct store *store, const char *folder, const char *prefix,
+                               char sha256[DIGEST_HEX_BYTES], struct error *error)
 {
     char path[FILE_PATH_BYTES];
     enum status status = file_path(path, error, "%s/%s", store->folder, folder);
@@ -99,7 +104,8 @@ static enum status find_prefix(const struct store *store, const char *folder, co
     return status;
 }
 
-enum status store_digest(const struct store *store, const struct manifest_source *source, char sha256[DIGEST_HEX_BYTES], struct error *error)
+enum status store_digest(const struct store *store, const struct manifest_source *source, char sha256[DIGEST_HEX_BYTES],
+                         struct error *error)
 {
     char path[FILE_PATH_BYTES], *text = NULL;
     size_t bytes;
@@ -109,7 +115,9 @@ enum status store_digest(const struct store *store, const struct manifest_source
         return STATUS_OK;
     }
     if (source->md5[0] == '\0') {
-        enum status status = source->sha256_prefix[0] == '\0' ? STATUS_OK : find_prefix(store, "sha256", source->sha256_prefix, sha256, error);
+        enum status status = source->sha256_prefix[0] == '\0'
+                                 ? STATUS_OK
+                                 : find_prefix(store, "sha256", source->sha256_prefix, sha256, error);
         if (status == STATUS_OK && source->sha256_prefix[0] != '\0' && sha256[0] == '\0')
             status = find_prefix(store, "unpacked", source->sha256_prefix, sha256, error);
         return status;
@@ -127,7 +135,8 @@ enum status store_digest(const struct store *store, const struct manifest_source
     return STATUS_OK;
 }
 
-enum status store_find(const struct store *store, const struct manifest_source *source, char path[FILE_PATH_BYTES], struct error *error)
+enum status store_find(const struct store *store, const struct manifest_source *source, char path[FILE_PATH_BYTES],
+                       struct error *error)
 {
     char sha256[DIGEST_HEX_BYTES];
     path[0] = '\0';
@@ -139,12 +148,13 @@ enum status store_find(const struct store *store, const struct manifest_source *
     return status;
 }
 
-enum status store_unpacked(const struct store *store, const char *sha256, char path[FILE_PATH_BYTES], struct error *error)
+enum status store_unpacked(const struct store *store, const char *sha256, char path[FILE_PATH_BYTES],
+                           struct error *error)
 {
     return file_path(path, error, "%s/unpacked/%s", store->folder, sha256);
 }
 
-/* ---- taking in ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- taking in --------------------------------------------------------------------------------------------------- */
 
 static enum status make_folders(const struct store *store, struct error *error)
 {
@@ -158,8 +168,9 @@ static enum status make_folders(const struct store *store, struct error *error)
     return status;
 }
 
-enum status store_lock(const struct store *store, const char *key, bool (*stop_requested)(void *context), void *stop_context,
-                       void (*waiting)(void *context), void *waiting_context, int *descriptor, struct error *error)
+enum status store_lock(const struct store *store, const char *key, bool (*stop_requested)(void *context),
+                       void *stop_context, void (*waiting)(void *context), void *waiting_context, int *descriptor,
+                       struct error *error)
 {
     const struct timespec pause = { 0, 100000000 };
     char path[FILE_PATH_BYTES];
@@ -197,8 +208,8 @@ enum status store_part(const struct store *store, const char *key, char path[FIL
     return file_path(path, error, "%s/partial/%s", store->folder, key);
 }
 
-enum status store_keep(const struct store *store, const struct manifest_source *source, const char *part, const char *sha256,
-                       char path[FILE_PATH_BYTES], struct error *error)
+enum status store_keep(const struct store *store, const struct manifest_source *source, const char *part,
+                       const char *sha256, char path[FILE_PATH_BYTES], struct error *error)
 {
     char folder[FILE_PATH_BYTES], name[FILE_PATH_BYTES], line[DIGEST_HEX_BYTES + 1];
     enum status status = file_path(path, error, "%s/sha256/%s", store->folder, sha256);
@@ -217,7 +228,7 @@ enum status store_keep(const struct store *store, const struct manifest_source *
     return status == STATUS_OK ? file_write(name, line, (size_t)length, error) : status;
 }
 
-/* ---- the whole of it -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole of it --------------------------------------------------------------------------------------------- */
 
 /* A file's size, or that of the files in a folder and the folders in it. */
 static uint64_t size_of(const char *path, int depth)
@@ -244,11 +255,13 @@ static uint64_t size_of(const char *path, int depth)
 static int wanted(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
-    return entry->d_name[0] != '.' && length < STORE_KEY_BYTES && (length < 7 || strcmp(entry->d_name + length - 7, ".origin") != 0);
+    return entry->d_name[0] != '.' && length < STORE_KEY_BYTES &&
+           (length < 7 || strcmp(entry->d_name + length - 7, ".origin") != 0);
 }
 
 static enum status each_in(const struct store *store, const char *folder, const char *kind,
-                           enum status (*visit)(void *context, const struct store_item *item, struct error *error), void *context, struct error *error)
+                           enum status (*visit)(void *context, const struct store_item *item, struct error *error),
+                           void *context, struct error *error)
 {
     struct store_item item = { .kind = kind };
     struct dirent **entries;
@@ -263,7 +276,8 @@ static enum status each_in(const struct store *store, const char *folder, const 
         if (status == STATUS_OK)
             status = file_path(item.path, error, "%s/%s", path, entries[i]->d_name);
         if (status == STATUS_OK) {
-            snprintf(item.name, sizeof item.name, "%.*s", STORE_KEY_BYTES - 1, entries[i]->d_name); /* no longer, says wanted() */
+            snprintf(item.name, sizeof item.name, "%.*s", STORE_KEY_BYTES - 1,
+                     entries[i]->d_name); /* no longer, says wanted() */
             item.bytes = size_of(item.path, 3);
             /* A folder that is being unpacked, or whose process was killed. */
             item.kind = strcmp(kind, "unpacked") == 0 && !is_digest(item.name) ? "partial" : kind;
@@ -275,10 +289,13 @@ static enum status each_in(const struct store *store, const char *folder, const 
     return status;
 }
 
-enum status store_each(const struct store *store, enum status (*visit)(void *context, const struct store_item *item, struct error *error),
+enum status store_each(const struct store *store,
+                       enum status (*visit)(void *context, const struct store_item *item, struct error *error),
                        void *context, struct error *error)
 {
-    static const char *const kinds[][2] = { { "sha256", "file" }, { "unpacked", "unpacked" }, { "partial", "partial" }, { "damaged", "damaged" } };
+    static const char *const kinds[][2] = {
+        { "sha256", "file" }, { "unpacked", "unpacked" }, { "partial", "partial" }, { "damaged", "damaged" }
+    };
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && status == STATUS_OK; i++)
         status = each_in(store, kinds[i][0], kinds[i][1], visit, context, error);
@@ -308,7 +325,8 @@ static enum status check_unpacked(const char *folder, char why[STORE_WHY_BYTES],
     }
     if (status == STATUS_OK)
         status = file_read(path, SUMS_BYTES_MAX, &text, &bytes, error);
-    for (char *line = text, *end; status == STATUS_OK && why[0] == '\0' && line != NULL && *line != '\0'; line = end + 1) {
+    for (char *line = text, *end; status == STATUS_OK && why[0] == '\0' && line != NULL && *line != '\0';
+         line = end + 1) {
         end = strchr(line, '\n');
         if (end == NULL || end - line < 67 || memcmp(line + 64, "  ", 2) != 0) {
             snprintf(why, STORE_WHY_BYTES, ARCHIVE_SUMS " is no list of digests");
@@ -329,7 +347,8 @@ static enum status check_unpacked(const char *folder, char why[STORE_WHY_BYTES],
     return status;
 }
 
-enum status store_verify(const struct store *store, const struct store_item *item, char why[STORE_WHY_BYTES], struct error *error)
+enum status store_verify(const struct store *store, const struct store_item *item, char why[STORE_WHY_BYTES],
+                         struct error *error)
 {
     char to[FILE_PATH_BYTES];
     enum status status = STATUS_OK;
@@ -377,8 +396,9 @@ enum status store_prune(const struct store *store, const struct store_item *item
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open the lock %s", path);
     *removed = flock(lock, LOCK_EX | LOCK_NB) == 0;
     if (*removed)
-        status = strcmp(item->kind, "partial") == 0 && !file_is_folder(item->path) ? part_remove(item->path, error)
-                                                                                    : file_remove_tree(item->path, error);
+        status = strcmp(item->kind, "partial") == 0 && !file_is_folder(item->path)
+                     ? part_remove(item->path, error)
+                     : file_remove_tree(item->path, error);
     close(lock);
     return status;
 }

@@ -1,13 +1,13 @@
 /* Where downloads are kept: files named by their SHA-256, each whole or not there at all.
  *
  * folder   --store DIR, else $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else ~/.cache/selfsame. In it:
- *            sha256/HEX        a file; of what is published by MD5 or by the start of its SHA-256 alone, under the SHA-256 that it turned out to have
- *            md5/HEX           one line: the SHA-256 of the file that was checked against that MD5
- *            unpacked/HEX/     what the archive of that SHA-256 holds, and SHA256SUMS, which sha256sum -c reads
- *            partial/KEY       a download that is not finished (fetch/part.h)
- *            damaged/          what store_verify took out of the way
- *            locks/KEY         empty files that processes lock
- * sharing  Any number of processes; an item is fetched under store_lock, by one of them, and the others find it done. */
+ *            sha256/HEX a file; of what is published by MD5 or by the start of its SHA-256 alone, under the SHA-256
+ *            that it turned out to have md5/HEX one line: the SHA-256 of the file that was checked against that MD5
+ *            unpacked/HEX/ what the archive of that SHA-256 holds, and SHA256SUMS, which sha256sum -c reads partial/KEY
+ *            a download that is not finished (fetch/part.h) damaged/ what store_verify took out of the way locks/KEY
+ *            empty files that processes lock
+ * sharing  Any number of processes; an item is fetched under store_lock, by one of them, and the others find it done.
+ *          */
 #ifndef SELFSAME_STORE_H
 #define SELFSAME_STORE_H
 
@@ -23,48 +23,61 @@ struct store {
 
 enum { STORE_KEY_BYTES = 80 };
 
-/* Only finds the folder's name; it is made when the first item comes. STATUS_ENVIRONMENT where no environment variable names a home. */
+/* Only finds the folder's name; it is made when the first item comes. STATUS_ENVIRONMENT where no environment variable
+ * names a home. */
 enum status store_open(struct store *store, const char *folder, struct error *error) MUST_USE;
 
-/* What is published about a source, as a file name: its SHA-256, else "md5-..." or "prefix-...". STATUS_INPUT where nothing is. */
+/* What is published about a source, as a file name: its SHA-256, else "md5-..." or "prefix-...". STATUS_INPUT where
+ * nothing is. */
 enum status store_key(const struct manifest_source *source, char key[STORE_KEY_BYTES], struct error *error) MUST_USE;
 
-/* The SHA-256 of the source's file, "" where it is not known here yet: of an archive that was unpacked and pruned it is. */
-enum status store_digest(const struct store *store, const struct manifest_source *source, char sha256[DIGEST_HEX_BYTES], struct error *error) MUST_USE;
+/* The SHA-256 of the source's file, "" where it is not known here yet: of an archive that was unpacked and pruned it
+ * is. */
+enum status store_digest(const struct store *store, const struct manifest_source *source, char sha256[DIGEST_HEX_BYTES],
+                         struct error *error) MUST_USE;
 /* The source's file, or "" where it is not there. Not hashed again: store_verify does. */
-enum status store_find(const struct store *store, const struct manifest_source *source, char path[FILE_PATH_BYTES], struct error *error) MUST_USE;
+enum status store_find(const struct store *store, const struct manifest_source *source, char path[FILE_PATH_BYTES],
+                       struct error *error) MUST_USE;
 /* The folder that the archive of this SHA-256 is, or is to be, unpacked to. */
-enum status store_unpacked(const struct store *store, const char *sha256, char path[FILE_PATH_BYTES], struct error *error) MUST_USE;
+enum status store_unpacked(const struct store *store, const char *sha256, char path[FILE_PATH_BYTES],
+                           struct error *error) MUST_USE;
 
-/* Makes the folders, and locks the item of that key against other processes until file_unlock. Where another has it, calls `waiting` once and
- * waits. STATUS_INTERRUPTED as soon as stop_requested, polled while waiting, is true (it may be NULL). */
-enum status store_lock(const struct store *store, const char *key, bool (*stop_requested)(void *context), void *stop_context,
-                       void (*waiting)(void *context), void *waiting_context, int *descriptor, struct error *error) MUST_USE;
+/* Makes the folders, and locks the item of that key against other processes until file_unlock. Where another has it,
+ * calls `waiting` once and waits. STATUS_INTERRUPTED as soon as stop_requested, polled while waiting, is true (it may
+ * be NULL). */
+enum status store_lock(const struct store *store, const char *key, bool (*stop_requested)(void *context),
+                       void *stop_context, void (*waiting)(void *context), void *waiting_context, int *descriptor,
+                       struct error *error) MUST_USE;
 /* Under the lock: where the unfinished download of that key is. */
-enum status store_part(const struct store *store, const char *key, char path[FILE_PATH_BYTES], struct error *error) MUST_USE;
+enum status store_part(const struct store *store, const char *key, char path[FILE_PATH_BYTES],
+                       struct error *error) MUST_USE;
 /* Under the lock: takes a finished, synced and checked part in as the file of that SHA-256. */
-enum status store_keep(const struct store *store, const struct manifest_source *source, const char *part, const char *sha256,
-                       char path[FILE_PATH_BYTES], struct error *error) MUST_USE;
+enum status store_keep(const struct store *store, const struct manifest_source *source, const char *part,
+                       const char *sha256, char path[FILE_PATH_BYTES], struct error *error) MUST_USE;
 
 /* One item of the store. */
 struct store_item {
-    const char *kind;    /* "file", "unpacked", "partial", "damaged" */
+    const char *kind; /* "file", "unpacked", "partial", "damaged" */
     char name[STORE_KEY_BYTES];
     char path[FILE_PATH_BYTES];
     uint64_t bytes;
 };
 
-/* Calls `visit` for each item, by kind and name; another status than STATUS_OK ends it. A store that is not there is empty. */
-enum status store_each(const struct store *store, enum status (*visit)(void *context, const struct store_item *item, struct error *error),
+/* Calls `visit` for each item, by kind and name; another status than STATUS_OK ends it. A store that is not there is
+ * empty. */
+enum status store_each(const struct store *store,
+                       enum status (*visit)(void *context, const struct store_item *item, struct error *error),
                        void *context, struct error *error) MUST_USE;
 
-/* Hashes a file, or an unpacked folder's files, and moves what is damaged to damaged/, so that the next fetch gets it anew. *why is "" if all
- * is well. */
+/* Hashes a file, or an unpacked folder's files, and moves what is damaged to damaged/, so that the next fetch gets it
+ * anew. *why is "" if all is well. */
 enum { STORE_WHY_BYTES = 512 };
-enum status store_verify(const struct store *store, const struct store_item *item, char why[STORE_WHY_BYTES], struct error *error) MUST_USE;
+enum status store_verify(const struct store *store, const struct store_item *item, char why[STORE_WHY_BYTES],
+                         struct error *error) MUST_USE;
 
-/* Removes an item that can be had again or is of no use: unfinished downloads, damaged items, what a killed process left, and archives that are
- * unpacked. *removed tells whether. What another process works on stays. */
-enum status store_prune(const struct store *store, const struct store_item *item, bool *removed, struct error *error) MUST_USE;
+/* Removes an item that can be had again or is of no use: unfinished downloads, damaged items, what a killed process
+ * left, and archives that are unpacked. *removed tells whether. What another process works on stays. */
+enum status store_prune(const struct store *store, const struct store_item *item, bool *removed,
+                        struct error *error) MUST_USE;
 
 #endif

@@ -17,21 +17,24 @@ static bool is_printable(const char *text, size_t bytes, size_t limit)
 
 void tensors_open(struct tensors *tensors, size_t file_bytes)
 {
-    *tensors = (struct tensors){ .value_limit = file_bytes < TENSORS_VALUES_MAX / 2 ? 2 * (uint64_t)file_bytes : TENSORS_VALUES_MAX };
+    *tensors = (struct tensors){ .value_limit = file_bytes < TENSORS_VALUES_MAX / 2 ? 2 * (uint64_t)file_bytes
+                                                                                    : TENSORS_VALUES_MAX };
 }
 
-enum status tensors_add(struct tensors *tensors, const char *path, const char *name, size_t name_bytes, enum element element, uint32_t rank,
-                        const uint64_t *shape, struct named_tensor **added, struct error *error)
+enum status tensors_add(struct tensors *tensors, const char *path, const char *name, size_t name_bytes,
+                        enum element element, uint32_t rank, const uint64_t *shape, struct named_tensor **added,
+                        struct error *error)
 {
     char shown[PICKLE_PRINTABLE_BYTES];
     struct named_tensor tensor = { .element = element, .rank = rank };
     uint64_t count = 1;
     pickle_printable(name, name_bytes, shown);
     if (!is_printable(name, name_bytes, TENSORS_NAME_MAX))
-        return error_set(error, STATUS_INPUT, "%s: a tensor's name, \"%s\", is not 1 to %d printable characters", path, shown, TENSORS_NAME_MAX);
+        return error_set(error, STATUS_INPUT, "%s: a tensor's name, \"%s\", is not 1 to %d printable characters", path,
+                         shown, TENSORS_NAME_MAX);
     if (rank > TENSORS_RANK_MAX)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has %" PRIu32 " dimensions; at most %d are read", path, shown, rank,
-                         TENSORS_RANK_MAX);
+        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has %" PRIu32 " dimensions; at most %d are read", path,
+                         shown, rank, TENSORS_RANK_MAX);
     for (uint32_t i = 0; i < rank; i++) {
         if (shape[i] > UINT32_MAX || __builtin_mul_overflow(count, shape[i], &count))
             return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has a shape beyond what is read", path, shown);
@@ -40,8 +43,11 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
     if (tensors->count == TENSORS_COUNT_MAX)
         return error_set(error, STATUS_INPUT, "%s has more than %d tensors", path, TENSORS_COUNT_MAX);
     if (element_is_real(element) && count > tensors->value_limit - tensors->value_count)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" brings the numbers to over %" PRIu64 ", the most that are read from a file of its "
-                         "size", path, shown, tensors->value_limit);
+        return error_set(error, STATUS_INPUT,
+                         "%s: tensor \"%s\" brings the numbers to over %" PRIu64
+                         ", the most that are read from a file of its "
+                         "size",
+                         path, shown, tensors->value_limit);
     if (tensors->count == tensors->capacity) {
         size_t capacity = tensors->capacity == 0 ? 64 : 2 * tensors->capacity;
         struct named_tensor *list = realloc(tensors->list, capacity * sizeof *list);
@@ -68,9 +74,11 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
 
 enum status tensors_not_exact(const struct named_tensor *tensor, const char *path, size_t place, struct error *error)
 {
-    return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" holds float64 numbers that float32 does not have, first at place %zu; "
-                                          "they are not rounded "
-                     "unasked: save the weights as float32", path, tensor->name, place);
+    return error_set(error, STATUS_INPUT,
+                     "%s: tensor \"%s\" holds float64 numbers that float32 does not have, first at place %zu; "
+                     "they are not rounded "
+                     "unasked: save the weights as float32",
+                     path, tensor->name, place);
 }
 
 enum status tensors_fill(struct named_tensor *tensor, const char *path, const uint8_t *data, struct error *error)

@@ -11,7 +11,8 @@
 enum { LEGACY_VERSION = 1001, NESTING_MAX = 2, KEY_MAX = 128 };
 
 /* PROTO 2, LONG1 of ten bytes, 0x1950a86a20f9469cfc6c, STOP. */
-static const uint8_t legacy_start[] = { 0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.' };
+static const uint8_t legacy_start[] = { 0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
+                                        0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.' };
 
 struct storage {
     const char *key; /* not terminated */
@@ -42,7 +43,7 @@ static enum status refuse(const struct reader *r, const struct pickle_value *val
     return error_set(r->error, STATUS_INPUT, "%s: byte %zu: %s", r->path, value->offset, what);
 }
 
-/* ---- storages ------------------------------------------------------------------------------------------------------------------- */
+/* ---- storages ---------------------------------------------------------------------------------------------------- */
 
 static int by_key(const void *a, const void *b)
 {
@@ -61,15 +62,20 @@ static struct storage *find_storage(const struct reader *r, const struct pickle_
 static enum status read_reference(const struct reader *r, const struct pickle_value *reference, struct storage *storage)
 {
     const struct pickle_value *id = reference->id;
-    if (id->type != PICKLE_TUPLE || id->list.count < 5 || id->list.count > 6 || !pickle_is(id->list.items[0], "storage"))
+    if (id->type != PICKLE_TUPLE || id->list.count < 5 || id->list.count > 6 ||
+        !pickle_is(id->list.items[0], "storage"))
         return refuse(r, reference, "a persistent id that is not of a storage");
     const struct pickle_value *type = id->list.items[1], *key = id->list.items[2];
     if (type->type != PICKLE_GLOBAL || type->call.global != GLOBAL_STORAGE)
         return refuse(r, reference, "a storage of no type");
-    if (!pickle_is_text(key) || key->text.bytes == 0 || key->text.bytes > KEY_MAX || memchr(key->text.data, '\0', key->text.bytes) != NULL)
+    if (!pickle_is_text(key) || key->text.bytes == 0 || key->text.bytes > KEY_MAX ||
+        memchr(key->text.data, '\0', key->text.bytes) != NULL)
         return refuse(r, reference, "a storage without a key");
-    *storage = (struct storage){ .key = key->text.data, .key_bytes = key->text.bytes, .element = (enum element)type->call.element };
-    if (!pickle_size(id->list.items[4], r->bytes, &storage->count) || storage->count > r->bytes / element_bytes(storage->element))
+    *storage = (struct storage){ .key = key->text.data,
+                                 .key_bytes = key->text.bytes,
+                                 .element = (enum element)type->call.element };
+    if (!pickle_size(id->list.items[4], r->bytes, &storage->count) ||
+        storage->count > r->bytes / element_bytes(storage->element))
         return refuse(r, reference, "a storage of more elements than the file has room for");
     return STATUS_OK;
 }
@@ -87,19 +93,21 @@ static enum status collect_storages(struct reader *r)
     }
     qsort(r->storages, r->pickle.persistent_count, sizeof *r->storages, by_key);
     for (size_t i = 0; i < r->pickle.persistent_count; i++) {
-        const struct storage *next = &r->storages[i], *last = r->storage_count > 0 ? &r->storages[r->storage_count - 1] : NULL;
+        const struct storage *next = &r->storages[i],
+                             *last = r->storage_count > 0 ? &r->storages[r->storage_count - 1] : NULL;
         if (last == NULL || by_key(last, next) != 0) {
             r->storages[r->storage_count++] = *next;
         } else if (last->element != next->element || last->count != next->count) {
             char shown[PICKLE_PRINTABLE_BYTES];
             pickle_printable(next->key, next->key_bytes, shown);
-            return error_set(r->error, STATUS_INPUT, "%s: storage %s is spoken of with two types or sizes", r->path, shown);
+            return error_set(r->error, STATUS_INPUT, "%s: storage %s is spoken of with two types or sizes", r->path,
+                             shown);
         }
     }
     return STATUS_OK;
 }
 
-/* ---- tensors --------------------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static bool is_tensor(const struct pickle_value *value)
 {
@@ -125,7 +133,8 @@ static enum status read_part(const struct reader *r, const struct pickle_value *
     view->limit = view->storage->count;
     if (part == NULL || part->type == PICKLE_NONE)
         return STATUS_OK;
-    if (part->type != PICKLE_TUPLE || part->list.count != 3 || !pickle_size(part->list.items[1], view->limit, &offset) ||
+    if (part->type != PICKLE_TUPLE || part->list.count != 3 ||
+        !pickle_size(part->list.items[1], view->limit, &offset) ||
         !pickle_size(part->list.items[2], view->limit - offset, &count))
         return refuse(r, reference, "a part of a storage that does not lie in it");
     view->offset = offset;
@@ -135,7 +144,8 @@ static enum status read_part(const struct reader *r, const struct pickle_value *
 
 static enum status read_layout(const struct reader *r, const struct pickle_value *tensor, struct view *view)
 {
-    const struct pickle_value *shape = tensor->call.arguments->list.items[2], *strides = tensor->call.arguments->list.items[3];
+    const struct pickle_value *shape = tensor->call.arguments->list.items[2],
+                              *strides = tensor->call.arguments->list.items[3];
     uint64_t offset, last;
     if (!pickle_size(tensor->call.arguments->list.items[1], view->limit - view->offset, &offset))
         return refuse(r, tensor, "a tensor that begins outside of its storage");
@@ -149,7 +159,8 @@ static enum status read_layout(const struct reader *r, const struct pickle_value
     view->contiguous = true;
     for (uint32_t i = view->rank; i-- > 0;) { /* from the fastest */
         uint64_t reach;
-        if (!pickle_size(shape->list.items[i], UINT32_MAX, &view->shape[i]) || !pickle_size(strides->list.items[i], INT64_MAX, &view->strides[i]))
+        if (!pickle_size(shape->list.items[i], UINT32_MAX, &view->shape[i]) ||
+            !pickle_size(strides->list.items[i], INT64_MAX, &view->strides[i]))
             return refuse(r, tensor, "a tensor with a size or stride that is none");
         if (view->shape[i] != 1 && view->strides[i] != view->count)
             view->contiguous = false;
@@ -194,20 +205,24 @@ static enum status gather(const struct reader *r, const struct view *view, struc
     return STATUS_OK;
 }
 
-static enum status read_tensor(const struct reader *r, struct tensors *tensors, const struct pickle_value *name, const struct pickle_value *value)
+static enum status read_tensor(const struct reader *r, struct tensors *tensors, const struct pickle_value *name,
+                               const struct pickle_value *value)
 {
     struct view view;
     struct named_tensor *tensor;
     enum status status = read_view(r, value, &view);
     if (status == STATUS_OK)
-        status = tensors_add(tensors, r->path, name->text.data, name->text.bytes, view.storage->element, view.rank, view.shape, &tensor, r->error);
+        status = tensors_add(tensors, r->path, name->text.data, name->text.bytes, view.storage->element, view.rank,
+                             view.shape, &tensor, r->error);
     if (status != STATUS_OK || tensor->values == NULL || tensor->count == 0)
         return status;
-    return view.contiguous ? tensors_fill(tensor, r->path, view.storage->data + view.offset * element_bytes(view.storage->element), r->error)
-                           : gather(r, &view, tensor);
+    return view.contiguous
+               ? tensors_fill(tensor, r->path, view.storage->data + view.offset * element_bytes(view.storage->element),
+                              r->error)
+               : gather(r, &view, tensor);
 }
 
-/* ---- the object ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the object -------------------------------------------------------------------------------------------------- */
 
 static bool holds_tensors(const struct pickle_value *dict)
 {
@@ -248,7 +263,8 @@ static enum status claim(const struct reader *r, const struct pickle_value *dict
 }
 
 /* The dict of tensors: behind one of the usual keys, else this one. What stands beside it is claimed on the way. */
-static enum status find_weights(const struct reader *r, const struct pickle_value *dict, int level, const struct pickle_value **weights)
+static enum status find_weights(const struct reader *r, const struct pickle_value *dict, int level,
+                                const struct pickle_value **weights)
 {
     static const char *const keys[] = { "state_dict", "model_state_dict", "model", "net", "params", "weights" };
     *weights = NULL;
@@ -274,8 +290,9 @@ static enum status read_object(const struct reader *r)
     if (status != STATUS_OK)
         return status;
     if (weights == NULL)
-        return error_set(r->error, STATUS_INPUT, "%s holds %s without named tensors, neither at the top nor below state_dict, model "
-                                                 "and the like",
+        return error_set(r->error, STATUS_INPUT,
+                         "%s holds %s without named tensors, neither at the top nor below state_dict, model "
+                         "and the like",
                          r->path, pickle_type_name(root));
     tensors_claim_items(r->tensors, weights);
     for (size_t i = 0; i + 1 < weights->list.count; i += 2) {
@@ -291,7 +308,7 @@ static enum status read_object(const struct reader *r)
     return STATUS_OK;
 }
 
-/* ---- the legacy format -------------------------------------------------------------------------------------------------------------- */
+/* ---- the legacy format ------------------------------------------------------------------------------------------- */
 
 /* The second and third pickle: the version and what machine wrote. */
 static enum status check_preamble(const struct reader *r, size_t *place)
@@ -303,7 +320,8 @@ static enum status check_preamble(const struct reader *r, size_t *place)
             return status;
         const struct pickle_value *root = pickle.root, *little = number == 2 ? pickle_get(root, "little_endian") : NULL;
         if (number == 1 && (root->type != PICKLE_INTEGER || root->integer != LEGACY_VERSION))
-            status = error_set(r->error, STATUS_INPUT, "%s: a torch file of a version other than %d", r->path, LEGACY_VERSION);
+            status = error_set(r->error, STATUS_INPUT, "%s: a torch file of a version other than %d", r->path,
+                               LEGACY_VERSION);
         if (number == 2 && (little == NULL || little->type != PICKLE_BOOLEAN || !little->boolean))
             status = error_set(r->error, STATUS_INPUT, "%s: a torch file that is not little-endian", r->path);
         pickle_free(&pickle);
@@ -327,12 +345,14 @@ static enum status place_storages(struct reader *r, const struct pickle_value *k
             return refuse(r, key, "the list of storages names one twice");
         size_t bytes = (size_t)storage->count * element_bytes(storage->element);
         if (r->bytes - place < 8 || r->bytes - place - 8 < bytes)
-            return error_set(r->error, STATUS_INPUT, "%s: byte %zu: a storage of %zu bytes is expected, but %zu follow: the file is "
-                                                     "truncated", r->path,
-                             place, 8 + bytes, r->bytes - place);
+            return error_set(r->error, STATUS_INPUT,
+                             "%s: byte %zu: a storage of %zu bytes is expected, but %zu follow: the file is "
+                             "truncated",
+                             r->path, place, 8 + bytes, r->bytes - place);
         if (bytes_get_u64(r->file + place) != storage->count)
-            return error_set(r->error, STATUS_INPUT, "%s: byte %zu: a storage has %" PRIu64 " elements where its tensors say %" PRIu64, r->path, place,
-                             bytes_get_u64(r->file + place), storage->count);
+            return error_set(r->error, STATUS_INPUT,
+                             "%s: byte %zu: a storage has %" PRIu64 " elements where its tensors say %" PRIu64, r->path,
+                             place, bytes_get_u64(r->file + place), storage->count);
         storage->data = r->file + place + 8;
         place += 8 + bytes;
     }
@@ -345,7 +365,8 @@ static enum status place_storages(struct reader *r, const struct pickle_value *k
     return STATUS_OK;
 }
 
-enum status torch_read_legacy(struct tensors *tensors, const char *path, const uint8_t *file, size_t bytes, struct error *error)
+enum status torch_read_legacy(struct tensors *tensors, const char *path, const uint8_t *file, size_t bytes,
+                              struct error *error)
 {
     struct reader r = { .tensors = tensors, .path = path, .file = file, .bytes = bytes, .error = error };
     struct pickle keys = { .chunks = NULL };
@@ -367,7 +388,7 @@ enum status torch_read_legacy(struct tensors *tensors, const char *path, const u
     return status;
 }
 
-/* ---- the zip format -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the zip format ---------------------------------------------------------------------------------------------- */
 
 /* "STEM/", the one folder that holds data.pkl; its length in *length. */
 static enum status find_stem(const struct reader *r, const struct zip *zip, const char **stem, size_t *length)
@@ -379,31 +400,37 @@ static enum status find_stem(const struct reader *r, const struct zip *zip, cons
         if (slash == NULL || strcmp(slash + 1, object) != 0)
             continue;
         if (*stem != NULL)
-            return error_set(r->error, STATUS_INPUT, "%s holds two objects, in %.*s and %.*s", r->path, (int)(*length > 80 ? 80 : *length), *stem,
-                             (int)(slash - name > 80 ? 80 : slash - name), name);
+            return error_set(r->error, STATUS_INPUT, "%s holds two objects, in %.*s and %.*s", r->path,
+                             (int)(*length > 80 ? 80 : *length), *stem, (int)(slash - name > 80 ? 80 : slash - name),
+                             name);
         *stem = name;
         *length = (size_t)(slash + 1 - name);
     }
     if (*stem == NULL)
-        return error_set(r->error, STATUS_INPUT, "%s is a zip file, but not one that torch.save wrote: it has no entry NAME/data.pkl", r->path);
+        return error_set(r->error, STATUS_INPUT,
+                         "%s is a zip file, but not one that torch.save wrote: it has no entry NAME/data.pkl", r->path);
     for (size_t i = 0; i < zip->count; i++) {
         const char *rest = zip->entries[i].name;
         if (strncmp(rest, *stem, *length) != 0)
             continue;
         rest += *length;
         if (strncmp(rest, "code/", 5) == 0 || strcmp(rest, "constants.pkl") == 0)
-            return error_set(r->error, STATUS_INPUT, "%s is a TorchScript archive, which holds a program; save the weights alone, with "
-                             "torch.save(model.state_dict(), ...)", r->path);
+            return error_set(r->error, STATUS_INPUT,
+                             "%s is a TorchScript archive, which holds a program; save the weights alone, with "
+                             "torch.save(model.state_dict(), ...)",
+                             r->path);
     }
     return STATUS_OK;
 }
 
-static const struct zip_entry *find_entry(const struct zip *zip, const char *stem, size_t length, const char *rest, size_t rest_bytes)
+static const struct zip_entry *find_entry(const struct zip *zip, const char *stem, size_t length, const char *rest,
+                                          size_t rest_bytes)
 {
     char name[ZIP_NAME_MAX + KEY_MAX + 16];
     if (length > ZIP_NAME_MAX || rest_bytes > KEY_MAX)
         return NULL;
-    snprintf(name, sizeof name, "%.*s%s%.*s", (int)length, stem, rest_bytes > 0 ? "data/" : rest, (int)rest_bytes, rest);
+    snprintf(name, sizeof name, "%.*s%s%.*s", (int)length, stem, rest_bytes > 0 ? "data/" : rest, (int)rest_bytes,
+             rest);
     return zip_find(zip, name);
 }
 
@@ -417,8 +444,9 @@ static enum status place_entries(struct reader *r, const struct zip *zip, const 
         if (entry == NULL)
             return error_set(r->error, STATUS_INPUT, "%s has no entry data/%s, which a tensor uses", r->path, shown);
         if (entry->bytes != storage->count * element_bytes(storage->element))
-            return error_set(r->error, STATUS_INPUT, "%s: entry data/%s has %zu bytes, where its tensors say %" PRIu64 " elements of %s", r->path, shown,
-                             entry->bytes, storage->count, element_name(storage->element));
+            return error_set(r->error, STATUS_INPUT,
+                             "%s: entry data/%s has %zu bytes, where its tensors say %" PRIu64 " elements of %s",
+                             r->path, shown, entry->bytes, storage->count, element_name(storage->element));
         enum status status = zip_check(entry, r->path, r->error);
         if (status != STATUS_OK)
             return status;
@@ -434,15 +462,17 @@ static enum status read_entries(struct reader *r, const struct zip *zip)
     enum status status = find_stem(r, zip, &stem, &length);
     if (status != STATUS_OK)
         return status;
-    const struct zip_entry *object = find_entry(zip, stem, length, "data.pkl", 0), *order = find_entry(zip, stem, length, "byteorder", 0);
+    const struct zip_entry *object = find_entry(zip, stem, length, "data.pkl", 0),
+                           *order = find_entry(zip, stem, length, "byteorder", 0);
     if (order != NULL && (order->bytes != 6 || memcmp(order->data, "little", 6) != 0))
         return error_set(r->error, STATUS_INPUT, "%s: a torch file that is not little-endian", r->path);
     status = zip_check(object, r->path, r->error);
     if (status == STATUS_OK) /* up to the entry's end, so that offsets in messages are the file's */
-        status = pickle_read(&r->pickle, r->path, r->file, (size_t)(object->data - r->file) + object->bytes, (size_t)(object->data - r->file), &end,
-                             r->error);
+        status = pickle_read(&r->pickle, r->path, r->file, (size_t)(object->data - r->file) + object->bytes,
+                             (size_t)(object->data - r->file), &end, r->error);
     if (status == STATUS_OK && end != (size_t)(object->data - r->file) + object->bytes)
-        status = error_set(r->error, STATUS_INPUT, "%s: byte %zu: more follows in data.pkl behind its pickle", r->path, end);
+        status =
+            error_set(r->error, STATUS_INPUT, "%s: byte %zu: more follows in data.pkl behind its pickle", r->path, end);
     if (status == STATUS_OK)
         status = collect_storages(r);
     if (status == STATUS_OK)
@@ -450,7 +480,8 @@ static enum status read_entries(struct reader *r, const struct zip *zip)
     return status == STATUS_OK ? read_object(r) : status;
 }
 
-enum status torch_read_zip(struct tensors *tensors, const char *path, const uint8_t *file, size_t bytes, struct error *error)
+enum status torch_read_zip(struct tensors *tensors, const char *path, const uint8_t *file, size_t bytes,
+                           struct error *error)
 {
     struct reader r = { .tensors = tensors, .path = path, .file = file, .bytes = bytes, .error = error };
     struct zip zip;

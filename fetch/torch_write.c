@@ -9,14 +9,14 @@
 #include "trainer/common/file.h"
 
 enum {
-    ALIGNMENT = 64,        /* of every entry's data, as torch wants it for mapping */
+    ALIGNMENT = 64, /* of every entry's data, as torch wants it for mapping */
     NAME_BYTES = 32,
-    OWN_ENTRIES = 3,       /* data.pkl, byteorder, version */
+    OWN_ENTRIES = 3, /* data.pkl, byteorder, version */
     ENTRIES_MAX = 65535 - 1,
     LOCAL_BYTES = 30,
     EXTRA_BYTES = 4,
     FLAG_UTF8 = 0x0800,
-    DATE_1980 = 0x0021,    /* the first day there is: no time moves the bytes */
+    DATE_1980 = 0x0021, /* the first day there is: no time moves the bytes */
     VERSION_STORED = 10
 };
 enum { END_MARK = 0x06054b50, CENTRAL_MARK = 0x02014b50, LOCAL_MARK = 0x04034b50 };
@@ -33,7 +33,7 @@ static void put(FILE *file, uint64_t value, int bytes)
         fputc((int)(value >> 8 * i & 0xff), file);
 }
 
-/* ---- the object ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the object -------------------------------------------------------------------------------------------------- */
 
 static void pickle_text(FILE *file, const char *text)
 {
@@ -117,7 +117,7 @@ static char *make_object(const struct safetensors_source *sources, size_t count,
     return object;
 }
 
-/* ---- the zip file ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the zip file ------------------------------------------------------------------------------------------------ */
 
 /* What both headers of an entry share, from "version needed" to the name's length. */
 static void put_facts(FILE *file, const struct entry *entry)
@@ -173,8 +173,8 @@ static void put_directory(FILE *file, const struct entry *entries, size_t count)
     put(file, 0, 2);
 }
 
-static bool put_archive(FILE *file, const struct safetensors_source *sources, size_t count, struct entry *entries, const char *object,
-                        size_t object_bytes)
+static bool put_archive(FILE *file, const struct safetensors_source *sources, size_t count, struct entry *entries,
+                        const char *object, size_t object_bytes)
 {
     size_t used = 0;
     snprintf(entries[used].name, NAME_BYTES, "archive/data.pkl");
@@ -199,22 +199,26 @@ static bool put_archive(FILE *file, const struct safetensors_source *sources, si
 
 enum status torch_write(const char *path, const struct safetensors_source *sources, size_t count, struct error *error)
 {
-    enum { OVERHEAD = 1024 }; /* at most, of an entry: its headers, padding and part of the object, without its tensor's name */
+    enum {
+        OVERHEAD = 1024
+    }; /* at most, of an entry: its headers, padding and part of the object, without its tensor's name */
     char *archive = NULL, *object = NULL;
     size_t archive_bytes = 0, object_bytes = 0;
     uint64_t bytes = OVERHEAD * OWN_ENTRIES;
     for (size_t i = 0; i < count; i++)
         bytes += OVERHEAD + strlen(sources[i].name) + 4 * source_count(&sources[i]);
     if (count > ENTRIES_MAX - OWN_ENTRIES || bytes > UINT32_MAX)
-        return error_set(error, STATUS_INPUT, "%s would need zip64, which is not written; safetensors takes weights of any size", path);
+        return error_set(error, STATUS_INPUT,
+                         "%s would need zip64, which is not written; safetensors takes weights of any size", path);
     struct entry *entries = calloc(count + OWN_ENTRIES, sizeof *entries);
     FILE *file = open_memstream(&archive, &archive_bytes);
     bool good = entries != NULL && file != NULL && (object = make_object(sources, count, &object_bytes)) != NULL &&
                 put_archive(file, sources, count, entries, object, object_bytes);
     if (file != NULL && fclose(file) != 0)
         good = false;
-    enum status status = good ? file_write(path, archive, archive_bytes, error)
-                              : error_set(error, STATUS_ENVIRONMENT, "no memory for the %ju bytes of %s", (uintmax_t)bytes, path);
+    enum status status =
+        good ? file_write(path, archive, archive_bytes, error)
+             : error_set(error, STATUS_ENVIRONMENT, "no memory for the %ju bytes of %s", (uintmax_t)bytes, path);
     free(object);
     free(archive);
     free(entries);

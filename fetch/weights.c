@@ -14,7 +14,7 @@
 enum { SHAPE_TEXT_BYTES = 128, DEPTH_MAX = 100000 };
 static const size_t WEIGHTS_LIMIT = (size_t)1 << 32;
 
-/* ---- writing --------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static const struct safetensors_pair mark = { "format", "pt" };
 
@@ -32,7 +32,8 @@ enum status weights_write(const char *path, const struct network *network, const
     return status;
 }
 
-enum status weights_convert(const struct weights *weights, const char *path, enum weights_container container, struct error *error)
+enum status weights_convert(const struct weights *weights, const char *path, enum weights_container container,
+                            struct error *error)
 {
     const struct tensors *tensors = &weights->tensors;
     struct safetensors_source *sources = calloc(tensors->count + 1, sizeof *sources);
@@ -44,13 +45,14 @@ enum status weights_convert(const struct weights *weights, const char *path, enu
         if (weights_is_weight(tensor))
             sources[count++] = (struct safetensors_source){ tensor->name, tensor->rank, tensor->shape, tensor->values };
     }
-    enum status status = container == CONTAINER_TORCH_ZIP ? torch_write(path, sources, count, error)
-                                                          : safetensors_write(path, sources, count, &mark, 1, false, error);
+    enum status status = container == CONTAINER_TORCH_ZIP
+                             ? torch_write(path, sources, count, error)
+                             : safetensors_write(path, sources, count, &mark, 1, false, error);
     free(sources);
     return status;
 }
 
-/* ---- into a network's values ------------------------------------------------------------------------------------------------------ */
+/* ---- into a network's values ------------------------------------------------------------------------------------- */
 
 static void shape_text(char text[SHAPE_TEXT_BYTES], uint32_t rank, const uint64_t *shape)
 {
@@ -61,20 +63,23 @@ static void shape_text(char text[SHAPE_TEXT_BYTES], uint32_t rank, const uint64_
         snprintf(text + used, SHAPE_TEXT_BYTES - used, ")");
 }
 
-static enum status take_tensor(const struct safetensor *found, const char *path, const struct tensor *tensor, float *values,
-                               struct error *error)
+static enum status take_tensor(const struct safetensor *found, const char *path, const struct tensor *tensor,
+                               float *values, struct error *error)
 {
     uint64_t shape[4];
     for (uint32_t i = 0; i < tensor->rank; i++)
         shape[i] = tensor->shape[i];
     if (strcmp(found->dtype, "F32") != 0)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" is %s; a checkpoint holds F32", path, found->name, found->dtype);
+        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" is %s; a checkpoint holds F32", path, found->name,
+                         found->dtype);
     if (found->rank != tensor->rank || memcmp(found->shape, shape, tensor->rank * sizeof *shape) != 0) {
         char has[SHAPE_TEXT_BYTES], wants[SHAPE_TEXT_BYTES];
         shape_text(has, found->rank, found->shape);
         shape_text(wants, tensor->rank, shape);
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has the shape %s, but the network's has %s: was it trained with another "
-                         "depth or variant?", path, found->name, has, wants);
+        return error_set(error, STATUS_INPUT,
+                         "%s: tensor \"%s\" has the shape %s, but the network's has %s: was it trained with another "
+                         "depth or variant?",
+                         path, found->name, has, wants);
     }
     bytes_get_floats(values + tensor->offset, found->data, tensor->count);
     return STATUS_OK;
@@ -91,8 +96,10 @@ enum status weights_take(const struct safetensors *safetensors, const char *path
         snprintf(name, sizeof name, "%s%s", prefix, tensor->name);
         const struct safetensor *found = safetensors_find(safetensors, name);
         if (found == NULL)
-            return error_set(error, STATUS_INPUT, "%s has no tensor \"%s\", which the network of depth %u has: was it trained with another "
-                             "depth or variant?", path, name, network->model.depth);
+            return error_set(error, STATUS_INPUT,
+                             "%s has no tensor \"%s\", which the network of depth %u has: was it trained with another "
+                             "depth or variant?",
+                             path, name, network->model.depth);
         enum status status = take_tensor(found, path, tensor, values, error);
         if (status != STATUS_OK)
             return status;
@@ -112,14 +119,16 @@ static bool ends_with(const char *text, const char *end)
 
 bool weights_is_weight(const struct named_tensor *tensor)
 {
-    return tensor->values != NULL && !starts_with(tensor->name, "momentum.") && !ends_with(tensor->name, ".num_batches_tracked");
+    return tensor->values != NULL && !starts_with(tensor->name, "momentum.") &&
+           !ends_with(tensor->name, ".num_batches_tracked");
 }
 
-static enum status fill_tensor(const struct named_tensor *found, const char *path, const struct tensor *tensor, float *values,
-                               struct error *error)
+static enum status fill_tensor(const struct named_tensor *found, const char *path, const struct tensor *tensor,
+                               float *values, struct error *error)
 {
     if (found->values == NULL)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" holds %s numbers, not reals", path, found->name, element_name(found->element));
+        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" holds %s numbers, not reals", path, found->name,
+                         element_name(found->element));
     if (found->rank != tensor->rank || memcmp(found->shape, tensor->shape, tensor->rank * sizeof *tensor->shape) != 0) {
         uint64_t shape[TENSORS_RANK_MAX];
         char has[SHAPE_TEXT_BYTES], wants[SHAPE_TEXT_BYTES];
@@ -129,26 +138,36 @@ static enum status fill_tensor(const struct named_tensor *found, const char *pat
         for (uint32_t i = 0; i < tensor->rank; i++)
             shape[i] = tensor->shape[i];
         shape_text(wants, tensor->rank, shape);
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has the shape %s, but the network's has %s: was it trained with another "
-                         "depth or variant?", path, found->name, has, wants);
+        return error_set(error, STATUS_INPUT,
+                         "%s: tensor \"%s\" has the shape %s, but the network's has %s: was it trained with another "
+                         "depth or variant?",
+                         path, found->name, has, wants);
     }
     memcpy(values + tensor->offset, found->values, tensor->count * sizeof *values);
     return STATUS_OK;
 }
 
-enum status weights_fill(const struct weights *weights, const char *path, const struct network *network, float *values, struct error *error)
+enum status weights_fill(const struct weights *weights, const char *path, const struct network *network, float *values,
+                         struct error *error)
 {
     for (size_t i = 0; i < weights->tensors.count; i++) {
         const struct named_tensor *tensor = &weights->tensors.list[i];
-        if (network_find(network, tensor->name) < 0 && !starts_with(tensor->name, "momentum.") && !ends_with(tensor->name, ".num_batches_tracked"))
-            return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" is none of the network's, of depth %" PRIu32 ": was it trained with another "
-                             "depth or variant?", path, tensor->name, network->model.depth);
+        if (network_find(network, tensor->name) < 0 && !starts_with(tensor->name, "momentum.") &&
+            !ends_with(tensor->name, ".num_batches_tracked"))
+            return error_set(error, STATUS_INPUT,
+                             "%s: tensor \"%s\" is none of the network's, of depth %" PRIu32
+                             ": was it trained with another "
+                             "depth or variant?",
+                             path, tensor->name, network->model.depth);
     }
     for (uint32_t i = 0; i < network->tensor_count; i++) {
         const struct named_tensor *found = tensors_find(&weights->tensors, network->tensors[i].name);
         if (found == NULL)
-            return error_set(error, STATUS_INPUT, "%s has no tensor \"%s\", which the network of depth %" PRIu32 " has: was it trained with another "
-                             "depth or variant?", path, network->tensors[i].name, network->model.depth);
+            return error_set(error, STATUS_INPUT,
+                             "%s has no tensor \"%s\", which the network of depth %" PRIu32
+                             " has: was it trained with another "
+                             "depth or variant?",
+                             path, network->tensors[i].name, network->model.depth);
         enum status status = fill_tensor(found, path, &network->tensors[i], values, error);
         if (status != STATUS_OK)
             return status;
@@ -167,9 +186,10 @@ enum status weights_read(const char *path, const struct network *network, float 
     return status;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static enum status read_safetensors(struct tensors *tensors, const char *path, const uint8_t *file, size_t bytes, struct error *error)
+static enum status read_safetensors(struct tensors *tensors, const char *path, const uint8_t *file, size_t bytes,
+                                    struct error *error)
 {
     struct safetensors safetensors;
     char *copy = malloc(bytes + 1);
@@ -182,13 +202,15 @@ static enum status read_safetensors(struct tensors *tensors, const char *path, c
     for (size_t i = 0; i < safetensors.count && status == STATUS_OK; i++) {
         const struct safetensor *from = &safetensors.tensors[i];
         struct named_tensor *to;
-        status = tensors_add(tensors, path, from->name, strlen(from->name), element_of(from->dtype), from->rank, from->shape, &to, error);
+        status = tensors_add(tensors, path, from->name, strlen(from->name), element_of(from->dtype), from->rank,
+                             from->shape, &to, error);
         if (status == STATUS_OK && to->values != NULL)
             status = tensors_fill(to, path, from->data, error);
     }
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(safetensors.header, "__metadata__"), key, value) {
+    json_object_foreach(json_object_get(safetensors.header, "__metadata__"), key, value)
+    {
         if (strcmp(key, "format") != 0)
             tensors_claim(tensors, key, strlen(key), json_string_value(value), json_string_length(value));
     }
@@ -210,7 +232,8 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
         size_t length;
         const char *what;
     } formats[] = {
-        { 0, "\x89HDF", 4, "an HDF5 file, such as Keras writes; convert it to safetensors with the program that wrote it" },
+        { 0, "\x89HDF", 4,
+          "an HDF5 file, such as Keras writes; convert it to safetensors with the program that wrote it" },
         { 257, "ustar", 5, "a tar file, as torch wrote before 0.1.10; load and save it again with a newer torch" },
         { 0, "\x1f\x8b", 2, "compressed by gzip; unpack it first" },
         { 0, "version https://git-lfs", 23, "a pointer of Git LFS, not the file itself; git lfs pull gets that" },
@@ -223,13 +246,15 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
     return NULL;
 }
 
-/* A safetensors header has at most 100,000,000 bytes, so the upper half of its length is zero, and begins with a brace. */
+/* A safetensors header has at most 100,000,000 bytes, so the upper half of its length is zero, and begins with a brace.
+ * */
 static bool is_safetensors(const uint8_t *file, size_t bytes)
 {
     return is_at(file, bytes, 4, "\0\0\0\0{", 5);
 }
 
-static enum status parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes, struct error *error)
+static enum status parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes,
+                         struct error *error)
 {
     struct tensors *tensors = &weights->tensors;
     if (is_safetensors(file, bytes)) {
@@ -249,11 +274,13 @@ static enum status parse(struct weights *weights, const char *path, const uint8_
         return neon_read(tensors, path, file, bytes, error);
     }
     const char *foreign = foreign_format(file, bytes);
-    return error_set(error, STATUS_INPUT, "%s is %s. Weights are read from safetensors files, torch.save's files and neon's pickles", path,
+    return error_set(error, STATUS_INPUT,
+                     "%s is %s. Weights are read from safetensors files, torch.save's files and neon's pickles", path,
                      foreign != NULL ? foreign : "in no format that is known here");
 }
 
-enum status weights_parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes, struct error *error)
+enum status weights_parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes,
+                          struct error *error)
 {
     *weights = (struct weights){ .bytes = bytes };
     tensors_open(&weights->tensors, bytes);
@@ -284,7 +311,7 @@ void weights_close(struct weights *weights)
     tensors_free(&weights->tensors);
 }
 
-/* ---- what they are ----------------------------------------------------------------------------------------------------------------- */
+/* ---- what they are ----------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -311,7 +338,8 @@ size_t weights_parameter_count(const struct weights *weights)
     size_t count = 0;
     for (size_t i = 0; i < weights->tensors.count; i++) {
         const struct named_tensor *tensor = &weights->tensors.list[i];
-        if (weights_is_weight(tensor) && !ends_with(tensor->name, ".running_mean") && !ends_with(tensor->name, ".running_var"))
+        if (weights_is_weight(tensor) && !ends_with(tensor->name, ".running_mean") &&
+            !ends_with(tensor->name, ".running_var"))
             count += tensor->count;
     }
     return count;
@@ -331,7 +359,8 @@ void weights_content_digest(const struct weights *weights, char hex[DIGEST_HEX_B
     digest_to_hex(digest, hex);
 }
 
-enum status weights_model(const struct weights *weights, const char *path, struct model_config *model, struct error *error)
+enum status weights_model(const struct weights *weights, const char *path, struct model_config *model,
+                          struct error *error)
 {
     const struct tensors *tensors = &weights->tensors;
     struct network *network;
@@ -341,10 +370,14 @@ enum status weights_model(const struct weights *weights, const char *path, struc
         if (tensors_find(tensors, name) == NULL)
             break;
     }
-    *model = (struct model_config){ .depth = 6 * blocks + 2, .batch_norm_epsilon = 1e-5, .batch_norm_rate = 0.1, .batch_norm_initial_variance = 1 };
+    *model = (struct model_config){
+        .depth = 6 * blocks + 2, .batch_norm_epsilon = 1e-5, .batch_norm_rate = 0.1, .batch_norm_initial_variance = 1
+    };
     if (blocks == 0)
-        return error_set(error, STATUS_INPUT, "%s has no tensor \"layer1.0.conv1.weight\": its network is none of depth 6n+2", path);
-    model->shortcut = tensors_find(tensors, "layer2.0.shortcut.0.weight") != NULL ? SHORTCUT_PROJECTION : SHORTCUT_PAD_END;
+        return error_set(error, STATUS_INPUT,
+                         "%s has no tensor \"layer1.0.conv1.weight\": its network is none of depth 6n+2", path);
+    model->shortcut =
+        tensors_find(tensors, "layer2.0.shortcut.0.weight") != NULL ? SHORTCUT_PROJECTION : SHORTCUT_PAD_END;
     model->linear_bias = tensors_find(tensors, "linear.bias") != NULL ? BIAS_ZERO : BIAS_NONE;
     model->final_batch_norm = tensors_find(tensors, "bn_logits.weight") != NULL;
     enum status status = network_open(&network, model, error);

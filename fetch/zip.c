@@ -17,7 +17,13 @@ enum {
     FLAG_ENCRYPTED = 1,
     EXTRA_ZIP64 = 1
 };
-enum { END_MARK = 0x06054b50, END64_LOCATOR_MARK = 0x07064b50, END64_MARK = 0x06064b50, CENTRAL_MARK = 0x02014b50, LOCAL_MARK = 0x04034b50 };
+enum {
+    END_MARK = 0x06054b50,
+    END64_LOCATOR_MARK = 0x07064b50,
+    END64_MARK = 0x06064b50,
+    CENTRAL_MARK = 0x02014b50,
+    LOCAL_MARK = 0x04034b50
+};
 
 struct reader {
     const char *path;
@@ -41,7 +47,8 @@ static uint64_t number(const uint8_t *in, size_t count)
 
 static enum status refuse(const struct reader *r, size_t offset, const char *why)
 {
-    return error_set(r->error, STATUS_INPUT, "%s: byte %zu: %s: the zip file is damaged, truncated or no zip file", r->path, offset, why);
+    return error_set(r->error, STATUS_INPUT, "%s: byte %zu: %s: the zip file is damaged, truncated or no zip file",
+                     r->path, offset, why);
 }
 
 /* The end record, whose comment must end with the file. */
@@ -84,7 +91,9 @@ static enum status read_end(const struct reader *r, struct directory *directory)
     const uint8_t *record = r->file + end;
     if (number(record + 4, 2) != 0 || number(record + 6, 2) != 0 || number(record + 8, 2) != number(record + 10, 2))
         return refuse(r, end, "the archive spans several disks");
-    *directory = (struct directory){ .count = number(record + 10, 2), .bytes = number(record + 12, 4), .offset = number(record + 16, 4) };
+    *directory = (struct directory){ .count = number(record + 10, 2),
+                                     .bytes = number(record + 12, 4),
+                                     .offset = number(record + 16, 4) };
     status = read_end64(r, end, directory);
     if (status != STATUS_OK)
         return status;
@@ -121,10 +130,12 @@ static bool read_extra(const uint8_t *extra, size_t length, uint64_t *values[3])
 }
 
 /* Follows a directory entry to its local header and data. */
-static enum status locate(const struct reader *r, struct zip_entry *entry, uint64_t local, uint64_t bytes, const struct directory *directory)
+static enum status locate(const struct reader *r, struct zip_entry *entry, uint64_t local, uint64_t bytes,
+                          const struct directory *directory)
 {
     size_t name_bytes = strlen(entry->name);
-    if (local > directory->offset || directory->offset - local < LOCAL_BYTES || number(r->file + local, 4) != LOCAL_MARK)
+    if (local > directory->offset || directory->offset - local < LOCAL_BYTES ||
+        number(r->file + local, 4) != LOCAL_MARK)
         return refuse(r, (size_t)(local < r->bytes ? local : r->bytes), "no local header where the directory says");
     const uint8_t *header = r->file + local;
     uint64_t data = local + LOCAL_BYTES + number(header + 26, 2) + number(header + 28, 2);
@@ -137,13 +148,15 @@ static enum status locate(const struct reader *r, struct zip_entry *entry, uint6
     return STATUS_OK;
 }
 
-static enum status read_entry(const struct reader *r, const struct directory *directory, size_t *place, struct zip_entry *entry, char **names)
+static enum status read_entry(const struct reader *r, const struct directory *directory, size_t *place,
+                              struct zip_entry *entry, char **names)
 {
     size_t end = (size_t)(directory->offset + directory->bytes);
     const uint8_t *record = r->file + *place;
     if (end - *place < CENTRAL_BYTES || number(record, 4) != CENTRAL_MARK)
         return refuse(r, *place, "no entry of the directory");
-    size_t name_bytes = (size_t)number(record + 28, 2), extra_bytes = (size_t)number(record + 30, 2), comment_bytes = (size_t)number(record + 32, 2);
+    size_t name_bytes = (size_t)number(record + 28, 2), extra_bytes = (size_t)number(record + 30, 2),
+           comment_bytes = (size_t)number(record + 32, 2);
     uint64_t packed = number(record + 20, 4), bytes = number(record + 24, 4), local = number(record + 42, 4);
     if (end - *place - CENTRAL_BYTES < name_bytes + extra_bytes + comment_bytes)
         return refuse(r, *place, "an entry of the directory is cut off");
@@ -156,7 +169,8 @@ static enum status read_entry(const struct reader *r, const struct directory *di
     entry->name = *names;
     *names += name_bytes + 1;
     entry->crc32 = (uint32_t)number(record + 16, 4);
-    entry->stored = number(record + 10, 2) == METHOD_STORED && (number(record + 8, 2) & FLAG_ENCRYPTED) == 0 && packed == bytes;
+    entry->stored =
+        number(record + 10, 2) == METHOD_STORED && (number(record + 8, 2) & FLAG_ENCRYPTED) == 0 && packed == bytes;
     *place += CENTRAL_BYTES + name_bytes + extra_bytes + comment_bytes;
     return locate(r, entry, local, packed, directory);
 }
@@ -216,12 +230,15 @@ const struct zip_entry *zip_find(const struct zip *zip, const char *name)
 enum status zip_check(const struct zip_entry *entry, const char *path, struct error *error)
 {
     if (!entry->stored)
-        return error_set(error, STATUS_INPUT, "%s: entry %.200s is compressed or encrypted; torch.save stores its entries as they are", path,
+        return error_set(error, STATUS_INPUT,
+                         "%s: entry %.200s is compressed or encrypted; torch.save stores its entries as they are", path,
                          entry->name);
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* else no input with another byte would get any further */
     return STATUS_OK;
 #endif
     if (crc32_z(crc32_z(0, NULL, 0), entry->data, entry->bytes) == entry->crc32)
         return STATUS_OK;
-    return error_set(error, STATUS_INPUT, "%s: entry %.200s is damaged: its CRC-32 is not the one that the directory has", path, entry->name);
+    return error_set(error, STATUS_INPUT,
+                     "%s: entry %.200s is damaged: its CRC-32 is not the one that the directory has", path,
+                     entry->name);
 }

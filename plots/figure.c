@@ -9,7 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Okabe and Ito's colours, which people with the common colour blindnesses tell apart; yellow, too light on white, is left out. */
+/* Okabe and Ito's colours, which people with the common colour blindnesses tell apart; yellow, too light on white, is
+ * left out. */
 static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000" };
 
 enum { COLOUR_COUNT = sizeof colours / sizeof *colours };
@@ -43,7 +44,8 @@ static struct window choose_window(enum figure_kind kind, const struct figure_ru
     struct window window = { 1.0, epochs > 1 ? (double)epochs : 2.0, 0.0, 100.0 };
     uint64_t from = 1;
     if (kind == FIGURE_ZOOM) {
-        from = drop > 1 && drop <= epochs ? drop - (drop - 1 < epochs / 20 + 1 ? drop - 1 : epochs / 20 + 1) : epochs / 2 + 1;
+        from = drop > 1 && drop <= epochs ? drop - (drop - 1 < epochs / 20 + 1 ? drop - 1 : epochs / 20 + 1)
+                                          : epochs / 2 + 1;
         window.x_low = from < epochs ? (double)from : window.x_low;
         window.y_low = 100.0;
     }
@@ -70,7 +72,7 @@ static struct window choose_window(enum figure_kind kind, const struct figure_ru
     return window;
 }
 
-/* ---- what gnuplot reads ------------------------------------------------------------------------------------------------------------ */
+/* ---- what gnuplot reads ------------------------------------------------------------------------------------------ */
 
 /* A text in gnuplot's single quotes, in which nothing but the quote itself and the end of the line is special. */
 static void print_quoted(FILE *file, const char *text)
@@ -100,7 +102,8 @@ static enum status write_run(const char *folder, size_t i, const struct record *
     if (file == NULL)
         return error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be made", path);
     for (size_t e = 0; e < record->epochs; e++)
-        fprintf(file, "%zu %.10g %.10g\n", e + 1, record->metrics[e].training_error, record->metrics[e].validation_error);
+        fprintf(file, "%zu %.10g %.10g\n", e + 1, record->metrics[e].training_error,
+                record->metrics[e].validation_error);
     return close_written(file, path, error);
 }
 
@@ -118,8 +121,11 @@ static enum status find_plots(const char *name, char path[FILE_PATH_BYTES], stru
         if (realpath(found, path) != NULL) /* gnuplot runs in another folder */
             return STATUS_OK;
     }
-    return error_set(error, STATUS_ENVIRONMENT, "%s is in none of $SELFSAME_PLOTS, %s and %s; install selfsame, or set SELFSAME_PLOTS to the source's plots "
-                     "folder", name, PLOTS_DIR, SOURCE_DIR "/plots");
+    return error_set(
+        error, STATUS_ENVIRONMENT,
+        "%s is in none of $SELFSAME_PLOTS, %s and %s; install selfsame, or set SELFSAME_PLOTS to the source's plots "
+        "folder",
+        name, PLOTS_DIR, SOURCE_DIR "/plots");
 }
 
 static void print_terminal(FILE *file, const char *path)
@@ -155,7 +161,8 @@ static size_t gather_targets(const struct figure_run *runs, size_t count, const 
     size_t kept = 0, all = 0;
     for (size_t i = 0; i < count; i++) {
         for (size_t t = 0; t < runs[i].manifest->target_count && all < TARGET_LINES_MAX; t++)
-            lines[all++] = (struct target_line){ .value = runs[i].manifest->targets[t].value, .colour = colours[i % COLOUR_COUNT] };
+            lines[all++] = (struct target_line){ .value = runs[i].manifest->targets[t].value,
+                                                 .colour = colours[i % COLOUR_COUNT] };
     }
     qsort(lines, all, sizeof *lines, compare_target_lines);
     for (size_t i = 0; i < all; i++) {
@@ -175,19 +182,21 @@ static void print_runs(FILE *file, const struct figure_run *runs, size_t count, 
 {
     struct target_line lines[TARGET_LINES_MAX];
     size_t drops = 0, targets = gather_targets(runs, count, window, lines);
-    fprintf(file, "runs = %zu\narray title[%d]\narray colour[%d]\narray file[%d]\n", count, FIGURE_RUNS_MAX, FIGURE_RUNS_MAX,
-            FIGURE_RUNS_MAX);
-    fprintf(file, "array drop[%d]\narray target[%d]\narray target_label[%d]\narray target_colour[%d]\n", SCHEDULE_DROPS_MAX,
-            TARGET_LINES_MAX, TARGET_LINES_MAX, TARGET_LINES_MAX);
+    fprintf(file, "runs = %zu\narray title[%d]\narray colour[%d]\narray file[%d]\n", count, FIGURE_RUNS_MAX,
+            FIGURE_RUNS_MAX, FIGURE_RUNS_MAX);
+    fprintf(file, "array drop[%d]\narray target[%d]\narray target_label[%d]\narray target_colour[%d]\n",
+            SCHEDULE_DROPS_MAX, TARGET_LINES_MAX, TARGET_LINES_MAX, TARGET_LINES_MAX);
     for (size_t i = 0; i < count; i++) {
         fprintf(file, "title[%zu] = ", i + 1);
         print_quoted(file, runs[i].record->name);
-        fprintf(file, "\ncolour[%zu] = '%s'\nfile[%zu] = 'run%zu.dat'\n", i + 1, colours[i % COLOUR_COUNT], i + 1, i + 1);
+        fprintf(file, "\ncolour[%zu] = '%s'\nfile[%zu] = 'run%zu.dat'\n", i + 1, colours[i % COLOUR_COUNT], i + 1,
+                i + 1);
     }
     for (size_t i = 0; i < targets; i++)
-        fprintf(file, "target[%zu] = %.10g\ntarget_label[%zu] = %.10g\ntarget_colour[%zu] = '%s'\n", i + 1, lines[i].value, i + 1,
-                lines[i].label, i + 1, lines[i].colour);
-    for (uint64_t drop = next_drop(runs[0].record, 0); drop != 0 && drops < SCHEDULE_DROPS_MAX; drop = next_drop(runs[0].record, drop))
+        fprintf(file, "target[%zu] = %.10g\ntarget_label[%zu] = %.10g\ntarget_colour[%zu] = '%s'\n", i + 1,
+                lines[i].value, i + 1, lines[i].label, i + 1, lines[i].colour);
+    for (uint64_t drop = next_drop(runs[0].record, 0); drop != 0 && drops < SCHEDULE_DROPS_MAX;
+         drop = next_drop(runs[0].record, drop))
         fprintf(file, "drop[%zu] = %llu\n", ++drops, (unsigned long long)drop - 1); /* epochs done when it fell */
     fprintf(file, "drops = %zu\ntargets = %zu\n", drops, targets);
 }
@@ -195,8 +204,8 @@ static void print_runs(FILE *file, const struct figure_run *runs, size_t count, 
 static enum status print_curves(FILE *file, const struct figure_run *runs, size_t count, struct error *error)
 {
     size_t curves = 0;
-    fprintf(file, "array curve_title[%d]\narray curve_colour[%d]\narray curve_file[%d]\narray curve_column[%d]\n", FIGURE_RUNS_MAX, FIGURE_RUNS_MAX,
-            FIGURE_RUNS_MAX, FIGURE_RUNS_MAX);
+    fprintf(file, "array curve_title[%d]\narray curve_colour[%d]\narray curve_file[%d]\narray curve_column[%d]\n",
+            FIGURE_RUNS_MAX, FIGURE_RUNS_MAX, FIGURE_RUNS_MAX, FIGURE_RUNS_MAX);
     for (size_t i = 0; i < count; i++) {
         const struct manifest *manifest = runs[i].manifest;
         char path[FILE_PATH_BYTES];
@@ -209,9 +218,11 @@ static enum status print_curves(FILE *file, const struct figure_run *runs, size_
         print_quoted(file, path);
         fprintf(file, "\ncurve_column[%zu] = ", curves);
         print_quoted(file, manifest->curve_column);
-        fprintf(file, "\ncurve_colour[%zu] = '#80%s'\ncurve_title[%zu] = ", curves, colours[i % COLOUR_COUNT] + 1, curves);
+        fprintf(file, "\ncurve_colour[%zu] = '#80%s'\ncurve_title[%zu] = ", curves, colours[i % COLOUR_COUNT] + 1,
+                curves);
         char title[256];
-        snprintf(title, sizeof title, "%s, %s", manifest->curve_source != NULL ? manifest->curve_source : "published", manifest->curve_column);
+        snprintf(title, sizeof title, "%s, %s", manifest->curve_source != NULL ? manifest->curve_source : "published",
+                 manifest->curve_column);
         print_quoted(file, title);
         fputc('\n', file);
     }
@@ -228,8 +239,8 @@ static const char *data_name(const struct figure_run *runs, size_t count)
     return runs[0].manifest->dataset_kind == DATASET_CIFAR10 ? "CIFAR-10" : "the embedded data set";
 }
 
-static enum status write_script(const char *folder, const char *script, enum figure_kind kind, const struct figure_run *runs, size_t count,
-                                const char *output, struct error *error)
+static enum status write_script(const char *folder, const char *script, enum figure_kind kind,
+                                const struct figure_run *runs, size_t count, const char *output, struct error *error)
 {
     char error_gp[FILE_PATH_BYTES];
     const struct window window = choose_window(kind, runs, count);
@@ -242,8 +253,11 @@ static enum status write_script(const char *folder, const char *script, enum fig
     print_terminal(file, output);
     fprintf(file, "set output 'figure'\nset loadpath ");
     print_quoted(file, folder);
-    fprintf(file, "\nx_low = %.10g\nx_high = %.10g\ny_low = %.10g\ny_high = %.10g\nheading = 'Residual networks on %s: error by epoch%s'\n", window.x_low,
-            window.x_high, window.y_low, window.y_high, data_name(runs, count), kind == FIGURE_ZOOM ? ", the end" : "");
+    fprintf(file,
+            "\nx_low = %.10g\nx_high = %.10g\ny_low = %.10g\ny_high = %.10g\nheading = 'Residual networks on %s: error "
+            "by epoch%s'\n",
+            window.x_low, window.x_high, window.y_low, window.y_high, data_name(runs, count),
+            kind == FIGURE_ZOOM ? ", the end" : "");
     print_runs(file, runs, count, &window);
     status = print_curves(file, runs, count, error);
     fputs("load ", file);
@@ -253,7 +267,7 @@ static enum status write_script(const char *folder, const char *script, enum fig
     return status != STATUS_OK ? status : closed;
 }
 
-/* ---- running it --------------------------------------------------------------------------------------------------------------------- */
+/* ---- running it -------------------------------------------------------------------------------------------------- */
 
 /* Reads what gnuplot said, for the message: its first lines. */
 static void read_said(int descriptor, char *said, size_t size)
@@ -261,7 +275,8 @@ static void read_said(int descriptor, char *said, size_t size)
     size_t used = 0;
     char rest[256];
     ssize_t got;
-    while ((got = read(descriptor, used + 1 < size ? said + used : rest, used + 1 < size ? size - 1 - used : sizeof rest)) > 0)
+    while ((got = read(descriptor, used + 1 < size ? said + used : rest,
+                       used + 1 < size ? size - 1 - used : sizeof rest)) > 0)
         used += used + 1 < size ? (size_t)got : 0;
     said[used] = '\0';
     for (char *c = said; *c != '\0'; c++)
@@ -295,7 +310,8 @@ static enum status run_gnuplot(const char *folder, const char *script, struct er
         return error_set(error, STATUS_ENVIRONMENT, "gnuplot is not installed; on Debian: apt-get install gnuplot-nox");
     if (!WIFEXITED(result) || WEXITSTATUS(result) != 0)
         return error_set(error, STATUS_ENVIRONMENT, "gnuplot failed (%s %d): %s", WIFEXITED(result) ? "exit" : "signal",
-                         WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result), said[0] != '\0' ? said : "it said nothing");
+                         WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result),
+                         said[0] != '\0' ? said : "it said nothing");
     return STATUS_OK;
 }
 
@@ -311,8 +327,8 @@ static void remove_folder(const char *folder)
 }
 
 /* All the files of one figure lie in a folder of our own until it is drawn. */
-static enum status draw_in(const char *folder, enum figure_kind kind, const struct figure_run *runs, size_t count, const char *path,
-                           struct error *error)
+static enum status draw_in(const char *folder, enum figure_kind kind, const struct figure_run *runs, size_t count,
+                           const char *path, struct error *error)
 {
     enum { FIGURE_BYTES_MAX = 64 << 20 };
     char script[FILE_PATH_BYTES], drawn[FILE_PATH_BYTES], *data;
@@ -335,11 +351,13 @@ static enum status draw_in(const char *folder, enum figure_kind kind, const stru
     return status;
 }
 
-enum status figure_draw(enum figure_kind kind, const struct figure_run *runs, size_t count, const char *path, struct error *error)
+enum status figure_draw(enum figure_kind kind, const struct figure_run *runs, size_t count, const char *path,
+                        struct error *error)
 {
     const char *temporary = getenv("TMPDIR");
     char folder[FILE_PATH_BYTES];
-    enum status status = file_path(folder, error, "%s/selfsame-plot-XXXXXX", temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp");
+    enum status status = file_path(folder, error, "%s/selfsame-plot-XXXXXX",
+                                   temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp");
     if (status != STATUS_OK)
         return status;
     if (mkdtemp(folder) == NULL)

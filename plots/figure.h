@@ -13,9 +13,10 @@ struct figure_run {
     const struct manifest *manifest;
 };
 
-/* Draws one figure of up to FIGURE_RUNS_MAX runs into `path`, whose ending names the format: png, svg or pdf. The file appears whole or not at
- * all. STATUS_ENVIRONMENT where gnuplot is missing or fails, with what it said. */
+/* Draws one figure of up to FIGURE_RUNS_MAX runs into `path`, whose ending names the format: png, svg or pdf. The file
+ * appears whole or not at all. STATUS_ENVIRONMENT where gnuplot is missing or fails, with what it said. */
 enum { FIGURE_RUNS_MAX = 16 };
-enum status figure_draw(enum figure_kind kind, const struct figure_run *runs, size_t count, const char *path, struct error *error) MUST_USE;
+enum status figure_draw(enum figure_kind kind, const struct figure_run *runs, size_t count, const char *path,
+                        struct error *error) MUST_USE;
 
 #endif

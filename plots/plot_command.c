@@ -21,13 +21,15 @@ static enum status parse_formats(const char *list, unsigned *chosen, struct erro
         while (i < FORMAT_COUNT && (strlen(formats[i]) != length || strncmp(formats[i], word, length) != 0))
             i++;
         if (i == FORMAT_COUNT)
-            return error_set(error, STATUS_INPUT, "--format %s: '%.*s' is none of png, svg and pdf", list, (int)length, word);
+            return error_set(error, STATUS_INPUT, "--format %s: '%.*s' is none of png, svg and pdf", list, (int)length,
+                             word);
         *chosen |= 1u << i;
     }
     return STATUS_OK;
 }
 
-static enum status draw_all(const struct figure_run *runs, size_t count, const char *folder, unsigned chosen, struct error *error)
+static enum status draw_all(const struct figure_run *runs, size_t count, const char *folder, unsigned chosen,
+                            struct error *error)
 {
     static const char *const names[] = { [FIGURE_FULL] = "error-full", [FIGURE_ZOOM] = "error-zoom" };
     for (int kind = FIGURE_FULL; kind <= FIGURE_ZOOM; kind++) {
@@ -47,7 +49,8 @@ static enum status draw_all(const struct figure_run *runs, size_t count, const c
 }
 
 /* Opens run i; both of its parts are closed by run_plot. */
-static enum status open_run(const char *runs, const char *name, struct record **record, struct manifest *manifest, struct error *error)
+static enum status open_run(const char *runs, const char *name, struct record **record, struct manifest *manifest,
+                            struct error *error)
 {
     enum status status = published_open(record, runs, name, error);
     if (status == STATUS_OK)
@@ -59,7 +62,8 @@ static enum status open_run(const char *runs, const char *name, struct record **
 
 static enum status run_plot(const struct arguments *arguments, struct error *error)
 {
-    const char *runs = record_runs_folder(arguments_text(arguments, "runs")), *folder = arguments_text(arguments, "out");
+    const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
+               *folder = arguments_text(arguments, "out");
     const char *list = arguments_text(arguments, "format");
     struct record *records[FIGURE_RUNS_MAX] = { NULL };
     struct manifest manifests[FIGURE_RUNS_MAX];
@@ -91,11 +95,18 @@ static const struct option_definition options[] = {
 };
 
 const struct command plot_command = {
-    .name = "plot", .operands = "RUN...", .summary = "draw the error of runs by epoch", .options = options,
-    .description = "Draws error-full and error-zoom: validation error (solid) and training error (dotted) by epoch, for up to 16 runs together, with the published "
-                   "values as lines, the learning rate's drops, and the published curve where the manifest names one (dashed). Prints the files' "
+    .name = "plot",
+    .operands = "RUN...",
+    .summary = "draw the error of runs by epoch",
+    .options = options,
+    .description = "Draws error-full and error-zoom: validation error (solid) and training error (dotted) by epoch, "
+                   "for up to 16 runs together, with the published "
+                   "values as lines, the learning rate's drops, and the published curve where the manifest names one "
+                   "(dashed). Prints the files' "
                    "names.\n\nNeeds gnuplot. The figures come from the records and plots/error.gp alone.",
     .examples = "selfsame plot msra-resnet20-seed1 --out figures --format svg\tone run\n"
                 "selfsame plot runs/quick-*\tall of them in one figure\n",
-    .operands_min = 1, .operands_max = FIGURE_RUNS_MAX, .run = run_plot,
+    .operands_min = 1,
+    .operands_max = FIGURE_RUNS_MAX,
+    .run = run_plot,
 };

@@ -20,23 +20,26 @@ enum status checkpoint_path(const char *folder, uint64_t step, char *path, struc
     return file_path(path, error, "%s/%s/step-%08" PRIu64 ".safetensors", folder, RECORD_CHECKPOINTS_FOLDER, step);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* The weights, in the order of the network, which is that of names; then the momentum, whose names come after them all. */
-static size_t list_tensors(const struct network *network, const struct training_state *state, struct safetensors_source *sources,
-                           char (*names)[2 * TENSOR_NAME_BYTES])
+/* The weights, in the order of the network, which is that of names; then the momentum, whose names come after them all.
+ * */
+static size_t list_tensors(const struct network *network, const struct training_state *state,
+                           struct safetensors_source *sources, char (*names)[2 * TENSOR_NAME_BYTES])
 {
     size_t count = 0;
     for (uint32_t i = 0; i < network->tensor_count; i++) {
         const struct tensor *tensor = &network->tensors[i];
-        sources[count++] = (struct safetensors_source){ tensor->name, tensor->rank, tensor->shape, state->values + tensor->offset };
+        sources[count++] =
+            (struct safetensors_source){ tensor->name, tensor->rank, tensor->shape, state->values + tensor->offset };
     }
     for (uint32_t i = 0; i < network->tensor_count; i++) {
         const struct tensor *tensor = &network->tensors[i];
         if (tensor->role != TENSOR_PARAMETER)
             continue;
         snprintf(names[i], sizeof names[i], "%s%s", MOMENTUM, tensor->name);
-        sources[count++] = (struct safetensors_source){ names[i], tensor->rank, tensor->shape, state->momentum + tensor->offset };
+        sources[count++] =
+            (struct safetensors_source){ names[i], tensor->rank, tensor->shape, state->momentum + tensor->offset };
     }
     return count;
 }
@@ -54,11 +57,17 @@ enum status checkpoint_write(const char *folder, const struct network *network, 
     snprintf(error_sum, sizeof error_sum, "%" PRIu64, state->error_sum);
     snprintf(image_sum, sizeof image_sum, "%" PRIu64, state->image_sum);
     const struct safetensors_pair metadata[] = {
-        { "arithmetic", place->arithmetic }, { "chain_sha256", place->chain_sha256 }, { "epochs", epochs }, { "error_sum", error_sum },
-        { "experiment_sha256", place->experiment_sha256 }, { "image_sum", image_sum }, { "loss_sum", loss_sum }, { "step", step },
+        { "arithmetic", place->arithmetic },
+        { "chain_sha256", place->chain_sha256 },
+        { "epochs", epochs },
+        { "error_sum", error_sum },
+        { "experiment_sha256", place->experiment_sha256 },
+        { "image_sum", image_sum },
+        { "loss_sum", loss_sum },
+        { "step", step },
     };
     struct safetensors_source *sources = calloc(2 * (size_t)network->tensor_count, sizeof *sources);
-    char (*names)[2 * TENSOR_NAME_BYTES] = calloc(network->tensor_count, sizeof *names);
+    char(*names)[2 * TENSOR_NAME_BYTES] = calloc(network->tensor_count, sizeof *names);
     if (sources != NULL && names != NULL)
         status = safetensors_write(path, sources, list_tensors(network, state, sources, names), metadata,
                                    sizeof metadata / sizeof *metadata, true, error);
@@ -69,9 +78,10 @@ enum status checkpoint_write(const char *folder, const struct network *network, 
     return status;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static enum status read_number(const struct safetensors *file, const char *path, const char *key, uint64_t *number, struct error *error)
+static enum status read_number(const struct safetensors *file, const char *path, const char *key, uint64_t *number,
+                               struct error *error)
 {
     const char *text = safetensors_metadata(file, key);
     char *end = NULL;
@@ -83,8 +93,8 @@ static enum status read_number(const struct safetensors *file, const char *path,
     return STATUS_OK;
 }
 
-static enum status read_text(const struct safetensors *file, const char *path, const char *key, char *text, size_t bytes,
-                             struct error *error)
+static enum status read_text(const struct safetensors *file, const char *path, const char *key, char *text,
+                             size_t bytes, struct error *error)
 {
     const char *value = safetensors_metadata(file, key);
     if (value == NULL || strlen(value) >= bytes)
@@ -97,7 +107,8 @@ static enum status read_place(const struct safetensors *file, const char *path, 
                               struct training_state *state, struct error *error)
 {
     char loss_sum[40];
-    enum status status = read_text(file, path, "experiment_sha256", place->experiment_sha256, sizeof place->experiment_sha256, error);
+    enum status status =
+        read_text(file, path, "experiment_sha256", place->experiment_sha256, sizeof place->experiment_sha256, error);
     if (status == STATUS_OK)
         status = read_text(file, path, "arithmetic", place->arithmetic, sizeof place->arithmetic, error);
     if (status == STATUS_OK)
@@ -117,8 +128,9 @@ static enum status read_place(const struct safetensors *file, const char *path, 
     return status;
 }
 
-enum status checkpoint_read(const char *folder, uint64_t step, const struct network *network, const char *experiment_sha256,
-                            struct checkpoint_place *place, struct training_state *state, struct error *error)
+enum status checkpoint_read(const char *folder, uint64_t step, const struct network *network,
+                            const char *experiment_sha256, struct checkpoint_place *place, struct training_state *state,
+                            struct error *error)
 {
     char path[FILE_PATH_BYTES];
     struct safetensors file;
@@ -137,7 +149,8 @@ enum status checkpoint_read(const char *folder, uint64_t step, const struct netw
     if (status == STATUS_OK && state->step != step)
         status = error_set(error, STATUS_INPUT, "%s is the checkpoint of step %" PRIu64, path, state->step);
     if (status == STATUS_OK)
-        status = weights_take(&file, path, "", 1u << TENSOR_PARAMETER | 1u << TENSOR_RUNNING, network, state->values, error);
+        status =
+            weights_take(&file, path, "", 1u << TENSOR_PARAMETER | 1u << TENSOR_RUNNING, network, state->values, error);
     if (status == STATUS_OK) {
         memset(state->momentum, 0, network->value_count * sizeof *state->momentum);
         status = weights_take(&file, path, MOMENTUM, 1u << TENSOR_PARAMETER, network, state->momentum, error);
@@ -146,7 +159,7 @@ enum status checkpoint_read(const char *folder, uint64_t step, const struct netw
     return status;
 }
 
-/* ---- keeping ---------------------------------------------------------------------------------------------------------- */
+/* ---- keeping ----------------------------------------------------------------------------------------------------- */
 
 static int by_step(const void *a, const void *b)
 {
@@ -169,7 +182,8 @@ enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count,
     for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
         uint64_t step;
         int length = 0;
-        if (sscanf(entry->d_name, "step-%" SCNu64 ".safetensors%n", &step, &length) != 1 || length == 0 || entry->d_name[length] != '\0')
+        if (sscanf(entry->d_name, "step-%" SCNu64 ".safetensors%n", &step, &length) != 1 || length == 0 ||
+            entry->d_name[length] != '\0')
             continue;
         if (*count == room) {
             room = 2 * room + 16;
@@ -190,7 +204,8 @@ enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count,
     return STATUS_OK;
 }
 
-/* Whether the learning rate drops at a step that the epoch after `step` covers: then this one is the last before the drop. */
+/* Whether the learning rate drops at a step that the epoch after `step` covers: then this one is the last before the
+ * drop. */
 static int before_drop(const struct training_config *training, uint32_t images, uint64_t step, uint64_t epochs)
 {
     const struct schedule_config *schedule = &training->schedule;
@@ -202,8 +217,8 @@ static int before_drop(const struct training_config *training, uint32_t images, 
     return 0;
 }
 
-enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images, uint64_t epochs,
-                             struct error *error)
+enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images,
+                             uint64_t epochs, struct error *error)
 {
     uint64_t *steps, last = schedule_epoch_end(training, images, epochs - 1);
     size_t count;

@@ -1,8 +1,9 @@
-/* Checkpoints: `checkpoints/step-NNNNNNNN.safetensors` of a run, each all that training needs to go on: the weights, `momentum.` and
- * the name of each parameter, and in the metadata what it belongs to and where it stands. They are sealed (fetch/safetensors.h).
+/* Checkpoints: `checkpoints/step-NNNNNNNN.safetensors` of a run, each all that training needs to go on: the weights,
+ * `momentum.` and the name of each parameter, and in the metadata what it belongs to and where it stands. They are
+ * sealed (fetch/safetensors.h).
  *
- * Kept are the last two that end an epoch, every tenth, the one before each learning-rate drop, and, while it is the newest, one
- * that an interruption left inside an epoch. */
+ * Kept are the last two that end an epoch, every tenth, the one before each learning-rate drop, and, while it is the
+ * newest, one that an interruption left inside an epoch. */
 #ifndef SELFSAME_CHECKPOINT_H
 #define SELFSAME_CHECKPOINT_H
 
@@ -19,26 +20,27 @@
 struct checkpoint_place {
     char experiment_sha256[DIGEST_HEX_BYTES];
     char arithmetic[32];
-    uint64_t epochs;                       /* whole epochs done */
-    char chain_sha256[DIGEST_HEX_BYTES];   /* after the last whole epoch; the experiment digest before the first */
+    uint64_t epochs;                     /* whole epochs done */
+    char chain_sha256[DIGEST_HEX_BYTES]; /* after the last whole epoch; the experiment digest before the first */
 };
 
 /* folder is the run's. The checkpoint of the same step is replaced. */
 enum status checkpoint_write(const char *folder, const struct network *network, const struct checkpoint_place *place,
                              const struct training_state *state, struct error *error) MUST_USE;
 
-/* Reads the checkpoint of a step. state->values and ->momentum hold network->value_count floats; momentum is zero for running statistics.
- * STATUS_INPUT, naming the file, where it is damaged, of another network, or of another experiment (which its arithmetic is a part of)
- * than `experiment_sha256`; NULL: of any. */
-enum status checkpoint_read(const char *folder, uint64_t step, const struct network *network, const char *experiment_sha256,
-                            struct checkpoint_place *place, struct training_state *state, struct error *error) MUST_USE;
+/* Reads the checkpoint of a step. state->values and ->momentum hold network->value_count floats; momentum is zero for
+ * running statistics. STATUS_INPUT, naming the file, where it is damaged, of another network, or of another experiment
+ * (which its arithmetic is a part of) than `experiment_sha256`; NULL: of any. */
+enum status checkpoint_read(const char *folder, uint64_t step, const struct network *network,
+                            const char *experiment_sha256, struct checkpoint_place *place, struct training_state *state,
+                            struct error *error) MUST_USE;
 
 /* The steps that a run has checkpoints of, rising; the caller frees *steps. */
 enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count, struct error *error) MUST_USE;
 
 /* Removes what need not be kept after the checkpoint of `step` was written, at the end of `epochs` epochs. */
-enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images, uint64_t epochs,
-                             struct error *error) MUST_USE;
+enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images,
+                             uint64_t epochs, struct error *error) MUST_USE;
 
 /* The path of the checkpoint of a step. */
 enum status checkpoint_path(const char *folder, uint64_t step, char *path, struct error *error) MUST_USE;

@@ -19,7 +19,8 @@ static const char *epoch_difference(const struct metrics_row *a, const struct me
         const struct metrics_column *column = &metrics_columns[i];
         const char *x = (const char *)a + column->offset, *y = (const char *)b + column->offset;
         size_t bytes = column->type == METRICS_DIGEST ? DIGEST_HEX_BYTES : sizeof(double);
-        const bool exact = column->depends == METRICS_TRAINING || (column->depends == METRICS_VALIDATION && same_validation);
+        const bool exact =
+            column->depends == METRICS_TRAINING || (column->depends == METRICS_VALIDATION && same_validation);
         if (exact && memcmp(x, y, bytes) != 0)
             return column->name;
     }
@@ -64,5 +65,6 @@ void compare_records(const struct record *first, const struct record *second, st
             c->largest_error_epoch = epoch;
         }
     }
-    c->identical = c->same_arithmetic && c->same_experiment && !c->step_differs && !c->epoch_differs && (c->steps > 0 || c->epochs > 0);
+    c->identical = c->same_arithmetic && c->same_experiment && !c->step_differs && !c->epoch_differs &&
+                   (c->steps > 0 || c->epochs > 0);
 }

@@ -1,4 +1,5 @@
-/* Two runs side by side: identical, or where they part. Works on what both have: the common prefix of epochs and steps. */
+/* Two runs side by side: identical, or where they part. Works on what both have: the common prefix of epochs and steps.
+ * */
 #ifndef SELFSAME_COMPARE_H
 #define SELFSAME_COMPARE_H
 
@@ -6,17 +7,17 @@
 
 struct comparison {
     bool same_arithmetic, same_experiment;
-    bool same_validation;                 /* else what was measured on the validation images is not compared */
-    uint64_t epochs, steps;               /* compared: what both have */
-    bool longer_first, longer_second;     /* one of the two has more */
-    bool identical;                       /* no difference in what was compared, the experiment included */
+    bool same_validation;             /* else what was measured on the validation images is not compared */
+    uint64_t epochs, steps;           /* compared: what both have */
+    bool longer_first, longer_second; /* one of the two has more */
+    bool identical;                   /* no difference in what was compared, the experiment included */
     bool step_differs, epoch_differs;
-    uint64_t step;                        /* the first that differs, from 0 */
-    uint64_t epoch_of_step;               /* the epoch it belongs to, from 0 */
-    const char *step_what;                /* "loss", "errors", "weights after it" */
-    uint64_t epoch;                       /* the first whose line differs, from 0 */
-    const char *epoch_what;               /* the column */
-    double largest_error_difference;      /* validation error, percentage points */
+    uint64_t step;                   /* the first that differs, from 0 */
+    uint64_t epoch_of_step;          /* the epoch it belongs to, from 0 */
+    const char *step_what;           /* "loss", "errors", "weights after it" */
+    uint64_t epoch;                  /* the first whose line differs, from 0 */
+    const char *epoch_what;          /* the column */
+    double largest_error_difference; /* validation error, percentage points */
     uint64_t largest_error_epoch;
 };
 

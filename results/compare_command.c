@@ -55,8 +55,8 @@ static void print_text(const struct record *first, const struct record *second, 
     if (!c->same_arithmetic)
         printf("  arithmetic: %s and %s; their bits are not meant to agree\n", first->arithmetic, second->arithmetic);
     if (!c->same_experiment) {
-        printf("  experiments: %.16s... and %.16s...; what differs in the manifests (- first, + second):\n", first->experiment_sha256,
-               second->experiment_sha256);
+        printf("  experiments: %.16s... and %.16s...; what differs in the manifests (- first, + second):\n",
+               first->experiment_sha256, second->experiment_sha256);
         print_missing("-", first->manifest, second->manifest);
         print_missing("+", second->manifest, first->manifest);
         if (first->seed != second->seed)
@@ -68,28 +68,32 @@ static void print_text(const struct record *first, const struct record *second, 
     if (c->steps == 0 && c->epochs == 0)
         printf("  one of them has no step yet: nothing can be said\n");
     if (c->step_differs)
-        printf("  first difference: epoch %" PRIu64 ", step %" PRIu64 " (from 1): %s\n", c->epoch_of_step + 1, c->step + 1, c->step_what);
+        printf("  first difference: epoch %" PRIu64 ", step %" PRIu64 " (from 1): %s\n", c->epoch_of_step + 1,
+               c->step + 1, c->step_what);
     if (c->epoch_differs)
         printf("  first epoch that differs: %" PRIu64 ": %s\n", c->epoch + 1, c->epoch_what);
     else if (c->step_differs && c->epochs > 0)
         printf("  no whole epoch differs yet\n");
     if (c->epoch_differs)
-        printf("  largest difference of validation error: %.2f points, epoch %" PRIu64 "\n", c->largest_error_difference, c->largest_error_epoch + 1);
+        printf("  largest difference of validation error: %.2f points, epoch %" PRIu64 "\n",
+               c->largest_error_difference, c->largest_error_epoch + 1);
     if (c->identical && c->epochs > 0)
         printf("  weights after epoch %" PRIu64 ": %s\n", c->epochs, first->metrics[c->epochs - 1].weights_sha256);
 }
 
 static json_t *to_json(const struct record *first, const struct record *second, const struct comparison *c)
 {
-    json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "first", first->path, "second", second->path, "identical", c->identical,
-                             "same_experiment", c->same_experiment, "same_arithmetic", c->same_arithmetic, "same_validation_images",
-                             c->same_validation, "epochs_compared",
+    json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "first", first->path, "second", second->path,
+                             "identical", c->identical, "same_experiment", c->same_experiment, "same_arithmetic",
+                             c->same_arithmetic, "same_validation_images", c->same_validation, "epochs_compared",
                              (json_int_t)c->epochs, "steps_compared", (json_int_t)c->steps);
     if (c->step_differs)
-        json_object_set_new(json, "first_step", json_pack("{s:I, s:I, s:s}", "step", (json_int_t)c->step, "epoch", (json_int_t)c->epoch_of_step,
-                                                          "what", c->step_what));
+        json_object_set_new(json, "first_step",
+                            json_pack("{s:I, s:I, s:s}", "step", (json_int_t)c->step, "epoch",
+                                      (json_int_t)c->epoch_of_step, "what", c->step_what));
     if (c->epoch_differs)
-        json_object_set_new(json, "first_epoch", json_pack("{s:I, s:s}", "epoch", (json_int_t)c->epoch, "what", c->epoch_what));
+        json_object_set_new(json, "first_epoch",
+                            json_pack("{s:I, s:s}", "epoch", (json_int_t)c->epoch, "what", c->epoch_what));
     json_object_set_new(json, "largest_validation_error_difference", json_real(c->largest_error_difference));
     return json;
 }
@@ -106,7 +110,8 @@ static enum status print_list(json_t *list, struct error *error)
 
 static enum status run_compare(const struct arguments *arguments, struct error *error)
 {
-    const char *runs = record_runs_folder(arguments_text(arguments, "runs")), *format = arguments_text(arguments, "format");
+    const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
+               *format = arguments_text(arguments, "format");
     const bool json = format != NULL && strcmp(format, "json") == 0;
     struct record *first = NULL;
     bool identical = true;
@@ -135,15 +140,25 @@ static enum status run_compare(const struct arguments *arguments, struct error *
 
 static const struct option_definition options[] = {
     OPTION_RUNS,
-    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json", "text or json; steps and epochs count from 1 in text, from 0 in json; default: text" },
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json",
+      "text or json; steps and epochs count from 1 in text, from 0 in json; default: text" },
     OPTIONS_END,
 };
 
 const struct command compare_command = {
-    .name = "compare", .operands = "RUN RUN...", .summary = "say whether runs are identical, or where they part", .options = options,
-    .description = "Compares the first run with each of the others, from their records alone: every step's loss and weights digest, every epoch's losses, errors and "
-                   "weights. Times are not compared, and losses and errors on validation images only where these are the same. Runs of different length are compared as far as both go.\n\nA RUN is a run's folder, its name in "
-                   "the runs folder, or published/... for a run that comes with the program. Exit status 0: identical; 1: not.",
-    .examples = "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n",
-    .operands_min = 2, .operands_max = SIZE_MAX, .run = run_compare,
+    .name = "compare",
+    .operands = "RUN RUN...",
+    .summary = "say whether runs are identical, or where they part",
+    .options = options,
+    .description =
+        "Compares the first run with each of the others, from their records alone: every step's loss and weights "
+        "digest, every epoch's losses, errors and "
+        "weights. Times are not compared, and losses and errors on validation images only where these are the same. "
+        "Runs of different length are compared as far as both go.\n\nA RUN is a run's folder, its name in "
+        "the runs folder, or published/... for a run that comes with the program. Exit status 0: identical; 1: not.",
+    .examples =
+        "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n",
+    .operands_min = 2,
+    .operands_max = SIZE_MAX,
+    .run = run_compare,
 };

@@ -25,7 +25,8 @@ static void read_cpu(char name[256])
     while (name[0] == '\0' && fgets(line, sizeof line, file) != NULL) {
         const char *colon = strchr(line, ':');
         if (strncmp(line, "model name", 10) == 0 && colon != NULL)
-            snprintf(name, 256, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " "), "\n"), colon + 1 + strspn(colon + 1, " "));
+            snprintf(name, 256, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " "), "\n"),
+                     colon + 1 + strspn(colon + 1, " "));
     }
     fclose(file);
 }
@@ -40,7 +41,8 @@ json_t *environment_host(void)
     else
         snprintf(system, sizeof system, "%s %s %s", names.sysname, names.release, names.machine);
     read_cpu(cpu);
-    return json_pack("{s:s, s:s, s:s, s:i}", "name", names.nodename, "system", system, "cpu", cpu, "cpus", cpus > 0 ? (int)cpus : 0);
+    return json_pack("{s:s, s:s, s:s, s:i}", "name", names.nodename, "system", system, "cpu", cpu, "cpus",
+                     cpus > 0 ? (int)cpus : 0);
 }
 
 json_t *environment_program(void)
@@ -49,9 +51,9 @@ json_t *environment_program(void)
 #ifdef __GLIBC__
     libc = gnu_get_libc_version();
 #endif
-    return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s}}", "version", build_version, "compiler", build_compiler, "flags", build_flags,
-                     "configured", build_configure, "libraries", "libc", libc, "libcrypto", OpenSSL_version(OPENSSL_VERSION), "jansson",
-                     JANSSON_VERSION);
+    return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s}}", "version", build_version, "compiler", build_compiler,
+                     "flags", build_flags, "configured", build_configure, "libraries", "libc", libc, "libcrypto",
+                     OpenSSL_version(OPENSSL_VERSION), "jansson", JANSSON_VERSION);
 }
 
 size_t environment_peak_memory_bytes(void)

@@ -12,14 +12,15 @@ static const size_t LEDGER_FILE_LIMIT = (size_t)1 << 32;
 
 void ledger_heading(char line[LEDGER_LINE_BYTES + 1])
 {
-    snprintf(line, LEDGER_LINE_BYTES + 1, "%*s %15s %6s %32s\n", LEDGER_STEP_DIGITS, "step", "loss", "errors", "weights digest");
+    snprintf(line, LEDGER_LINE_BYTES + 1, "%*s %15s %6s %32s\n", LEDGER_STEP_DIGITS, "step", "loss", "errors",
+             "weights digest");
 }
 
 bool ledger_format(char line[LEDGER_LINE_BYTES + 1], uint64_t step, const struct ledger_row *row)
 {
     char wide[2 * LEDGER_LINE_BYTES];
-    int length = snprintf(wide, sizeof wide, "%*" PRIu64 " %15.8e %6" PRIu32 " %016" PRIx64 "%016" PRIx64 "\n", LEDGER_STEP_DIGITS,
-                          step, (double)row->loss, row->errors, row->digest[0], row->digest[1]);
+    int length = snprintf(wide, sizeof wide, "%*" PRIu64 " %15.8e %6" PRIu32 " %016" PRIx64 "%016" PRIx64 "\n",
+                          LEDGER_STEP_DIGITS, step, (double)row->loss, row->errors, row->digest[0], row->digest[1]);
     memcpy(line, wide, LEDGER_LINE_BYTES);
     line[LEDGER_LINE_BYTES] = '\0';
     return length == LEDGER_LINE_BYTES;
@@ -30,13 +31,14 @@ static int parse_line(const char *line, uint64_t step, struct ledger_row *row)
 {
     char again[LEDGER_LINE_BYTES + 1];
     uint64_t read_step;
-    if (sscanf(line, "%" SCNu64 " %f %" SCNu32 " %16" SCNx64 "%16" SCNx64, &read_step, &row->loss, &row->errors, &row->digest[0],
-               &row->digest[1]) != 5)
+    if (sscanf(line, "%" SCNu64 " %f %" SCNu32 " %16" SCNx64 "%16" SCNx64, &read_step, &row->loss, &row->errors,
+               &row->digest[0], &row->digest[1]) != 5)
         return 0;
     return ledger_format(again, step, row) && memcmp(line, again, LEDGER_LINE_BYTES) == 0;
 }
 
-enum status ledger_read(const char *path, size_t limit, struct ledger_row **rows, size_t *steps, size_t *torn, struct error *error)
+enum status ledger_read(const char *path, size_t limit, struct ledger_row **rows, size_t *steps, size_t *torn,
+                        struct error *error)
 {
     char *text, heading[LEDGER_LINE_BYTES + 1];
     size_t bytes;
@@ -68,7 +70,8 @@ enum status ledger_read(const char *path, size_t limit, struct ledger_row **rows
         memcpy(line, text + (step + 1) * LEDGER_LINE_BYTES, LEDGER_LINE_BYTES);
         if (!parse_line(line, step, &(*rows)[step])) {
             line[LEDGER_LINE_BYTES - 1] = '\0';
-            status = error_set(error, STATUS_INPUT, "%s:%zu: this is not the line of step %zu: %s", path, step + 2, step, line);
+            status = error_set(error, STATUS_INPUT, "%s:%zu: this is not the line of step %zu: %s", path, step + 2,
+                               step, line);
             free(*rows);
             *rows = NULL;
             goto out;

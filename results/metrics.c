@@ -6,15 +6,19 @@
 
 #include "trainer/common/file.h"
 
+/* clang-format off */
 #define COLUMN(name, type, depends, unit, help) { #name, type, offsetof(struct metrics_row, name), depends, unit, help }
+/* clang-format on */
 
 const struct metrics_column metrics_columns[] = {
     COLUMN(epoch, METRICS_INTEGER, METRICS_TRAINING, "", "counted from 0"),
     COLUMN(end_step, METRICS_INTEGER, METRICS_TRAINING, "steps", "training steps done after it"),
     COLUMN(learning_rate, METRICS_REAL, METRICS_TRAINING, "", "of its last step"),
-    COLUMN(training_loss, METRICS_REAL, METRICS_TRAINING, "", "mean cross entropy over its batches, each before its step"),
+    COLUMN(training_loss, METRICS_REAL, METRICS_TRAINING, "",
+           "mean cross entropy over its batches, each before its step"),
     COLUMN(training_error, METRICS_REAL, METRICS_TRAINING, "%", "wrong in its batches, each before its step"),
-    COLUMN(validation_loss, METRICS_REAL, METRICS_VALIDATION, "", "mean cross entropy over the validation set, after it"),
+    COLUMN(validation_loss, METRICS_REAL, METRICS_VALIDATION, "",
+           "mean cross entropy over the validation set, after it"),
     COLUMN(validation_error, METRICS_REAL, METRICS_VALIDATION, "%", "wrong in the validation set, after it"),
     COLUMN(validation_errors, METRICS_INTEGER, METRICS_VALIDATION, "images", "wrong in the validation set, after it"),
     COLUMN(validation_images, METRICS_INTEGER, METRICS_VALIDATION, "images", "in the validation set"),
@@ -22,7 +26,8 @@ const struct metrics_column metrics_columns[] = {
     COLUMN(validation_seconds, METRICS_REAL, METRICS_MACHINE, "s", "wall time of its evaluation"),
     COLUMN(images_per_second, METRICS_REAL, METRICS_MACHINE, "images/s", "while training"),
     COLUMN(weights_sha256, METRICS_DIGEST, METRICS_TRAINING, "", "digest of the weights after it"),
-    COLUMN(chain_sha256, METRICS_DIGEST, METRICS_TRAINING, "", "digest of all epochs up to it, their weights and their ledger"),
+    COLUMN(chain_sha256, METRICS_DIGEST, METRICS_TRAINING, "",
+           "digest of all epochs up to it, their weights and their ledger"),
 };
 const size_t metrics_column_count = sizeof metrics_columns / sizeof *metrics_columns;
 
@@ -37,7 +42,7 @@ enum status metrics_format(const struct metrics_row *row, char **line, struct er
         const void *value = (const char *)row + column->offset;
         switch (column->type) {
         case METRICS_INTEGER:
-            failed |= json_object_set_new(object, column->name, json_integer((json_int_t)*(const uint64_t *)value));
+            failed |= json_object_set_new(object, column->name, json_integer((json_int_t) * (const uint64_t *)value));
             break;
         case METRICS_REAL:
             failed |= json_object_set_new(object, column->name, json_real(*(const double *)value));
@@ -54,7 +59,8 @@ enum status metrics_format(const struct metrics_row *row, char **line, struct er
         strcat(strcpy(*line, text), "\n");
     free(text);
     if (*line == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "cannot write down epoch %ju: a number is not finite, or there is no memory",
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "cannot write down epoch %ju: a number is not finite, or there is no memory",
                          (uintmax_t)row->epoch);
     return STATUS_OK;
 }

@@ -1,5 +1,5 @@
-/* The epochs of a run: `metrics.jsonl`, one JSON object a line, in order from epoch 0. One table (metrics_columns) says which keys
- * there are, for the writer, the reader, the views and the exports. */
+/* The epochs of a run: `metrics.jsonl`, one JSON object a line, in order from epoch 0. One table (metrics_columns) says
+ * which keys there are, for the writer, the reader, the views and the exports. */
 #ifndef SELFSAME_METRICS_H
 #define SELFSAME_METRICS_H
 
@@ -22,13 +22,14 @@ struct metrics_row {
 
 enum metrics_type { METRICS_INTEGER, METRICS_REAL, METRICS_DIGEST }; /* uint64_t, double, char[65] */
 
-/* What a column follows from: the same on every exact engine for one experiment, for one experiment and one validation set, or never. */
+/* What a column follows from: the same on every exact engine for one experiment, for one experiment and one validation
+ * set, or never. */
 enum metrics_dependence { METRICS_TRAINING, METRICS_VALIDATION, METRICS_MACHINE };
 
 struct metrics_column {
     const char *name;
     enum metrics_type type;
-    size_t offset;    /* in struct metrics_row */
+    size_t offset; /* in struct metrics_row */
     enum metrics_dependence depends;
     const char *unit; /* "" without one */
     const char *help;
@@ -40,9 +41,10 @@ extern const size_t metrics_column_count;
 /* One line with its newline; the caller frees it. */
 enum status metrics_format(const struct metrics_row *row, char **line, struct error *error) MUST_USE;
 
-/* Reads all whole lines; the caller frees *rows. An unfinished end is dropped, *torn tells how many bytes it had. Anything else that
- * does not fit is STATUS_INPUT, naming the file and line. Unknown keys are skipped: a later version may have more. A missing file is one
- * without epochs. ends (may be NULL), to be freed as well: the byte after each line. */
+/* Reads all whole lines; the caller frees *rows. An unfinished end is dropped, *torn tells how many bytes it had.
+ * Anything else that does not fit is STATUS_INPUT, naming the file and line. Unknown keys are skipped: a later version
+ * may have more. A missing file is one without epochs. ends (may be NULL), to be freed as well: the byte after each
+ * line. */
 enum status metrics_read(const char *path, struct metrics_row **rows, size_t *epochs, uint64_t **ends, size_t *torn,
                          struct error *error) MUST_USE;
 

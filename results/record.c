@@ -6,8 +6,10 @@
 
 static const size_t RECORD_LIMIT = (size_t)1 << 24, MANIFEST_LIMIT = (size_t)1 << 24;
 
-static const char *const state_names[] = { [RECORD_RUNNING] = "running", [RECORD_INTERRUPTED] = "interrupted",
-                                           [RECORD_FINISHED] = "finished", [RECORD_FAILED] = "failed" };
+static const char *const state_names[] = { [RECORD_RUNNING] = "running",
+                                           [RECORD_INTERRUPTED] = "interrupted",
+                                           [RECORD_FINISHED] = "finished",
+                                           [RECORD_FAILED] = "failed" };
 enum { STATES = sizeof state_names / sizeof *state_names };
 
 const char *record_state_name(enum record_state state)
@@ -23,7 +25,7 @@ const char *record_runs_folder(const char *option)
     return environment != NULL && environment[0] != '\0' ? environment : "runs";
 }
 
-/* ---- record.json ------------------------------------------------------------------------------------------------------ */
+/* ---- record.json ------------------------------------------------------------------------------------------------- */
 
 /* What record.json holds of struct record: where, as what. A digest is a string of 64 digits. */
 enum field_type { FIELD_TEXT, FIELD_DIGEST, FIELD_INTEGER, FIELD_FLAG };
@@ -34,7 +36,10 @@ struct field {
     size_t offset, bytes;
 };
 
-#define FIELD(section, key, type, member) { section, key, type, offsetof(struct record, member), sizeof ((struct record *)0)->member }
+#define FIELD(section, key, type, member)                                                       \
+    {                                                                                           \
+        section, key, type, offsetof(struct record, member), sizeof((struct record *)0)->member \
+    }
 
 static const struct field fields[] = {
     FIELD(NULL, "name", FIELD_TEXT, name),
@@ -111,8 +116,9 @@ static enum status read_fields(struct record *record, struct error *error)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const char *wrong = read_field(record, &fields[i]);
         if (wrong != NULL)
-            return error_set(error, STATUS_INPUT, "%s: \"%s%s%s\" %s", path, fields[i].section != NULL ? fields[i].section : "",
-                             fields[i].section != NULL ? "." : "", fields[i].key, wrong);
+            return error_set(error, STATUS_INPUT, "%s: \"%s%s%s\" %s", path,
+                             fields[i].section != NULL ? fields[i].section : "", fields[i].section != NULL ? "." : "",
+                             fields[i].key, wrong);
     }
     const char *state = json_string_value(json_object_get(record->fields, "state"));
     for (size_t i = 0; i < STATES; i++) {
@@ -124,7 +130,7 @@ static enum status read_fields(struct record *record, struct error *error)
     return error_set(error, STATUS_INPUT, "%s: \"state\" is missing, or none that is known", path);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static bool has_record(const char *folder)
 {
@@ -147,8 +153,10 @@ static enum status find_run(struct record *record, const char *runs, const char 
     }
     status = file_path(record->path, error, "%s/%s", runs, run);
     if (status == STATUS_OK && !has_record(record->path))
-        status = error_set(error, STATUS_INPUT, "there is no run \"%s\" in the folder %s (no %s/%s); name a run's folder, or give the "
-                           "runs folder with --runs", run, runs, record->path, RECORD_FILE);
+        status = error_set(error, STATUS_INPUT,
+                           "there is no run \"%s\" in the folder %s (no %s/%s); name a run's folder, or give the "
+                           "runs folder with --runs",
+                           run, runs, record->path, RECORD_FILE);
     return status;
 }
 
@@ -170,8 +178,8 @@ static enum status read_rest(struct record *record, struct error *error)
     if (status == STATUS_OK)
         status = ledger_read(path, SIZE_MAX, &record->ledger, &record->steps, &record->torn_ledger, error);
     if (status == STATUS_OK && record->epochs > 0 && record->metrics[record->epochs - 1].end_step > record->steps)
-        status = error_set(error, STATUS_INPUT, "%s has %zu steps, but %s has epochs up to step %ju", path, record->steps, METRICS_FILE,
-                           (uintmax_t)record->metrics[record->epochs - 1].end_step);
+        status = error_set(error, STATUS_INPUT, "%s has %zu steps, but %s has epochs up to step %ju", path,
+                           record->steps, METRICS_FILE, (uintmax_t)record->metrics[record->epochs - 1].end_step);
     return status;
 }
 
@@ -213,10 +221,10 @@ void record_close(struct record *record)
     free(record);
 }
 
-/* ---- the chain -------------------------------------------------------------------------------------------------------- */
+/* ---- the chain --------------------------------------------------------------------------------------------------- */
 
-enum status record_check_chain(const char *path, const char *experiment_sha256, const struct metrics_row *metrics, size_t epochs,
-                               const struct ledger_row *ledger, size_t steps, struct error *error)
+enum status record_check_chain(const char *path, const char *experiment_sha256, const struct metrics_row *metrics,
+                               size_t epochs, const struct ledger_row *ledger, size_t steps, struct error *error)
 {
     uint8_t chain[DIGEST_BYTES], weights[DIGEST_BYTES];
     char hex[DIGEST_HEX_BYTES];
@@ -226,25 +234,28 @@ enum status record_check_chain(const char *path, const char *experiment_sha256, 
     for (size_t epoch = 0; epoch < epochs; epoch++) {
         uint64_t first = step, end = metrics[epoch].end_step;
         if (end <= first || end > steps)
-            return error_set(error, STATUS_INPUT, "%s: epoch %zu ends at step %ju, which is not among its %zu steps", path, epoch,
-                             (uintmax_t)end, steps);
+            return error_set(error, STATUS_INPUT, "%s: epoch %zu ends at step %ju, which is not among its %zu steps",
+                             path, epoch, (uintmax_t)end, steps);
         uint8_t *entries = malloc((size_t)(end - first) * DIGEST_STEP_BYTES);
         if (entries == NULL)
             return error_set(error, STATUS_ENVIRONMENT, "no memory for the chain of %s", path);
         for (; step < end; step++)
-            digest_step(entries + (step - first) * DIGEST_STEP_BYTES, step, ledger[step].loss, ledger[step].errors, ledger[step].digest);
+            digest_step(entries + (step - first) * DIGEST_STEP_BYTES, step, ledger[step].loss, ledger[step].errors,
+                        ledger[step].digest);
         digest_from_hex(metrics[epoch].weights_sha256, weights);
         digest_chain(chain, weights, entries, (size_t)(end - first));
         free(entries);
         digest_to_hex(chain, hex);
         if (strcmp(hex, metrics[epoch].chain_sha256) != 0)
-            return error_set(error, STATUS_INPUT, "%s: the chain of epoch %zu does not follow from its weights digest and its ledger: %s "
-                             "or %s is damaged there", path, epoch, METRICS_FILE, LEDGER_FILE);
+            return error_set(error, STATUS_INPUT,
+                             "%s: the chain of epoch %zu does not follow from its weights digest and its ledger: %s "
+                             "or %s is damaged there",
+                             path, epoch, METRICS_FILE, LEDGER_FILE);
     }
     return STATUS_OK;
 }
 
-/* ---- listing ---------------------------------------------------------------------------------------------------------- */
+/* ---- listing ----------------------------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -264,7 +275,8 @@ enum status record_list(const char *runs, char ***names, size_t *count, struct e
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the runs folder %s", runs);
     for (struct dirent *entry; status == STATUS_OK && (entry = readdir(list)) != NULL;) {
         char path[FILE_PATH_BYTES];
-        if (entry->d_name[0] == '.' || file_path(path, error, "%s/%s", runs, entry->d_name) != STATUS_OK || !has_record(path))
+        if (entry->d_name[0] == '.' || file_path(path, error, "%s/%s", runs, entry->d_name) != STATUS_OK ||
+            !has_record(path))
             continue;
         if (*count == room) {
             char **more = realloc(*names, (2 * room + 16) * sizeof **names);

@@ -27,21 +27,21 @@ struct recorder {
     char path[FILE_PATH_BYTES];
     int lock;
     struct appender ledger, metrics;
-    uint64_t epochs;                /* recorded */
-    uint64_t epochs_before;         /* by the sessions before, as record.json says */
-    uint8_t chain[DIGEST_BYTES];    /* after them */
-    struct metrics_row last;        /* of them */
-    double best_error;              /* lowest validation error of them, and where it was first */
+    uint64_t epochs;             /* recorded */
+    uint64_t epochs_before;      /* by the sessions before, as record.json says */
+    uint8_t chain[DIGEST_BYTES]; /* after them */
+    struct metrics_row last;     /* of them */
+    double best_error;           /* lowest validation error of them, and where it was first */
     uint64_t best_epoch;
-    uint8_t *entries;               /* for the chain: the steps of the current epoch so far */
+    uint8_t *entries; /* for the chain: the steps of the current epoch so far */
     size_t entry_count, entry_room;
-    uint64_t step;                  /* next */
+    uint64_t step; /* next */
     enum record_state state;
     char failure[ERROR_MESSAGE_BYTES];
     char started[ENVIRONMENT_TIME_BYTES];
     struct timespec opened;
-    double seconds_before;          /* wall time of the sessions before this one */
-    uint64_t sessions;              /* this one included */
+    double seconds_before; /* wall time of the sessions before this one */
+    uint64_t sessions;     /* this one included */
 };
 
 static void say(const struct recorder *recorder, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -57,7 +57,8 @@ static void say(const struct recorder *recorder, const char *format, ...)
     recorder->options->say(message);
 }
 
-static enum status inside(const struct recorder *recorder, const char *file, char path[FILE_PATH_BYTES], struct error *error)
+static enum status inside(const struct recorder *recorder, const char *file, char path[FILE_PATH_BYTES],
+                          struct error *error)
 {
     return file_path(path, error, "%s/%s", recorder->path, file);
 }
@@ -68,19 +69,20 @@ static uint64_t epoch_begin(const struct recorder *recorder, uint64_t epoch)
     return epoch == 0 ? 0 : schedule_epoch_end(&options->recipe->training, options->training_images, epoch - 1);
 }
 
-/* ---- record.json ------------------------------------------------------------------------------------------------------ */
+/* ---- record.json ------------------------------------------------------------------------------------------------- */
 
 static json_t *result_section(const struct recorder *recorder)
 {
     const struct metrics_row *last = &recorder->last;
     if (recorder->epochs == 0)
         return json_object();
-    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:s, s:s}", "epochs", (json_int_t)recorder->epochs, "steps",
-                     (json_int_t)last->end_step, "training_loss", last->training_loss, "training_error", last->training_error,
-                     "validation_loss", last->validation_loss, "validation_error", last->validation_error, "validation_errors",
+    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:s, s:s}", "epochs",
+                     (json_int_t)recorder->epochs, "steps", (json_int_t)last->end_step, "training_loss",
+                     last->training_loss, "training_error", last->training_error, "validation_loss",
+                     last->validation_loss, "validation_error", last->validation_error, "validation_errors",
                      (json_int_t)last->validation_errors, "validation_images", (json_int_t)last->validation_images,
-                     "best_validation_error", recorder->best_error, "best_epoch", (json_int_t)recorder->best_epoch, "weights_sha256",
-                     last->weights_sha256, "chain_sha256", last->chain_sha256);
+                     "best_validation_error", recorder->best_error, "best_epoch", (json_int_t)recorder->best_epoch,
+                     "weights_sha256", last->weights_sha256, "chain_sha256", last->chain_sha256);
 }
 
 /* Which repetitions give the same bits: what the engine's kind promises. */
@@ -109,26 +111,27 @@ static json_t *make_record(const struct recorder *recorder)
     struct timespec clock;
     environment_time(now);
     clock_gettime(CLOCK_MONOTONIC, &clock);
-    double seconds = (double)(clock.tv_sec - recorder->opened.tv_sec) + 1e-9 * (double)(clock.tv_nsec - recorder->opened.tv_nsec);
+    double seconds =
+        (double)(clock.tv_sec - recorder->opened.tv_sec) + 1e-9 * (double)(clock.tv_nsec - recorder->opened.tv_nsec);
     json_t *record = json_pack("{s:i, s:s, s:s, s:o}", "format", RECORD_FORMAT, "name", options->name, "state",
                                record_state_name(recorder->state), "result", result_section(recorder));
     json_t *identity = json_pack(
         "{s:{s:s, s:s}, s:{s:s, s:I, s:I, s:I}, s:{s:s, s:b, s:o}, s:{s:i, s:I}, s:{s:i, s:s}, s:{s:i, s:s}, s:o}",
-        "manifest", "name", options->manifest_name, "sha256", options->manifest_sha256,
-        "experiment", "sha256", options->experiment_sha256, "seed", (json_int_t)training->seed,
-        "epochs", (json_int_t)schedule_epochs(training, options->training_images),
-        "steps", (json_int_t)schedule_steps(training, options->training_images),
-        "arithmetic", "version", options->arithmetic, "exact", (int)options->exact, "claims", claims_section(options->exact),
-        "network", "depth", (int)options->recipe->model.depth, "parameters", (json_int_t)options->network->parameter_count,
-        "training_data", "images", (int)options->training_images, "sha256", options->training_data_sha256,
-        "validation_data", "images", (int)options->validation_images, "sha256", options->validation_data_sha256,
-        "data_notes", notes_section(options));
-    json_t *circumstances = json_pack(
-        "{s:{s:s, s:s, s:I}, s:o, s:o, s:{s:s, s:s, s:f, s:I}, s:I}",
-        "engine", "name", options->engine_name, "description", options->engine_description, "memory_bytes",
-        (json_int_t)options->engine_bytes, "program", environment_program(), "host", environment_host(),
-        "time", "started", recorder->started, "updated", now, "wall_seconds", recorder->seconds_before + seconds, "sessions",
-        (json_int_t)recorder->sessions, "peak_memory_bytes", (json_int_t)environment_peak_memory_bytes());
+        "manifest", "name", options->manifest_name, "sha256", options->manifest_sha256, "experiment", "sha256",
+        options->experiment_sha256, "seed", (json_int_t)training->seed, "epochs",
+        (json_int_t)schedule_epochs(training, options->training_images), "steps",
+        (json_int_t)schedule_steps(training, options->training_images), "arithmetic", "version", options->arithmetic,
+        "exact", (int)options->exact, "claims", claims_section(options->exact), "network", "depth",
+        (int)options->recipe->model.depth, "parameters", (json_int_t)options->network->parameter_count, "training_data",
+        "images", (int)options->training_images, "sha256", options->training_data_sha256, "validation_data", "images",
+        (int)options->validation_images, "sha256", options->validation_data_sha256, "data_notes",
+        notes_section(options));
+    json_t *circumstances =
+        json_pack("{s:{s:s, s:s, s:I}, s:o, s:o, s:{s:s, s:s, s:f, s:I}, s:I}", "engine", "name", options->engine_name,
+                  "description", options->engine_description, "memory_bytes", (json_int_t)options->engine_bytes,
+                  "program", environment_program(), "host", environment_host(), "time", "started", recorder->started,
+                  "updated", now, "wall_seconds", recorder->seconds_before + seconds, "sessions",
+                  (json_int_t)recorder->sessions, "peak_memory_bytes", (json_int_t)environment_peak_memory_bytes());
     int failed = record == NULL || identity == NULL || circumstances == NULL;
     if (!failed && recorder->failure[0] != '\0')
         failed |= json_object_set_new(record, "failure", json_string(recorder->failure));
@@ -156,16 +159,18 @@ static enum status write_record(const struct recorder *recorder, struct error *e
         text[bytes] = '\n'; /* in the place of the NUL */
         status = file_write(path, text, bytes + 1, error);
     } else {
-        status = error_set(error, STATUS_ENVIRONMENT, "cannot write down %s: a text in it is not UTF-8, or there is no memory", path);
+        status = error_set(error, STATUS_ENVIRONMENT,
+                           "cannot write down %s: a text in it is not UTF-8, or there is no memory", path);
     }
     free(text);
     json_decref(record);
     return status;
 }
 
-/* ---- while training --------------------------------------------------------------------------------------------------- */
+/* ---- while training ---------------------------------------------------------------------------------------------- */
 
-static enum status record_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count, struct error *error)
+static enum status record_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count,
+                                struct error *error)
 {
     struct recorder *recorder = context;
     char text[LINES_AT_ONCE * LEDGER_LINE_BYTES + 1];
@@ -175,9 +180,11 @@ static enum status record_steps(void *context, uint64_t first, const struct step
     for (uint64_t i = 0; i < count; i++) {
         const struct step_result *result = &results[i];
         struct ledger_row row = { result->loss, result->errors, { result->digest[0], result->digest[1] } };
-        digest_step(recorder->entries + recorder->entry_count++ * DIGEST_STEP_BYTES, first + i, row.loss, row.errors, row.digest);
+        digest_step(recorder->entries + recorder->entry_count++ * DIGEST_STEP_BYTES, first + i, row.loss, row.errors,
+                    row.digest);
         if (!ledger_format(text + lines++ * LEDGER_LINE_BYTES, first + i, &row))
-            return error_set(error, STATUS_INPUT, "step %" PRIu64 " with %" PRIu32 " errors does not fit in the columns of %s", first + i,
+            return error_set(error, STATUS_INPUT,
+                             "step %" PRIu64 " with %" PRIu32 " errors does not fit in the columns of %s", first + i,
                              row.errors, recorder->ledger.path);
         if (lines == LINES_AT_ONCE || i + 1 == count) {
             enum status status = append_write(&recorder->ledger, text, lines * LEDGER_LINE_BYTES, error);
@@ -190,16 +197,23 @@ static enum status record_steps(void *context, uint64_t first, const struct step
     return STATUS_OK;
 }
 
-static void describe_epoch(const struct recorder *recorder, const struct epoch_report *report, const uint8_t weights[DIGEST_BYTES],
-                           struct metrics_row *row)
+static void describe_epoch(const struct recorder *recorder, const struct epoch_report *report,
+                           const uint8_t weights[DIGEST_BYTES], struct metrics_row *row)
 {
     *row = (struct metrics_row){
-        .epoch = report->epoch, .end_step = report->end_step, .learning_rate = (double)report->learning_rate,
-        .training_loss = report->training_loss, .training_error = report->training_error, .validation_loss = report->validation_loss,
-        .validation_error = report->validation_error, .validation_errors = report->validation_errors,
-        .validation_images = report->validation_images, .training_seconds = report->training_seconds,
+        .epoch = report->epoch,
+        .end_step = report->end_step,
+        .learning_rate = (double)report->learning_rate,
+        .training_loss = report->training_loss,
+        .training_error = report->training_error,
+        .validation_loss = report->validation_loss,
+        .validation_error = report->validation_error,
+        .validation_errors = report->validation_errors,
+        .validation_images = report->validation_images,
+        .training_seconds = report->training_seconds,
         .validation_seconds = report->validation_seconds,
-        .images_per_second = report->training_seconds > 0.0 ? (double)report->trained_images / report->training_seconds : 0.0,
+        .images_per_second =
+            report->training_seconds > 0.0 ? (double)report->trained_images / report->training_seconds : 0.0,
     };
     digest_to_hex(weights, row->weights_sha256);
     digest_to_hex(recorder->chain, row->chain_sha256);
@@ -216,14 +230,16 @@ static void count_epoch(struct recorder *recorder, const struct metrics_row *row
     recorder->epochs++;
 }
 
-static enum status save_weights(const struct recorder *recorder, const struct training_state *state, struct error *error)
+static enum status save_weights(const struct recorder *recorder, const struct training_state *state,
+                                struct error *error)
 {
     char path[FILE_PATH_BYTES];
     enum status status = inside(recorder, RECORD_WEIGHTS_FILE, path, error);
     return status == STATUS_OK ? weights_write(path, recorder->options->network, state->values, error) : status;
 }
 
-static enum status save_checkpoint(const struct recorder *recorder, const struct training_state *state, struct error *error)
+static enum status save_checkpoint(const struct recorder *recorder, const struct training_state *state,
+                                   struct error *error)
 {
     const struct recorder_options *options = recorder->options;
     struct checkpoint_place place = { .epochs = recorder->epochs };
@@ -233,7 +249,8 @@ static enum status save_checkpoint(const struct recorder *recorder, const struct
     return checkpoint_write(recorder->path, options->network, &place, state, error);
 }
 
-static enum status record_epoch(void *context, const struct epoch_report *report, const struct training_state *state, struct error *error)
+static enum status record_epoch(void *context, const struct epoch_report *report, const struct training_state *state,
+                                struct error *error)
 {
     struct recorder *recorder = context;
     const struct recorder_options *options = recorder->options;
@@ -260,7 +277,8 @@ static enum status record_epoch(void *context, const struct epoch_report *report
     count_epoch(recorder, &row);
     status = save_checkpoint(recorder, state, error);
     if (status == STATUS_OK)
-        status = checkpoint_prune(recorder->path, &options->recipe->training, options->training_images, recorder->epochs, error);
+        status = checkpoint_prune(recorder->path, &options->recipe->training, options->training_images,
+                                  recorder->epochs, error);
     if (status == STATUS_OK)
         status = write_record(recorder, error);
     return status;
@@ -275,13 +293,16 @@ static enum status record_interruption(void *context, const struct training_stat
 
 struct train_listener recorder_listener(struct recorder *recorder)
 {
-    return (struct train_listener){ .context = recorder, .steps = record_steps, .epoch = record_epoch,
-                                    .interrupted = record_interruption };
+    return (struct train_listener){
+        .context = recorder, .steps = record_steps, .epoch = record_epoch, .interrupted = record_interruption
+    };
 }
 
 enum status recorder_finish(struct recorder *recorder, enum status outcome, const char *message, struct error *error)
 {
-    recorder->state = outcome == STATUS_OK ? RECORD_FINISHED : outcome == STATUS_NO ? RECORD_FAILED : RECORD_INTERRUPTED;
+    recorder->state = outcome == STATUS_OK   ? RECORD_FINISHED
+                      : outcome == STATUS_NO ? RECORD_FAILED
+                                             : RECORD_INTERRUPTED;
     recorder->failure[0] = '\0';
     if (outcome != STATUS_OK && outcome != STATUS_INTERRUPTED)
         snprintf(recorder->failure, sizeof recorder->failure, "%s", message);
@@ -298,7 +319,7 @@ const struct metrics_row *recorder_last(const struct recorder *recorder)
     return recorder->epochs > 0 ? &recorder->last : NULL;
 }
 
-/* ---- resuming --------------------------------------------------------------------------------------------------------- */
+/* ---- resuming ---------------------------------------------------------------------------------------------------- */
 
 /* What metrics.jsonl and ledger.txt hold; and how much of them belongs to a checkpoint. */
 struct history {
@@ -317,8 +338,10 @@ static void history_free(struct history *history)
     *history = (struct history){ .metrics = NULL };
 }
 
-/* Reads as much as a checkpoint of `step` needs: what was written after it may be damaged and is to be cut off anyway. */
-static enum status history_read(const struct recorder *recorder, uint64_t step, struct history *history, struct error *error)
+/* Reads as much as a checkpoint of `step` needs: what was written after it may be damaged and is to be cut off anyway.
+ * */
+static enum status history_read(const struct recorder *recorder, uint64_t step, struct history *history,
+                                struct error *error)
 {
     char path[FILE_PATH_BYTES];
     size_t torn;
@@ -337,26 +360,33 @@ static enum status history_read(const struct recorder *recorder, uint64_t step, 
 }
 
 /* Whether a checkpoint's place is one in the history: its epochs and steps are there, and their chain ends in its. */
-static enum status history_check(const struct recorder *recorder, const struct history *history, const struct checkpoint_place *place,
-                                 uint64_t step, struct error *error)
+static enum status history_check(const struct recorder *recorder, const struct history *history,
+                                 const struct checkpoint_place *place, uint64_t step, struct error *error)
 {
     const char *chain = recorder->options->experiment_sha256;
     if (history->steps < step || history->epochs < place->epochs)
-        return error_set(error, STATUS_INPUT, "%s has %zu epochs and its ledger at least %zu steps, fewer than the checkpoint of step %"
-                         PRIu64 " needs", recorder->path, history->epochs, history->steps, step);
+        return error_set(
+            error, STATUS_INPUT,
+            "%s has %zu epochs and its ledger at least %zu steps, fewer than the checkpoint of step %" PRIu64 " needs",
+            recorder->path, history->epochs, history->steps, step);
     if (place->epochs > 0) {
         chain = history->metrics[place->epochs - 1].chain_sha256;
         if (history->metrics[place->epochs - 1].end_step > step)
-            return error_set(error, STATUS_INPUT, "%s/%s does not agree with the checkpoint of step %" PRIu64 " on where epoch %" PRIu64
-                             " ends", recorder->path, METRICS_FILE, step, place->epochs - 1);
+            return error_set(error, STATUS_INPUT,
+                             "%s/%s does not agree with the checkpoint of step %" PRIu64 " on where epoch %" PRIu64
+                             " ends",
+                             recorder->path, METRICS_FILE, step, place->epochs - 1);
     }
     if (step < epoch_begin(recorder, place->epochs) || step > epoch_begin(recorder, place->epochs + 1))
-        return error_set(error, STATUS_INPUT, "%s: the checkpoint of step %" PRIu64 " says that %" PRIu64 " epochs are done, which that "
-                         "step is not after", recorder->path, step, place->epochs);
-    enum status status = record_check_chain(recorder->path, recorder->options->experiment_sha256, history->metrics, place->epochs,
-                                            history->ledger, history->steps, error);
+        return error_set(error, STATUS_INPUT,
+                         "%s: the checkpoint of step %" PRIu64 " says that %" PRIu64 " epochs are done, which that "
+                         "step is not after",
+                         recorder->path, step, place->epochs);
+    enum status status = record_check_chain(recorder->path, recorder->options->experiment_sha256, history->metrics,
+                                            place->epochs, history->ledger, history->steps, error);
     if (status == STATUS_OK && strcmp(chain, place->chain_sha256) != 0)
-        status = error_set(error, STATUS_INPUT, "%s/%s is not that of the checkpoint of step %" PRIu64 ": their chains differ",
+        status = error_set(error, STATUS_INPUT,
+                           "%s/%s is not that of the checkpoint of step %" PRIu64 ": their chains differ",
                            recorder->path, METRICS_FILE, step);
     return status;
 }
@@ -365,7 +395,8 @@ static enum status try_checkpoint(const struct recorder *recorder, uint64_t step
                                   struct training_state *state, struct history *history, struct error *error)
 {
     const struct recorder_options *options = recorder->options;
-    enum status status = checkpoint_read(recorder->path, step, options->network, options->experiment_sha256, place, state, error);
+    enum status status =
+        checkpoint_read(recorder->path, step, options->network, options->experiment_sha256, place, state, error);
     if (status == STATUS_OK)
         status = history_read(recorder, step, history, error);
     if (status == STATUS_OK)
@@ -376,7 +407,8 @@ static enum status try_checkpoint(const struct recorder *recorder, uint64_t step
 }
 
 /* Sets the recorder to where the checkpoint stands. */
-static void take_history(struct recorder *recorder, const struct checkpoint_place *place, uint64_t step, const struct history *history)
+static void take_history(struct recorder *recorder, const struct checkpoint_place *place, uint64_t step,
+                         const struct history *history)
 {
     recorder->step = step;
     digest_from_hex(place->chain_sha256, recorder->chain);
@@ -388,8 +420,8 @@ static void take_history(struct recorder *recorder, const struct checkpoint_plac
 }
 
 /* Finds the newest good checkpoint; *keep_* are the bytes of the metrics and the ledger that belong to it. */
-static enum status resume(struct recorder *recorder, struct training_state *state, uint64_t *keep_metrics, uint64_t *keep_ledger,
-                          struct error *error)
+static enum status resume(struct recorder *recorder, struct training_state *state, uint64_t *keep_metrics,
+                          uint64_t *keep_ledger, struct error *error)
 {
     uint64_t *steps;
     size_t count;
@@ -399,8 +431,10 @@ static enum status resume(struct recorder *recorder, struct training_state *stat
     /* After one epoch, it may be that its checkpoint was the first thing that could not be written. */
     if (count == 0 && recorder->epochs_before > 1) {
         free(steps);
-        return error_set(error, STATUS_INPUT, "%s has %" PRIu64 " epochs, but no checkpoint to go on from (published runs come without); "
-                         "choose another name with --name to run it from the start", recorder->path, recorder->epochs_before);
+        return error_set(error, STATUS_INPUT,
+                         "%s has %" PRIu64 " epochs, but no checkpoint to go on from (published runs come without); "
+                         "choose another name with --name to run it from the start",
+                         recorder->path, recorder->epochs_before);
     }
     if (count == 0)
         say(recorder, "%s has no checkpoint yet and begins again with the first step", recorder->path);
@@ -421,22 +455,28 @@ static enum status resume(struct recorder *recorder, struct training_state *stat
         if (i > 0)
             say(recorder, "%s; going on from the checkpoint before it", error->message);
         else
-            error_prefix(error, "no checkpoint of %s is good, so it cannot be resumed; to start over, remove that folder; the last one "
-                         "tried", recorder->path);
+            error_prefix(
+                error,
+                "no checkpoint of %s is good, so it cannot be resumed; to start over, remove that folder; the last one "
+                "tried",
+                recorder->path);
     }
     free(steps);
     return status;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static enum status check_name(const char *name, struct error *error)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t length = strlen(name);
     if (length == 0 || length > 200 || strspn(name, letters) != length || name[0] == '.' || name[0] == '-')
-        return error_set(error, STATUS_INPUT, "this cannot name a run: %.200s; a name has letters, digits, '.', '_' and '-', at most 200, and "
-                         "begins with none of the last three but '_'", name);
+        return error_set(
+            error, STATUS_INPUT,
+            "this cannot name a run: %.200s; a name has letters, digits, '.', '_' and '-', at most 200, and "
+            "begins with none of the last three but '_'",
+            name);
     return STATUS_OK;
 }
 
@@ -454,16 +494,19 @@ static enum status check_begun(const char *folder, struct error *error)
     if (status == STATUS_OK && file_exists(path))
         status = file_size(path, &bytes, error);
     if (status == STATUS_OK && (checkpoints > 0 || bytes > LEDGER_LINE_BYTES))
-        status = error_set(error, STATUS_INPUT, "%s holds steps of a run, but no %s; put that back, or choose another name with --name", folder,
-                           RECORD_FILE);
+        status = error_set(error, STATUS_INPUT,
+                           "%s holds steps of a run, but no %s; put that back, or choose another name with --name",
+                           folder, RECORD_FILE);
     return status;
 }
 
-/* Whether a folder without a record.json is free for a new run: one that a process was killed over has not more than these. */
+/* Whether a folder without a record.json is free for a new run: one that a process was killed over has not more than
+ * these. */
 static enum status check_free(const char *folder, struct error *error)
 {
-    static const char *const ours[] = { ".", "..", ".lock", RECORD_MANIFEST_FILE, RECORD_CHECKPOINTS_FOLDER, LEDGER_FILE, METRICS_FILE,
-                                        RECORD_FILE };
+    static const char *const ours[] = {
+        ".", "..", ".lock", RECORD_MANIFEST_FILE, RECORD_CHECKPOINTS_FOLDER, LEDGER_FILE, METRICS_FILE, RECORD_FILE
+    };
     enum status status = STATUS_OK;
     DIR *list = opendir(folder);
     if (list == NULL)
@@ -472,10 +515,12 @@ static enum status check_free(const char *folder, struct error *error)
         size_t i = 0, length = file_temporary_of(entry->d_name);
         if (length == 0)
             length = strlen(entry->d_name);
-        while (i < sizeof ours / sizeof *ours && (strlen(ours[i]) != length || strncmp(entry->d_name, ours[i], length) != 0))
+        while (i < sizeof ours / sizeof *ours &&
+               (strlen(ours[i]) != length || strncmp(entry->d_name, ours[i], length) != 0))
             i++;
         if (i == sizeof ours / sizeof *ours)
-            status = error_set(error, STATUS_INPUT, "%s exists and is no run: it has no %s, but holds %s; choose another name with --name",
+            status = error_set(error, STATUS_INPUT,
+                               "%s exists and is no run: it has no %s, but holds %s; choose another name with --name",
                                folder, RECORD_FILE, entry->d_name);
     }
     closedir(list);
@@ -493,18 +538,24 @@ static enum status check_existing(struct recorder *recorder, struct error *error
     const json_t *result = json_object_get(record->fields, "result"), *times = json_object_get(record->fields, "time");
     uint64_t done = (uint64_t)json_integer_value(json_object_get(result, "epochs"));
     recorder->epochs_before = done;
-    uint64_t wanted = options->epochs > 0 && options->epochs < record->epochs_wanted ? options->epochs : record->epochs_wanted;
+    uint64_t wanted =
+        options->epochs > 0 && options->epochs < record->epochs_wanted ? options->epochs : record->epochs_wanted;
     if (strcmp(record->experiment_sha256, options->experiment_sha256) != 0)
-        status = error_set(error, STATUS_INPUT, "the run %s is of another experiment: %s (manifest %s, arithmetic %s), not %s (manifest %s, "
-                           "arithmetic %s); choose another name with --name, or another runs folder with --runs", recorder->path,
-                           record->experiment_sha256, record->manifest_name, record->arithmetic, options->experiment_sha256,
-                           options->manifest_name, options->arithmetic);
+        status = error_set(error, STATUS_INPUT,
+                           "the run %s is of another experiment: %s (manifest %s, arithmetic %s), not %s (manifest %s, "
+                           "arithmetic %s); choose another name with --name, or another runs folder with --runs",
+                           recorder->path, record->experiment_sha256, record->manifest_name, record->arithmetic,
+                           options->experiment_sha256, options->manifest_name, options->arithmetic);
     else if (record->state == RECORD_FINISHED && done >= wanted)
-        status = error_set(error, STATUS_INPUT, "the run %s is finished, with %" PRIu64 " of %" PRIu64 " epochs, and is left alone; choose "
-                           "another name with --name to run it again", recorder->path, done, record->epochs_wanted);
+        status = error_set(error, STATUS_INPUT,
+                           "the run %s is finished, with %" PRIu64 " of %" PRIu64 " epochs, and is left alone; choose "
+                           "another name with --name to run it again",
+                           recorder->path, done, record->epochs_wanted);
     else if (!options->resume)
-        status = error_set(error, STATUS_INPUT, "the run %s exists and has %" PRIu64 " of %" PRIu64 " epochs; go on with it by --resume, or "
-                           "choose another name with --name", recorder->path, done, wanted);
+        status = error_set(error, STATUS_INPUT,
+                           "the run %s exists and has %" PRIu64 " of %" PRIu64 " epochs; go on with it by --resume, or "
+                           "choose another name with --name",
+                           recorder->path, done, wanted);
     if (status == STATUS_OK) {
         const char *started = json_string_value(json_object_get(times, "started"));
         snprintf(recorder->started, sizeof recorder->started, "%s", started != NULL ? started : "");
@@ -515,7 +566,8 @@ static enum status check_existing(struct recorder *recorder, struct error *error
     return status;
 }
 
-static enum status open_files(struct recorder *recorder, uint64_t keep_metrics, uint64_t keep_ledger, struct error *error)
+static enum status open_files(struct recorder *recorder, uint64_t keep_metrics, uint64_t keep_ledger,
+                              struct error *error)
 {
     char path[FILE_PATH_BYTES];
     const struct recorder_options *options = recorder->options;
@@ -569,18 +621,19 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
         status = file_sweep(path, error);
     if (status == STATUS_OK && exists)
         status = resume(recorder, state, &keep_metrics, &keep_ledger, error);
-    /* The process may have ended between writing a checkpoint and removing those that it makes superfluous; and where the newest checkpoint is
-     * not good, the weights are of an epoch that is about to be cut off. */
+    /* The process may have ended between writing a checkpoint and removing those that it makes superfluous; and where
+     * the newest checkpoint is not good, the weights are of an epoch that is about to be cut off. */
     if (status == STATUS_OK && recorder->epochs > 0 && epoch_begin(recorder, recorder->epochs) == recorder->step) {
-        status = checkpoint_prune(recorder->path, &options->recipe->training, options->training_images, recorder->epochs, error);
+        status = checkpoint_prune(recorder->path, &options->recipe->training, options->training_images,
+                                  recorder->epochs, error);
         if (status == STATUS_OK)
             status = save_weights(recorder, state, error);
     }
     return status == STATUS_OK ? open_files(recorder, keep_metrics, keep_ledger, error) : status;
 }
 
-enum status recorder_open(struct recorder **recorder, const struct recorder_options *options, struct training_state *state,
-                          struct error *error)
+enum status recorder_open(struct recorder **recorder, const struct recorder_options *options,
+                          struct training_state *state, struct error *error)
 {
     uint32_t batch = options->recipe->training.batch_size;
     struct recorder *made = calloc(1, sizeof *made);

@@ -1,8 +1,9 @@
-/* Writes a run record while a training goes on: what train() reports goes into the folder that results/record.h describes.
+/* Writes a run record while a training goes on: what train() reports goes into the folder that results/record.h
+ * describes.
  *
- * order    An epoch reaches the disk as ledger, weights, metrics, checkpoint, record.json, each durable before the next. So a process
- *          that is killed at any instant loses at most the work since its last checkpoint, and a resumed run ends with the files
- *          that the uninterrupted one has, times apart.
+ * order    An epoch reaches the disk as ledger, weights, metrics, checkpoint, record.json, each durable before the
+ *          next. So a process that is killed at any instant loses at most the work since its last checkpoint, and a
+ *          resumed run ends with the files that the uninterrupted one has, times apart.
  * lock     From recorder_open to recorder_close no other process can write the run. */
 #ifndef SELFSAME_RECORDER_H
 #define SELFSAME_RECORDER_H
@@ -18,43 +19,47 @@
 
 /* What is to be recorded. All of it outlives the recorder. */
 struct recorder_options {
-    const char *runs, *name;             /* the runs folder; the run's name: one folder's name in it */
-    bool resume;                         /* go on with an unfinished run; one that does not exist is begun */
+    const char *runs, *name;                   /* the runs folder; the run's name: one folder's name in it */
+    bool resume;                               /* go on with an unfinished run; one that does not exist is begun */
     const char *manifest_name, *manifest_text; /* the latter resolved: becomes manifest.yaml */
     const char *manifest_sha256, *experiment_sha256;
-    const char *arithmetic;              /* its version, such as "exact-0" */
+    const char *arithmetic; /* its version, such as "exact-0" */
     bool exact;
     const struct recipe *recipe;
     const struct network *network;
     uint32_t training_images, validation_images;
     const char *training_data_sha256, *validation_data_sha256;
-    const char *const *notes;            /* on the data, for the record; NULL after the last; may be NULL */
-    uint64_t epochs;                     /* stop after so many; 0: all of the recipe */
+    const char *const *notes; /* on the data, for the record; NULL after the last; may be NULL */
+    uint64_t epochs;          /* stop after so many; 0: all of the recipe */
     const char *engine_name, *engine_description;
     size_t engine_bytes;
-    void (*say)(const char *message);    /* told what a user should know but need not act on, such as a damaged checkpoint; may be NULL */
+    void (*say)(
+        const char
+            *message); /* told what a user should know but need not act on, such as a damaged checkpoint; may be NULL */
 };
 
 struct recorder;
 
-/* Begins a run, or resumes it: then state, whose arrays the caller has allocated, is that of the newest good checkpoint; else state is left
- * alone and must be that before the first step.
- * STATUS_INPUT: the run exists and is finished, or unfinished without `resume`, or is of another experiment, or no checkpoint of it is
- * good. STATUS_ENVIRONMENT: the folder cannot be written, or another process holds it. The message says what to do. */
-enum status recorder_open(struct recorder **recorder, const struct recorder_options *options, struct training_state *state,
-                          struct error *error) MUST_USE;
+/* Begins a run, or resumes it: then state, whose arrays the caller has allocated, is that of the newest good
+ * checkpoint; else state is left alone and must be that before the first step. STATUS_INPUT: the run exists and is
+ * finished, or unfinished without `resume`, or is of another experiment, or no checkpoint of it is good.
+ * STATUS_ENVIRONMENT: the folder cannot be written, or another process holds it. The message says what to do. */
+enum status recorder_open(struct recorder **recorder, const struct recorder_options *options,
+                          struct training_state *state, struct error *error) MUST_USE;
 
 /* The callbacks steps, epoch and interrupted of a listener whose context is the recorder; the others are NULL. */
 struct train_listener recorder_listener(struct recorder *recorder);
 
 /* Writes down how the training ended: OK is finished, STATUS_NO failed with `message`, anything else interrupted. */
-enum status recorder_finish(struct recorder *recorder, enum status outcome, const char *message, struct error *error) MUST_USE;
+enum status recorder_finish(struct recorder *recorder, enum status outcome, const char *message,
+                            struct error *error) MUST_USE;
 
 /* The run's folder, and the last epoch that was recorded (NULL before the first). */
 const char *recorder_path(const struct recorder *recorder);
 const struct metrics_row *recorder_last(const struct recorder *recorder);
 
-/* Releases the lock; without recorder_finish the record stays "running", as a killed process leaves it. NULL is fine. */
+/* Releases the lock; without recorder_finish the record stays "running", as a killed process leaves it. NULL is fine.
+ * */
 void recorder_close(struct recorder *recorder);
 
 #endif

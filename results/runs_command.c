@@ -6,8 +6,9 @@
 #include "results/table.h"
 
 static const struct table_column columns[] = {
-    { "run", false },   { "manifest", false }, { "seed", true },  { "state", false },   { "epochs", true },
-    { "of", true },     { "error", true },     { "best", true },  { "engine", false },  { "weights", false }, { "started", false },
+    { "run", false },    { "manifest", false }, { "seed", true },     { "state", false },
+    { "epochs", true },  { "of", true },        { "error", true },    { "best", true },
+    { "engine", false }, { "weights", false },  { "started", false },
 };
 
 static const char *text_at(const json_t *fields, const char *section, const char *key)
@@ -54,7 +55,8 @@ static enum status run_runs(const struct arguments *arguments, struct error *err
         char path[FILE_PATH_BYTES];
         struct record *record;
         struct error problem;
-        if (file_path(path, &problem, "%s/%s", runs, names[i]) != STATUS_OK || record_open(&record, runs, path, &problem) != STATUS_OK) {
+        if (file_path(path, &problem, "%s/%s", runs, names[i]) != STATUS_OK ||
+            record_open(&record, runs, path, &problem) != STATUS_OK) {
             fprintf(stderr, "selfsame runs: left out: %s\n", problem.message);
             continue;
         }
@@ -71,9 +73,15 @@ static enum status run_runs(const struct arguments *arguments, struct error *err
 static const struct option_definition options[] = { OPTION_RUNS, OPTION_TABLE_FORMAT, OPTIONS_END };
 
 const struct command runs_command = {
-    .name = "runs", .operands = "", .summary = "list the runs that are recorded", .options = options,
-    .description = "Lists the runs of the runs folder: state, epochs done and wanted, validation error after the last epoch and the best so far in percent, and the "
+    .name = "runs",
+    .operands = "",
+    .summary = "list the runs that are recorded",
+    .options = options,
+    .description = "Lists the runs of the runs folder: state, epochs done and wanted, validation error after the last "
+                   "epoch and the best so far in percent, and the "
                    "start of the weights digest. Damaged records are named on standard error and left out.",
     .examples = "selfsame runs --format csv > runs.csv\tfor a spreadsheet\n",
-    .operands_min = 0, .operands_max = 0, .run = run_runs,
+    .operands_min = 0,
+    .operands_max = 0,
+    .run = run_runs,
 };

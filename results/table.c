@@ -72,7 +72,8 @@ static void print_text(const struct table *table, size_t rows)
             size_t width = width_of(table->columns[c].name);
             for (size_t r = 0; r < rows; r++)
                 width = width_of(cell(table, r, c)) > width ? width_of(cell(table, r, c)) : width;
-            print_aligned(&table->columns[c], row == 0 ? table->columns[c].name : cell(table, row - 1, c), width, c + 1 == table->column_count);
+            print_aligned(&table->columns[c], row == 0 ? table->columns[c].name : cell(table, row - 1, c), width,
+                          c + 1 == table->column_count);
         }
     }
 }

@@ -9,19 +9,22 @@
 #include "trainer/common/error.h"
 
 struct table_column {
-    const char *name;  /* the key in JSON, the heading elsewhere */
-    bool number;       /* right-aligned; unquoted in JSON */
+    const char *name; /* the key in JSON, the heading elsewhere */
+    bool number;      /* right-aligned; unquoted in JSON */
 };
 
 struct table;
 
 /* An option for the commands that print tables. */
-#define OPTION_TABLE_FORMAT { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json|csv", "table, json or csv; default: table" }
+#define OPTION_TABLE_FORMAT                                                                             \
+    {                                                                                                   \
+        "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json|csv", "table, json or csv; default: table" \
+    }
 
 /* The columns outlive the table. NULL without memory. */
 struct table *table_open(const struct table_column *columns, size_t count);
-/* Fills the next cell, row by row; an empty text is a cell without a value (null in JSON). Cells that do not fit into memory make
- * table_print fail. */
+/* Fills the next cell, row by row; an empty text is a cell without a value (null in JSON). Cells that do not fit into
+ * memory make table_print fail. */
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints to standard output in "table", "json" or "csv"; NULL is "table". */
 enum status table_print(const struct table *table, const char *format, struct error *error) MUST_USE;

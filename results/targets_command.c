@@ -9,7 +9,7 @@
 #include "results/table.h"
 
 static const struct table_column columns[] = {
-    { "run", false },       { "metric", false },  { "measured", true }, { "target", true },
+    { "run", false },       { "metric", false },   { "measured", true }, { "target", true },
     { "difference", true }, { "tolerance", true }, { "verdict", false }, { "source", false },
 };
 
@@ -50,7 +50,8 @@ static bool add_row(struct table *table, const struct record *record, const stru
     return met;
 }
 
-static enum status add_run(struct table *table, const char *runs, const char *run, size_t *targets, bool *met, struct error *error)
+static enum status add_run(struct table *table, const char *runs, const char *run, size_t *targets, bool *met,
+                           struct error *error)
 {
     struct record *record;
     struct manifest manifest;
@@ -88,9 +89,16 @@ static enum status run_targets(const struct arguments *arguments, struct error *
 static const struct option_definition options[] = { OPTION_RUNS, OPTION_TABLE_FORMAT, OPTIONS_END };
 
 const struct command targets_command = {
-    .name = "targets", .operands = "RUN...", .summary = "hold runs against their manifests' published targets", .options = options,
-    .description = "Prints for every target of the runs' manifests what was measured, what was published, the difference and whether it lies within the tolerance. "
-                   "Exit status 0: all targets are met; 1: one is missed, or a run is not finished, or there is no target at all.",
+    .name = "targets",
+    .operands = "RUN...",
+    .summary = "hold runs against their manifests' published targets",
+    .options = options,
+    .description =
+        "Prints for every target of the runs' manifests what was measured, what was published, the difference and "
+        "whether it lies within the tolerance. "
+        "Exit status 0: all targets are met; 1: one is missed, or a run is not finished, or there is no target at all.",
     .examples = "selfsame targets msra-resnet20-seed1\tdoes the published table hold?\n",
-    .operands_min = 1, .operands_max = SIZE_MAX, .run = run_targets,
+    .operands_min = 1,
+    .operands_max = SIZE_MAX,
+    .run = run_targets,
 };

@@ -1,4 +1,5 @@
-/* selfsame bench: how fast training steps are here, where their time goes, and which share of the machine's arithmetic they use. */
+/* selfsame bench: how fast training steps are here, where their time goes, and which share of the machine's arithmetic
+ * they use. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 /* What is measured. */
 struct measurement {
     uint32_t steps, batch, conv_count;
-    double *step_ms;                /* sorted */
-    double *evaluation_ms;          /* [steps], sorted: of evaluation_images images each */
+    double *step_ms;       /* sorted */
+    double *evaluation_ms; /* [steps], sorted: of evaluation_images images each */
     uint32_t evaluation_images;
     double *forward_s, *backward_s; /* [conv_count] */
     double head_s, update_s, peak_flops;
@@ -71,7 +72,8 @@ static size_t peak_process_bytes(void)
 }
 
 /* As many evaluations of the noise as there were steps. */
-static enum status measure_evaluation(struct engine *engine, const struct dataset *noise, struct measurement *m, struct error *error)
+static enum status measure_evaluation(struct engine *engine, const struct dataset *noise, struct measurement *m,
+                                      struct error *error)
 {
     uint8_t *predictions = malloc(noise->count);
     double loss;
@@ -82,18 +84,21 @@ static enum status measure_evaluation(struct engine *engine, const struct datase
         clock_gettime(CLOCK_MONOTONIC, &began);
         status = engine_cpu.evaluate(engine, predictions, &loss, error);
         clock_gettime(CLOCK_MONOTONIC, &ended);
-        m->evaluation_ms[i] = 1e3 * (double)(ended.tv_sec - began.tv_sec) + 1e-6 * (double)(ended.tv_nsec - began.tv_nsec);
+        m->evaluation_ms[i] =
+            1e3 * (double)(ended.tv_sec - began.tv_sec) + 1e-6 * (double)(ended.tv_nsec - began.tv_nsec);
     }
     qsort(m->evaluation_ms, m->steps, sizeof *m->evaluation_ms, compare_doubles);
     free(predictions);
     return status;
 }
 
-static enum status measure(const struct recipe *recipe, const struct network *network, const struct engine_options *options,
-                           struct measurement *m, struct engine **engine, struct dataset *noise, struct error *error)
+static enum status measure(const struct recipe *recipe, const struct network *network,
+                           const struct engine_options *options, struct measurement *m, struct engine **engine,
+                           struct dataset *noise, struct error *error)
 {
     enum { WARM_UP_STEPS = 3 };
-    float *values = calloc(network->value_count, sizeof *values), *momentum = calloc(network->value_count, sizeof *momentum);
+    float *values = calloc(network->value_count, sizeof *values),
+          *momentum = calloc(network->value_count, sizeof *momentum);
     m->step_ms = calloc(m->steps, sizeof *m->step_ms);
     m->evaluation_ms = calloc(m->steps, sizeof *m->evaluation_ms);
     m->forward_s = calloc(2 * (size_t)network->conv_count, sizeof *m->forward_s);
@@ -151,26 +156,32 @@ static void print_table(const struct network *network, const struct measurement 
 {
     double step_ms = median(m->step_ms, m->steps), flops = step_flops(network, m->batch);
     printf("ResNet-%u, batch %u, engine cpu (%s)\n\n", network->model.depth, m->batch, m->engine);
-    printf("%-16s %-22s %8s %9s %9s %8s %9s %9s\n", "layer", "shape", "fwd ms", "GFLOP/s", "of peak", "bwd ms", "GFLOP/s", "of peak");
+    printf("%-16s %-22s %8s %9s %9s %8s %9s %9s\n", "layer", "shape", "fwd ms", "GFLOP/s", "of peak", "bwd ms",
+           "GFLOP/s", "of peak");
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *conv = &network->convs[l];
         const char *name = network->tensors[conv->weight].name;
         double forward = m->forward_s[l] / m->steps, backward = m->backward_s[l] / m->steps;
-        double forward_rate = forward_flops(conv) * m->batch / forward, backward_rate = backward_flops(network, l) * m->batch / backward;
+        double forward_rate = forward_flops(conv) * m->batch / forward,
+               backward_rate = backward_flops(network, l) * m->batch / backward;
         char shape[32];
-        snprintf(shape, sizeof shape, "%u->%u, %ux%u%s", conv->channels, conv->filters, conv->side, conv->side, conv->stride == 2 ? " /2" : "");
-        printf("%-16.*s %-22s %8.2f %9.1f %7.0f %% %8.2f %9.1f %7.0f %%\n", (int)(strlen(name) - strlen(".weight")), name, shape, 1e3 * forward,
-               1e-9 * forward_rate, 100.0 * forward_rate / m->peak_flops, 1e3 * backward, 1e-9 * backward_rate,
-               100.0 * backward_rate / m->peak_flops);
+        snprintf(shape, sizeof shape, "%u->%u, %ux%u%s", conv->channels, conv->filters, conv->side, conv->side,
+                 conv->stride == 2 ? " /2" : "");
+        printf("%-16.*s %-22s %8.2f %9.1f %7.0f %% %8.2f %9.1f %7.0f %%\n", (int)(strlen(name) - strlen(".weight")),
+               name, shape, 1e3 * forward, 1e-9 * forward_rate, 100.0 * forward_rate / m->peak_flops, 1e3 * backward,
+               1e-9 * backward_rate, 100.0 * backward_rate / m->peak_flops);
     }
-    printf("%-39s %8.2f\n%-39s %8.2f\n\n", "head (pooling, linear, loss; both ways)", 1e3 * m->head_s / m->steps, "update, digest, packing",
-           1e3 * m->update_s / m->steps);
-    printf("step            %.2f ms median of %u (%.2f to %.2f)\n", step_ms, m->steps, m->step_ms[0], m->step_ms[m->steps - 1]);
-    printf("images          %.0f per second in training, %.0f in evaluation\n", 1e3 * m->batch / step_ms, evaluation_rate(m));
+    printf("%-39s %8.2f\n%-39s %8.2f\n\n", "head (pooling, linear, loss; both ways)", 1e3 * m->head_s / m->steps,
+           "update, digest, packing", 1e3 * m->update_s / m->steps);
+    printf("step            %.2f ms median of %u (%.2f to %.2f)\n", step_ms, m->steps, m->step_ms[0],
+           m->step_ms[m->steps - 1]);
+    printf("images          %.0f per second in training, %.0f in evaluation\n", 1e3 * m->batch / step_ms,
+           evaluation_rate(m));
     printf("arithmetic      %.2f GFLOP a step in convolutions, %.1f GFLOP/s\n", 1e-9 * flops, 1e-6 * flops / step_ms);
-    printf("FMA peak        %.1f GFLOP/s measured here; %.1f %% of it used\n", 1e-9 * m->peak_flops, 1e5 * flops / step_ms / m->peak_flops);
-    printf("memory          %.0f MiB in the engine, %.0f MiB peak of the process (without the data set)\n", (double)m->engine_bytes / 1048576.0,
-           (double)m->process_bytes / 1048576.0);
+    printf("FMA peak        %.1f GFLOP/s measured here; %.1f %% of it used\n", 1e-9 * m->peak_flops,
+           1e5 * flops / step_ms / m->peak_flops);
+    printf("memory          %.0f MiB in the engine, %.0f MiB peak of the process (without the data set)\n",
+           (double)m->engine_bytes / 1048576.0, (double)m->process_bytes / 1048576.0);
 }
 
 static enum status print_json(const struct network *network, const struct measurement *m, struct error *error)
@@ -179,20 +190,21 @@ static enum status print_json(const struct network *network, const struct measur
     json_t *layers = json_array();
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *conv = &network->convs[l];
-        json_array_append_new(layers, json_pack("{s:s, s:f, s:f, s:f, s:f}", "weight", network->tensors[conv->weight].name, "forward_ms",
-                                                1e3 * m->forward_s[l] / m->steps, "forward_gflops",
-                                                1e-9 * forward_flops(conv) * m->batch * m->steps / m->forward_s[l], "backward_ms",
-                                                1e3 * m->backward_s[l] / m->steps, "backward_gflops",
-                                                1e-9 * backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
+        json_array_append_new(layers,
+                              json_pack("{s:s, s:f, s:f, s:f, s:f}", "weight", network->tensors[conv->weight].name,
+                                        "forward_ms", 1e3 * m->forward_s[l] / m->steps, "forward_gflops",
+                                        1e-9 * forward_flops(conv) * m->batch * m->steps / m->forward_s[l],
+                                        "backward_ms", 1e3 * m->backward_s[l] / m->steps, "backward_gflops",
+                                        1e-9 * backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
     }
-    json_t *json = json_pack("{s:i, s:i, s:s, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "depth",
-                             (int)network->model.depth, "batch", (int)m->batch, "engine", m->engine, "steps", (int)m->steps, "step_ms", "median",
-                             step_ms, "min", m->step_ms[0], "max", m->step_ms[m->steps - 1], "images_per_s", 1e3 * m->batch / step_ms,
-                             "evaluation_images_per_s", evaluation_rate(m),
-                             "gflop_per_step", 1e-9 * flops, "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak",
-                             1e3 * flops / step_ms / m->peak_flops, "head_ms", 1e3 * m->head_s / m->steps, "update_ms",
-                             1e3 * m->update_s / m->steps, "engine_bytes", (json_int_t)m->engine_bytes, "process_bytes",
-                             (json_int_t)m->process_bytes, "layers", layers);
+    json_t *json = json_pack(
+        "{s:i, s:i, s:s, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "depth",
+        (int)network->model.depth, "batch", (int)m->batch, "engine", m->engine, "steps", (int)m->steps, "step_ms",
+        "median", step_ms, "min", m->step_ms[0], "max", m->step_ms[m->steps - 1], "images_per_s",
+        1e3 * m->batch / step_ms, "evaluation_images_per_s", evaluation_rate(m), "gflop_per_step", 1e-9 * flops,
+        "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak", 1e3 * flops / step_ms / m->peak_flops, "head_ms",
+        1e3 * m->head_s / m->steps, "update_ms", 1e3 * m->update_s / m->steps, "engine_bytes",
+        (json_int_t)m->engine_bytes, "process_bytes", (json_int_t)m->process_bytes, "layers", layers);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     if (text == NULL)
@@ -222,7 +234,8 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     recipe.training.length = UINT32_MAX;
     struct engine_options engine_options = { .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
                                              .isa = arguments_text(arguments, "isa") };
-    struct measurement m = { .steps = (uint32_t)arguments_integer(arguments, "steps", 20), .batch = recipe.training.batch_size };
+    struct measurement m = { .steps = (uint32_t)arguments_integer(arguments, "steps", 20),
+                             .batch = recipe.training.batch_size };
     struct network *network = NULL;
     struct engine *engine = NULL;
     struct dataset noise = { .count = 0 };
@@ -260,12 +273,20 @@ static enum status run_bench(const struct arguments *arguments, struct error *er
 }
 
 const struct command bench_command = {
-    .name = "bench", .operands = "[MANIFEST]", .summary = "time training steps and say where the time goes", .options = options,
-    .description = "Runs training steps of the manifest's network (default: the installed msra/resnet20.yaml) on images of noise, without any data set, and "
-                   "prints the median time of a step, images per second in training and evaluation, the rate of every convolution forward and backward, the share of the "
-                   "machine's measured FMA peak, and memory.\n\nThe peak is measured on the same threads and with the same instructions before and after "
+    .name = "bench",
+    .operands = "[MANIFEST]",
+    .summary = "time training steps and say where the time goes",
+    .options = options,
+    .description = "Runs training steps of the manifest's network (default: the installed msra/resnet20.yaml) on "
+                   "images of noise, without any data set, and "
+                   "prints the median time of a step, images per second in training and evaluation, the rate of every "
+                   "convolution forward and backward, the share of the "
+                   "machine's measured FMA peak, and memory.\n\nThe peak is measured on the same threads and with the "
+                   "same instructions before and after "
                    "the steps. check/bench_pytorch.py in the source tree runs this against PyTorch.",
     .examples = "selfsame bench\tResNet-20 at batch 128\n"
                 "selfsame bench --depth 110 --threads 2\tResNet-110 on two threads\n",
-    .operands_min = 0, .operands_max = 1, .run = run_bench,
+    .operands_min = 0,
+    .operands_max = 1,
+    .run = run_bench,
 };

@@ -1,10 +1,11 @@
-/* The engine interface, coarse on purpose: an engine may fuse, keep the data where it likes and run an epoch as one graph.
+/* The engine interface, coarse on purpose: an engine may fuse, keep the data where it likes and run an epoch as one
+ * graph.
  *
- * state    values: network.value_count floats in the order of network.tensors; momentum: as many (zero where the role is
- *          TENSOR_RUNNING). The two arrays and the step number are all the state there is.
+ * state    values: network.value_count floats in the order of network.tensors; momentum: as many (zero where the role
+ *          is TENSOR_RUNNING). The two arrays and the step number are all the state there is.
  * exact    every engine whose `exact` is true gives the same bits for all outputs below: ARITHMETIC.md.
- * memory   the caller owns every array it passes. open borrows the network and the data sets until close; set_state and get_state copy. Everything is
- *          allocated by open: steps cannot fail on memory. */
+ * memory   the caller owns every array it passes. open borrows the network and the data sets until close; set_state and
+ *          get_state copy. Everything is allocated by open: steps cannot fail on memory. */
 #ifndef SELFSAME_ENGINE_H
 #define SELFSAME_ENGINE_H
 
@@ -19,23 +20,24 @@
 
 /* What one training step leaves behind. */
 struct step_result {
-    float loss;          /* mean cross entropy of the batch */
-    uint32_t errors;     /* images of the batch whose argmax (lowest class on ties) was not the label */
-    uint32_t images;     /* in the batch */
-    uint64_t digest[2];  /* ledger digest of all tensors after the step */
+    float loss;         /* mean cross entropy of the batch */
+    uint32_t errors;    /* images of the batch whose argmax (lowest class on ties) was not the label */
+    uint32_t images;    /* in the batch */
+    uint64_t digest[2]; /* ledger digest of all tensors after the step */
 };
 
 struct engine_options {
-    uint32_t threads;    /* 0: as many as the process may use */
-    const char *isa;     /* NULL: the best that the CPU has; else "scalar", "avx2", "avx512" */
-    bool inference;      /* evaluate only: nothing is allocated for steps, and run_steps and profile must not be called */
+    uint32_t threads; /* 0: as many as the process may use */
+    const char *isa;  /* NULL: the best that the CPU has; else "scalar", "avx2", "avx512" */
+    bool inference;   /* evaluate only: nothing is allocated for steps, and run_steps and profile must not be called */
 };
 
 /* Where the time of some steps went, in wall seconds. The caller owns the arrays and zeroes all but step_s. */
 struct engine_profile {
-    double *step_s;                 /* [steps] each step's time */
-    double *forward_s, *backward_s; /* [conv_count] of all steps together, the batch norm around each convolution included */
-    double head_s, update_s;        /* of all steps together */
+    double *step_s; /* [steps] each step's time */
+    double *forward_s,
+        *backward_s;         /* [conv_count] of all steps together, the batch norm around each convolution included */
+    double head_s, update_s; /* of all steps together */
 };
 
 struct engine; /* the engine's own */
@@ -44,14 +46,15 @@ struct engine_operations {
     const char *name;
     bool exact;
     /* Sets everything up for one recipe: network, data (either data set may be NULL where it is not needed), buffers.
-     * errors   STATUS_ENVIRONMENT without memory or threads, or on a build or processor that cannot compute what is asked for. */
+     * errors   STATUS_ENVIRONMENT without memory or threads, or on a build or processor that cannot compute what is
+     *          asked for. */
     enum status (*open)(struct engine **engine, const struct recipe *recipe, const struct network *network,
                         const struct dataset *training, const struct dataset *validation,
                         const struct engine_options *options, struct error *error);
     enum status (*set_state)(struct engine *engine, const float *values, const float *momentum, struct error *error);
     enum status (*get_state)(struct engine *engine, float *values, float *momentum, struct error *error);
-    /* Runs the steps first .. last-1, filling results[0 .. last-first). A non-finite number is STATUS_NO and names step and tensor;
-     * then *done says how many results are good, and the state is undefined. */
+    /* Runs the steps first .. last-1, filling results[0 .. last-first). A non-finite number is STATUS_NO and names step
+     * and tensor; then *done says how many results are good, and the state is undefined. */
     enum status (*run_steps)(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results,
                              uint64_t *done, struct error *error);
     /* Predicts every image of the validation set with the running statistics: predictions[count], and *loss the mean
@@ -62,7 +65,8 @@ struct engine_operations {
     /* Bytes that the engine holds, all of them allocated by open. */
     size_t (*memory_bytes)(const struct engine *engine);
     /* As run_steps, for a benchmark: the times of the steps instead of their results. */
-    enum status (*profile)(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile, struct error *error);
+    enum status (*profile)(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile,
+                           struct error *error);
     /* The machine's measured rate of fused multiply-adds under this engine's threads and instructions, in flop/s. */
     double (*peak_flops)(struct engine *engine);
     void (*close)(struct engine *engine);

@@ -1,6 +1,7 @@
-/* The specified arithmetic in code: the formulas of ARITHMETIC.md whose roundings are easily got wrong, each written once. One header for C11 and
- * for CUDA C++, for the scalar reference and every faster backend. Where a formula is a single operation (ReLU, u = fma(y, scale, shift), the mean
- * over pixels, softmax's quotients) a backend may say it in its own instructions. Section numbers are ARITHMETIC.md's. */
+/* The specified arithmetic in code: the formulas of ARITHMETIC.md whose roundings are easily got wrong, each written
+ * once. One header for C11 and for CUDA C++, for the scalar reference and every faster backend. Where a formula is a
+ * single operation (ReLU, u = fma(y, scale, shift), the mean over pixels, softmax's quotients) a backend may say it in
+ * its own instructions. Section numbers are ARITHMETIC.md's. */
 #ifndef SELFSAME_EXACT_H
 #define SELFSAME_EXACT_H
 
@@ -11,12 +12,13 @@
 #include <string.h>
 
 /* What compilers tell of their flags; configure looks for those of which they tell nothing. */
-#if defined(__FAST_MATH__) || defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ || defined(__ASSOCIATIVE_MATH__) || \
-    defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__)
+#if defined(__FAST_MATH__) || defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ || \
+    defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__)
 #error "selfsame cannot be built with -ffast-math or a part of it: its results are defined to the last bit"
 #endif
 #if FLT_EVAL_METHOD != 0
-#error "selfsame needs float and double arithmetic without extra precision (FLT_EVAL_METHOD 0; on 32-bit x86: -msse2 -mfpmath=sse)"
+#error \
+    "selfsame needs float and double arithmetic without extra precision (FLT_EVAL_METHOD 0; on 32-bit x86: -msse2 -mfpmath=sse)"
 #endif
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
@@ -49,15 +51,19 @@ EXACT int exact_finite(double x)
     return x - x == 0.0;
 }
 
-/* ---- section 1: what the compiler must not have changed ------------------------------------------------------------------------ */
+/* ---- section 1: what the compiler must not have changed ---------------------------------------------------------- */
 
-/* NULL, or which rule of section 1 the code of this translation unit breaks: not every compiler tells the preprocessor of a flag that does, so each
- * unit that computes asks once, in the float environment it computes in. Operands are read from memory, so that nothing folds. */
+/* NULL, or which rule of section 1 the code of this translation unit breaks: not every compiler tells the preprocessor
+ * of a flag that does, so each unit that computes asks once, in the float environment it computes in. Operands are read
+ * from memory, so that nothing folds. */
 EXACT const char *exact_broken_rule(void)
 {
-    volatile float sources[8] = { 1.0f + 0x1p-12f, -1.0f - 0x1p-11f, 0x1p-126f, 0x1p-149f, 1.0f, 0x1p-30f, -0.0f, 3.0f };
+    volatile float sources[8] = {
+        1.0f + 0x1p-12f, -1.0f - 0x1p-11f, 0x1p-126f, 0x1p-149f, 1.0f, 0x1p-30f, -0.0f, 3.0f
+    };
     volatile double wide[2] = { 1.0 + 0x1p-27, -1.0 - 0x1p-26 };
-    float near = sources[0], minus = sources[1], normal = sources[2], smallest = sources[3], one = sources[4], small = sources[5];
+    float near = sources[0], minus = sources[1], normal = sources[2], smallest = sources[3], one = sources[4],
+          small = sources[5];
     float zero = sources[6], three = sources[7];
     double near_wide = wide[0], minus_wide = wide[1];
     if (one + small != one || one - small != one)
@@ -77,7 +83,8 @@ EXACT const char *exact_broken_rule(void)
     if (bits != 0)
         return "the sign of zero is ignored";
     /* Many quotients by one divisor: where a reciprocal would pay. */
-    const float quotients[6] = { 0x1.555556p-2f, 0x1.aaaaaap+0f, 0x1.2aaaaap+1f, 0x1.6aaaaap+2f, 0x1.0aaaaap+3f, 0x1.2aaaaap+4f };
+    const float quotients[6] = { 0x1.555556p-2f, 0x1.aaaaaap+0f, 0x1.2aaaaap+1f,
+                                 0x1.6aaaaap+2f, 0x1.0aaaaap+3f, 0x1.2aaaaap+4f };
     volatile float numerators[6] = { 1.0f, 5.0f, 7.0f, 17.0f, 25.0f, 56.0f };
     for (int i = 0; i < 6; i++) {
         if (numerators[i] / three != quotients[i])
@@ -86,7 +93,7 @@ EXACT const char *exact_broken_rule(void)
     return sqrt((double)(one + one)) == 0x1.6a09e667f3bcdp+0 ? NULL : "a square root is not correctly rounded";
 }
 
-/* ---- section 1: trees ---------------------------------------------------------------------------------------------------- */
+/* ---- section 1: trees -------------------------------------------------------------------------------------------- */
 
 /* T64 over v[0], v[stride], ..., in place; v[0] holds the sum afterwards. */
 EXACT double exact_tree64(double *v, size_t count, size_t stride)
@@ -115,7 +122,7 @@ EXACT float exact_tree32(float *v, size_t count, size_t stride)
     return v[0];
 }
 
-/* ---- section 4: batch norm ------------------------------------------------------------------------------------------------ */
+/* ---- section 4: batch norm --------------------------------------------------------------------------------------- */
 
 /* What the passes over a channel need, from its statistics. */
 struct exact_norm {
@@ -136,7 +143,8 @@ EXACT struct exact_norm exact_norm_constants(double mean, double variance, doubl
 }
 
 /* From the sums over M numbers; a NaN in a sum stays one, for the check. */
-EXACT struct exact_norm exact_norm_from_sums(double sum, double sum_of_squares, double M, double epsilon, float gamma, float beta)
+EXACT struct exact_norm exact_norm_from_sums(double sum, double sum_of_squares, double M, double epsilon, float gamma,
+                                             float beta)
 {
     double mean = sum / M;
     double variance = sum_of_squares / M - mean * mean;
@@ -176,7 +184,7 @@ EXACT struct exact_norm_gradient exact_norm_backward(const struct exact_norm *no
     return gradient;
 }
 
-/* ---- section 7: the update -------------------------------------------------------------------------------------------------- */
+/* ---- section 7: the update --------------------------------------------------------------------------------------- */
 
 EXACT void exact_update_neon(float *w, float *v, float g, float lr, float momentum, float decay)
 {
@@ -192,7 +200,7 @@ EXACT void exact_update_pytorch(float *w, float *v, float g, float lr, float mom
     *w = fmaf(-lr, *v, *w);
 }
 
-/* ---- section 11: exp and log -------------------------------------------------------------------------------------------------- */
+/* ---- section 11: exp and log ------------------------------------------------------------------------------------- */
 
 /* For 0, normal x > 0, infinity and NaN; not for a subnormal binary64, which no binary32 becomes. */
 EXACT double exact_log(double x)
@@ -262,7 +270,7 @@ EXACT float exact_expf(float x)
     return (float)(p * power);
 }
 
-/* ---- section 13: the ledger digest ----------------------------------------------------------------------------------------- */
+/* ---- section 13: the ledger digest ------------------------------------------------------------------------------- */
 
 #define EXACT_LEDGER_FINALIZE_1 0x21f0aaadu
 #define EXACT_LEDGER_FINALIZE_2 0x735a2d97u

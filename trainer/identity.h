@@ -1,4 +1,5 @@
-/* The digest of a network's weights, as trainer/common/digest.h defines it: over network.tensors, which are in order. */
+/* The digest of a network's weights, as trainer/common/digest.h defines it: over network.tensors, which are in order.
+ * */
 #ifndef SELFSAME_IDENTITY_H
 #define SELFSAME_IDENTITY_H
 

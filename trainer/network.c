@@ -18,8 +18,8 @@ enum status network_check_depth(uint32_t depth, struct error *error)
 }
 
 /* Adds a tensor; offsets follow once all names are known and sorted. */
-static uint32_t add_tensor(struct network *network, const char *prefix, const char *suffix, enum tensor_role role, uint32_t rank,
-                           const uint32_t *shape)
+static uint32_t add_tensor(struct network *network, const char *prefix, const char *suffix, enum tensor_role role,
+                           uint32_t rank, const uint32_t *shape)
 {
     struct tensor *tensor = &network->tensors[network->tensor_count];
     memset(tensor, 0, sizeof *tensor);
@@ -34,19 +34,22 @@ static uint32_t add_tensor(struct network *network, const char *prefix, const ch
     return network->tensor_count++;
 }
 
-static uint32_t add_vector(struct network *network, const char *prefix, const char *suffix, enum tensor_role role, uint32_t length)
+static uint32_t add_vector(struct network *network, const char *prefix, const char *suffix, enum tensor_role role,
+                           uint32_t length)
 {
     return add_tensor(network, prefix, suffix, role, 1, &length);
 }
 
 enum { BLOCK_BYTES = 32, PREFIX_BYTES = 48 }; /* "layer3.4294967295." and what stands before a tensor's last dot */
 
-static void add_conv(struct network *network, const char *block, const char *number, uint32_t channels, uint32_t filters, uint32_t side,
-                     uint32_t stride)
+static void add_conv(struct network *network, const char *block, const char *number, uint32_t channels,
+                     uint32_t filters, uint32_t side, uint32_t stride)
 {
     struct conv_layer *conv = &network->convs[network->conv_count++];
     char name[PREFIX_BYTES];
-    *conv = (struct conv_layer){ .channels = channels, .filters = filters, .side = side, .stride = stride, .projection = -1 };
+    *conv = (struct conv_layer){
+        .channels = channels, .filters = filters, .side = side, .stride = stride, .projection = -1
+    };
     snprintf(name, sizeof name, "%sconv%s", block, number);
     if (stride == 2 && network->model.shortcut == SHORTCUT_PAD_BOTH)
         conv->option_a_first = (filters - channels) / 2;
@@ -80,8 +83,8 @@ static void add_layers(struct network *network)
         }
     }
     network->block_count = 3 * blocks;
-    network->linear_weight =
-        (int32_t)add_tensor(network, "linear", "weight", TENSOR_PARAMETER, 2, (uint32_t[]){ NETWORK_CLASSES, NETWORK_FEATURES });
+    network->linear_weight = (int32_t)add_tensor(network, "linear", "weight", TENSOR_PARAMETER, 2,
+                                                 (uint32_t[]){ NETWORK_CLASSES, NETWORK_FEATURES });
     network->linear_bias = -1;
     if (model->linear_bias != BIAS_NONE)
         network->linear_bias = (int32_t)add_vector(network, "linear", "bias", TENSOR_PARAMETER, NETWORK_CLASSES);
@@ -89,8 +92,10 @@ static void add_layers(struct network *network)
     if (model->final_batch_norm) {
         network->logits_gamma = (int32_t)add_vector(network, "bn_logits", "weight", TENSOR_PARAMETER, NETWORK_CLASSES);
         network->logits_beta = (int32_t)add_vector(network, "bn_logits", "bias", TENSOR_PARAMETER, NETWORK_CLASSES);
-        network->logits_mean = (int32_t)add_vector(network, "bn_logits", "running_mean", TENSOR_RUNNING, NETWORK_CLASSES);
-        network->logits_variance = (int32_t)add_vector(network, "bn_logits", "running_var", TENSOR_RUNNING, NETWORK_CLASSES);
+        network->logits_mean =
+            (int32_t)add_vector(network, "bn_logits", "running_mean", TENSOR_RUNNING, NETWORK_CLASSES);
+        network->logits_variance =
+            (int32_t)add_vector(network, "bn_logits", "running_var", TENSOR_RUNNING, NETWORK_CLASSES);
     }
 }
 

@@ -1,5 +1,5 @@
-/* A residual network of depth 6n+2 for 32x32 images: its layers, shapes and named tensors, from the recipe's model section.
- * ARITHMETIC.md section 0.
+/* A residual network of depth 6n+2 for 32x32 images: its layers, shapes and named tensors, from the recipe's model
+ * section. ARITHMETIC.md section 0.
  * source   He et al. 2015, section 4.2. */
 #ifndef SELFSAME_NETWORK_H
 #define SELFSAME_NETWORK_H
@@ -27,8 +27,9 @@ struct conv_layer {
     uint32_t channels, filters; /* C, K */
     uint32_t side, stride;      /* H = W of the input; output side = side / stride */
     uint32_t weight, gamma, beta, running_mean, running_variance;
-    int32_t projection;         /* on a block's second convolution: tensor of the block's 1x1 shortcut weight, or -1 */
-    uint32_t option_a_first;    /* stride 2 with option A: which of the filters the input's first channel is added to; else 0 */
+    int32_t projection; /* on a block's second convolution: tensor of the block's 1x1 shortcut weight, or -1 */
+    uint32_t
+        option_a_first; /* stride 2 with option A: which of the filters the input's first channel is added to; else 0 */
 };
 
 /* convs[0] is the first convolution; block b (from 0) is convs[1 + 2b] and convs[2 + 2b]. */
@@ -36,13 +37,13 @@ struct network {
     struct model_config model;
     uint32_t conv_count, block_count;
     struct conv_layer *convs;
-    int32_t linear_weight;                /* (10, 64) */
-    int32_t linear_bias;                  /* or -1 */
+    int32_t linear_weight;                                           /* (10, 64) */
+    int32_t linear_bias;                                             /* or -1 */
     int32_t logits_gamma, logits_beta, logits_mean, logits_variance; /* or -1 */
     uint32_t tensor_count;
-    struct tensor *tensors;               /* in bytewise order of their names: the order of every digest and file */
-    size_t value_count;                   /* floats in all tensors together */
-    size_t parameter_count;               /* of them, parameters */
+    struct tensor *tensors; /* in bytewise order of their names: the order of every digest and file */
+    size_t value_count;     /* floats in all tensors together */
+    size_t parameter_count; /* of them, parameters */
 };
 
 /* STATUS_INPUT, saying which depths are near, for one that is not 6n+2 with n >= 1. */

@@ -1,41 +1,45 @@
-/* What moves bits: the network, the input and the training recipe, as plain values. The manifest (experiments/) fills these
- * structs from its schema table; everything in trainer/ reads them and knows nothing of YAML.
+/* What moves bits: the network, the input and the training recipe, as plain values. The manifest (experiments/) fills
+ * these structs from its schema table; everything in trainer/ reads them and knows nothing of YAML.
  *
- * Numbers that a manifest writes in decimal are kept as the nearest binary64; where a binary32 is used, trainer/ARITHMETIC.md says
- * where it is rounded. */
+ * Numbers that a manifest writes in decimal are kept as the nearest binary64; where a binary32 is used,
+ * trainer/ARITHMETIC.md says where it is rounded. */
 #ifndef SELFSAME_RECIPE_H
 #define SELFSAME_RECIPE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- network ---------------------------------------------------------------------------------------------------------- */
+/* ---- network ----------------------------------------------------------------------------------------------------- */
 
 enum shortcut {
     SHORTCUT_PROJECTION, /* where the shape changes: 1x1 convolution, stride 2, initialised to the identity, trained (msra) */
-    SHORTCUT_PAD_END,    /* option A: subsample; the new channels, zero, come last (He et al.) */
-    SHORTCUT_PAD_BOTH    /* option A: half of the new, zero, channels come first and half last (akamaster) */
+    SHORTCUT_PAD_END, /* option A: subsample; the new channels, zero, come last (He et al.) */
+    SHORTCUT_PAD_BOTH /* option A: half of the new, zero, channels come first and half last (akamaster) */
 };
 
-enum bias { BIAS_NONE, BIAS_ZERO, BIAS_UNIFORM }; /* of the linear layer: absent; starts at 0; starts uniform in +-1/sqrt(64) */
+enum bias {
+    BIAS_NONE,
+    BIAS_ZERO,
+    BIAS_UNIFORM
+}; /* of the linear layer: absent; starts at 0; starts uniform in +-1/sqrt(64) */
 
 struct model_config {
     uint32_t depth; /* 6n+2, n >= 1 */
     enum shortcut shortcut;
     enum bias linear_bias;
-    bool final_batch_norm;              /* batch norm over the logits */
+    bool final_batch_norm; /* batch norm over the logits */
     double batch_norm_epsilon;
     double batch_norm_rate;             /* a of running <- running + a (batch - running) */
     bool batch_norm_unbiased;           /* running variance takes the batch's times M/(M-1) */
     double batch_norm_initial_variance; /* running variance before the first step; the running mean starts at 0 */
 };
 
-/* ---- input ------------------------------------------------------------------------------------------------------------ */
+/* ---- input ------------------------------------------------------------------------------------------------------- */
 
 enum padding {
-    PADDING_MEAN,     /* border = mean of the row or column of the uint8 image (rows first, then columns), half to even */
-    PADDING_ZERO,     /* zeros after normalisation */
-    PADDING_ZERO_RAW  /* zeros before normalisation (a black border) */
+    PADDING_MEAN, /* border = mean of the row or column of the uint8 image (rows first, then columns), half to even */
+    PADDING_ZERO, /* zeros after normalisation */
+    PADDING_ZERO_RAW /* zeros before normalisation (a black border) */
 };
 
 enum normalization {
@@ -52,7 +56,7 @@ struct input_config {
     bool random_crop, random_flip;
 };
 
-/* ---- training --------------------------------------------------------------------------------------------------------- */
+/* ---- training ---------------------------------------------------------------------------------------------------- */
 
 enum momentum_form {
     MOMENTUM_NEON,   /* v <- m v - lr (g + d w); w <- w + v */
@@ -73,9 +77,10 @@ struct schedule_config {
     double drop_factor;
     enum time_unit drop_unit;
     uint32_t drop_count;
-    uint64_t drops[SCHEDULE_DROPS_MAX]; /* strictly increasing; the rate drops at the start of that epoch or step, from 0 */
+    uint64_t
+        drops[SCHEDULE_DROPS_MAX]; /* strictly increasing; the rate drops at the start of that epoch or step, from 0 */
     enum time_unit warmup_unit;
-    uint64_t warmup_length;             /* 0: none */
+    uint64_t warmup_length; /* 0: none */
     double warmup_learning_rate;
 };
 

@@ -16,8 +16,10 @@ struct sample {
 
 struct sampler; /* caches the order of one pass; the cache never shows in the results */
 
-enum status sampler_open(struct sampler **sampler, const struct recipe *recipe, uint32_t images, struct error *error) MUST_USE;
-/* Fills samples[0..schedule_batch) of a step, in batch order. samples holds batch_size entries. Any order of steps may be asked. */
+enum status sampler_open(struct sampler **sampler, const struct recipe *recipe, uint32_t images,
+                         struct error *error) MUST_USE;
+/* Fills samples[0..schedule_batch) of a step, in batch order. samples holds batch_size entries. Any order of steps may
+ * be asked. */
 void sampler_batch(struct sampler *sampler, uint64_t step, struct sample *samples);
 void sampler_close(struct sampler *sampler);
 

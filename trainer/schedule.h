@@ -1,4 +1,5 @@
-/* Steps, epochs and learning rates as pure functions of the recipe and the training set's size: ARITHMETIC.md section 12. */
+/* Steps, epochs and learning rates as pure functions of the recipe and the training set's size: ARITHMETIC.md section
+ * 12. */
 #ifndef SELFSAME_SCHEDULE_H
 #define SELFSAME_SCHEDULE_H
 
@@ -9,7 +10,8 @@
 /* How many steps the whole training has, and how many epochs (the last may be a part of one). */
 uint64_t schedule_steps(const struct training_config *training, uint32_t images);
 uint64_t schedule_epochs(const struct training_config *training, uint32_t images);
-/* The first step after epoch `epoch` (from 0): epoch e covers the steps from schedule_epoch_end(e-1), 0 for e = 0, to before this. */
+/* The first step after epoch `epoch` (from 0): epoch e covers the steps from schedule_epoch_end(e-1), 0 for e = 0, to
+ * before this. */
 uint64_t schedule_epoch_end(const struct training_config *training, uint32_t images, uint64_t epoch);
 /* The epoch that a step belongs to. */
 uint64_t schedule_epoch_of(const struct training_config *training, uint32_t images, uint64_t step);

@@ -37,7 +37,8 @@ static enum status run_chunk(struct training *training, uint64_t end, struct err
     const struct train_listener *listener = training->listener;
     uint64_t first = state->step, last = end - first < training->chunk ? end : first + training->chunk, done;
     double began = clock_seconds();
-    enum status status = training->operations->run_steps(training->engine, first, last, training->results, &done, error);
+    enum status status =
+        training->operations->run_steps(training->engine, first, last, training->results, &done, error);
     double per_step = (clock_seconds() - began) / (double)(last - first);
     for (uint64_t i = 0; i < done; i++) {
         const struct step_result *result = &training->results[i];
@@ -66,11 +67,12 @@ static enum status stop(struct training *training, struct error *error)
         status = training->listener->interrupted(training->listener->context, training->state, error);
     if (status != STATUS_OK)
         return status;
-    return error_set(error, STATUS_INTERRUPTED, "stopped on request after step %llu", (unsigned long long)training->state->step);
+    return error_set(error, STATUS_INTERRUPTED, "stopped on request after step %llu",
+                     (unsigned long long)training->state->step);
 }
 
-static enum status finish_epoch(struct training *training, uint64_t epoch, uint64_t epochs, double train_seconds, uint64_t trained_images,
-                                struct error *error)
+static enum status finish_epoch(struct training *training, uint64_t epoch, uint64_t epochs, double train_seconds,
+                                uint64_t trained_images, struct error *error)
 {
     struct training_state *state = training->state;
     const struct dataset *validation = training->validation;
@@ -86,7 +88,8 @@ static enum status finish_epoch(struct training *training, uint64_t epoch, uint6
         .trained_images = trained_images,
     };
     double began = clock_seconds();
-    enum status status = training->operations->evaluate(training->engine, training->predictions, &report.validation_loss, error);
+    enum status status =
+        training->operations->evaluate(training->engine, training->predictions, &report.validation_loss, error);
     if (status != STATUS_OK)
         return status;
     for (uint32_t i = 0; i < validation->count; i++)
@@ -128,15 +131,21 @@ static enum status run(struct training *training, uint64_t stop_epoch, struct er
     return status;
 }
 
-enum status train(const struct engine_operations *operations, struct engine *engine, const struct recipe *recipe, uint32_t training_images,
-                  const struct dataset *validation, uint64_t epochs, struct training_state *state, const struct train_listener *listener,
-                  struct error *error)
+enum status train(const struct engine_operations *operations, struct engine *engine, const struct recipe *recipe,
+                  uint32_t training_images, const struct dataset *validation, uint64_t epochs,
+                  struct training_state *state, const struct train_listener *listener, struct error *error)
 {
     struct training *training = calloc(1, sizeof *training);
     if (training == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
-    *training = (struct training){ .operations = operations, .engine = engine, .config = &recipe->training, .images = training_images,
-                                   .validation = validation, .state = state, .listener = listener, .chunk = 1 };
+    *training = (struct training){ .operations = operations,
+                                   .engine = engine,
+                                   .config = &recipe->training,
+                                   .images = training_images,
+                                   .validation = validation,
+                                   .state = state,
+                                   .listener = listener,
+                                   .chunk = 1 };
     training->predictions = malloc(validation->count);
     enum status status = STATUS_ENVIRONMENT;
     if (training->predictions == NULL)

@@ -17,7 +17,7 @@
 #include "trainer/schedule.h"
 #include "trainer/train.h"
 
-/* ---- stopping --------------------------------------------------------------------------------------------------------- */
+/* ---- stopping ---------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stop_signal;
 
@@ -36,20 +36,20 @@ static void watch_signals(void)
     sigaction(SIGHUP, &action, NULL);
 }
 
-/* ---- one training ----------------------------------------------------------------------------------------------------- */
+/* ---- one training ------------------------------------------------------------------------------------------------ */
 
 /* A training: one manifest with one seed. */
 struct job {
     const struct arguments *arguments;
-    const struct manifest *manifest;   /* with this one seed */
+    const struct manifest *manifest; /* with this one seed */
     const struct dataset *training, *validation;
     struct recipe recipe;
     char name[256], experiment_sha256[DIGEST_HEX_BYTES];
-    uint64_t epochs;                   /* to stop after; 0: all */
+    uint64_t epochs; /* to stop after; 0: all */
     bool one_of_many;
     struct recorder *recorder;
-    struct train_listener recording;   /* the recorder's callbacks */
-    struct progress progress;          /* of the steps of all epochs to go */
+    struct train_listener recording; /* the recorder's callbacks */
+    struct progress progress;        /* of the steps of all epochs to go */
 };
 
 static void tell(const char *message)
@@ -71,13 +71,16 @@ static void show_progress(struct job *job, uint64_t step)
 {
     const struct training_config *training = &job->recipe.training;
     const uint32_t images = job->training->count;
-    const uint64_t all = schedule_epochs(training, images), wanted = job->epochs > 0 && job->epochs < all ? job->epochs : all;
+    const uint64_t all = schedule_epochs(training, images),
+                   wanted = job->epochs > 0 && job->epochs < all ? job->epochs : all;
     char label[64];
-    snprintf(label, sizeof label, "epoch %" PRIu64 " of %" PRIu64, schedule_epoch_of(training, images, step - 1) + 1, wanted);
+    snprintf(label, sizeof label, "epoch %" PRIu64 " of %" PRIu64, schedule_epoch_of(training, images, step - 1) + 1,
+             wanted);
     progress_report(&job->progress, label, step, schedule_epoch_end(training, images, wanted - 1));
 }
 
-static enum status hear_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count, struct error *error)
+static enum status hear_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count,
+                              struct error *error)
 {
     struct job *job = context;
     enum status status = job->recording.steps(job->recording.context, first, results, count, error);
@@ -88,10 +91,12 @@ static enum status hear_steps(void *context, uint64_t first, const struct step_r
 
 static void print_heading(void)
 {
-    printf("%6s %10s %14s %9s %16s %10s  %s\n", "epoch", "rate", "training loss", "error %", "validation err %", "images/s", "weights");
+    printf("%6s %10s %14s %9s %16s %10s  %s\n", "epoch", "rate", "training loss", "error %", "validation err %",
+           "images/s", "weights");
 }
 
-static enum status hear_epoch(void *context, const struct epoch_report *report, const struct training_state *state, struct error *error)
+static enum status hear_epoch(void *context, const struct epoch_report *report, const struct training_state *state,
+                              struct error *error)
 {
     struct job *job = context;
     enum status status = job->recording.epoch(job->recording.context, report, state, error);
@@ -100,8 +105,8 @@ static enum status hear_epoch(void *context, const struct epoch_report *report, 
     const struct metrics_row *row = recorder_last(job->recorder);
     progress_clear(&job->progress);
     progress_restart(&job->progress);
-    printf("%6" PRIu64 " %10g %14.6f %9.2f %16.2f %10.0f  %.16s\n", row->epoch + 1, row->learning_rate, row->training_loss,
-           row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
+    printf("%6" PRIu64 " %10g %14.6f %9.2f %16.2f %10.0f  %.16s\n", row->epoch + 1, row->learning_rate,
+           row->training_loss, row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
     return check_output(error);
 }
 
@@ -151,24 +156,31 @@ static void print_outcome(const struct job *job)
     const struct metrics_row *last = recorder_last(job->recorder);
     if (last == NULL)
         return;
-    printf("\nerror:   %.2f %% (%" PRIu64 " of %" PRIu64 ") after %" PRIu64 " epochs\nweights: %s\nchain:   %s\nrecord:  %s\n",
-           last->validation_error, last->validation_errors, last->validation_images, last->epoch + 1, last->weights_sha256,
-           last->chain_sha256, recorder_path(job->recorder));
+    printf("\nerror:   %.2f %% (%" PRIu64 " of %" PRIu64 ") after %" PRIu64
+           " epochs\nweights: %s\nchain:   %s\nrecord:  %s\n",
+           last->validation_error, last->validation_errors, last->validation_images, last->epoch + 1,
+           last->weights_sha256, last->chain_sha256, recorder_path(job->recorder));
 }
 
-static enum status train_recorded(struct job *job, struct engine *engine, struct training_state *state, struct error *error)
+static enum status train_recorded(struct job *job, struct engine *engine, struct training_state *state,
+                                  struct error *error)
 {
-    struct train_listener listener = { .context = job, .steps = hear_steps, .epoch = hear_epoch, .interrupted = hear_interruption,
+    struct train_listener listener = { .context = job,
+                                       .steps = hear_steps,
+                                       .epoch = hear_epoch,
+                                       .interrupted = hear_interruption,
                                        .stop_requested = hear_stop };
     job->recording = recorder_listener(job->recorder);
-    fprintf(stderr, "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine cpu (%s), into %s\n",
-            job->manifest->name, job->recipe.model.depth, job->training->count, job->recipe.training.seed, engine_cpu.describe(engine),
-            recorder_path(job->recorder));
+    fprintf(stderr,
+            "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine cpu (%s), into %s\n",
+            job->manifest->name, job->recipe.model.depth, job->training->count, job->recipe.training.seed,
+            engine_cpu.describe(engine), recorder_path(job->recorder));
     print_heading();
     enum status status = check_output(error);
     progress_open(&job->progress, "steps");
     if (status == STATUS_OK)
-        status = train(&engine_cpu, engine, &job->recipe, job->training->count, job->validation, job->epochs, state, &listener, error);
+        status = train(&engine_cpu, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
+                       &listener, error);
     progress_clear(&job->progress);
     struct error write_error;
     enum status written = recorder_finish(job->recorder, status, error->message, &write_error);
@@ -191,7 +203,8 @@ static bool is_done(const struct job *job, const struct recorder_options *option
     char path[FILE_PATH_BYTES];
     struct record *record;
     struct error ignored;
-    if (!options->resume || !job->one_of_many || file_path(path, &ignored, "%s/%s", options->runs, options->name) != STATUS_OK ||
+    if (!options->resume || !job->one_of_many ||
+        file_path(path, &ignored, "%s/%s", options->runs, options->name) != STATUS_OK ||
         record_open_head(&record, options->runs, path, &ignored) != STATUS_OK)
         return false;
     uint64_t done = (uint64_t)json_integer_value(json_object_get(json_object_get(record->fields, "result"), "epochs"));
@@ -201,8 +214,8 @@ static bool is_done(const struct job *job, const struct recorder_options *option
     return is;
 }
 
-static enum status record_and_train(struct job *job, const struct network *network, struct engine *engine, struct training_state *state,
-                                    struct error *error)
+static enum status record_and_train(struct job *job, const struct network *network, struct engine *engine,
+                                    struct training_state *state, struct error *error)
 {
     const struct manifest *manifest = job->manifest;
     char any_test_data[160];
@@ -211,17 +224,32 @@ static enum status record_and_train(struct job *job, const struct network *netwo
     if (manifest->note[0] != '\0')
         notes[note_count++] = manifest->note;
     if (manifest->test_sha256[0] == '\0') {
-        snprintf(any_test_data, sizeof any_test_data, "the manifest takes any test data; these have the SHA-256 %s", job->validation->sha256);
+        snprintf(any_test_data, sizeof any_test_data, "the manifest takes any test data; these have the SHA-256 %s",
+                 job->validation->sha256);
         notes[note_count++] = any_test_data;
     }
     struct recorder_options options = {
-        .runs = record_runs_folder(arguments_text(job->arguments, "runs")), .name = job->name,
-        .resume = arguments_flag(job->arguments, "resume"), .manifest_name = manifest->name, .manifest_text = manifest->resolved,
-        .manifest_sha256 = manifest->sha256, .experiment_sha256 = job->experiment_sha256, .arithmetic = EXACT_VERSION,
-        .exact = engine_cpu.exact, .recipe = &job->recipe, .network = network, .training_images = job->training->count,
-        .validation_images = job->validation->count, .training_data_sha256 = job->training->sha256,
-        .validation_data_sha256 = job->validation->sha256, .notes = notes, .epochs = job->epochs, .engine_name = engine_cpu.name,
-        .engine_description = engine_cpu.describe(engine), .engine_bytes = engine_cpu.memory_bytes(engine), .say = tell,
+        .runs = record_runs_folder(arguments_text(job->arguments, "runs")),
+        .name = job->name,
+        .resume = arguments_flag(job->arguments, "resume"),
+        .manifest_name = manifest->name,
+        .manifest_text = manifest->resolved,
+        .manifest_sha256 = manifest->sha256,
+        .experiment_sha256 = job->experiment_sha256,
+        .arithmetic = EXACT_VERSION,
+        .exact = engine_cpu.exact,
+        .recipe = &job->recipe,
+        .network = network,
+        .training_images = job->training->count,
+        .validation_images = job->validation->count,
+        .training_data_sha256 = job->training->sha256,
+        .validation_data_sha256 = job->validation->sha256,
+        .notes = notes,
+        .epochs = job->epochs,
+        .engine_name = engine_cpu.name,
+        .engine_description = engine_cpu.describe(engine),
+        .engine_bytes = engine_cpu.memory_bytes(engine),
+        .say = tell,
     };
     if (is_done(job, &options)) {
         fprintf(stderr, "selfsame train: %s/%s is finished\n", options.runs, options.name);
@@ -248,8 +276,8 @@ static enum status run_job(struct job *job, struct error *error)
     state.values = calloc(network->value_count, sizeof *state.values);
     state.momentum = calloc(network->value_count, sizeof *state.momentum);
     if (state.values == NULL || state.momentum == NULL) {
-        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu weights of depth %" PRIu32, network->value_count,
-                           job->recipe.model.depth);
+        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu weights of depth %" PRIu32,
+                           network->value_count, job->recipe.model.depth);
         goto out;
     }
     network_initialize(network, job->recipe.training.seed, state.values);
@@ -264,27 +292,36 @@ out:
     return status;
 }
 
-/* ---- all trainings ---------------------------------------------------------------------------------------------------- */
+/* ---- all trainings ----------------------------------------------------------------------------------------------- */
 
 /* What stands in the way before any data is read. */
-static enum status check_manifest(const struct manifest *manifest, const struct arguments *arguments, struct error *error)
+static enum status check_manifest(const struct manifest *manifest, const struct arguments *arguments,
+                                  struct error *error)
 {
-    uint64_t epochs = arguments_integer(arguments, "epochs", 0), all = schedule_epochs(&manifest->recipe.training, manifest->training_images);
+    uint64_t epochs = arguments_integer(arguments, "epochs", 0),
+             all = schedule_epochs(&manifest->recipe.training, manifest->training_images);
     if (epochs > all)
-        return error_set(error, STATUS_INPUT, "--epochs %" PRIu64 ": the training of %s has %" PRIu64, epochs, manifest->name, all);
+        return error_set(error, STATUS_INPUT, "--epochs %" PRIu64 ": the training of %s has %" PRIu64, epochs,
+                         manifest->name, all);
     return STATUS_OK;
 }
 
-static enum status train_seed(const struct manifest *manifest, uint64_t seed, const struct dataset *training, const struct dataset *validation,
-                              bool one_of_many, const struct arguments *arguments, struct error *error)
+static enum status train_seed(const struct manifest *manifest, uint64_t seed, const struct dataset *training,
+                              const struct dataset *validation, bool one_of_many, const struct arguments *arguments,
+                              struct error *error)
 {
     const char *name = arguments_text(arguments, "name");
     struct manifest one;
     enum status status = manifest_with_seed(manifest, seed, &one, error);
     if (status != STATUS_OK)
         return status;
-    struct job job = { .arguments = arguments, .manifest = &one, .training = training, .validation = validation, .recipe = one.recipe,
-                       .epochs = arguments_integer(arguments, "epochs", 0), .one_of_many = one_of_many };
+    struct job job = { .arguments = arguments,
+                       .manifest = &one,
+                       .training = training,
+                       .validation = validation,
+                       .recipe = one.recipe,
+                       .epochs = arguments_integer(arguments, "epochs", 0),
+                       .one_of_many = one_of_many };
     manifest_experiment_digest(&one, seed, job.experiment_sha256);
     if (name != NULL)
         snprintf(job.name, sizeof job.name, "%s", name);
@@ -295,7 +332,8 @@ static enum status train_seed(const struct manifest *manifest, uint64_t seed, co
     return status;
 }
 
-static enum status train_manifest(const struct manifest *manifest, bool one_of_many, const struct arguments *arguments, struct error *error)
+static enum status train_manifest(const struct manifest *manifest, bool one_of_many, const struct arguments *arguments,
+                                  struct error *error)
 {
     struct dataset training, validation;
     enum status status = data_load(manifest, arguments_text(arguments, "data"), &training, &validation, error);
@@ -327,7 +365,8 @@ static enum status run_train(const struct arguments *arguments, struct error *er
         runs += arguments_text(arguments, "seed") != NULL ? 1 : manifests[read].seed_count;
     }
     if (status == STATUS_OK && runs > 1 && arguments_text(arguments, "name") != NULL)
-        status = error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time", arguments_text(arguments, "name"), runs);
+        status = error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time",
+                           arguments_text(arguments, "name"), runs);
     if (status == STATUS_OK)
         watch_signals();
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
@@ -342,8 +381,10 @@ static const struct option_definition train_options[] = {
     { "engine", "NAME", OPTION_CHOICE, 0, 0, "cpu", "what computes: cpu, the only engine of this build; default: cpu" },
     OPTION_THREADS,
     OPTION_ISA,
-    { "epochs", "N", OPTION_INTEGER, 1, UINT32_MAX, NULL, "stop after N epochs in all; moves no bits of those; default: all of the manifest's" },
-    { "seed", "N", OPTION_INTEGER, 0, INT64_MAX, NULL, "train with this seed; default: with each of the manifest's in turn" },
+    { "epochs", "N", OPTION_INTEGER, 1, UINT32_MAX, NULL,
+      "stop after N epochs in all; moves no bits of those; default: all of the manifest's" },
+    { "seed", "N", OPTION_INTEGER, 0, INT64_MAX, NULL,
+      "train with this seed; default: with each of the manifest's in turn" },
     OPTION_DATA,
     OPTION_RUNS,
     { "name", "NAME", OPTION_TEXT, 0, 0, NULL, "the run's name; default: the manifest's, then -seed and the seed" },
@@ -353,19 +394,28 @@ static const struct option_definition train_options[] = {
 };
 
 const struct command train_command = {
-    .name = "train", .operands = "MANIFEST...", .summary = "train the networks of manifests, and record each run",
-    .description =
-        "Trains each manifest's network with each of its seeds, one after the other, and prints a line for every epoch. A run is a folder "
-        "under the runs folder: the resolved manifest, a record of what computed it, a line for every epoch and every step, weights and "
-        "checkpoints.\n\n"
-        "Whatever computes it, the same manifest and seed give the same bits: weights, losses and predictions depend neither on the "
-        "instruction set nor on the number of threads.\n\n"
-        "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint; a second one ends it at once, and then what was computed since the last "
-        "epoch is lost. Either way --resume goes on and ends with the bits of a run that was never stopped. Of several runs, those that are "
-        "finished are then passed over.",
+    .name = "train",
+    .operands = "MANIFEST...",
+    .summary = "train the networks of manifests, and record each run",
+    .description = "Trains each manifest's network with each of its seeds, one after the other, and prints a line for "
+                   "every epoch. A run is a folder "
+                   "under the runs folder: the resolved manifest, a record of what computed it, a line for every epoch "
+                   "and every step, weights and "
+                   "checkpoints.\n\n"
+                   "Whatever computes it, the same manifest and seed give the same bits: weights, losses and "
+                   "predictions depend neither on the "
+                   "instruction set nor on the number of threads.\n\n"
+                   "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint; a second one ends it at once, and "
+                   "then what was computed since the last "
+                   "epoch is lost. Either way --resume goes on and ends with the bits of a run that was never stopped. "
+                   "Of several runs, those that are "
+                   "finished are then passed over.",
     .options = train_options,
-    .examples = "selfsame train experiments/quick/resnet20.yaml\ta few minutes, without any download\n"
-                "selfsame fetch msra/resnet20.yaml && selfsame train msra/resnet20.yaml\tthe replication of 2016, on CIFAR-10\n"
-                "selfsame train msra/resnet20.yaml --data ~/cifar10 --resume\tgo on after it was stopped\n",
-    .operands_min = 1, .operands_max = SIZE_MAX, .run = run_train,
+    .examples =
+        "selfsame train experiments/quick/resnet20.yaml\ta few minutes, without any download\n"
+        "selfsame fetch msra/resnet20.yaml && selfsame train msra/resnet20.yaml\tthe replication of 2016, on CIFAR-10\n"
+        "selfsame train msra/resnet20.yaml --data ~/cifar10 --resume\tgo on after it was stopped\n",
+    .operands_min = 1,
+    .operands_max = SIZE_MAX,
+    .run = run_train,
 };

@@ -1,5 +1,5 @@
-/* libFuzzer: any bytes as an archive. Those that begin with an even byte are a tar, which is gzipped here, since no mutation gets past a CRC; the
- * others are the file itself. make fuzz runs it. */
+/* libFuzzer: any bytes as an archive. Those that begin with an even byte are a tar, which is gzipped here, since no
+ * mutation gets past a CRC; the others are the file itself. make fuzz runs it. */
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +15,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static const struct archive_layout layout = { "box", { { "first", 0, 512, true }, { "second", 0, 5000, false }, { "third", 3, 3, false } } };
+static const struct archive_layout layout = {
+    "box", { { "first", 0, 512, true }, { "second", 0, 5000, false }, { "third", 3, 3, false } }
+};
 
 static void put(int descriptor, const uint8_t *data, size_t bytes)
 {
@@ -58,7 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         put(descriptor, data, bytes);
     snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
     snprintf(out, sizeof out, "%s/out", folder);
-    if (archive_unpack(path, &layout, 1, out, NULL, NULL, &error) == STATUS_OK && file_remove_tree(out, &error) != STATUS_OK)
+    if (archive_unpack(path, &layout, 1, out, NULL, NULL, &error) == STATUS_OK &&
+        file_remove_tree(out, &error) != STATUS_OK)
         abort();
     if (rmdir(folder) != 0 || mkdir(folder, 0700) != 0) /* whatever came, nothing is left behind */
         abort();

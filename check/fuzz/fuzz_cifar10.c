@@ -1,5 +1,5 @@
-/* libFuzzer: any bytes as a batch of CIFAR-10's Python version, with 10,000 labels in short: a byte that is 'L' where a value may stand becomes the
- * list of them, and 'D' the 30,720,000 bytes of images. make fuzz runs it. */
+/* libFuzzer: any bytes as a batch of CIFAR-10's Python version, with 10,000 labels in short: a byte that is 'L' where a
+ * value may stand becomes the list of them, and 'D' the 30,720,000 bytes of images. make fuzz runs it. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,7 +34,8 @@ static void put_labels(int descriptor)
 
 static void put_images(int descriptor)
 {
-    static const uint8_t head[] = { 'T', IMAGES_BYTES & 255, IMAGES_BYTES >> 8 & 255, IMAGES_BYTES >> 16 & 255, IMAGES_BYTES >> 24 & 255 };
+    static const uint8_t head[] = { 'T', IMAGES_BYTES & 255, IMAGES_BYTES >> 8 & 255, IMAGES_BYTES >> 16 & 255,
+                                    IMAGES_BYTES >> 24 & 255 };
     put(descriptor, head, sizeof head);
     off_t end = lseek(descriptor, IMAGES_BYTES, SEEK_CUR);
     if (end < 0 || ftruncate(descriptor, end) != 0)

@@ -1,4 +1,5 @@
-/* libFuzzer: any bytes as a manifest. One that is taken must resolve to a text that reads back to itself. make fuzz runs it. */
+/* libFuzzer: any bytes as a manifest. One that is taken must resolve to a text that reads back to itself. make fuzz
+ * runs it. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     memcpy(copy, data, bytes);
     if (safetensors_parse(&safetensors, "fuzz", copy, bytes, &error) == STATUS_OK) { /* which owns the copy */
         for (size_t i = 0; i < safetensors.count; i++) {
-            volatile uint8_t last = safetensors.tensors[i].bytes > 0 ? safetensors.tensors[i].data[safetensors.tensors[i].bytes - 1] : 0;
+            volatile uint8_t last =
+                safetensors.tensors[i].bytes > 0 ? safetensors.tensors[i].data[safetensors.tensors[i].bytes - 1] : 0;
             (void)last;
         }
         safetensors_free(&safetensors);

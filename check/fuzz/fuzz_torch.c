@@ -1,4 +1,5 @@
-/* libFuzzer: any bytes as a file of weights: torch's formats, neon's and safetensors are told apart by their content. make fuzz runs it. */
+/* libFuzzer: any bytes as a file of weights: torch's formats, neon's and safetensors are told apart by their content.
+ * make fuzz runs it. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -19,6 +19,6 @@ const char build_compiler[] = "unknown compiler";
 
 void build_print(FILE *file)
 {
-    fprintf(file, "selfsame %s, arithmetic %s\ncompiler   %s\nflags      %s\nconfigured %s\n", build_version, EXACT_VERSION, build_compiler,
-            build_flags, build_configure[0] != '\0' ? build_configure : "with defaults");
+    fprintf(file, "selfsame %s, arithmetic %s\ncompiler   %s\nflags      %s\nconfigured %s\n", build_version,
+            EXACT_VERSION, build_compiler, build_flags, build_configure[0] != '\0' ? build_configure : "with defaults");
 }

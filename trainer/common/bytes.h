@@ -46,7 +46,8 @@ static inline void bytes_get_floats(float *values, const uint8_t *in, size_t cou
     memcpy(values, in, 4 * count);
 #else
     for (size_t i = 0; i < count; i++) {
-        uint32_t word = in[4 * i] | (uint32_t)in[4 * i + 1] << 8 | (uint32_t)in[4 * i + 2] << 16 | (uint32_t)in[4 * i + 3] << 24;
+        uint32_t word =
+            in[4 * i] | (uint32_t)in[4 * i + 1] << 8 | (uint32_t)in[4 * i + 2] << 16 | (uint32_t)in[4 * i + 3] << 24;
         memcpy(&values[i], &word, sizeof word);
     }
 #endif

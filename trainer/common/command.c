@@ -61,12 +61,15 @@ static enum status unknown_option(const struct command *command, const char *wor
     snprintf(name, sizeof name, "%.*s", (int)(length < 60 ? length : 60), word);
     const char *nearest = nearest_word(name + strspn(name, "-"), names);
     if (nearest != NULL)
-        return error_set(error, STATUS_INPUT, "unknown option '%s'; did you mean --%s? selfsame %s --help lists the options", name, nearest,
+        return error_set(error, STATUS_INPUT,
+                         "unknown option '%s'; did you mean --%s? selfsame %s --help lists the options", name, nearest,
                          command->name);
-    return error_set(error, STATUS_INPUT, "unknown option '%s'; selfsame %s --help lists the options", name, command->name);
+    return error_set(error, STATUS_INPUT, "unknown option '%s'; selfsame %s --help lists the options", name,
+                     command->name);
 }
 
-static enum status parse_integer(const struct option_definition *option, const char *value, uint64_t *integer, struct error *error)
+static enum status parse_integer(const struct option_definition *option, const char *value, uint64_t *integer,
+                                 struct error *error)
 {
     char *end;
     errno = 0;
@@ -74,7 +77,8 @@ static enum status parse_integer(const struct option_definition *option, const c
     if (value[0] < '0' || value[0] > '9' || *end != '\0')
         return error_set(error, STATUS_INPUT, "--%s %s: not a whole number", option->name, value);
     if (errno != 0 || *integer < option->low || *integer > option->high)
-        return error_set(error, STATUS_INPUT, "--%s %s: must be %" PRIu64 " to %" PRIu64, option->name, value, option->low, option->high);
+        return error_set(error, STATUS_INPUT, "--%s %s: must be %" PRIu64 " to %" PRIu64, option->name, value,
+                         option->low, option->high);
     return STATUS_OK;
 }
 
@@ -90,7 +94,8 @@ static enum status check_choice(const struct option_definition *option, const ch
 }
 
 /* One option, whose value is in the same word after '=' or is *next. *used tells whether *next was taken. */
-static enum status parse_option(struct arguments *arguments, const char *word, const char *next, bool *used, struct error *error)
+static enum status parse_option(struct arguments *arguments, const char *word, const char *next, bool *used,
+                                struct error *error)
 {
     const struct command *command = arguments->command;
     size_t length = strcspn(word + 2, "=");
@@ -118,8 +123,8 @@ static enum status parse_option(struct arguments *arguments, const char *word, c
     return option->type == OPTION_CHOICE ? check_choice(option, value, error) : STATUS_OK;
 }
 
-enum status arguments_parse(struct arguments *arguments, const struct command *command, int count, char **words, bool *help,
-                            struct error *error)
+enum status arguments_parse(struct arguments *arguments, const struct command *command, int count, char **words,
+                            bool *help, struct error *error)
 {
     memset(arguments, 0, sizeof *arguments);
     arguments->command = command;
@@ -146,9 +151,11 @@ enum status arguments_parse(struct arguments *arguments, const struct command *c
         }
     }
     if (arguments->operand_count < command->operands_min)
-        return error_set(error, STATUS_INPUT, "needs %s; selfsame %s --help says more", command->operands, command->name);
+        return error_set(error, STATUS_INPUT, "needs %s; selfsame %s --help says more", command->operands,
+                         command->name);
     if (arguments->operand_count > command->operands_max)
-        return error_set(error, STATUS_INPUT, "does not know what to do with '%s'; selfsame %s --help says what it takes",
+        return error_set(error, STATUS_INPUT,
+                         "does not know what to do with '%s'; selfsame %s --help says what it takes",
                          arguments->operands[command->operands_max], command->name);
     return STATUS_OK;
 }

@@ -6,7 +6,9 @@
 
 enum { HELP_WIDTH = 90, OPTION_COLUMN = 22 };
 
-static const struct option_definition help_option = { "help", NULL, OPTION_FLAG, 0, 0, NULL, "print this help and exit" };
+static const struct option_definition help_option = {
+    "help", NULL, OPTION_FLAG, 0, 0, NULL, "print this help and exit"
+};
 
 /* Prints words up to the width; later lines are indented. An empty line in the text starts a paragraph. */
 static void print_wrapped(FILE *file, const char *text, int indent, int column)
@@ -35,7 +37,8 @@ static void print_wrapped(FILE *file, const char *text, int indent, int column)
 
 static void print_option_help(FILE *file, const struct option_definition *option)
 {
-    int used = fprintf(file, "  --%s%s%s", option->name, option->argument != NULL ? " " : "", option->argument != NULL ? option->argument : "");
+    int used = fprintf(file, "  --%s%s%s", option->name, option->argument != NULL ? " " : "",
+                       option->argument != NULL ? option->argument : "");
     if (used >= OPTION_COLUMN)
         fprintf(file, "\n%*s", OPTION_COLUMN, "");
     else
@@ -81,9 +84,10 @@ void program_print_help(FILE *file, const struct command *const *commands)
                   "input or usage; 3 the environment lacks something; 130 interrupted, and resumable.\n");
 }
 
-/* ---- manual pages ------------------------------------------------------------------------------------------------------------- */
+/* ---- manual pages ------------------------------------------------------------------------------------------------ */
 
-/* roff text: dashes are escaped so that they stay hyphens in commands, and a line must not begin with a control character. */
+/* roff text: dashes are escaped so that they stay hyphens in commands, and a line must not begin with a control
+ * character. */
 static void print_roff(FILE *file, const char *text, size_t length)
 {
     bool line_start = true;
@@ -137,12 +141,13 @@ static void print_man_head(FILE *file, const char *name, const char *version, co
     fputc('\n', file);
 }
 
-static const char exit_statuses[] = ".SH EXIT STATUS\n"
-                                    ".TP\n.B 0\ndone, or the answer is yes\n"
-                                    ".TP\n.B 1\nthe answer is no: runs differ, a target is missed, a run became non-finite\n"
-                                    ".TP\n.B 2\nbad manifest, data, weights, checkpoint or usage\n"
-                                    ".TP\n.B 3\nthe environment lacks something: disk, permission, lock, program, processor feature\n"
-                                    ".TP\n.B 130\ninterrupted by SIGINT or SIGTERM, and resumable\n";
+static const char exit_statuses[] =
+    ".SH EXIT STATUS\n"
+    ".TP\n.B 0\ndone, or the answer is yes\n"
+    ".TP\n.B 1\nthe answer is no: runs differ, a target is missed, a run became non-finite\n"
+    ".TP\n.B 2\nbad manifest, data, weights, checkpoint or usage\n"
+    ".TP\n.B 3\nthe environment lacks something: disk, permission, lock, program, processor feature\n"
+    ".TP\n.B 130\ninterrupted by SIGINT or SIGTERM, and resumable\n";
 
 void command_print_man(FILE *file, const struct command *command, const char *version)
 {
@@ -184,10 +189,12 @@ void command_print_man(FILE *file, const struct command *command, const char *ve
 void program_print_man(FILE *file, const struct command *const *commands, const char *version)
 {
     print_man_head(file, "selfsame", version, "reproduce residual networks on CIFAR-10, bit for bit");
-    fputs(".SH SYNOPSIS\n.B selfsame\n\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n.SH DESCRIPTION\n"
-          "Trains the residual networks of depth 6n+2 on CIFAR\\-10 from experiment manifests. The arithmetic itself is specified, so that the same\n"
-          "manifest gives the same weights, bit for bit, on any machine and with any number of threads.\n.SH COMMANDS\n",
-          file);
+    fputs(
+        ".SH SYNOPSIS\n.B selfsame\n\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n.SH DESCRIPTION\n"
+        "Trains the residual networks of depth 6n+2 on CIFAR\\-10 from experiment manifests. The arithmetic itself is "
+        "specified, so that the same\n"
+        "manifest gives the same weights, bit for bit, on any machine and with any number of threads.\n.SH COMMANDS\n",
+        file);
     for (const struct command *const *command = commands; *command != NULL; command++) {
         fprintf(file, ".TP\n.BR selfsame\\-%s (1)\n", (*command)->name);
         print_roff_string(file, (*command)->summary);
@@ -201,11 +208,12 @@ void program_print_man(FILE *file, const struct command *const *commands, const 
           file);
 }
 
-/* ---- completions --------------------------------------------------------------------------------------------------------------- */
+/* ---- completions ------------------------------------------------------------------------------------------------- */
 
 static void print_bash(FILE *file, const struct command *const *commands)
 {
-    fputs("# bash completion for selfsame; generated from its command tables\n_selfsame()\n{\n    local word=\"${COMP_WORDS[COMP_CWORD]}\" options=\n"
+    fputs("# bash completion for selfsame; generated from its command tables\n_selfsame()\n{\n    local "
+          "word=\"${COMP_WORDS[COMP_CWORD]}\" options=\n"
           "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"",
           file);
     for (const struct command *const *command = commands; *command != NULL; command++)
@@ -217,9 +225,10 @@ static void print_bash(FILE *file, const struct command *const *commands)
             fprintf(file, "--%s ", option->name);
         fputs("--help\" ;;\n", file);
     }
-    fputs("    esac\n    case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
-          "    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\ncomplete -o filenames -F _selfsame selfsame\n",
-          file);
+    fputs(
+        "    esac\n    case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
+        "    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\ncomplete -o filenames -F _selfsame selfsame\n",
+        file);
 }
 
 /* Text inside single quotes of a shell, and without what zsh's _arguments gives a meaning. */
@@ -237,20 +246,27 @@ static void print_quoted(FILE *file, const char *text)
 
 static void print_zsh(FILE *file, const struct command *const *commands)
 {
-    fputs("#compdef selfsame\n# generated from selfsame's command tables\n_selfsame() {\n    local -a commands\n    commands=(\n", file);
+    fputs("#compdef selfsame\n# generated from selfsame's command tables\n_selfsame() {\n    local -a commands\n    "
+          "commands=(\n",
+          file);
     for (const struct command *const *command = commands; *command != NULL; command++) {
         fprintf(file, "        '%s:", (*command)->name);
         print_quoted(file, (*command)->summary);
         fputs("'\n", file);
     }
-    fputs("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n    case $words[2] in\n", file);
+    fputs("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n    "
+          "case $words[2] in\n",
+          file);
     for (; *commands != NULL; commands++) {
         fprintf(file, "    %s) _arguments", (*commands)->name);
         for (const struct option_definition *option = (*commands)->options; option->name != NULL; option++) {
             fprintf(file, " \\\n        '--%s[", option->name);
             print_quoted(file, option->help);
-            fprintf(file, "]%s%s%s'", option->argument != NULL ? ":" : "", option->argument != NULL ? option->argument : "",
-                    option->argument == NULL ? "" : strcmp(option->argument, "DIR") == 0 || strcmp(option->argument, "FILE") == 0 ? ":_files" : ": ");
+            fprintf(file, "]%s%s%s'", option->argument != NULL ? ":" : "",
+                    option->argument != NULL ? option->argument : "",
+                    option->argument == NULL                                                        ? ""
+                    : strcmp(option->argument, "DIR") == 0 || strcmp(option->argument, "FILE") == 0 ? ":_files"
+                                                                                                    : ": ");
         }
         fputs(" \\\n        '*:file:_files' ;;\n", file);
     }
@@ -265,8 +281,8 @@ static void print_fish(FILE *file, const struct command *const *commands)
         print_quoted(file, (*commands)->summary);
         fputs("'\n", file);
         for (const struct option_definition *option = (*commands)->options; option->name != NULL; option++) {
-            fprintf(file, "complete -c selfsame -n '__fish_seen_subcommand_from %s' -l %s%s -d '", (*commands)->name, option->name,
-                    option->argument != NULL ? " -r" : "");
+            fprintf(file, "complete -c selfsame -n '__fish_seen_subcommand_from %s' -l %s%s -d '", (*commands)->name,
+                    option->name, option->argument != NULL ? " -r" : "");
             print_quoted(file, option->help);
             fputs("'\n", file);
         }

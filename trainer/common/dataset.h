@@ -10,14 +10,20 @@
 
 #include "trainer/common/error.h"
 
-enum { DATASET_CHANNELS = 3, DATASET_SIDE = 32, DATASET_PIXELS = 32 * 32, DATASET_IMAGE_BYTES = 3 * 32 * 32,
-       DATASET_RECORD_BYTES = 1 + 3 * 32 * 32, DATASET_CLASSES = 10 };
+enum {
+    DATASET_CHANNELS = 3,
+    DATASET_SIDE = 32,
+    DATASET_PIXELS = 32 * 32,
+    DATASET_IMAGE_BYTES = 3 * 32 * 32,
+    DATASET_RECORD_BYTES = 1 + 3 * 32 * 32,
+    DATASET_CLASSES = 10
+};
 
 struct dataset {
-    uint32_t count;   /* images */
-    uint8_t *images;  /* [count][3][32][32] */
-    uint8_t *labels;  /* [count], 0..9 */
-    char sha256[65];  /* lower-case hex, over the binary records (label byte, then the image) in order */
+    uint32_t count;  /* images */
+    uint8_t *images; /* [count][3][32][32] */
+    uint8_t *labels; /* [count], 0..9 */
+    char sha256[65]; /* lower-case hex, over the binary records (label byte, then the image) in order */
 };
 
 /* Allocates room for `count` images, all zero. STATUS_ENVIRONMENT without memory. */

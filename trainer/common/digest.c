@@ -169,7 +169,8 @@ void digest_step(uint8_t entry[DIGEST_STEP_BYTES], uint64_t step, float loss, ui
     bytes_put_u64(entry + 24, digest[1]);
 }
 
-void digest_chain(uint8_t chain[DIGEST_BYTES], const uint8_t weights[DIGEST_BYTES], const uint8_t *entries, size_t count)
+void digest_chain(uint8_t chain[DIGEST_BYTES], const uint8_t weights[DIGEST_BYTES], const uint8_t *entries,
+                  size_t count)
 {
     struct sha256 sha256;
     sha256_start(&sha256);

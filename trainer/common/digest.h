@@ -1,5 +1,5 @@
-/* SHA-256, MD5 and the digests that name things: of weights and of the chain of epochs. A leaf room. Their bytes are defined in
- * ARITHMETIC.md section 13. */
+/* SHA-256, MD5 and the digests that name things: of weights and of the chain of epochs. A leaf room. Their bytes are
+ * defined in ARITHMETIC.md section 13. */
 #ifndef SELFSAME_DIGEST_H
 #define SELFSAME_DIGEST_H
 
@@ -8,8 +8,8 @@
 
 enum { DIGEST_BYTES = 32, DIGEST_HEX_BYTES = 65, DIGEST_STEP_BYTES = 32 };
 
-/* A running SHA-256. sha256_finish releases it; every start wants its finish. Ends the program if there is no memory for the few
- * hundred bytes of state: a digest that may be missing is worse. */
+/* A running SHA-256. sha256_finish releases it; every start wants its finish. Ends the program if there is no memory
+ * for the few hundred bytes of state: a digest that may be missing is worse. */
 struct sha256 {
     void *context;
 };
@@ -41,8 +41,10 @@ int digest_from_hex(const char *hex, uint8_t digest[DIGEST_BYTES]);
 void digest_tensor(struct sha256 *sha256, const char *name, uint32_t rank, const uint32_t *shape, const float *values);
 
 /* Writes a step's entry of a chain. */
-void digest_step(uint8_t entry[DIGEST_STEP_BYTES], uint64_t step, float loss, uint32_t errors, const uint64_t digest[2]);
+void digest_step(uint8_t entry[DIGEST_STEP_BYTES], uint64_t step, float loss, uint32_t errors,
+                 const uint64_t digest[2]);
 /* chain becomes the next one; entries are count * DIGEST_STEP_BYTES bytes. */
-void digest_chain(uint8_t chain[DIGEST_BYTES], const uint8_t weights[DIGEST_BYTES], const uint8_t *entries, size_t count);
+void digest_chain(uint8_t chain[DIGEST_BYTES], const uint8_t weights[DIGEST_BYTES], const uint8_t *entries,
+                  size_t count);
 
 #endif

@@ -24,7 +24,16 @@ enum status error_set(struct error *error, enum status status, const char *forma
 static int is_environment(int number)
 {
     switch (number) {
-    case ENOSPC: case EDQUOT: case EACCES: case EROFS: case EPERM: case ENOMEM: case EIO: case EMFILE: case ENFILE: case EPIPE:
+    case ENOSPC:
+    case EDQUOT:
+    case EACCES:
+    case EROFS:
+    case EPERM:
+    case ENOMEM:
+    case EIO:
+    case EMFILE:
+    case ENFILE:
+    case EPIPE:
     case EFBIG:
         return 1;
     default:
@@ -60,7 +69,8 @@ enum status error_prefix(struct error *error, const char *format, ...)
 
 int status_exit(enum status status)
 {
-    static const int exits[] = { [STATUS_OK] = 0, [STATUS_NO] = 1, [STATUS_INPUT] = 2, [STATUS_ENVIRONMENT] = 3,
-                                 [STATUS_INTERRUPTED] = 130 };
+    static const int exits[] = {
+        [STATUS_OK] = 0, [STATUS_NO] = 1, [STATUS_INPUT] = 2, [STATUS_ENVIRONMENT] = 3, [STATUS_INTERRUPTED] = 130
+    };
     return exits[status];
 }

@@ -17,7 +17,8 @@ enum status {
 
 enum { ERROR_MESSAGE_BYTES = 2048 };
 
-/* message   one or more sentences without a trailing newline; names file:line, key, path, byte offset where there is one. */
+/* message   one or more sentences without a trailing newline; names file:line, key, path, byte offset where there is
+ *           one. */
 struct error {
     enum status status;
     char message[ERROR_MESSAGE_BYTES];
@@ -33,7 +34,8 @@ enum status error_set_v(struct error *error, enum status status, const char *for
     __attribute__((format(printf, 3, 0)));
 
 /* As error_set, followed by ": " and the text of errno, which the caller has not yet disturbed. ENOSPC, EDQUOT, EACCES,
- * EROFS and EPERM, ENOMEM and the like are STATUS_ENVIRONMENT whatever `status` says, and a hint is added for a full disk. */
+ * EROFS and EPERM, ENOMEM and the like are STATUS_ENVIRONMENT whatever `status` says, and a hint is added for a full
+ * disk. */
 enum status error_set_errno(struct error *error, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

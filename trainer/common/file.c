@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What marks a file that is being written, after the name that it is to have: file_sweep removes those that a killed process left. */
+/* What marks a file that is being written, after the name that it is to have: file_sweep removes those that a killed
+ * process left. */
 #define TEMPORARY_RANDOM ".XXXXXX"
 #define TEMPORARY_SUFFIX ".tmp"
 
@@ -37,7 +38,7 @@ enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const cha
     return STATUS_OK;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static enum status read_all(int descriptor, const char *path, char *data, size_t bytes, struct error *error)
 {
@@ -48,7 +49,8 @@ static enum status read_all(int descriptor, const char *path, char *data, size_t
         if (got < 0)
             return error_set_errno(error, STATUS_ENVIRONMENT, "cannot read %s at byte %zu", path, done);
         if (got == 0)
-            return error_set(error, STATUS_INPUT, "%s became shorter while it was read: %zu of %zu bytes", path, done, bytes);
+            return error_set(error, STATUS_INPUT, "%s became shorter while it was read: %zu of %zu bytes", path, done,
+                             bytes);
         done += (size_t)got;
     }
     return STATUS_OK;
@@ -87,7 +89,7 @@ enum status file_read(const char *path, size_t limit, char **data, size_t *bytes
     return STATUS_OK;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* 0 when all is written, else -1 with errno. */
 static int write_all(int descriptor, const void *data, size_t bytes)
@@ -169,7 +171,7 @@ enum status file_write(const char *path, const void *data, size_t bytes, struct 
     return file_write_parts(path, &part, 1, error);
 }
 
-/* ---- folders ---------------------------------------------------------------------------------------------------------- */
+/* ---- folders ----------------------------------------------------------------------------------------------------- */
 
 bool file_exists(const char *path)
 {
@@ -209,7 +211,8 @@ enum status file_make_folders(const char *path, struct error *error)
         } else {
             int number = errno;
             if (number == EEXIST && !file_is_folder(part)) {
-                status = error_set(error, STATUS_ENVIRONMENT, "cannot make the folder %s: %s is a file; name another folder", path, part);
+                status = error_set(error, STATUS_ENVIRONMENT,
+                                   "cannot make the folder %s: %s is a file; name another folder", path, part);
             } else if (!file_is_folder(part)) {
                 errno = number;
                 status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the folder %s", part);
@@ -260,7 +263,7 @@ enum status file_sweep(const char *folder, struct error *error)
     return status;
 }
 
-/* ---- appending -------------------------------------------------------------------------------------------------------- */
+/* ---- appending --------------------------------------------------------------------------------------------------- */
 
 enum status append_open(struct appender *appender, const char *path, uint64_t keep, struct error *error)
 {
@@ -279,7 +282,8 @@ enum status append_open(struct appender *appender, const char *path, uint64_t ke
         if (keep < appender->bytes) {
             appender->bytes = keep;
             if (ftruncate(descriptor, (off_t)keep) != 0)
-                status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot cut %s to %ju bytes", path, (uintmax_t)keep);
+                status =
+                    error_set_errno(error, STATUS_ENVIRONMENT, "cannot cut %s to %ju bytes", path, (uintmax_t)keep);
         }
     }
     if (status != STATUS_OK) {
@@ -316,7 +320,7 @@ void append_close(struct appender *appender)
     appender->descriptor = -1;
 }
 
-/* ---- locks ------------------------------------------------------------------------------------------------------------ */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 enum status file_lock(const char *folder, int *descriptor, struct error *error)
 {
@@ -333,8 +337,8 @@ enum status file_lock(const char *folder, int *descriptor, struct error *error)
             ssize_t got = read(lock, holder, sizeof holder - 1);
             holder[got > 0 ? got : 0] = '\0';
             holder[strcspn(holder, "\n")] = '\0';
-            status = error_set(error, STATUS_ENVIRONMENT, "%s is in use by %s%s; wait for it to end, or stop it", folder,
-                               holder[0] != '\0' ? "process " : "another process", holder);
+            status = error_set(error, STATUS_ENVIRONMENT, "%s is in use by %s%s; wait for it to end, or stop it",
+                               folder, holder[0] != '\0' ? "process " : "another process", holder);
         } else {
             status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot lock %s", path);
         }

@@ -18,13 +18,13 @@ enum { FILE_PATH_BYTES = 4096 };
 enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const char *format, ...)
     __attribute__((format(printf, 3, 4), warn_unused_result));
 
-/* The whole of a regular file, followed by a NUL that *bytes does not count; the caller frees *data. Over `limit` bytes is
- * STATUS_INPUT. On an error *data is NULL. */
+/* The whole of a regular file, followed by a NUL that *bytes does not count; the caller frees *data. Over `limit` bytes
+ * is STATUS_INPUT. On an error *data is NULL. */
 enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error) MUST_USE;
 
-/* Writes a file durably: beside it under a name of its own, fsync, close, rename, fsync of the folder. After an error the old file,
- * if there was one, is untouched and nothing is left beside it (only when the very last sync failed is the new one in its place).
- * file_write_parts writes several pieces, one after the other. */
+/* Writes a file durably: beside it under a name of its own, fsync, close, rename, fsync of the folder. After an error
+ * the old file, if there was one, is untouched and nothing is left beside it (only when the very last sync failed is
+ * the new one in its place). file_write_parts writes several pieces, one after the other. */
 enum status file_write(const char *path, const void *data, size_t bytes, struct error *error) MUST_USE;
 enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error) MUST_USE;
 
@@ -32,7 +32,8 @@ enum status file_write_parts(const char *path, const struct iovec *parts, size_t
 enum status file_make_folders(const char *path, struct error *error) MUST_USE;
 /* fsync of a folder: makes what was created, renamed or removed in it last. */
 enum status file_sync_folder(const char *path, struct error *error) MUST_USE;
-/* Removes what a killed file_write left half-written in a folder. Call it only where no other process writes and all files are ours. */
+/* Removes what a killed file_write left half-written in a folder. Call it only where no other process writes and all
+ * files are ours. */
 enum status file_sweep(const char *folder, struct error *error) MUST_USE;
 /* How many bytes of `name` are the name that a half-written file was to have; 0 where it is none. */
 size_t file_temporary_of(const char *name);
@@ -41,13 +42,14 @@ bool file_is_folder(const char *path);
 enum status file_size(const char *path, uint64_t *bytes, struct error *error) MUST_USE;
 /* Removes a file; one that does not exist is fine. */
 enum status file_remove(const char *path, struct error *error) MUST_USE;
-/* Removes a folder with all that is in it, or a file; follows no link, crosses into no other file system; one that does not exist is fine. */
+/* Removes a folder with all that is in it, or a file; follows no link, crosses into no other file system; one that does
+ * not exist is fine. */
 enum status file_remove_tree(const char *path, struct error *error) MUST_USE;
 
 /* A file that only grows, one line or more at a time. */
 struct appender {
-    int descriptor;               /* -1: closed */
-    uint64_t bytes;               /* written so far, all of them whole lines */
+    int descriptor; /* -1: closed */
+    uint64_t bytes; /* written so far, all of them whole lines */
     char path[FILE_PATH_BYTES];
 };
 
@@ -58,8 +60,8 @@ enum status append_write(struct appender *appender, const void *data, size_t byt
 enum status append_sync(struct appender *appender, struct error *error) MUST_USE;
 void append_close(struct appender *appender); /* closed or zeroed-with-descriptor -1: nothing happens */
 
-/* Locks a folder for this process by its file ".lock": *descriptor holds the lock until file_unlock or the process's end, however
- * that comes. STATUS_ENVIRONMENT, naming the process that holds it, where another has it. */
+/* Locks a folder for this process by its file ".lock": *descriptor holds the lock until file_unlock or the process's
+ * end, however that comes. STATUS_ENVIRONMENT, naming the process that holds it, where another has it. */
 enum status file_lock(const char *folder, int *descriptor, struct error *error) MUST_USE;
 void file_unlock(int descriptor);
 

@@ -102,7 +102,8 @@ void progress_report(struct progress *progress, const char *label, uint64_t done
 {
     double now = clock_seconds();
     size_t place = progress->sample_count % PROGRESS_SAMPLES;
-    if (progress->sample_count == 0 || now - progress->samples[(progress->sample_count - 1) % PROGRESS_SAMPLES].time_s > window_s / PROGRESS_SAMPLES) {
+    if (progress->sample_count == 0 ||
+        now - progress->samples[(progress->sample_count - 1) % PROGRESS_SAMPLES].time_s > window_s / PROGRESS_SAMPLES) {
         progress->samples[place].time_s = now;
         progress->samples[place].done = done;
         progress->sample_count++;

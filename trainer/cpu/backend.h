@@ -1,11 +1,12 @@
 /* What one instruction set's implementation provides to the CPU engine (cpu/engine.c), which picks one at run time.
  *
- *   scalar   reference.c: ARITHMETIC.md in plain loops; the meaning. Built twice: plain, and for CPUs with FMA instructions.
- *   avx2, avx512   fused.c, built once per instruction set: blocked layouts, fused passes; tested for equal bits against the reference.
+ *   scalar reference.c: ARITHMETIC.md in plain loops; the meaning. Built twice: plain, and for CPUs with FMA
+ *   instructions. avx2, avx512 fused.c, built once per instruction set: blocked layouts, fused passes; tested for equal
+ *   bits against the reference.
  *
  * threads  open starts a team of the number given (team.h), which every call uses; the bits do not depend on it.
- * memory   everything is allocated by open; step and evaluate cannot fail. Sizes are products of what a recipe's bounds allow, the largest
- *          being images of a batch: far below 2^64, and above 2^32.
+ * memory   everything is allocated by open; step and evaluate cannot fail. Sizes are products of what a recipe's bounds
+ *          allow, the largest being images of a batch: far below 2^64, and above 2^32.
  * floats   step and evaluate are called in the float environment of ARITHMETIC.md section 1 (float_environment.h). */
 #ifndef SELFSAME_BACKEND_H
 #define SELFSAME_BACKEND_H
@@ -23,11 +24,12 @@
 #include "trainer/recipe.h"
 #include "trainer/sampler.h"
 
-_Static_assert(sizeof(size_t) >= 8, "the buffers of a batch do not fit a 32-bit address space; build for a 64-bit machine");
+_Static_assert(sizeof(size_t) >= 8,
+               "the buffers of a batch do not fit a 32-bit address space; build for a 64-bit machine");
 
 /* The images of a step or of an evaluation. */
 struct backend_batch {
-    uint32_t count;               /* a step: 1 .. the recipe's batch_size; an evaluation: any */
+    uint32_t count; /* a step: 1 .. the recipe's batch_size; an evaluation: any */
     const struct dataset *data;
     const struct input *input;
     const struct sample *samples; /* [count]; NULL: the plain images first, first+1, ... */
@@ -39,7 +41,7 @@ enum { BACKEND_CULPRIT_BYTES = 128 };
 struct backend_outcome {
     float loss;
     uint32_t errors;
-    uint64_t digest[2];                  /* over the state after the step */
+    uint64_t digest[2];                     /* over the state after the step */
     char non_finite[BACKEND_CULPRIT_BYTES]; /* empty, or what became non-finite first, in the step's own order:
                                                forward layers, loss, backward layers, then the updated tensors */
 };
@@ -47,7 +49,8 @@ struct backend_outcome {
 /* What may be found not finite: ARITHMETIC.md section 1. */
 enum backend_culprit { CULPRIT_FORWARD, CULPRIT_LOGITS, CULPRIT_LOSS, CULPRIT_BACKWARD, CULPRIT_UPDATE };
 
-/* Records what became non-finite, `name` being the layer's or tensor's, or ""; later calls of the same step keep the first. */
+/* Records what became non-finite, `name` being the layer's or tensor's, or ""; later calls of the same step keep the
+ * first. */
 static inline void backend_blame(struct backend_outcome *outcome, enum backend_culprit culprit, const char *name)
 {
     static const struct {
@@ -60,48 +63,54 @@ static inline void backend_blame(struct backend_outcome *outcome, enum backend_c
         [CULPRIT_UPDATE] = { "", " after the update" },
     };
     if (outcome->non_finite[0] == '\0')
-        snprintf(outcome->non_finite, sizeof outcome->non_finite, "%s%s%s", texts[culprit].before, name, texts[culprit].after);
+        snprintf(outcome->non_finite, sizeof outcome->non_finite, "%s%s%s", texts[culprit].before, name,
+                 texts[culprit].after);
 }
 
 /* Where the time of steps goes: wall seconds, added up over steps. */
 struct backend_profile {
-    double *forward_s, *backward_s; /* [conv_count]; backward is data and weights, with the batch norm's share of both */
+    double *forward_s,
+        *backward_s; /* [conv_count]; backward is data and weights, with the batch norm's share of both */
     double head_s, update_s;
 };
 
-/* STATUS_ENVIRONMENT if the caller's translation unit was compiled to other arithmetic than ARITHMETIC.md's; `what` names its part. Every open
- * begins with it, since each unit may have flags of its own. */
+/* STATUS_ENVIRONMENT if the caller's translation unit was compiled to other arithmetic than ARITHMETIC.md's; `what`
+ * names its part. Every open begins with it, since each unit may have flags of its own. */
 static inline enum status backend_check_arithmetic(const char *what, struct error *error)
 {
     const char *rule = exact_broken_rule();
     if (rule == NULL)
         return STATUS_OK;
     return error_set(error, STATUS_ENVIRONMENT,
-                     "this build breaks the specified arithmetic: in the code of %s, %s; its compiler flags are the cause, so configure and build "
-                     "again without -ffast-math or any part of it in CFLAGS", what, rule);
+                     "this build breaks the specified arithmetic: in the code of %s, %s; its compiler flags are the "
+                     "cause, so configure and build "
+                     "again without -ffast-math or any part of it in CFLAGS",
+                     what, rule);
 }
 
 struct backend; /* the implementation's own */
 
 struct backend_operations {
-    const char *isa;       /* the name for --isa: "scalar", "avx2", "avx512" */
-    const char *variant;   /* for the record, such as "AVX-512, fused" or "scalar reference with FMA instructions" */
+    const char *isa;     /* the name for --isa: "scalar", "avx2", "avx512" */
+    const char *variant; /* for the record, such as "AVX-512, fused" or "scalar reference with FMA instructions" */
     bool (*supported)(void);
     /* Borrows the network. With `inference` nothing that only a step needs is allocated, and step must not be called.
      * errors   STATUS_ENVIRONMENT without memory or threads, or when backend_check_arithmetic says so. */
-    enum status (*open)(struct backend **backend, const struct recipe *recipe, const struct network *network, uint32_t threads, bool inference,
-                        struct error *error) MUST_USE;
+    enum status (*open)(struct backend **backend, const struct recipe *recipe, const struct network *network,
+                        uint32_t threads, bool inference, struct error *error) MUST_USE;
     /* Copy the state in and out: network.value_count floats each. Momentum of running statistics is +0. */
     void (*set_state)(struct backend *backend, const float *values, const float *momentum);
     void (*get_state)(const struct backend *backend, float *values, float *momentum);
     /* One training step. After a non-finite outcome the state is undefined. */
-    void (*step)(struct backend *backend, const struct backend_batch *batch, float learning_rate, struct backend_outcome *outcome);
+    void (*step)(struct backend *backend, const struct backend_batch *batch, float learning_rate,
+                 struct backend_outcome *outcome);
     /* Inference with the running statistics: predictions[count], losses[count]. */
     void (*evaluate)(struct backend *backend, const struct backend_batch *batch, uint8_t *predictions, float *losses);
     size_t (*memory_bytes)(const struct backend *backend);
     /* Adds the times of the following steps to *profile, until called with NULL. */
     void (*set_profile)(struct backend *backend, struct backend_profile *profile);
-    /* Measures, on all threads at once for about 30 ms, the rate of this instruction set's independent fused multiply-adds, in flop/s. */
+    /* Measures, on all threads at once for about 30 ms, the rate of this instruction set's independent fused
+     * multiply-adds, in flop/s. */
     double (*peak_flops)(struct backend *backend);
     void (*close)(struct backend *backend);
 };

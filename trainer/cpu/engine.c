@@ -1,4 +1,5 @@
-/* The CPU engine: picks a backend for this processor, keeps the data sets and the order of images, and turns steps into results. */
+/* The CPU engine: picks a backend for this processor, keeps the data sets and the order of images, and turns steps into
+ * results. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,9 @@
 /* Fastest first. */
 static const struct backend_operations *const backends[] = {
 #ifdef HAVE_X86_64
-    &backend_avx512, &backend_avx2, &backend_reference_fma,
+    &backend_avx512,
+    &backend_avx2,
+    &backend_reference_fma,
 #endif
     &backend_reference_plain,
 };
@@ -69,7 +72,8 @@ static enum status choose_backend(const char *isa, const struct backend_operatio
         }
     }
     if (known)
-        return error_set(error, STATUS_ENVIRONMENT, "%s asks for %s, which this processor does not have; leave it out for the best that it has",
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "%s asks for %s, which this processor does not have; leave it out for the best that it has",
                          origin, isa);
     char names[64];
     list_isas(names, sizeof names);
@@ -99,7 +103,8 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
         return status;
     uint32_t threads = options->threads != 0 ? options->threads : team_processors();
     if (threads > THREADS_MAX)
-        return error_set(error, STATUS_INPUT, "%u threads are more than the %d that this program runs", threads, THREADS_MAX);
+        return error_set(error, STATUS_INPUT, "%u threads are more than the %d that this program runs", threads,
+                         THREADS_MAX);
     status = input_open(&engine->input, &engine->recipe.input, engine->training, error);
     if (status != STATUS_OK)
         return status;
@@ -115,12 +120,15 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
     engine->tree = calloc(validated, sizeof *engine->tree);
     if (engine->samples == NULL || engine->losses == NULL || engine->tree == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory for %zu images", validated);
-    snprintf(engine->description, sizeof engine->description, "%s, %u thread%s", engine->operations->variant, threads, threads == 1 ? "" : "s");
-    return engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads, options->inference, error);
+    snprintf(engine->description, sizeof engine->description, "%s, %u thread%s", engine->operations->variant, threads,
+             threads == 1 ? "" : "s");
+    return engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads, options->inference,
+                                    error);
 }
 
-static enum status cpu_open(struct engine **out, const struct recipe *recipe, const struct network *network, const struct dataset *training,
-                            const struct dataset *validation, const struct engine_options *options, struct error *error)
+static enum status cpu_open(struct engine **out, const struct recipe *recipe, const struct network *network,
+                            const struct dataset *training, const struct dataset *validation,
+                            const struct engine_options *options, struct error *error)
 {
     *out = NULL;
     struct engine *engine = calloc(1, sizeof *engine);
@@ -154,30 +162,36 @@ static enum status cpu_get_state(struct engine *engine, float *values, float *mo
     return STATUS_OK;
 }
 
-static enum status run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results, uint64_t *done,
-                             struct error *error)
+static enum status run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results,
+                             uint64_t *done, struct error *error)
 {
     const struct training_config *training = &engine->recipe.training;
     const uint32_t images = engine->training->count;
     *done = 0;
     for (uint64_t step = first; step < last; step++) {
-        struct backend_batch batch = { .count = schedule_batch(training, images, step), .data = engine->training, .input = engine->input,
+        struct backend_batch batch = { .count = schedule_batch(training, images, step),
+                                       .data = engine->training,
+                                       .input = engine->input,
                                        .samples = engine->samples };
         struct backend_outcome outcome;
         sampler_batch(engine->sampler, step, engine->samples);
         engine->operations->step(engine->backend, &batch, schedule_learning_rate(training, images, step), &outcome);
         if (outcome.non_finite[0] != '\0')
             return error_set(error, STATUS_NO,
-                             "step %llu: a number that is not finite (NaN or infinity) in %s; the training diverged: a lower learning rate or a "
-                             "warm-up is the usual cure", (unsigned long long)step, outcome.non_finite);
-        results[(*done)++] = (struct step_result){ .loss = outcome.loss, .errors = outcome.errors, .images = batch.count,
+                             "step %llu: a number that is not finite (NaN or infinity) in %s; the training diverged: a "
+                             "lower learning rate or a "
+                             "warm-up is the usual cure",
+                             (unsigned long long)step, outcome.non_finite);
+        results[(*done)++] = (struct step_result){ .loss = outcome.loss,
+                                                   .errors = outcome.errors,
+                                                   .images = batch.count,
                                                    .digest = { outcome.digest[0], outcome.digest[1] } };
     }
     return STATUS_OK;
 }
 
-static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results, uint64_t *done,
-                                 struct error *error)
+static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results,
+                                 uint64_t *done, struct error *error)
 {
     assert(engine->sampler != NULL); /* opened with training data, and not for inference */
     const unsigned saved = float_environment_enter();
@@ -197,12 +211,14 @@ static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, dou
     *loss = exact_tree64(engine->tree, count, 1) / (double)count;
     float_environment_leave(saved);
     if (!exact_finite(*loss))
-        return error_set(error, STATUS_NO, "a number that is not finite (NaN or infinity) in the loss of the evaluation");
+        return error_set(error, STATUS_NO,
+                         "a number that is not finite (NaN or infinity) in the loss of the evaluation");
     return STATUS_OK;
 }
 
 /* Runs steps as cpu_run_steps does and says where their time went. */
-static enum status cpu_profile(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile, struct error *error)
+static enum status cpu_profile(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile,
+                               struct error *error)
 {
     struct backend_profile times = { .forward_s = profile->forward_s, .backward_s = profile->backward_s };
     enum status status = STATUS_OK;
@@ -236,7 +252,16 @@ static size_t cpu_memory_bytes(const struct engine *engine)
 }
 
 const struct engine_operations engine_cpu = {
-    .name = "cpu", .exact = true, .open = cpu_open, .set_state = cpu_set_state, .get_state = cpu_get_state, .run_steps = cpu_run_steps,
-    .evaluate = cpu_evaluate, .describe = cpu_describe, .memory_bytes = cpu_memory_bytes, .profile = cpu_profile, .peak_flops = cpu_peak_flops,
+    .name = "cpu",
+    .exact = true,
+    .open = cpu_open,
+    .set_state = cpu_set_state,
+    .get_state = cpu_get_state,
+    .run_steps = cpu_run_steps,
+    .evaluate = cpu_evaluate,
+    .describe = cpu_describe,
+    .memory_bytes = cpu_memory_bytes,
+    .profile = cpu_profile,
+    .peak_flops = cpu_peak_flops,
     .close = cpu_close,
 };

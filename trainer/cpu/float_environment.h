@@ -1,6 +1,7 @@
-/* The floating-point environment of ARITHMETIC.md section 1: round to nearest, subnormals kept in and out. A host program, or a library built with
- * -ffast-math, may have set it otherwise. The engine's calls that compute (open, run_steps, evaluate) enter it on the caller's thread and leave it
- * as it was; the team's threads enter when they start, and do nothing else. */
+/* The floating-point environment of ARITHMETIC.md section 1: round to nearest, subnormals kept in and out. A host
+ * program, or a library built with -ffast-math, may have set it otherwise. The engine's calls that compute (open,
+ * run_steps, evaluate) enter it on the caller's thread and leave it as it was; the team's threads enter when they
+ * start, and do nothing else. */
 #ifndef SELFSAME_FLOAT_ENVIRONMENT_H
 #define SELFSAME_FLOAT_ENVIRONMENT_H
 

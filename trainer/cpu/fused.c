@@ -1,15 +1,18 @@
-/* The fused CPU backend, compiled once per instruction set (FUSED_VECTOR lanes): ARITHMETIC.md with tensors crossing memory as few times
- * as possible.
+/* The fused CPU backend, compiled once per instruction set (FUSED_VECTOR lanes): ARITHMETIC.md with tensors crossing
+ * memory as few times as possible.
  *
- * A convolution's pass over an image makes its input row by row (the batch norm, ReLU and shortcut below it), convolves, and takes the sums for
- * its own batch norm as the outputs leave; the passes are separated only where the batch norm must see the whole batch. In the order in which
- * they are included: vector.h, fused_convolution.h, fused_kernels.h, fused_rows.h, fused_head.h, fused_state.h, fused_forward.h, fused_backward.h. Passes hand out images, or groups of images, to a team of threads. */
+ * A convolution's pass over an image makes its input row by row (the batch norm, ReLU and shortcut below it),
+ * convolves, and takes the sums for its own batch norm as the outputs leave; the passes are separated only where the
+ * batch norm must see the whole batch. In the order in which they are included: vector.h, fused_convolution.h,
+ * fused_kernels.h, fused_rows.h, fused_head.h, fused_state.h, fused_forward.h, fused_backward.h. Passes hand out
+ * images, or groups of images, to a team of threads. */
 #include "trainer/cpu/fused_backward.h"
 #include "trainer/exact.h"
 
-/* ---- update --------------------------------------------------------------------------------------------------------------------- */
+/* ---- update ------------------------------------------------------------------------------------------------------ */
 
-/* Updates a run of elements and adds it to the ledger digest while it is in the cache. Returns the largest magnitude's bits. */
+/* Updates a run of elements and adds it to the ledger digest while it is in the cache. Returns the largest magnitude's
+ * bits. */
 static uint32_t update_piece(struct backend *f, const struct piece *piece, float lr, uint64_t digest[2])
 {
     const struct training_config *training = &f->recipe.training;
@@ -52,7 +55,8 @@ static void update_item(const struct pass *pass, struct worker *worker, uint32_t
 {
     enum { INFINITY_BITS = 0x7f800000 };
     (void)after;
-    if (update_piece(pass->f, &pass->f->pieces[item], pass->learning_rate, worker->digest) >= INFINITY_BITS && item < worker->culprit)
+    if (update_piece(pass->f, &pass->f->pieces[item], pass->learning_rate, worker->digest) >= INFINITY_BITS &&
+        item < worker->culprit)
         worker->culprit = item;
 }
 
@@ -63,7 +67,8 @@ static void update_pass(struct backend *f, float learning_rate, struct backend_o
         f->workers[i].digest[0] = f->workers[i].digest[1] = 0;
         f->workers[i].culprit = f->piece_count;
     }
-    run_pass((struct pass){ .f = f, .learning_rate = learning_rate, .item = update_item }, (uint32_t)f->piece_count, false);
+    run_pass((struct pass){ .f = f, .learning_rate = learning_rate, .item = update_item }, (uint32_t)f->piece_count,
+             false);
     for (uint32_t i = 0; i < f->threads; i++) {
         outcome->digest[0] += f->workers[i].digest[0];
         outcome->digest[1] += f->workers[i].digest[1];
@@ -75,7 +80,8 @@ static void update_pass(struct backend *f, float learning_rate, struct backend_o
     pack_all(f);
 }
 
-static void fused_step(struct backend *f, const struct backend_batch *batch, float learning_rate, struct backend_outcome *outcome)
+static void fused_step(struct backend *f, const struct backend_batch *batch, float learning_rate,
+                       struct backend_outcome *outcome)
 {
     memset(outcome, 0, sizeof *outcome);
     forward_pass(f, batch, outcome);
@@ -90,7 +96,7 @@ static void fused_step(struct backend *f, const struct backend_batch *batch, flo
         profile_add(&f->profile->update_s, began);
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------------------------------------------- */
+/* ---- evaluation -------------------------------------------------------------------------------------------------- */
 
 static void running_norms(struct backend *f)
 {
@@ -99,8 +105,9 @@ static void running_norms(struct backend *f)
         const struct conv_layer *layer = &f->network->convs[l];
         for (uint32_t k = 0; k < layer->filters; k++) {
             struct exact_norm norm = exact_norm_constants(
-                (double)f->values[tensors[layer->running_mean].offset + k], (double)f->values[tensors[layer->running_variance].offset + k],
-                f->recipe.model.batch_norm_epsilon, f->values[tensors[layer->gamma].offset + k], f->values[tensors[layer->beta].offset + k]);
+                (double)f->values[tensors[layer->running_mean].offset + k],
+                (double)f->values[tensors[layer->running_variance].offset + k], f->recipe.model.batch_norm_epsilon,
+                f->values[tensors[layer->gamma].offset + k], f->values[tensors[layer->beta].offset + k]);
             set_norm(&f->convs[l], k, &norm);
         }
     }
@@ -130,12 +137,14 @@ static void fused_evaluate(struct backend *f, const struct backend_batch *batch,
     struct head_state state = head_state(f);
     running_norms(f);
     for (int k = 0; k < CLASSES && state.gamma != NULL; k++)
-        f->logits_norm[k] = exact_norm_constants((double)state.running_mean[k], (double)state.running_variance[k], state.epsilon,
-                                                 state.gamma[k], state.beta[k]);
-    run_pass((struct pass){ .f = f, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item }, batch->count, false);
+        f->logits_norm[k] = exact_norm_constants((double)state.running_mean[k], (double)state.running_variance[k],
+                                                 state.epsilon, state.gamma[k], state.beta[k]);
+    run_pass(
+        (struct pass){ .f = f, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item },
+        batch->count, false);
 }
 
-/* ---- measuring --------------------------------------------------------------------------------------------------------------------- */
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
 
 static void fused_set_profile(struct backend *f, struct backend_profile *profile)
 {
@@ -144,18 +153,22 @@ static void fused_set_profile(struct backend *f, struct backend_profile *profile
 
 enum { PEAK_CHAINS = 12, PEAK_TURNS = 1 << 14 };
 
-/* Independent chains of FMAs in registers; the result goes where nobody reads it, so that the compiler keeps the loop. */
+/* Independent chains of FMAs in registers; the result goes where nobody reads it, so that the compiler keeps the loop.
+ * */
 static void peak_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
 {
     vec chain[PEAK_CHAINS], factor = vec_set(0.9999f), term = vec_set(0.1f);
     (void)pass, (void)item, (void)after;
-    UNROLL for (int i = 0; i < PEAK_CHAINS; i++)
+    UNROLL
+    for (int i = 0; i < PEAK_CHAINS; i++)
         chain[i] = vec_set((float)i);
     for (int turn = 0; turn < PEAK_TURNS; turn++) {
-        UNROLL for (int i = 0; i < PEAK_CHAINS; i++)
+        UNROLL
+        for (int i = 0; i < PEAK_CHAINS; i++)
             chain[i] = vec_fma(chain[i], factor, term);
     }
-    UNROLL for (int i = 0; i < PEAK_CHAINS; i++)
+    UNROLL
+    for (int i = 0; i < PEAK_CHAINS; i++)
         vec_store(worker->eval_sums, vec_add(vec_load(worker->eval_sums), chain[i]));
 }
 
@@ -176,12 +189,13 @@ static size_t fused_memory_bytes(const struct backend *f)
 #if FUSED_VECTOR == 16
 static bool fused_supported(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
 }
 
 const struct backend_operations backend_avx512 = {
-    .isa = "avx512", .variant = "AVX-512, fused",
+    .isa = "avx512",
+    .variant = "AVX-512, fused",
 #else
 static bool fused_supported(void)
 {
@@ -189,9 +203,17 @@ static bool fused_supported(void)
 }
 
 const struct backend_operations backend_avx2 = {
-    .isa = "avx2", .variant = "AVX2 and FMA, fused",
+    .isa = "avx2",
+    .variant = "AVX2 and FMA, fused",
 #endif
-    .supported = fused_supported, .open = fused_open, .set_state = fused_set_state, .get_state = fused_get_state, .step = fused_step,
-    .evaluate = fused_evaluate, .memory_bytes = fused_memory_bytes, .set_profile = fused_set_profile, .peak_flops = fused_peak_flops,
+    .supported = fused_supported,
+    .open = fused_open,
+    .set_state = fused_set_state,
+    .get_state = fused_get_state,
+    .step = fused_step,
+    .evaluate = fused_evaluate,
+    .memory_bytes = fused_memory_bytes,
+    .set_profile = fused_set_profile,
+    .peak_flops = fused_peak_flops,
     .close = fused_close,
 };

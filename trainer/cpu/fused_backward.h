@@ -1,5 +1,5 @@
-/* The backward pass. G0 carries the gradient of a block's output down, G1 that between its two convolutions. At stride 1 the new G0 overwrites the
- * old in place, pixel by pixel; at stride 2 it is another shape and goes to G2. */
+/* The backward pass. G0 carries the gradient of a block's output down, G1 that between its two convolutions. At stride
+ * 1 the new G0 overwrites the old in place, pixel by pixel; at stride 2 it is another shape and goes to G2. */
 #ifndef SELFSAME_FUSED_BACKWARD_H
 #define SELFSAME_FUSED_BACKWARD_H
 
@@ -24,13 +24,15 @@ static void finish_backward(struct backend *f, uint32_t l, uint32_t N, struct ba
 }
 
 /* One group's chains of the projection's weight gradient, into part [c][K]. */
-static void projection_weight(const float *const *x, const float *const *g, uint32_t images, uint32_t C, uint32_t P, float *part)
+static void projection_weight(const float *const *x, const float *const *g, uint32_t images, uint32_t C, uint32_t P,
+                              float *part)
 {
     const uint32_t K = 2 * C;
     for (uint32_t k = 0; k < K; k += LANES) {
         for (uint32_t c = 0; c < C; c += 8) {
             vec acc[8];
-            UNROLL for (int i = 0; i < 8; i++)
+            UNROLL
+            for (int i = 0; i < 8; i++)
                 acc[i] = vec_zero();
             for (uint32_t n = 0; n < images; n++) {
                 for (uint32_t p = 0; p < P; p++) {
@@ -38,12 +40,14 @@ static void projection_weight(const float *const *x, const float *const *g, uint
                     const float *pixel = x[n] + padded_at(c / BLOCK, 2 * p, 2 * P) + c % BLOCK;
                     for (uint32_t q = 0; q < P; q++) {
                         vec d = vec_load(gradient + q * BLOCK);
-                        UNROLL for (int i = 0; i < 8; i++)
+                        UNROLL
+                        for (int i = 0; i < 8; i++)
                             acc[i] = vec_fma(d, vec_set(pixel[2 * q * BLOCK + i]), acc[i]);
                     }
                 }
             }
-            UNROLL for (int i = 0; i < 8; i++)
+            UNROLL
+            for (int i = 0; i < 8; i++)
                 vec_store(part + (size_t)(c + i) * K + k, acc[i]);
         }
     }
@@ -57,15 +61,18 @@ static void projection_data(const float *g, const float *packed, uint32_t C, uin
         for (uint32_t p = 0; p < P; p++) {
             for (uint32_t q = 0; q < P; q += 8) {
                 vec acc[8];
-                UNROLL for (int i = 0; i < 8; i++)
+                UNROLL
+                for (int i = 0; i < 8; i++)
                     acc[i] = vec_zero();
                 for (uint32_t k = 0; k < K; k++) {
                     const float *gradient = g + plain_at(k / BLOCK, p, P) + q * BLOCK + k % BLOCK;
                     vec w = vec_load(packed + (size_t)k * LANES);
-                    UNROLL for (int i = 0; i < 8; i++)
+                    UNROLL
+                    for (int i = 0; i < 8; i++)
                         acc[i] = vec_fma(vec_set(gradient[i * BLOCK]), w, acc[i]);
                 }
-                UNROLL for (int i = 0; i < 8; i++)
+                UNROLL
+                for (int i = 0; i < 8; i++)
                     vec_store(strided + plain_at(c / BLOCK, p, P) + (q + i) * BLOCK + c % BLOCK, acc[i]);
             }
         }
@@ -79,14 +86,15 @@ static void option_a_data(const float *g, uint32_t first, uint32_t C, uint32_t P
         uint32_t k = c + first;
         for (uint32_t p = 0; p < P; p++) {
             for (uint32_t q = 0; q < P; q++)
-                strided[plain_at(c / BLOCK, p, P) + q * BLOCK + c % BLOCK] = g[plain_at(k / BLOCK, p, P) + q * BLOCK + k % BLOCK];
+                strided[plain_at(c / BLOCK, p, P) + q * BLOCK + c % BLOCK] =
+                    g[plain_at(k / BLOCK, p, P) + q * BLOCK + k % BLOCK];
         }
     }
 }
 
 /* What backward_group(l, group) reads and writes. */
-static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, uint32_t count, const struct gradient_route *route,
-                          struct prefetch_list *soon)
+static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, uint32_t count,
+                          const struct gradient_route *route, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
     const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
@@ -100,24 +108,36 @@ static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, u
     prefetch_add(soon, route->out + begin * plain_in, count * plain_in); /* at stride 1 the residual, too */
 }
 
-static void backward_group(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l, uint32_t group,
-                           const struct gradient_route *route, struct prefetch_list *soon)
+static void backward_group(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l,
+                           uint32_t group, const struct gradient_route *route, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
-    const uint32_t begin = group * conv->group, count = batch->count - begin < conv->group ? batch->count - begin : conv->group;
+    const uint32_t begin = group * conv->group,
+                   count = batch->count - begin < conv->group ? batch->count - begin : conv->group;
     const uint32_t stage = stage_of_side(conv->side), out_stage = stage_of_side(conv->out_side), b = (l - 1) / 2;
     const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
     struct row_source x_sources[GROUP_IMAGES_MAX], dy_sources[GROUP_IMAGES_MAX];
-    struct group_images images = { .count = count, .x_source = x_sources, .dy_source = dy_sources, .dy = worker->dy[out_stage],
-                                   .dy_stride = stage_padded(out_stage), .x_stride = stage_padded(stage), .soon = soon };
+    struct group_images images = { .count = count,
+                                   .x_source = x_sources,
+                                   .dy_source = dy_sources,
+                                   .dy = worker->dy[out_stage],
+                                   .dy_stride = stage_padded(out_stage),
+                                   .x_stride = stage_padded(stage),
+                                   .soon = soon };
     if (l == 0)
         images.x = worker->input;
     else
         images.x = l % 2 == 1 ? a_of(f, NULL, b, begin) : worker->x[stage];
     for (uint32_t i = 0; i < count; i++) {
         uint32_t n = begin + i;
-        dy_sources[i] = (struct row_source){ .load = row_gradient, .side = conv->out_side, .channels = conv->K, .y = y_of(f, NULL, l, n),
-                                             .g = route->in + n * plain_out, .scale = conv->scale, .slope = conv->slope, .constant = conv->constant,
+        dy_sources[i] = (struct row_source){ .load = row_gradient,
+                                             .side = conv->out_side,
+                                             .channels = conv->K,
+                                             .y = y_of(f, NULL, l, n),
+                                             .g = route->in + n * plain_out,
+                                             .scale = conv->scale,
+                                             .slope = conv->slope,
+                                             .constant = conv->constant,
                                              .out = worker->dy[out_stage] + i * stage_padded(out_stage) };
         if (l == 0)
             load_input(worker, batch, n);
@@ -130,7 +150,10 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
     if (l == 0)
         return;
     const struct conv *below = &f->convs[l - 1];
-    struct gradient_sink sink = { .scale = below->scale, .shift = below->shift, .mean = below->mean32, .rows = worker->rows,
+    struct gradient_sink sink = { .scale = below->scale,
+                                  .shift = below->shift,
+                                  .mean = below->mean32,
+                                  .rows = worker->rows,
                                   .strided = worker->strided };
     const float *shortcut_x[GROUP_IMAGES_MAX], *shortcut_g[GROUP_IMAGES_MAX];
     for (uint32_t i = 0; i < count; i++) {
@@ -150,14 +173,17 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
             shortcut_x[i] = sink.activation;
             shortcut_g[i] = route->residual + n * plain_out;
             if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
-                projection_data(shortcut_g[i], f->convs[l + 1].projection_backward, conv->C, conv->out_side, worker->strided);
+                projection_data(shortcut_g[i], f->convs[l + 1].projection_backward, conv->C, conv->out_side,
+                                worker->strided);
             else
-                option_a_data(shortcut_g[i], f->network->convs[l].option_a_first, conv->C, conv->out_side, worker->strided);
+                option_a_data(shortcut_g[i], f->network->convs[l].option_a_first, conv->C, conv->out_side,
+                              worker->strided);
         }
         kernels[conv->shape].backward_residual(dy, conv->backward, &sink, soon);
     }
     if (conv->stride == 2 && f->recipe.model.shortcut == SHORTCUT_PROJECTION)
-        projection_weight(shortcut_x, shortcut_g, count, conv->C, conv->out_side, f->projection_parts + (size_t)group * conv->C * conv->K);
+        projection_weight(shortcut_x, shortcut_g, count, conv->C, conv->out_side,
+                          f->projection_parts + (size_t)group * conv->C * conv->K);
 }
 
 /* T32 over the groups of `width` floats at part + group * stride; the root lands in out. */
@@ -236,9 +262,12 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
         const struct conv *conv = &f->convs[l];
         double began = clock_seconds();
         finish_backward(f, l, batch->count, outcome);
-        struct pass pass = { .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 } };
+        struct pass pass = {
+            .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 }
+        };
         if (l % 2 == 1)
-            pass.route = (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
+            pass.route =
+                (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
         uint32_t groups = group_count(conv, batch->count);
         run_pass(pass, groups, l % 2 == 1);
         pass.item = reduce_item;

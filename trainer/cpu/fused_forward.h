@@ -21,8 +21,13 @@ static struct row_source join_source(const struct backend *f, const struct worke
 {
     const uint32_t l = 2 * b;
     const struct conv *conv = &f->convs[l];
-    struct row_source source = { .load = row_norm, .side = conv->out_side, .channels = conv->K, .y = y_of(f, eval, l, n),
-                                 .scale = conv->scale, .shift = conv->shift, .out = a_of(f, eval, b, n) };
+    struct row_source source = { .load = row_norm,
+                                 .side = conv->out_side,
+                                 .channels = conv->K,
+                                 .y = y_of(f, eval, l, n),
+                                 .scale = conv->scale,
+                                 .shift = conv->shift,
+                                 .out = a_of(f, eval, b, n) };
     if (b == 0)
         return source;
     source.shortcut = a_of(f, eval, b - 1, n);
@@ -38,11 +43,17 @@ static struct row_source join_source(const struct backend *f, const struct worke
     return source;
 }
 
-static struct row_source norm_source(const struct backend *f, const struct worker *eval, uint32_t l, uint32_t n, float *out)
+static struct row_source norm_source(const struct backend *f, const struct worker *eval, uint32_t l, uint32_t n,
+                                     float *out)
 {
     const struct conv *conv = &f->convs[l];
-    return (struct row_source){ .load = row_norm, .side = conv->out_side, .channels = conv->K, .y = y_of(f, eval, l, n),
-                                .scale = conv->scale, .shift = conv->shift, .out = out };
+    return (struct row_source){ .load = row_norm,
+                                .side = conv->out_side,
+                                .channels = conv->K,
+                                .y = y_of(f, eval, l, n),
+                                .scale = conv->scale,
+                                .shift = conv->shift,
+                                .out = out };
 }
 
 static void load_input(struct worker *worker, const struct backend_batch *batch, uint32_t n)
@@ -50,10 +61,11 @@ static void load_input(struct worker *worker, const struct backend_batch *batch,
     enum { ROW = 34 * 4, PIXEL = 4, CHANNEL = 1 };
     float *inner = worker->input + ROW + PIXEL;
     if (batch->samples != NULL)
-        input_load(batch->input, batch->data->images + (size_t)batch->samples[n].image * DATASET_IMAGE_BYTES, &batch->samples[n], inner,
-                   CHANNEL, ROW, PIXEL);
+        input_load(batch->input, batch->data->images + (size_t)batch->samples[n].image * DATASET_IMAGE_BYTES,
+                   &batch->samples[n], inner, CHANNEL, ROW, PIXEL);
     else
-        input_load_plain(batch->input, batch->data->images + (size_t)(batch->first + n) * DATASET_IMAGE_BYTES, inner, CHANNEL, ROW, PIXEL);
+        input_load_plain(batch->input, batch->data->images + (size_t)(batch->first + n) * DATASET_IMAGE_BYTES, inner,
+                         CHANNEL, ROW, PIXEL);
 }
 
 /* What forward_image(l, n) reads and writes. */
@@ -72,8 +84,8 @@ static void forward_soon(const struct backend *f, uint32_t l, uint32_t n, struct
 }
 
 /* Convolution l of image n of the batch; with `eval` in one image's buffers. */
-static void forward_image(const struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l, uint32_t n,
-                          struct worker *eval, struct prefetch_list *soon)
+static void forward_image(const struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l,
+                          uint32_t n, struct worker *eval, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
     struct row_source source = { .load = NULL };
@@ -88,8 +100,8 @@ static void forward_image(const struct backend *f, struct worker *worker, const 
         source = norm_source(f, eval, l - 1, n, worker->x[stage_of_side(conv->side)]);
         x = source.out;
     }
-    kernels[conv->shape].forward(x, conv->forward, y_of(f, eval, l, n), eval != NULL ? eval->eval_sums : f->sums + (size_t)n * SUMS_STRIDE,
-                                 &source, soon);
+    kernels[conv->shape].forward(x, conv->forward, y_of(f, eval, l, n),
+                                 eval != NULL ? eval->eval_sums : f->sums + (size_t)n * SUMS_STRIDE, &source, soon);
 }
 
 /* Makes the last block's output of image n and pools it. */
@@ -103,7 +115,8 @@ static void pool_image(const struct backend *f, struct worker *eval, uint32_t n,
         for (uint32_t lane = 0; lane < BLOCK; lane += LANES) {
             for (uint32_t h = 0; h < 8; h++) {
                 for (uint32_t w = 0; w < 8; w++)
-                    vec_store(pixels[h * 8 + w] + lane, vec_load(source.out + padded_at(block, h, 8) + w * BLOCK + lane));
+                    vec_store(pixels[h * 8 + w] + lane,
+                              vec_load(source.out + padded_at(block, h, 8) + w * BLOCK + lane));
             }
         }
         tree_rows(&pixels[0][0], 64, BLOCK);
@@ -133,7 +146,8 @@ static void finish_forward(struct backend *f, uint32_t l, uint32_t N, struct bac
     float *running_variance = f->values + tensors[layer->running_variance].offset;
     for (uint32_t k = 0; k < conv->K; k++) {
         struct exact_norm norm = exact_norm_from_sums(sums[k], sums[conv->K + k], M, model->batch_norm_epsilon,
-                                                      f->values[tensors[layer->gamma].offset + k], f->values[tensors[layer->beta].offset + k]);
+                                                      f->values[tensors[layer->gamma].offset + k],
+                                                      f->values[tensors[layer->beta].offset + k]);
         if (!exact_norm_finite(&norm))
             backend_blame(outcome, CULPRIT_FORWARD, tensors[layer->weight].name);
         set_norm(conv, k, &norm);
@@ -163,7 +177,7 @@ static void forward_pass(struct backend *f, const struct backend_batch *batch, s
     }
 }
 
-/* ---- head ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- head -------------------------------------------------------------------------------------------------------- */
 
 static float *tensor_at(float *array, const struct network *network, int32_t tensor)
 {
@@ -203,7 +217,8 @@ static void unpool_image(const struct backend *f, uint32_t n)
         vec gradient = vec_load(d + c), mean = vec_load(conv->mean32 + c);
         for (uint32_t h = 0; h < 8; h++) {
             vec first[8], second[8];
-            UNROLL for (uint32_t w = 0; w < 8; w++) {
+            UNROLL
+            for (uint32_t w = 0; w < 8; w++) {
                 size_t at = plain_at(c / BLOCK, h, 8) + w * BLOCK + c % BLOCK;
                 vec mask = vec_load(a + padded_at(c / BLOCK, h, 8) + w * BLOCK + c % BLOCK);
                 first[w] = vec_where_positive(mask, gradient);

@@ -1,5 +1,5 @@
-/* The head of the fused backend, ARITHMETIC.md section 6: from pooled features to the loss and back to their gradients. A thousandth of a
- * step's work, so plain loops; the trees over the batch are shared with the batch norms. */
+/* The head of the fused backend, ARITHMETIC.md section 6: from pooled features to the loss and back to their gradients.
+ * A thousandth of a step's work, so plain loops; the trees over the batch are shared with the batch norms. */
 #ifndef SELFSAME_FUSED_HEAD_H
 #define SELFSAME_FUSED_HEAD_H
 
@@ -9,8 +9,8 @@
 
 enum { FEATURES = NETWORK_FEATURES, CLASSES = NETWORK_CLASSES, TREE_CHUNK = 16 };
 
-/* T64 over `count` rows of `width` floats that are `stride` apart, for each column: a binary counter of partial sums, so
- * that each row is read once. Leaves that fill up to a power of two are +0 and are added. */
+/* T64 over `count` rows of `width` floats that are `stride` apart, for each column: a binary counter of partial sums,
+ * so that each row is read once. Leaves that fill up to a power of two are +0 and are added. */
 static void tree_over_images(const float *rows, uint32_t count, size_t stride, uint32_t width, double *out)
 {
     uint32_t leaves = 1, depth = 0;
@@ -87,8 +87,8 @@ struct head_state {
 };
 
 /* Loss and all gradients of the head for the batch of pooled features; z has been filled. Returns the loss. */
-static float head_train(struct head *head, const struct head_state *state, const uint8_t *labels, const uint32_t *images, uint32_t N,
-                        uint32_t *errors, bool *norm_finite)
+static float head_train(struct head *head, const struct head_state *state, const uint8_t *labels,
+                        const uint32_t *images, uint32_t N, uint32_t *errors, bool *norm_finite)
 {
     struct exact_norm norm[CLASSES];
     float *dz = head->dz;

@@ -18,11 +18,11 @@ enum shape { SHAPE_FIRST, SHAPE_16, SHAPE_16_32, SHAPE_32, SHAPE_32_64, SHAPE_64
 
 #define KERNEL static __attribute__((noinline)) void
 
-#define FORWARD(NAME, ...)                                                                                                                 \
-    KERNEL forward_##NAME(const float *x, const float *w, float *y, float *sums, const struct row_source *source,                         \
-                          struct prefetch_list *soon)                                                                                      \
-    {                                                                                                                                      \
-        conv_forward(x, w, y, sums, source, soon, __VA_ARGS__);                                                                            \
+#define FORWARD(NAME, ...)                                                                                        \
+    KERNEL forward_##NAME(const float *x, const float *w, float *y, float *sums, const struct row_source *source, \
+                          struct prefetch_list *soon)                                                             \
+    {                                                                                                             \
+        conv_forward(x, w, y, sums, source, soon, __VA_ARGS__);                                                   \
     }
 FORWARD(first, 3, 16, 32, 1, TILE_NARROW)
 FORWARD(16, 16, 16, 32, 1, TILE_NARROW)
@@ -31,10 +31,11 @@ FORWARD(32, 32, 32, 16, 1, TILE_WIDE)
 FORWARD(32_64, 32, 64, 16, 2, TILE_WIDE)
 FORWARD(64, 64, 64, 8, 1, TILE_WIDE)
 
-#define BACKWARD(NAME, RESIDUAL, ...)                                                                                                      \
-    KERNEL backward_##NAME(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon)                 \
-    {                                                                                                                                      \
-        conv_backward_data(dy, w, sink, soon, __VA_ARGS__, RESIDUAL);                                                                      \
+#define BACKWARD(NAME, RESIDUAL, ...)                                                         \
+    KERNEL backward_##NAME(const float *dy, const float *w, const struct gradient_sink *sink, \
+                           struct prefetch_list *soon)                                        \
+    {                                                                                         \
+        conv_backward_data(dy, w, sink, soon, __VA_ARGS__, RESIDUAL);                         \
     }
 BACKWARD(16, RESIDUAL_NONE, 16, 32, TILE_NARROW)
 BACKWARD(32, RESIDUAL_NONE, 32, 16, TILE_WIDE)
@@ -55,10 +56,10 @@ KERNEL backward_32_64(const float *dy, const float *w, const struct gradient_sin
     conv_backward_data_strided(dy, w, sink, 32, 16, 8, VECTORS_WIDE, 8);
 }
 
-#define WEIGHT(NAME, ...)                                                                                                                  \
-    KERNEL weight_##NAME(const struct group_images *group, float *gradient)                                                               \
-    {                                                                                                                                      \
-        conv_backward_weight(group, gradient, __VA_ARGS__, WEIGHT_CHANNELS);                                                               \
+#define WEIGHT(NAME, ...)                                                    \
+    KERNEL weight_##NAME(const struct group_images *group, float *gradient)  \
+    {                                                                        \
+        conv_backward_weight(group, gradient, __VA_ARGS__, WEIGHT_CHANNELS); \
     }
 WEIGHT(first, 3, 16, 32, 1)
 WEIGHT(16, 16, 16, 32, 1)
@@ -68,10 +69,12 @@ WEIGHT(32_64, 32, 64, 16, 2)
 WEIGHT(64, 64, 64, 8, 1)
 
 static const struct kernels {
-    void (*forward)(const float *x, const float *w, float *y, float *sums, const struct row_source *source, struct prefetch_list *soon);
+    void (*forward)(const float *x, const float *w, float *y, float *sums, const struct row_source *source,
+                    struct prefetch_list *soon);
     /* of a block's second convolution, and of its first */
     void (*backward)(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon);
-    void (*backward_residual)(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon);
+    void (*backward_residual)(const float *dy, const float *w, const struct gradient_sink *sink,
+                              struct prefetch_list *soon);
     void (*weight)(const struct group_images *group, float *gradient);
     uint32_t forward_vectors, backward_vectors; /* vectors of output channels per tile: the packing of the weights */
 } kernels[SHAPE_COUNT] = {

@@ -1,5 +1,6 @@
-/* What the fused backend holds: its buffers, packed weights, and the way work reaches the team. Kept for the backward: y of every convolution
- * (plain images) and the output of every block (padded images, which the next convolution and the weight gradient read as they are). */
+/* What the fused backend holds: its buffers, packed weights, and the way work reaches the team. Kept for the backward:
+ * y of every convolution (plain images) and the output of every block (padded images, which the next convolution and
+ * the weight gradient read as they are). */
 #ifndef SELFSAME_FUSED_STATE_H
 #define SELFSAME_FUSED_STATE_H
 
@@ -20,8 +21,8 @@ enum { STAGES = 3, SUMS_STRIDE = 2 * FEATURES, GROUP_IMAGES_MAX = 4, PIECE_FLOAT
 struct conv {
     uint32_t C, K, side, stride, out_side, group; /* group: images per chain of the weight gradient */
     enum shape shape;
-    float *y;                                     /* [batch] plain images */
-    float *forward, *backward;                    /* packed weights */
+    float *y;                  /* [batch] plain images */
+    float *forward, *backward; /* packed weights */
     float *projection_forward, *projection_backward;
     float *scale, *shift, *mean32, *slope, *constant; /* [64] each: exact.h */
     struct exact_norm norm[FEATURES];
@@ -29,9 +30,9 @@ struct conv {
 
 /* What one thread works in. */
 struct worker {
-    float *input;                                    /* the first layer's padded image, [34][34][4]: its groups are of one image */
-    float *x[STAGES], *dy[STAGES];                   /* padded images of a group */
-    float *strided, *rows;                           /* scratch of a stride-2 backward */
+    float *input;                  /* the first layer's padded image, [34][34][4]: its groups are of one image */
+    float *x[STAGES], *dy[STAGES]; /* padded images of a group */
+    float *strided, *rows;         /* scratch of a stride-2 backward */
     float *eval_y[2], *eval_a[STAGES][2], *eval_sums; /* inference: one image */
     uint64_t digest[2];                               /* of the pieces it updated */
     size_t culprit;                                   /* the first piece of them that is not finite, or piece_count */
@@ -49,11 +50,11 @@ struct backend {
     uint32_t threads, batch;              /* batch: images of the largest step; 0 with inference */
     float *values, *momentum, *gradients; /* [value_count] */
     struct conv *convs;
-    float **a;                            /* a[b]: block b's input, padded images; a[block_count]: the last block's output */
-    float *G0, *G1, *G2;                  /* gradients, plain images of the largest layer they meet */
-    float *sums;                          /* [batch][SUMS_STRIDE] */
-    float *parts;                         /* weight gradients of all groups of a layer */
-    float *projection_parts;              /* likewise, of its 1x1 shortcut */
+    float **a;               /* a[b]: block b's input, padded images; a[block_count]: the last block's output */
+    float *G0, *G1, *G2;     /* gradients, plain images of the largest layer they meet */
+    float *sums;             /* [batch][SUMS_STRIDE] */
+    float *parts;            /* weight gradients of all groups of a layer */
+    float *projection_parts; /* likewise, of its 1x1 shortcut */
     uint32_t *images;
     struct head head;
     struct exact_norm logits_norm[CLASSES]; /* from the running statistics, during an evaluation */
@@ -93,7 +94,8 @@ static uint32_t stage_of_activation(const struct backend *f, uint32_t b)
     return b == 0 ? 0 : (b - 1) / per_stage;
 }
 
-/* Zeroed, 64-byte aligned memory that close frees; NULL without memory, which open notices once at its end. Large pieces ask for huge pages. */
+/* Zeroed, 64-byte aligned memory that close frees; NULL without memory, which open notices once at its end. Large
+ * pieces ask for huge pages. */
 static float *allocate(struct backend *f, size_t floats)
 {
     enum { HUGE_BYTES = 2 << 20 };
@@ -253,8 +255,8 @@ static void fused_close(struct backend *f)
     free(f);
 }
 
-static enum status fused_open(struct backend **out, const struct recipe *recipe, const struct network *network, uint32_t threads,
-                              bool inference, struct error *error)
+static enum status fused_open(struct backend **out, const struct recipe *recipe, const struct network *network,
+                              uint32_t threads, bool inference, struct error *error)
 {
     *out = NULL;
     enum status status = backend_check_arithmetic("the fused backend", error);
@@ -277,13 +279,15 @@ static enum status fused_open(struct backend **out, const struct recipe *recipe,
     }
     size_t bytes = f == NULL ? 0 : f->allocated_bytes;
     fused_close(f);
-    return error_set(error, STATUS_ENVIRONMENT, "out of memory after %zu MiB for depth %u at batch %u; a smaller batch_size needs less",
+    return error_set(error, STATUS_ENVIRONMENT,
+                     "out of memory after %zu MiB for depth %u at batch %u; a smaller batch_size needs less",
                      bytes >> 20, network->model.depth, recipe->training.batch_size);
 }
 
-/* ---- packing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- packing ----------------------------------------------------------------------------------------------------- */
 
-/* [groups of G][C/16][r][c of 16][s][G] from w[k][c][r][s]; with flip the roles of k and c change and the taps are mirrored. */
+/* [groups of G][C/16][r][c of 16][s][G] from w[k][c][r][s]; with flip the roles of k and c change and the taps are
+ * mirrored. */
 static void pack(const float *w, float *packed, uint32_t C, uint32_t K, uint32_t G, bool flip)
 {
     uint32_t outputs = flip ? C : K, inputs = flip ? K : C, inner = inputs < BLOCK ? inputs : BLOCK;
@@ -293,7 +297,8 @@ static void pack(const float *w, float *packed, uint32_t C, uint32_t K, uint32_t
                 for (uint32_t i = base; i < base + inner; i++)
                     for (uint32_t s = 0; s < 3; s++)
                         for (uint32_t o = first; o < first + G; o++)
-                            *packed++ = flip ? w[((size_t)(i * C + o) * 3 + 2 - r) * 3 + 2 - s] : w[((size_t)(o * C + i) * 3 + r) * 3 + s];
+                            *packed++ = flip ? w[((size_t)(i * C + o) * 3 + 2 - r) * 3 + 2 - s]
+                                             : w[((size_t)(o * C + i) * 3 + r) * 3 + s];
 }
 
 static void pack_conv(struct backend *f, uint32_t l)
@@ -316,16 +321,16 @@ static void pack_conv(struct backend *f, uint32_t l)
     }
 }
 
-/* ---- work for the team: one call handles one item of a pass -------------------------------------------------------------------- */
+/* ---- work for the team: one call handles one item of a pass ------------------------------------------------------ */
 
 struct pass {
     struct backend *f;
     const struct backend_batch *batch;
-    uint32_t l;                        /* convolution */
+    uint32_t l; /* convolution */
     struct gradient_route {
-        const float *in;               /* gradient of the batch norm's output */
-        const float *residual;         /* of the block's output, for a first convolution */
-        float *out;                    /* of the layer below */
+        const float *in;       /* gradient of the batch norm's output */
+        const float *residual; /* of the block's output, for a first convolution */
+        float *out;            /* of the layer below */
     } route;
     float learning_rate;
     uint8_t *predictions;

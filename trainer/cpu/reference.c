@@ -1,6 +1,6 @@
-/* The whole network over the operations of reference.h: the scalar backend. Layer l is convolution l with its batch norm, the second of a
- * block with the block's shortcut and sum as well; a[l] is its input, y[l] the convolution's output and a[l+1] its own. Passes hand
- * out images, groups of images, or filters to a team of threads. */
+/* The whole network over the operations of reference.h: the scalar backend. Layer l is convolution l with its batch
+ * norm, the second of a block with the block's shortcut and sum as well; a[l] is its input, y[l] the convolution's
+ * output and a[l+1] its own. Passes hand out images, groups of images, or filters to a team of threads. */
 #include "trainer/common/clock.h"
 #include "trainer/cpu/reference_state.h"
 
@@ -9,7 +9,7 @@ static uint32_t image_of(const struct backend_batch *batch, uint32_t n)
     return batch->samples != NULL ? batch->samples[n].image : batch->first + n;
 }
 
-/* ---- shortcuts ------------------------------------------------------------------------------------------------------------------- */
+/* ---- shortcuts --------------------------------------------------------------------------------------------------- */
 
 static bool is_second(uint32_t l)
 {
@@ -35,7 +35,8 @@ static const float *shortcut_forward(const struct backend *r, uint32_t l, const 
     return z;
 }
 
-/* Adds the shortcut's gradient, g being that of the block's sum, to the one that came through layer l, the first of the block. */
+/* Adds the shortcut's gradient, g being that of the block's sum, to the one that came through layer l, the first of the
+ * block. */
 static void shortcut_backward(const struct backend *r, uint32_t l, const float *g, float *dx)
 {
     const struct conv2d d = shape_of(&r->network->convs[l]);
@@ -49,7 +50,7 @@ static void shortcut_backward(const struct backend *r, uint32_t l, const float *
     }
 }
 
-/* ---- forward --------------------------------------------------------------------------------------------------------------------- */
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 static void load_image(const struct backend_batch *batch, uint32_t n, float *x)
 {
@@ -61,7 +62,8 @@ static void load_image(const struct backend_batch *batch, uint32_t n, float *x)
 }
 
 /* From layer l's convolution to its output: batch norm, shortcut, ReLU; block is the block's input. */
-static void activate(const struct backend *r, struct worker *worker, uint32_t l, const float *y, const float *block, float *out)
+static void activate(const struct backend *r, struct worker *worker, uint32_t l, const float *y, const float *block,
+                     float *out)
 {
     const struct conv_layer *layer = &r->network->convs[l];
     const size_t count = output_floats(layer);
@@ -83,7 +85,8 @@ static void convolve_item(const struct pass *pass, struct worker *worker, uint32
     if (pass->l == 0)
         load_image(pass->batch, n, x);
     conv2d_forward(&d, x, value(r, layer->weight), y, worker->scratch);
-    batch_norm_sums(d.K, (uint32_t)(output_floats(layer) / d.K), y, r->sums + (size_t)n * 2 * FEATURES, worker->scratch);
+    batch_norm_sums(d.K, (uint32_t)(output_floats(layer) / d.K), y, r->sums + (size_t)n * 2 * FEATURES,
+                    worker->scratch);
 }
 
 static void activate_item(const struct pass *pass, struct worker *worker, uint32_t n)
@@ -104,8 +107,8 @@ static double images_tree(struct backend *r, uint32_t N, uint32_t i)
 }
 
 /* The running mean and variance of one channel or class take a share of the batch's. */
-static void update_running(const struct model_config *model, double mean, double variance, double M, float *running_mean,
-                           float *running_variance)
+static void update_running(const struct model_config *model, double mean, double variance, double M,
+                           float *running_mean, float *running_variance)
 {
     double spread = model->batch_norm_unbiased ? exact_unbiased(variance, M) : variance;
     *running_mean = exact_running(*running_mean, mean, model->batch_norm_rate);
@@ -121,10 +124,12 @@ static void finish_norm(struct backend *r, uint32_t l, uint32_t N, struct backen
     for (uint32_t k = 0; k < K; k++) {
         struct exact_norm *norm = &r->norm[(size_t)l * FEATURES + k];
         double sum = images_tree(r, N, k), squares = images_tree(r, N, K + k);
-        *norm = exact_norm_from_sums(sum, squares, M, model->batch_norm_epsilon, value(r, layer->gamma)[k], value(r, layer->beta)[k]);
+        *norm = exact_norm_from_sums(sum, squares, M, model->batch_norm_epsilon, value(r, layer->gamma)[k],
+                                     value(r, layer->beta)[k]);
         if (!exact_norm_finite(norm))
             backend_blame(outcome, CULPRIT_FORWARD, r->network->tensors[layer->weight].name);
-        update_running(model, norm->mean, norm->variance, M, value(r, layer->running_mean) + k, value(r, layer->running_variance) + k);
+        update_running(model, norm->mean, norm->variance, M, value(r, layer->running_mean) + k,
+                       value(r, layer->running_variance) + k);
     }
 }
 
@@ -140,7 +145,7 @@ static void forward_pass(struct backend *r, const struct backend_batch *batch, s
     }
 }
 
-/* ---- head ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- head -------------------------------------------------------------------------------------------------------- */
 
 /* From the last block's output to the loss. */
 static void head_forward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
@@ -148,17 +153,20 @@ static void head_forward(struct backend *r, const struct backend_batch *batch, s
     const struct network *network = r->network;
     const uint32_t N = batch->count;
     for (uint32_t n = 0; n < N; n++) {
-        pool_forward(r->a[network->conv_count] + (size_t)n * FEATURES * 64, r->pool + n * FEATURES, r->workers[0].scratch);
-        linear_forward(r->pool + n * FEATURES, value(r, network->linear_weight), value(r, network->linear_bias), r->z + n * CLASSES);
+        pool_forward(r->a[network->conv_count] + (size_t)n * FEATURES * 64, r->pool + n * FEATURES,
+                     r->workers[0].scratch);
+        linear_forward(r->pool + n * FEATURES, value(r, network->linear_weight), value(r, network->linear_bias),
+                       r->z + n * CLASSES);
     }
     for (uint32_t k = 0; k < CLASSES && network->logits_gamma >= 0; k++) {
         double mean, variance;
         logits_norm_statistics(N, k, r->z, &mean, &variance, r->column);
-        r->logits_norm[k] = exact_norm_constants(mean, variance, r->recipe.model.batch_norm_epsilon, value(r, network->logits_gamma)[k],
-                                                 value(r, network->logits_beta)[k]);
+        r->logits_norm[k] = exact_norm_constants(mean, variance, r->recipe.model.batch_norm_epsilon,
+                                                 value(r, network->logits_gamma)[k], value(r, network->logits_beta)[k]);
         if (!exact_norm_finite(&r->logits_norm[k]))
             backend_blame(outcome, CULPRIT_LOGITS, "");
-        update_running(&r->recipe.model, mean, variance, (double)N, value(r, network->logits_mean) + k, value(r, network->logits_variance) + k);
+        update_running(&r->recipe.model, mean, variance, (double)N, value(r, network->logits_mean) + k,
+                       value(r, network->logits_variance) + k);
     }
     for (uint32_t n = 0; n < N; n++) {
         float normed[CLASSES];
@@ -194,7 +202,7 @@ static void head_backward(struct backend *r, const struct backend_batch *batch)
         pool_backward(r->dpool + n * FEATURES, r->d + (size_t)n * FEATURES * 64);
 }
 
-/* ---- backward -------------------------------------------------------------------------------------------------------------------- */
+/* ---- backward ---------------------------------------------------------------------------------------------------- */
 
 /* The gradient of layer l's batch norm's output. That of a block's sum is kept for the shortcut. */
 static float *norm_output_gradient(const struct backend *r, uint32_t l)
@@ -209,8 +217,8 @@ static void relu_item(const struct pass *pass, struct worker *worker, uint32_t n
     const size_t count = output_floats(&r->network->convs[l]), at = n * count;
     float *g = norm_output_gradient(r, l) + at;
     relu_backward(count, r->a[l + 1] + at, r->d + at, g);
-    batch_norm_backward_sums(K, (uint32_t)(count / K), r->norm + (size_t)l * FEATURES, g, r->y[l] + at, r->sums + (size_t)n * 2 * FEATURES,
-                             worker->scratch);
+    batch_norm_backward_sums(K, (uint32_t)(count / K), r->norm + (size_t)l * FEATURES, g, r->y[l] + at,
+                             r->sums + (size_t)n * 2 * FEATURES, worker->scratch);
 }
 
 static void finish_norm_backward(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
@@ -234,8 +242,8 @@ static void norm_item(const struct pass *pass, struct worker *worker, uint32_t n
     const uint32_t l = pass->l, K = r->network->convs[l].filters;
     const size_t count = output_floats(&r->network->convs[l]), at = n * count;
     (void)worker;
-    batch_norm_backward(K, (uint32_t)(count / K), r->norm + (size_t)l * FEATURES, r->norm_gradient, norm_output_gradient(r, l) + at,
-                        r->y[l] + at, r->dy + at);
+    batch_norm_backward(K, (uint32_t)(count / K), r->norm + (size_t)l * FEATURES, r->norm_gradient,
+                        norm_output_gradient(r, l) + at, r->y[l] + at, r->dy + at);
 }
 
 /* Through the convolution to the layer's input; at a block's first layer the shortcut's gradient joins. */
@@ -262,8 +270,9 @@ static void group_item(const struct pass *pass, struct worker *worker, uint32_t 
     const struct conv_layer *layer = &r->network->convs[pass->l];
     const struct conv2d d = shape_of(layer);
     const uint32_t group = exact_group_images(d.H / d.stride), first = item * group;
-    conv2d_backward_weight(&d, group_size(pass->batch->count, group, first), r->a[pass->l] + first * input_floats(layer),
-                           r->dy + first * output_floats(layer), r->parts + (size_t)item * d.K * d.C * 9, worker->scratch);
+    conv2d_backward_weight(&d, group_size(pass->batch->count, group, first),
+                           r->a[pass->l] + first * input_floats(layer), r->dy + first * output_floats(layer),
+                           r->parts + (size_t)item * d.K * d.C * 9, worker->scratch);
 }
 
 static void tree_item(const struct pass *pass, struct worker *worker, uint32_t k)
@@ -294,8 +303,8 @@ static void projection_tree_item(const struct pass *pass, struct worker *worker,
     const struct conv_layer *layer = &r->network->convs[pass->l - 1];
     const uint32_t C = layer->channels;
     (void)worker;
-    group_tree(r->parts, groups_of(layer, pass->batch->count), (size_t)layer->filters * C, (size_t)k * C, (size_t)(k + 1) * C,
-               gradient(r, r->network->convs[pass->l].projection));
+    group_tree(r->parts, groups_of(layer, pass->batch->count), (size_t)layer->filters * C, (size_t)k * C,
+               (size_t)(k + 1) * C, gradient(r, r->network->convs[pass->l].projection));
 }
 
 static void backward_pass(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
@@ -320,7 +329,7 @@ static void backward_pass(struct backend *r, const struct backend_batch *batch, 
     }
 }
 
-/* ---- update ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- update ------------------------------------------------------------------------------------------------------ */
 
 static void update_item(const struct pass *pass, struct worker *worker, uint32_t item)
 {
@@ -354,7 +363,8 @@ static void update_pass(struct backend *r, float learning_rate, struct backend_o
     }
 }
 
-static void reference_step(struct backend *r, const struct backend_batch *batch, float learning_rate, struct backend_outcome *outcome)
+static void reference_step(struct backend *r, const struct backend_batch *batch, float learning_rate,
+                           struct backend_outcome *outcome)
 {
     memset(outcome, 0, sizeof *outcome);
     forward_pass(r, batch, outcome);
@@ -371,15 +381,15 @@ static void reference_step(struct backend *r, const struct backend_batch *batch,
     }
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------------------------------------------ */
+/* ---- evaluation -------------------------------------------------------------------------------------------------- */
 
 /* The constants of `count` norms from their running statistics. */
-static void running_norms(const struct backend *r, uint32_t count, int64_t gamma, int64_t beta, int64_t mean, int64_t variance,
-                          struct exact_norm *norm)
+static void running_norms(const struct backend *r, uint32_t count, int64_t gamma, int64_t beta, int64_t mean,
+                          int64_t variance, struct exact_norm *norm)
 {
     for (uint32_t k = 0; k < count; k++)
-        norm[k] = exact_norm_constants((double)value(r, mean)[k], (double)value(r, variance)[k], r->recipe.model.batch_norm_epsilon,
-                                       value(r, gamma)[k], value(r, beta)[k]);
+        norm[k] = exact_norm_constants((double)value(r, mean)[k], (double)value(r, variance)[k],
+                                       r->recipe.model.batch_norm_epsilon, value(r, gamma)[k], value(r, beta)[k]);
 }
 
 static void evaluate_item(const struct pass *pass, struct worker *worker, uint32_t n)
@@ -397,10 +407,12 @@ static void evaluate_item(const struct pass *pass, struct worker *worker, uint32
     linear_forward(pool, value(r, network->linear_weight), value(r, network->linear_bias), u);
     if (network->logits_gamma >= 0)
         logits_norm_forward(r->logits_norm, u, u);
-    pass->losses[n] = softmax_loss(u, pass->batch->data->labels[image_of(pass->batch, n)], probabilities, &pass->predictions[n]);
+    pass->losses[n] =
+        softmax_loss(u, pass->batch->data->labels[image_of(pass->batch, n)], probabilities, &pass->predictions[n]);
 }
 
-static void reference_evaluate(struct backend *r, const struct backend_batch *batch, uint8_t *predictions, float *losses)
+static void reference_evaluate(struct backend *r, const struct backend_batch *batch, uint8_t *predictions,
+                               float *losses)
 {
     const struct network *network = r->network;
     for (uint32_t l = 0; l < network->conv_count; l++) {
@@ -409,11 +421,14 @@ static void reference_evaluate(struct backend *r, const struct backend_batch *ba
                       r->norm + (size_t)l * FEATURES);
     }
     if (network->logits_gamma >= 0)
-        running_norms(r, CLASSES, network->logits_gamma, network->logits_beta, network->logits_mean, network->logits_variance, r->logits_norm);
-    run_pass((struct pass){ .r = r, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item }, batch->count);
+        running_norms(r, CLASSES, network->logits_gamma, network->logits_beta, network->logits_mean,
+                      network->logits_variance, r->logits_norm);
+    run_pass(
+        (struct pass){ .r = r, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item },
+        batch->count);
 }
 
-/* ---- measuring ------------------------------------------------------------------------------------------------------------------- */
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
 
 static void reference_set_profile(struct backend *r, struct backend_profile *profile)
 {
@@ -470,7 +485,15 @@ const struct backend_operations backend_reference_fma = {
 const struct backend_operations backend_reference_plain = {
     .variant = "scalar reference",
 #endif
-    .isa = "scalar", .supported = reference_supported, .open = reference_open, .set_state = reference_set_state,
-    .get_state = reference_get_state, .step = reference_step, .evaluate = reference_evaluate, .memory_bytes = reference_memory_bytes,
-    .set_profile = reference_set_profile, .peak_flops = reference_peak_flops, .close = reference_close,
+    .isa = "scalar",
+    .supported = reference_supported,
+    .open = reference_open,
+    .set_state = reference_set_state,
+    .get_state = reference_get_state,
+    .step = reference_step,
+    .evaluate = reference_evaluate,
+    .memory_bytes = reference_memory_bytes,
+    .set_profile = reference_set_profile,
+    .peak_flops = reference_peak_flops,
+    .close = reference_close,
 };

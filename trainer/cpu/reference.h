@@ -1,15 +1,15 @@
-/* The scalar reference: ARITHMETIC.md in plain loops, one function per operation, forward and backward side by side. It is the meaning
- * of every number; the fused backends are tested for equal bits against it.
+/* The scalar reference: ARITHMETIC.md in plain loops, one function per operation, forward and backward side by side. It
+ * is the meaning of every number; the fused backends are tested for equal bits against it.
  *
  * Conventions of all functions here:
- * shapes   float32, row-major, N images of C channels of H rows and H columns; one image where there is no N. Sides are 32, 16 or 8.
- *          dx is the gradient by x, and so on.
+ * shapes   float32, row-major, N images of C channels of H rows and H columns; one image where there is no N. Sides are
+ *          32, 16 or 8. dx is the gradient by x, and so on.
  * memory   the caller owns every array; results are overwritten and overlap nothing else unless said. Scratch holds
  *          REFERENCE_SCRATCH_FLOATS.
  * errors   none: what is not finite spreads and is looked for in the sums (backend.h). Wrong shapes are our own bugs.
  * threads  pure functions of their arguments; callers hand different images, groups or filters to different threads.
- * order    one chain or tree per output, as the section of ARITHMETIC.md says; loops are turned so that neighbouring outputs lie
- *          innermost, which no result can show.
+ * order    one chain or tree per output, as the section of ARITHMETIC.md says; loops are turned so that neighbouring
+ *          outputs lie innermost, which no result can show.
  *
  * Built twice: as it stands, and with FMA instructions under names that end in _fma. */
 #ifndef SELFSAME_REFERENCE_H
@@ -55,9 +55,10 @@ enum {
     REFERENCE_SCRATCH_FLOATS = REFERENCE_PADDED_FLOATS + REFERENCE_PATCH_FLOATS
 };
 
-/* ---- convolutions ---------------------------------------------------------------------------------------------------------------- */
+/* ---- convolutions ------------------------------------------------------------------------------------------------ */
 
-/* A 3x3 convolution with padding 1: x (C,H,H), w (K,C,3,3), y (K,P,P) with P = H / stride. A projection's w is (K,C). */
+/* A 3x3 convolution with padding 1: x (C,H,H), w (K,C,3,3), y (K,P,P) with P = H / stride. A projection's w is (K,C).
+ * */
 struct conv2d {
     uint32_t C, K, H, stride; /* C: 3 or a multiple of 16 */
 };
@@ -69,9 +70,11 @@ void conv2d_forward(const struct conv2d *d, const float *x, const float *w, floa
 /* Its gradient by x: dx = dy * w with the roles of C and K exchanged and the taps mirrored. Not for C = 3.
  * order    section 2, backward data. */
 void conv2d_backward_data(const struct conv2d *d, const float *dy, const float *w, float *dx, float *scratch);
-/* Its gradient by w over one group's images: x (images,C,H,H), dy (images,K,P,P), part (K,C,3,3). group_tree adds the groups.
+/* Its gradient by w over one group's images: x (images,C,H,H), dy (images,K,P,P), part (K,C,3,3). group_tree adds the
+ * groups.
  * order    section 2, backward weights. */
-void conv2d_backward_weight(const struct conv2d *d, uint32_t images, const float *x, const float *dy, float *part, float *scratch);
+void conv2d_backward_weight(const struct conv2d *d, uint32_t images, const float *x, const float *dy, float *part,
+                            float *scratch);
 
 /* 1x1 convolution of stride 2, the trained shortcut: x (C,H,H), w (K,C), z (K,P,P).
  * order    section 3. */
@@ -91,7 +94,7 @@ void option_a_backward(const struct conv2d *d, uint32_t first, const float *g, f
 /* dw[i] = T32 over the groups of parts[group * count + i], for i in begin .. end-1; parts are overwritten. */
 void group_tree(float *parts, uint32_t groups, size_t count, size_t begin, size_t end, float *dw);
 
-/* ---- batch norm, ReLU ------------------------------------------------------------------------------------------------------------ */
+/* ---- batch norm, ReLU -------------------------------------------------------------------------------------------- */
 
 /* One image's sums over its pixels: sums[k] of y and sums[K + k] of y y. y (K,pixels).
  * order    section 4. source   Ioffe and Szegedy 2015, algorithm 1. */
@@ -99,18 +102,18 @@ void batch_norm_sums(uint32_t K, uint32_t pixels, const float *y, float *sums, f
 /* u = fma(y, scale, shift); u may be y. */
 void batch_norm_forward(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const float *y, float *u);
 /* One image's sums[k] of g and sums[K + k] of g (y - mean). */
-void batch_norm_backward_sums(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const float *g, const float *y, float *sums,
-                              float *scratch);
+void batch_norm_backward_sums(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const float *g,
+                              const float *y, float *sums, float *scratch);
 /* dy = fma(g, scale, fma(slope, y, constant)). */
-void batch_norm_backward(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const struct exact_norm_gradient *gradient,
-                         const float *g, const float *y, float *dy);
+void batch_norm_backward(uint32_t K, uint32_t pixels, const struct exact_norm *norm,
+                         const struct exact_norm_gradient *gradient, const float *g, const float *y, float *dy);
 
 /* a = relu(u) in place. */
 void relu_forward(size_t count, float *u);
 /* g = a > 0 ? d : +0, a being the ReLU's result; g may be d. */
 void relu_backward(size_t count, const float *a, const float *d, float *g);
 
-/* ---- head: 64 features, 10 classes ----------------------------------------------------------------------------------------------- */
+/* ---- head: 64 features, 10 classes ------------------------------------------------------------------------------- */
 
 /* Global average pooling: a (64,8,8), pool (64).
  * order    section 6, as everything below. */
@@ -120,22 +123,24 @@ void pool_backward(const float *dpool, float *d);
 /* z = pool w' + bias; pool (64), w (10,64), z (10); bias (10) or NULL. */
 void linear_forward(const float *pool, const float *w, const float *bias, float *z);
 /* pool, dpool (N,64), dz (N,10); dbias NULL where there is none; column: N numbers of scratch. */
-void linear_backward(uint32_t N, const float *pool, const float *w, const float *dz, float *dw, float *dbias, float *dpool, double *column);
+void linear_backward(uint32_t N, const float *pool, const float *w, const float *dz, float *dw, float *dbias,
+                     float *dpool, double *column);
 
 /* Batch norm over the logits z (N,10): mean and variance of class k; column: N numbers of scratch. */
 void logits_norm_statistics(uint32_t N, uint32_t k, const float *z, double *mean, double *variance, double *column);
 /* One image: u = fma(z, scale, shift). */
 void logits_norm_forward(const struct exact_norm *norm, const float *z, float *u);
 /* Class k's gradients by gamma, beta and, in place, from that of u to that of z: dz (N,10). */
-struct exact_norm_gradient logits_norm_backward(uint32_t N, uint32_t k, const struct exact_norm *norm, const float *z, float *dz,
-                                                double *column);
+struct exact_norm_gradient logits_norm_backward(uint32_t N, uint32_t k, const struct exact_norm *norm, const float *z,
+                                                float *dz, double *column);
 
-/* Softmax and cross entropy of one image: returns its loss. f (10): the probabilities; *prediction: the lowest class of the largest u. */
+/* Softmax and cross entropy of one image: returns its loss. f (10): the probabilities; *prediction: the lowest class of
+ * the largest u. */
 float softmax_loss(const float *u, uint32_t label, float *f, uint8_t *prediction);
 /* The gradient by u of the mean loss of N images; du may be f. */
 void softmax_backward(uint32_t N, uint32_t label, const float *f, float *du);
 
-/* ---- ledger ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- ledger ------------------------------------------------------------------------------------------------------ */
 
 /* Adds count values, the first being element `first` of the state, to the ledger digest: section 13. */
 void ledger_digest(size_t count, const float *values, size_t first, uint64_t digest[2]);

@@ -19,14 +19,16 @@ static void pad(const float *image, uint32_t channels, uint32_t side, float *pad
     memset(padded, 0, channels * width * width * sizeof *padded);
     for (uint32_t c = 0; c < channels; c++)
         for (uint32_t h = 0; h < side; h++)
-            memcpy(padded + (c * width + h + 1) * width + 1, image + ((size_t)c * side + h) * side, side * sizeof *image);
+            memcpy(padded + (c * width + h + 1) * width + 1, image + ((size_t)c * side + h) * side,
+                   side * sizeof *image);
 }
 
-/* ---- 3x3 convolution ------------------------------------------------------------------------------------------------------------- */
+/* ---- 3x3 convolution --------------------------------------------------------------------------------------------- */
 
 /* Inlined with constant P and stride, so that a row of chains stays in registers. */
-static inline __attribute__((always_inline)) void forward_rows(const struct conv2d *d, const float *padded, const float *w, float *y,
-                                                               const uint32_t P, const uint32_t stride)
+static inline __attribute__((always_inline)) void forward_rows(const struct conv2d *d, const float *padded,
+                                                               const float *w, float *y, const uint32_t P,
+                                                               const uint32_t stride)
 {
     const size_t width = d->H + 2;
     const uint32_t block = block_of(d->C);
@@ -66,8 +68,8 @@ void conv2d_forward(const struct conv2d *d, const float *x, const float *w, floa
 }
 
 /* Stride 1, H = P; r and s are the page's r' and s'. */
-static inline __attribute__((always_inline)) void backward_rows(const struct conv2d *d, const float *padded, const float *w, float *dx,
-                                                                const uint32_t H)
+static inline __attribute__((always_inline)) void backward_rows(const struct conv2d *d, const float *padded,
+                                                                const float *w, float *dx, const uint32_t H)
 {
     const size_t width = H + 2;
     const uint32_t block = block_of(d->K);
@@ -92,7 +94,8 @@ static inline __attribute__((always_inline)) void backward_rows(const struct con
 }
 
 /* One output of the stride 2: the taps whose row and column exist, that is, whose place in dy is not a half. */
-static float backward_strided(const struct conv2d *d, const float *padded, const float *w, uint32_t c, uint32_t row, uint32_t column)
+static float backward_strided(const struct conv2d *d, const float *padded, const float *w, uint32_t c, uint32_t row,
+                              uint32_t column)
 {
     const size_t width = d->H / 2 + 2;
     const uint32_t block = block_of(d->K);
@@ -132,7 +135,8 @@ void conv2d_backward_data(const struct conv2d *d, const float *dy, const float *
     }
 }
 
-void conv2d_backward_weight(const struct conv2d *d, uint32_t images, const float *x, const float *dy, float *part, float *scratch)
+void conv2d_backward_weight(const struct conv2d *d, uint32_t images, const float *x, const float *dy, float *part,
+                            float *scratch)
 {
     const uint32_t P = d->H / d->stride, taps = d->C * 9;
     const size_t width = d->H + 2;
@@ -161,7 +165,7 @@ void group_tree(float *parts, uint32_t groups, size_t count, size_t begin, size_
         dw[i] = exact_tree32(parts + i, groups, count);
 }
 
-/* ---- shortcuts ------------------------------------------------------------------------------------------------------------------- */
+/* ---- shortcuts --------------------------------------------------------------------------------------------------- */
 
 /* Where pixel (p, q) of a subsampled plane lies in the array of planes of side H. */
 static size_t subsampled(uint32_t plane, uint32_t H, uint32_t p, uint32_t q)
@@ -208,7 +212,8 @@ void projection_backward_weight(const struct conv2d *d, uint32_t images, const f
             for (uint32_t n = 0; n < images; n++)
                 for (uint32_t p = 0; p < P; p++)
                     for (uint32_t q = 0; q < P; q++)
-                        acc = fmaf(g[(((size_t)n * d->K + k) * P + p) * P + q], x[subsampled(n * d->C + c, d->H, p, q)], acc);
+                        acc = fmaf(g[(((size_t)n * d->K + k) * P + p) * P + q], x[subsampled(n * d->C + c, d->H, p, q)],
+                                   acc);
             part[k * d->C + c] = acc;
         }
     }
@@ -237,7 +242,7 @@ void option_a_backward(const struct conv2d *d, uint32_t first, const float *g, f
     }
 }
 
-/* ---- batch norm, ReLU ------------------------------------------------------------------------------------------------------------ */
+/* ---- batch norm, ReLU -------------------------------------------------------------------------------------------- */
 
 void batch_norm_sums(uint32_t K, uint32_t pixels, const float *y, float *sums, float *scratch)
 {
@@ -257,8 +262,8 @@ void batch_norm_forward(uint32_t K, uint32_t pixels, const struct exact_norm *no
             u[i] = fmaf(y[i], norm[k].scale, norm[k].shift);
 }
 
-void batch_norm_backward_sums(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const float *g, const float *y, float *sums,
-                              float *scratch)
+void batch_norm_backward_sums(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const float *g,
+                              const float *y, float *sums, float *scratch)
 {
     for (uint32_t k = 0; k < K; k++, g += pixels, y += pixels) {
         memcpy(scratch, g, pixels * sizeof *g);
@@ -269,8 +274,8 @@ void batch_norm_backward_sums(uint32_t K, uint32_t pixels, const struct exact_no
     }
 }
 
-void batch_norm_backward(uint32_t K, uint32_t pixels, const struct exact_norm *norm, const struct exact_norm_gradient *gradient,
-                         const float *g, const float *y, float *dy)
+void batch_norm_backward(uint32_t K, uint32_t pixels, const struct exact_norm *norm,
+                         const struct exact_norm_gradient *gradient, const float *g, const float *y, float *dy)
 {
     for (uint32_t k = 0; k < K; k++, g += pixels, y += pixels, dy += pixels)
         for (uint32_t i = 0; i < pixels; i++)
@@ -289,7 +294,7 @@ void relu_backward(size_t count, const float *a, const float *d, float *g)
         g[i] = a[i] > 0.0f ? d[i] : 0.0f;
 }
 
-/* ---- head ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- head -------------------------------------------------------------------------------------------------------- */
 
 void pool_forward(const float *a, float *pool, float *scratch)
 {
@@ -316,7 +321,8 @@ void linear_forward(const float *pool, const float *w, const float *bias, float 
     }
 }
 
-void linear_backward(uint32_t N, const float *pool, const float *w, const float *dz, float *dw, float *dbias, float *dpool, double *column)
+void linear_backward(uint32_t N, const float *pool, const float *w, const float *dz, float *dw, float *dbias,
+                     float *dpool, double *column)
 {
     for (uint32_t k = 0; k < CLASSES; k++) {
         for (uint32_t c = 0; c < FEATURES; c++) {
@@ -358,8 +364,8 @@ void logits_norm_forward(const struct exact_norm *norm, const float *z, float *u
         u[k] = fmaf(z[k], norm[k].scale, norm[k].shift);
 }
 
-struct exact_norm_gradient logits_norm_backward(uint32_t N, uint32_t k, const struct exact_norm *norm, const float *z, float *dz,
-                                                double *column)
+struct exact_norm_gradient logits_norm_backward(uint32_t N, uint32_t k, const struct exact_norm *norm, const float *z,
+                                                float *dz, double *column)
 {
     for (uint32_t n = 0; n < N; n++)
         column[n] = (double)dz[n * CLASSES + k];
@@ -401,7 +407,7 @@ void softmax_backward(uint32_t N, uint32_t label, const float *f, float *du)
         du[k] = (k == label ? f[k] - 1.0f : f[k]) / (float)N;
 }
 
-/* ---- ledger ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- ledger ------------------------------------------------------------------------------------------------------ */
 
 void ledger_digest(size_t count, const float *values, size_t first, uint64_t digest[2])
 {

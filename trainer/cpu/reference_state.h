@@ -13,9 +13,9 @@ enum { FEATURES = NETWORK_FEATURES, CLASSES = NETWORK_CLASSES, IMAGE_FLOATS_MAX 
 
 /* What one thread works in. */
 struct worker {
-    float *scratch;                     /* REFERENCE_SCRATCH_FLOATS */
-    float *shortcut;                    /* one image */
-    float *eval_a[3], *eval_y;          /* evaluation: one image each */
+    float *scratch;            /* REFERENCE_SCRATCH_FLOATS */
+    float *shortcut;           /* one image */
+    float *eval_a[3], *eval_y; /* evaluation: one image each */
 };
 
 struct backend {
@@ -24,27 +24,27 @@ struct backend {
     uint32_t threads, batch; /* batch: images of the largest step; 0 with inference */
     struct team *team;
     struct worker *workers;
-    struct backend_profile *profile; /* NULL: nobody asks */
+    struct backend_profile *profile;      /* NULL: nobody asks */
     float *values, *momentum, *gradients; /* [value_count] */
-    float **a, **y;                       /* a[l] (batch,C,H,H), y[l] (batch,K,P,P); a[conv_count] the last block's output */
-    struct exact_norm *norm;              /* [conv_count][64] */
+    float **a, **y;          /* a[l] (batch,C,H,H), y[l] (batch,K,P,P); a[conv_count] the last block's output */
+    struct exact_norm *norm; /* [conv_count][64] */
     struct exact_norm logits_norm[CLASSES];
     struct exact_norm_gradient norm_gradient[FEATURES]; /* of the layer at hand */
-    float *d;                             /* the gradient of a[l+1], then of a[l] */
-    float *residual;                      /* the gradient of a block's sum */
+    float *d;                                           /* the gradient of a[l+1], then of a[l] */
+    float *residual;                                    /* the gradient of a block's sum */
     float *dy;
-    float *sums;                          /* [batch][2 * 64] of a batch norm, forward or backward */
-    float *parts;                         /* weight gradients of all groups */
-    float *pool, *dpool;                  /* [batch][64] */
-    float *z, *dz;                        /* [batch][10]; dz holds the probabilities before */
-    double *column;                       /* [batch] */
-    uint64_t (*digests)[2];               /* [tensors] */
-    bool *finite;                         /* [tensors] */
+    float *sums;            /* [batch][2 * 64] of a batch norm, forward or backward */
+    float *parts;           /* weight gradients of all groups */
+    float *pool, *dpool;    /* [batch][64] */
+    float *z, *dz;          /* [batch][10]; dz holds the probabilities before */
+    double *column;         /* [batch] */
+    uint64_t (*digests)[2]; /* [tensors] */
+    bool *finite;           /* [tensors] */
     void *memory;
     size_t memory_bytes;
 };
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* Gives the next piece of the arena, 64-byte aligned; while the arena is NULL, only counts. */
 static void *carve(struct backend *r, size_t bytes)
@@ -106,7 +106,8 @@ static void lay_out(struct backend *r)
     size_t parts = 0;
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *layer = &network->convs[l];
-        float *input = carve_floats(r, batch * input_floats(layer)), *output = carve_floats(r, batch * output_floats(layer));
+        float *input = carve_floats(r, batch * input_floats(layer)),
+              *output = carve_floats(r, batch * output_floats(layer));
         if (r->memory != NULL) {
             r->a[l] = input;
             r->y[l] = output;
@@ -119,7 +120,8 @@ static void lay_out(struct backend *r)
         r->a[network->conv_count] = last;
     r->parts = carve_floats(r, parts);
     for (uint32_t thread = 0; thread < r->threads; thread++) {
-        struct worker worker = { .scratch = carve_floats(r, REFERENCE_SCRATCH_FLOATS), .shortcut = carve_floats(r, IMAGE_FLOATS_MAX),
+        struct worker worker = { .scratch = carve_floats(r, REFERENCE_SCRATCH_FLOATS),
+                                 .shortcut = carve_floats(r, IMAGE_FLOATS_MAX),
                                  .eval_y = carve_floats(r, IMAGE_FLOATS_MAX) };
         for (int i = 0; i < 3; i++)
             worker.eval_a[i] = carve_floats(r, IMAGE_FLOATS_MAX);
@@ -137,8 +139,8 @@ static void reference_close(struct backend *r)
     free(r);
 }
 
-static enum status reference_open(struct backend **out, const struct recipe *recipe, const struct network *network, uint32_t threads,
-                                  bool inference, struct error *error)
+static enum status reference_open(struct backend **out, const struct recipe *recipe, const struct network *network,
+                                  uint32_t threads, bool inference, struct error *error)
 {
     *out = NULL;
     enum status status = backend_check_arithmetic("the scalar backend", error);
@@ -156,7 +158,8 @@ static enum status reference_open(struct backend **out, const struct recipe *rec
     if (posix_memalign(&r->memory, 64, bytes) != 0) {
         r->memory = NULL;
         reference_close(r);
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu MiB of depth %u at batch %u; a smaller batch_size needs less",
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "no memory for the %zu MiB of depth %u at batch %u; a smaller batch_size needs less",
                          bytes >> 20, network->model.depth, recipe->training.batch_size);
     }
     memset(r->memory, 0, bytes);
@@ -182,7 +185,7 @@ static void reference_get_state(const struct backend *r, float *values, float *m
     memcpy(momentum, r->momentum, r->network->value_count * sizeof *momentum);
 }
 
-/* ---- work for the team: one call of `item` handles one item of a pass ------------------------------------------------------------ */
+/* ---- work for the team: one call of `item` handles one item of a pass -------------------------------------------- */
 
 struct pass {
     struct backend *r;

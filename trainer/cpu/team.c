@@ -155,7 +155,8 @@ enum status team_open(struct team **out, uint32_t threads, struct error *error)
         int failure = pthread_create(&team->members[t].handle, NULL, member_main, &team->members[t]);
         if (failure != 0) {
             team_close(team);
-            return error_set(error, STATUS_ENVIRONMENT, "the system gave only %u of %u threads: %s; ask for fewer with --threads", t, threads,
+            return error_set(error, STATUS_ENVIRONMENT,
+                             "the system gave only %u of %u threads: %s; ask for fewer with --threads", t, threads,
                              strerror(failure));
         }
         team->started++;
