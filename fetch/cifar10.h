@@ -9,8 +9,6 @@
 #include "trainer/common/dataset.h"
 
 enum {
-    CIFAR10_TRAINING_IMAGES = 50000,
-    CIFAR10_TEST_IMAGES = 10000,
     CIFAR10_FILE_IMAGES = 10000,
     CIFAR10_FILE_BYTES = CIFAR10_FILE_IMAGES * DATASET_RECORD_BYTES,
     CIFAR10_PICKLE_BYTES_MAX = CIFAR10_FILE_BYTES + (1 << 20) /* a pickled batch names its images, too */

@@ -1,37 +1,14 @@
 /* selfsame fetch: what manifests name, got and checked; and the care of the store. */
 #include <jansson.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fetch/data.h"
 #include "fetch/obtain.h"
 #include "trainer/common/command.h"
+#include "trainer/common/stop.h"
 
 enum { RETRIES = 4, RETRY_DELAY_S = 1, SPEED_TIME_S = 30 };
-
-static volatile sig_atomic_t stop_signal;
-
-/* The first signal leaves a part that can be resumed; the second, whose action is the default again, ends the process
- * at once: that leaves the same part. */
-static void ask_to_stop(int number)
-{
-    stop_signal = number;
-}
-
-static void watch_signals(void)
-{
-    struct sigaction action = { .sa_handler = ask_to_stop, .sa_flags = (int)SA_RESETHAND };
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-static bool hear_stop(void *context)
-{
-    (void)context;
-    return stop_signal != 0;
-}
 
 static void print_warning(void *context, const char *message)
 {
@@ -70,7 +47,7 @@ static enum status verify_item(void *context, const struct store_item *item, str
 {
     struct job *job = context;
     char why[STORE_WHY_BYTES];
-    if (hear_stop(NULL))
+    if (stop_requested(NULL))
         return error_set(error, STATUS_INTERRUPTED, "stopped on request; what was checked so far is said above");
     if (strcmp(item->kind, "file") != 0 && strcmp(item->kind, "unpacked") != 0)
         return STATUS_OK;
@@ -192,7 +169,7 @@ static enum status fetch_all(struct job *job, const struct arguments *arguments,
                       .retry_delay_s = arguments_integer(arguments, "retry-delay", RETRY_DELAY_S),
                       .speed_time_s = arguments_integer(arguments, "speed-time", SPEED_TIME_S),
                       .progress = &progress,
-                      .stop_requested = hear_stop,
+                      .stop_requested = stop_requested,
                       .warn = print_warning },
     };
     enum status status = STATUS_OK;
@@ -235,7 +212,7 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
         if (job.json == NULL)
             return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     }
-    watch_signals();
+    stop_watch();
     /* What is damaged goes first, so that a manifest's fetch gets it anew. */
     if (caring)
         status = care(&job, arguments, error);

@@ -1,7 +1,6 @@
 /* selfsame train: wires manifest, data, engine and record together, once for each manifest and seed. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,29 +11,11 @@
 #include "trainer/common/command.h"
 #include "trainer/common/digest.h"
 #include "trainer/common/progress.h"
+#include "trainer/common/stop.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
 #include "trainer/schedule.h"
 #include "trainer/train.h"
-
-/* ---- stopping ---------------------------------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t stop_signal;
-
-/* The first signal asks for a checkpoint; the second, whose action is the default again, ends the process at once. */
-static void ask_to_stop(int number)
-{
-    stop_signal = number;
-}
-
-static void watch_signals(void)
-{
-    struct sigaction action = { .sa_handler = ask_to_stop, .sa_flags = (int)SA_RESETHAND };
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
 
 /* ---- one training ------------------------------------------------------------------------------------------------ */
 
@@ -116,12 +97,6 @@ static enum status hear_interruption(void *context, const struct training_state 
     return job->recording.interrupted(job->recording.context, state, error);
 }
 
-static bool hear_stop(void *context)
-{
-    (void)context;
-    return stop_signal != 0;
-}
-
 /* A word as a shell reads it back. */
 static void print_word(const char *word)
 {
@@ -169,7 +144,7 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
                                        .steps = hear_steps,
                                        .epoch = hear_epoch,
                                        .interrupted = hear_interruption,
-                                       .stop_requested = hear_stop };
+                                       .stop_requested = stop_requested };
     job->recording = recorder_listener(job->recorder);
     fprintf(stderr,
             "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine cpu (%s), into %s\n",
@@ -368,7 +343,7 @@ static enum status run_train(const struct arguments *arguments, struct error *er
         status = error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time",
                            arguments_text(arguments, "name"), runs);
     if (status == STATUS_OK)
-        watch_signals();
+        stop_watch();
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
         status = train_manifest(&manifests[i], count > 1, arguments, error);
     for (size_t i = 0; i < read; i++)

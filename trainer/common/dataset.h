@@ -19,6 +19,8 @@ enum {
     DATASET_CLASSES = 10
 };
 
+enum { CIFAR10_TRAINING_IMAGES = 50000, CIFAR10_TEST_IMAGES = 10000 };
+
 struct dataset {
     uint32_t count;  /* images */
     uint8_t *images; /* [count][3][32][32] */
