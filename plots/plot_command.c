@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "plots/figure.h"
-#include "results/published.h"
+#include "results/published_run.h"
 #include "trainer/common/command.h"
 
 enum { FORMAT_COUNT = 3 };

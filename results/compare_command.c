@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "results/compare.h"
-#include "results/published.h"
+#include "results/published_run.h"
 #include "trainer/common/command.h"
 
 /* The next line of a text: its length, without the newline. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "experiments/manifest.h"
-#include "results/published.h"
+#include "results/published_run.h"
 #include "results/table.h"
 
 static const struct table_column columns[] = {

@@ -1,4 +1,4 @@
-#include "results/published.h"
+#include "results/published_run.h"
 
 #include <string.h>
 

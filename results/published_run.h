@@ -1,6 +1,6 @@
 /* The runs that come with the program: results/published/ of the source tree, or as installed. */
-#ifndef SELFSAME_PUBLISHED_H
-#define SELFSAME_PUBLISHED_H
+#ifndef SELFSAME_PUBLISHED_RUN_H
+#define SELFSAME_PUBLISHED_RUN_H
 
 #include "results/record.h"
 
