@@ -100,11 +100,22 @@ if command -v python3 > /dev/null; then
     refuse big-endian "not little-endian"
     refuse call "opcode GLOBAL names os.system, which is not data"
 else
-    pass "no python3 here: neon's layout is not tested # SKIP"
+    echo "skipped: no python3 here: neon's layout is not tested"
 fi
 
 # PyTorch opens what convert writes, and we open what PyTorch writes of a whole network.
 python=${SELFSAME_PYTHON:-python3}
+if "$python" -c 'import safetensors.numpy' > /dev/null 2>&1; then
+    "$python" - "$ours" theirs.safetensors <<'PY'
+import sys
+from safetensors.numpy import load_file, save_file
+save_file(load_file(sys.argv[1]), sys.argv[2])
+PY
+    expect 0 "inspect what the safetensors package made of our file" inspect theirs.safetensors
+    prints "^weights     $digest"
+else
+    echo "skipped: no safetensors package here (SELFSAME_PYTHON names a python that has it)"
+fi
 if "$python" -c 'import torch' > /dev/null 2>&1; then
     for kind in legacy zip half; do
         "$python" "$TOP/check/torch_weights.py" save "$ours" "$kind.pt" "$kind"
@@ -122,7 +133,7 @@ if "$python" -c 'import torch' > /dev/null 2>&1; then
         fail "PyTorch does not read the zip file that convert writes"
     fi
 else
-    pass "no PyTorch here (SELFSAME_PYTHON names a python that has it): its own files are tested in test_torch alone # SKIP"
+    echo "skipped: no PyTorch here (SELFSAME_PYTHON names a python that has it): its own files are tested in test_torch alone"
 fi
 
 # The published ResNet-20, from the shared data folder beside the checkout.
@@ -137,7 +148,7 @@ if [ -f "$published" ]; then
     prints "^manifest    .*/pretrained/akamaster-resnet20.yaml"
     prints "^it says     best_prec1 = 91.78"
     data=${SELFSAME_CIFAR10:-}
-    if [ -z "$data" ] && python3 -c 'import numpy' > /dev/null 2>&1 && "$shared/cifar10/unpack" cifar > /dev/null 2>&1; then
+    if [ -z "$data" ] && "$python" "$shared/cifar10/unpack" cifar > /dev/null 2>&1; then
         data=cifar
     fi
     if [ -n "$data" ]; then
@@ -150,13 +161,14 @@ if [ -f "$published" ]; then
         WEIGHTS=$shared/weights "$TOP/check/pretrained" "$SELFSAME" "$TOP/experiments" "$data" > stdout 2> stderr
         if [ $? -eq 0 ]; then pass "make check-pretrained: exit 0"; else fail "make check-pretrained says no"; fi
         prints "^pretrained-akamaster-resnet20 *8.22 *8.27 *8.27  as published"
+        prints "^pretrained-selfsame-resnet20-20-epochs .* 19.89 *19.89  as published"
         prints "^pretrained-akamaster-resnet56 *not at hand"
         expect 0 "convert it" convert "$published" published.safetensors
         expect 0 "eval the converted file" eval --weights published.safetensors --data "$data" --manifest pretrained/akamaster-resnet20.yaml
         prints "^error: 8.27 % (827 of 10000)"
     else
-        pass "no CIFAR-10 here (SELFSAME_CIFAR10 names its folder): the published weights are not evaluated # SKIP"
+        echo "skipped: no CIFAR-10 here (SELFSAME_CIFAR10 names its folder): the published weights are not evaluated"
     fi
 else
-    pass "no shared data folder beside the checkout: the published weights are not tested # SKIP"
+    echo "skipped: no shared data folder beside the checkout: the published weights are not tested"
 fi
