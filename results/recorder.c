@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fetch/weights.h"
 #include "results/checkpoint.h"
 #include "results/environment.h"
 #include "results/ledger.h"
 #include "results/record.h"
+#include "trainer/common/clock.h"
 #include "trainer/common/digest.h"
 #include "trainer/common/file.h"
 #include "trainer/identity.h"
@@ -39,7 +39,7 @@ struct recorder {
     enum record_state state;
     char failure[ERROR_MESSAGE_BYTES];
     char started[ENVIRONMENT_TIME_BYTES];
-    struct timespec opened;
+    double opened_s;       /* clock_seconds() at the start of this session */
     double seconds_before; /* wall time of the sessions before this one */
     uint64_t sessions;     /* this one included */
 };
@@ -108,11 +108,8 @@ static json_t *make_record(const struct recorder *recorder)
     const struct recorder_options *options = recorder->options;
     const struct training_config *training = &options->recipe->training;
     char now[ENVIRONMENT_TIME_BYTES];
-    struct timespec clock;
     environment_time(now);
-    clock_gettime(CLOCK_MONOTONIC, &clock);
-    double seconds =
-        (double)(clock.tv_sec - recorder->opened.tv_sec) + 1e-9 * (double)(clock.tv_nsec - recorder->opened.tv_nsec);
+    double seconds = clock_seconds() - recorder->opened_s;
     json_t *record = json_pack("{s:i, s:s, s:s, s:o}", "format", RECORD_FORMAT, "name", options->name, "state",
                                record_state_name(recorder->state), "result", result_section(recorder));
     json_t *identity = json_pack(
@@ -645,7 +642,7 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
     made->state = RECORD_RUNNING;
     made->sessions = 1;
     environment_time(made->started);
-    clock_gettime(CLOCK_MONOTONIC, &made->opened);
+    made->opened_s = clock_seconds();
     /* An epoch of a continuous stream may have a step more than images / batch, rounded up. */
     made->entry_room = options->training_images / batch + 2;
     made->entries = malloc(made->entry_room * DIGEST_STEP_BYTES);

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "experiments/manifest.h"
+#include "trainer/common/clock.h"
 #include "trainer/common/command.h"
 #include "trainer/engine.h"
 
@@ -80,12 +80,9 @@ static enum status measure_evaluation(struct engine *engine, const struct datase
     enum status status = predictions != NULL ? STATUS_OK : error_set(error, STATUS_ENVIRONMENT, "out of memory");
     m->evaluation_images = noise->count;
     for (uint32_t i = 0; i < m->steps && status == STATUS_OK; i++) {
-        struct timespec began, ended;
-        clock_gettime(CLOCK_MONOTONIC, &began);
+        double began = clock_seconds();
         status = engine_cpu.evaluate(engine, predictions, &loss, error);
-        clock_gettime(CLOCK_MONOTONIC, &ended);
-        m->evaluation_ms[i] =
-            1e3 * (double)(ended.tv_sec - began.tv_sec) + 1e-6 * (double)(ended.tv_nsec - began.tv_nsec);
+        m->evaluation_ms[i] = 1e3 * (clock_seconds() - began);
     }
     qsort(m->evaluation_ms, m->steps, sizeof *m->evaluation_ms, compare_doubles);
     free(predictions);
