@@ -23,7 +23,7 @@ struct recorder_options {
     bool resume;                               /* go on with an unfinished run; one that does not exist is begun */
     const char *manifest_name, *manifest_text; /* the latter resolved: becomes manifest.yaml */
     const char *manifest_sha256, *experiment_sha256;
-    const char *arithmetic; /* its version, such as "exact-0" */
+    const char *arithmetic; /* its version, such as "exact-1" */
     bool exact;
     const struct recipe *recipe;
     const struct network *network;
