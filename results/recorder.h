@@ -32,6 +32,7 @@ struct recorder_options {
     const char *const *notes; /* on the data, for the record; NULL after the last; may be NULL */
     uint64_t epochs;          /* stop after so many; 0: all of the recipe */
     const char *engine_name, *engine_description;
+    const char *const *engine_facts; /* texts up to a NULL, or NULL */
     size_t engine_bytes;
     void (*say)(
         const char
