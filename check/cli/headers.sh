@@ -47,7 +47,8 @@ for header in $headers; do
     case $header in
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         grep -q '^#define HAVE_X86_64 1' "$build/config.h" || continue ;;
-    trainer/cuda/*) continue ;; # nvcc's
+    trainer/cuda/device.h) ;;
+    trainer/cuda/*) continue ;; # these include CUDA's own
     esac
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" > alone.c
     # Pieces of one source have static functions, which the file at hand does not call.
@@ -57,7 +58,7 @@ done
 # ---- what CUDA code includes: C11 with every compiler, C++, and nvcc ----
 
 shared="trainer/exact.h trainer/engine.h trainer/input.h trainer/network.h trainer/recipe.h trainer/sampler.h trainer/schedule.h
-    trainer/common/dataset.h trainer/common/error.h"
+    trainer/common/dataset.h trainer/common/error.h trainer/cuda/device.h"
 for header in $shared; do printf '#include "%s"\n' "$header"; done > shared.c
 cat >> shared.c <<'C'
 /* Each inline function is called, so that each is compiled. */
