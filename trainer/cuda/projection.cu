@@ -78,8 +78,8 @@ template <class T>
 __global__ void __launch_bounds__(T::PIXELS *T::K / T::OUTPUTS) projection(const struct cuda_projection_arguments a)
 {
     enum { THREADS = T::PIXELS * T::K / T::OUTPUTS, W_PITCH = T::K + 4 };
-    __shared__ alignas(16) float x[T::C * T::PIXELS];
-    __shared__ alignas(16) float w[T::C * W_PITCH];
+    alignas(16) __shared__ float x[T::C * T::PIXELS];
+    alignas(16) __shared__ float w[T::C * W_PITCH];
     const uint32_t first = blockIdx.x * T::PIXELS;
     for (uint32_t i = threadIdx.x; i < T::C * T::PIXELS / 2; i += THREADS) {
         const float4 v = subsampled2<T>(a.x, i / (T::PIXELS / 2), first + i % (T::PIXELS / 2) * 2);
@@ -107,8 +107,8 @@ __global__ void __launch_bounds__(T::PIXELS *T::C / T::OUTPUTS)
     projection_data(const struct cuda_projection_data_arguments a)
 {
     enum { THREADS = T::PIXELS * T::C / T::OUTPUTS };
-    __shared__ alignas(16) float g[T::K * T::PIXELS];
-    __shared__ alignas(16) float w[T::K * T::C];
+    alignas(16) __shared__ float g[T::K * T::PIXELS];
+    alignas(16) __shared__ float w[T::K * T::C];
     const uint32_t first = blockIdx.x * T::PIXELS;
     for (uint32_t i = threadIdx.x; i < T::K * T::PIXELS / 4; i += THREADS)
         *(float4 *)(g + 4 * i) = pixels4<T>(a.g, T::K, i / (T::PIXELS / 4), first + i % (T::PIXELS / 4) * 4);
@@ -171,8 +171,8 @@ DEVICE void stage_store(const struct projection_stage<T> &stage, float *x, float
 template <class T>
 __global__ void __launch_bounds__(T::THREADS) projection_weight(const struct cuda_projection_weight_arguments a)
 {
-    __shared__ alignas(16) float x[T::TILE_C * T::PITCH];
-    __shared__ alignas(16) float g[T::TILE_K * T::PITCH];
+    alignas(16) __shared__ float x[T::TILE_C * T::PITCH];
+    alignas(16) __shared__ float g[T::TILE_K * T::PITCH];
     const uint32_t c = blockIdx.y % (T::C / T::TILE_C) * T::TILE_C, k = blockIdx.y / (T::C / T::TILE_C) * T::TILE_K;
     const uint32_t begin = blockIdx.x * T::GROUP, left = a.count * T::IMAGE - begin;
     const uint32_t pixels = left < T::GROUP ? left : (uint32_t)T::GROUP;
