@@ -149,7 +149,7 @@ static __global__ void scalars(const struct scalars_arguments arguments)
     *out++ = (uint32_t)sizeof(float4) + (uint32_t)alignof(float2);
     while (out < arguments.out + TEST_SCALARS)
         *out++ = 0;
-    fresh = counter; /* of a variable that nobody writes the compiler knows the value */
+    fresh = arguments.out[0]; /* of a variable that nobody writes, or with one number, the compiler knows the value */
 }
 
 extern "C" cudaError_t test_scalars(const struct scalars_arguments *arguments, cudaStream_t stream)
