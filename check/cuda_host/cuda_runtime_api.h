@@ -54,6 +54,7 @@
     X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error", 1)                                \
     X(cudaErrorInvalidPtx, 218, "a PTX compilation failed", 0)                                     \
     X(cudaErrorNvlinkUncorrectable, 220, "uncorrectable NVLink error", 1)                          \
+    X(cudaErrorJitCompilerNotFound, 221, "no PTX compiler", 0)                                                         \
     X(cudaErrorUnsupportedPtxVersion, 222, "the driver is too old for this PTX", 0)                \
     X(cudaErrorContained, 226, "a contained memory error", 1)                                      \
     X(cudaErrorOperatingSystem, 304, "an operating system call failed", 0)                         \
@@ -68,6 +69,7 @@
     X(cudaErrorHardwareStackError, 714, "hardware stack error", 1)                                 \
     X(cudaErrorIllegalInstruction, 715, "illegal instruction", 1)                                  \
     X(cudaErrorMisalignedAddress, 716, "misaligned address", 1)                                    \
+    X(cudaErrorInvalidAddressSpace, 717, "invalid address space", 1)                                                   \
     X(cudaErrorInvalidPc, 718, "invalid program counter", 1)                                       \
     X(cudaErrorLaunchFailure, 719, "unspecified launch failure", 1)                                \
     X(cudaErrorNotPermitted, 800, "operation not permitted", 0)                                    \
