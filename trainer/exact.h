@@ -208,6 +208,14 @@ EXACT void exact_update_pytorch(float *w, float *v, float g, float lr, float mom
     *w = fmaf(-lr, *v, *w);
 }
 
+/* ---- section 10: the mean of a border's pixel -------------------------------------------------------------------- */
+
+/* sum / 32, half to even. */
+EXACT uint32_t exact_mean_of_32(uint32_t sum)
+{
+    return (sum + 15 + (sum >> 5 & 1)) >> 5;
+}
+
 /* ---- section 11: exp and log ------------------------------------------------------------------------------------- */
 
 /* For 0, normal x > 0, infinity and NaN; not for a subnormal binary64, which no binary32 becomes. */

@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "trainer/exact.h"
+
 enum { SIDE = DATASET_SIDE };
 
 struct input {
@@ -62,10 +64,14 @@ void input_close(struct input *input)
     free(input);
 }
 
-/* sum / 32, half to even. */
-static uint8_t mean_of_32(uint32_t sum)
+const float *input_values(const struct input *input)
 {
-    return (uint8_t)((sum + 15 + (sum >> 5 & 1)) >> 5);
+    return input->config.normalization == NORMALIZE_PIXEL_MEAN ? NULL : &input->value[0][0];
+}
+
+const float *input_pixel_mean(const struct input *input)
+{
+    return input->config.normalization == NORMALIZE_PIXEL_MEAN ? input->pixel_mean : NULL;
 }
 
 static uint8_t row_mean(const uint8_t row[SIDE])
@@ -73,7 +79,7 @@ static uint8_t row_mean(const uint8_t row[SIDE])
     uint32_t sum = 0;
     for (int j = 0; j < SIDE; j++)
         sum += row[j];
-    return mean_of_32(sum);
+    return (uint8_t)exact_mean_of_32(sum);
 }
 
 static void column_means(const uint8_t *plane, uint8_t means[SIDE])
@@ -84,7 +90,7 @@ static void column_means(const uint8_t *plane, uint8_t means[SIDE])
             sums[j] = (uint16_t)(sums[j] + plane[i * SIDE + j]);
     }
     for (int j = 0; j < SIDE; j++)
-        means[j] = mean_of_32(sums[j]);
+        means[j] = (uint8_t)exact_mean_of_32(sums[j]);
 }
 
 static void fill(float *out, ptrdiff_t step, int first, int end, float value)

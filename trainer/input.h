@@ -19,6 +19,11 @@ enum status input_open(struct input **input, const struct input_config *config, 
                        struct error *error) MUST_USE;
 void input_close(struct input *input);
 
+/* What an engine needs that loads images by itself: input_values[c * 256 + byte], each byte normalised, or, with
+ * NORMALIZE_PIXEL_MEAN, input_pixel_mean[(c * 32 + i) * 32 + j]. The other one is NULL; both live as long as the input. */
+const float *input_values(const struct input *input);
+const float *input_pixel_mean(const struct input *input);
+
 /* x[c * channel + i * row + j * pixel] = padded[c][sample.row + i][sample.column + (sample.flip ? 31 - j : j)],
  * normalised, for c = 0..2 and i, j = 0..31.
  * shapes   image (3,32,32) uint8; channel, row, pixel are strides in floats: 1024, 32, 1 for a (3,32,32) array.

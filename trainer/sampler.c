@@ -80,27 +80,10 @@ static void make_order(struct sampler *sampler, uint64_t pass)
     sampler->cached_pass = pass;
 }
 
-static struct sample augment(const struct sampler *sampler, uint64_t pass, uint32_t image)
-{
-    const struct input_config *input = &sampler->input;
-    uint8_t middle = (uint8_t)input->padding_pixels;
-    struct sample sample = { .image = image, .row = middle, .column = middle };
-    uint32_t random[4];
-    if (input->random_crop || input->random_flip)
-        random_block(sampler->training.seed, RANDOM_AUGMENT, pass, image, random);
-    if (input->random_crop) {
-        uint64_t positions = 2 * input->padding_pixels + 1;
-        sample.row = (uint8_t)(random[0] * positions >> 32);
-        sample.column = (uint8_t)(random[1] * positions >> 32);
-    }
-    if (input->random_flip)
-        sample.flip = (uint8_t)(random[2] >> 31);
-    return sample;
-}
-
 void sampler_batch(struct sampler *sampler, uint64_t step, struct sample *samples)
 {
     const struct training_config *training = &sampler->training;
+    const struct input_config *input = &sampler->input;
     uint32_t count = schedule_batch(training, sampler->images, step);
     uint64_t pass, place;
     if (training->last_batch == LAST_BATCH_CONTINUE) {
@@ -118,6 +101,7 @@ void sampler_batch(struct sampler *sampler, uint64_t step, struct sample *sample
         }
         if (!sampler->cached || sampler->cached_pass != pass)
             make_order(sampler, pass);
-        samples[i] = augment(sampler, pass, sampler->order[place].image);
+        samples[i] = sample_augmented(training->seed, pass, sampler->order[place].image, input->padding_pixels,
+                                      input->random_crop, input->random_flip);
     }
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "trainer/common/error.h"
+#include "trainer/common/random.h"
 #include "trainer/recipe.h"
 
 struct sample {
@@ -13,6 +14,22 @@ struct sample {
     uint8_t row, column; /* the crop's corner in the padded image, 0..2*padding; the middle without random_crop */
     uint8_t flip;        /* 1: mirrored left to right, after the crop */
 };
+
+/* The sample of an image in a pass over the data, for the sampler and for engines that draw by themselves. */
+EXACT struct sample sample_augmented(uint64_t seed, uint64_t pass, uint32_t image, uint32_t padding_pixels,
+                                     bool random_crop, bool random_flip)
+{
+    const uint64_t positions = 2 * (uint64_t)padding_pixels + 1;
+    struct sample sample;
+    uint32_t random[4] = { 0 };
+    if (random_crop || random_flip)
+        random_block(seed, RANDOM_AUGMENT, pass, image, random);
+    sample.image = image;
+    sample.row = (uint8_t)(random_crop ? random[0] * positions >> 32 : padding_pixels);
+    sample.column = (uint8_t)(random_crop ? random[1] * positions >> 32 : padding_pixels);
+    sample.flip = (uint8_t)(random_flip ? random[2] >> 31 : 0);
+    return sample;
+}
 
 struct sampler; /* caches the order of one pass; the cache never shows in the results */
 

@@ -58,7 +58,7 @@ done
 # ---- what CUDA code includes: C11 with every compiler, C++, and nvcc ----
 
 shared="trainer/exact.h trainer/engine.h trainer/input.h trainer/network.h trainer/recipe.h trainer/sampler.h trainer/schedule.h
-    trainer/common/dataset.h trainer/common/error.h trainer/cuda/device.h"
+    trainer/common/dataset.h trainer/common/error.h trainer/common/random.h trainer/cuda/device.h"
 for header in $shared; do printf '#include "%s"\n' "$header"; done > shared.c
 cat >> shared.c <<'C'
 /* Each inline function is called, so that each is compiled. */
@@ -72,6 +72,7 @@ float call(double *v64, float *v32, unsigned long long *digest, float x)
     digest[0] = sums[0];
     exact_update_neon(v32, v32 + 1, gradient.slope, x, x, x);
     exact_update_pytorch(v32, v32 + 1, gradient.constant, x, x, x);
+    v32[2] = (float)(sample_augmented(1, 2, 3, 4, true, true).row + exact_mean_of_32(5));
     return exact_norm_finite(&norm) ? exact_relu(exact_expf(x)) + exact_logf(x) + exact_running(x, exact_unbiased(1.0, 2.0), 0.1)
                                     : (float)exact_group_count(32, 2);
 }

@@ -4,33 +4,6 @@
 
 #include "trainer/exact.h"
 
-/* source   J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11,
- *          2011. */
-void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
-{
-    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++) {
-        uint64_t left = (uint64_t)0xd2511f53u * c0, right = (uint64_t)0xcd9e8d57u * c2;
-        c0 = (uint32_t)(right >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)right;
-        c2 = (uint32_t)(left >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)left;
-        k0 += 0x9e3779b9u;
-        k1 += 0xbb67ae85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-}
-
-void random_block(uint64_t seed, enum random_purpose purpose, uint64_t major, uint32_t index, uint32_t out[4])
-{
-    const uint32_t counter[4] = { index, (uint32_t)major, (uint32_t)(major >> 32), (uint32_t)purpose };
-    const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
-    philox4x32(counter, key, out);
-}
-
 /* c[0] + c[1] x + ... + c[7] x^7. */
 static double polynomial(const double c[8], double x)
 {

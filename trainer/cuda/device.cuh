@@ -41,11 +41,11 @@ template <int N, class T>
 DEVICE T register_tree(T (&v)[N], uint32_t span)
 {
 #pragma unroll
-    for (int width = N / 2; width > 0; width /= 2) {
-        if (2u * width <= span) {
+    for (int width = 1; width < N; width *= 2) {
+        if ((uint32_t)width < span) {
 #pragma unroll
-            for (int i = 0; i < width; i++)
-                v[i] = v[2 * i] + v[2 * i + 1];
+            for (int i = 0; i < N; i += 2 * width)
+                v[i] = v[i] + v[i + width];
         }
     }
     return v[0];
