@@ -104,7 +104,7 @@ enum { LOAD_THREADS = 256, ROW_BYTES = SIDE + 4 }; /* rows of shared memory begi
 /* An image, and the border of PADDING_MEAN: rows 0 .. 31 of a channel are the image's, row 32 is the one that stands above
  * and below it; edge[c][row] is what stands left and right of a row. */
 struct image_planes {
-    uint8_t row[CHANNELS][SIDE + 1][ROW_BYTES];
+    alignas(4) uint8_t row[CHANNELS][SIDE + 1][ROW_BYTES];
     uint8_t edge[CHANNELS][SIDE + 1];
 };
 
@@ -135,7 +135,7 @@ DEVICE void take_image(const uint8_t *image, bool with_border, struct image_plan
 /* A block per image. */
 static __global__ void __launch_bounds__(LOAD_THREADS) load(const struct cuda_load_arguments arguments)
 {
-    __shared__ alignas(16) struct image_planes planes;
+    __shared__ struct image_planes planes;
     const int pad = (int)arguments.padding_pixels;
     struct sample sample = { arguments.first + blockIdx.x, (uint8_t)pad, (uint8_t)pad, 0 };
     if (arguments.samples != NULL)

@@ -33,7 +33,7 @@ DEVICE void image_trees(const float *sums, const struct sums_shape &shape, doubl
     static_assert(PARTS >= 1 && PARTS * COLUMNS == THREADS, "whole columns for every thread");
     __shared__ double partial[PARTS][COLUMNS];
     const uint32_t column = threadIdx.x % COLUMNS, part = threadIdx.x / COLUMNS;
-    const uint32_t width = power_of_two_at_least(shape.count), parts = width < PARTS ? width : PARTS;
+    const uint32_t width = power_of_two_at_least(shape.count), parts = width < PARTS ? width : (uint32_t)PARTS;
     const uint32_t at = column < KB ? shape.first + column : shape.K + shape.first + column - KB;
     if (part < parts)
         partial[part][column] =
