@@ -36,6 +36,12 @@
 #define CUDA_HOST 1
 #define CUDART_VERSION 13000
 
+/* What configure says of a toolkit, where it found one. */
+#ifndef CUDA_TOOLKIT
+#define CUDA_TOOLKIT "none, but the host"
+#define CUDA_ARCHITECTURES "the host"
+#endif
+
 /* X(name, value, text, whether it ends the context: every later call returns it) */
 #define CUDA_HOST_ERRORS(X)                                                                        \
     X(cudaSuccess, 0, "no error", 0)                                                               \

@@ -6,7 +6,7 @@
 #include "check/cuda_host/host.h"
 
 enum {
-    VERSION = CUDART_VERSION,
+    DRIVER_VERSION = CUDART_VERSION,
     MULTIPROCESSORS = 4,
     L2_BYTES = 4 << 20,
     KHZ = 1000000,
@@ -45,12 +45,12 @@ static cudaError_t give(enum call call, int *to, int value)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    return give(CALL_cudaDriverGetVersion, version, VERSION);
+    return give(CALL_cudaDriverGetVersion, version, DRIVER_VERSION);
 }
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
-    return give(CALL_cudaRuntimeGetVersion, version, VERSION);
+    return give(CALL_cudaRuntimeGetVersion, version, DRIVER_VERSION);
 }
 
 cudaError_t cudaGetDeviceCount(int *count)
