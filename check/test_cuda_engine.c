@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <cuda_runtime_api.h>
 #ifdef CUDA_HOST
 #include "check/cuda_host/cuda_host.h"
 #endif
@@ -123,8 +124,14 @@ static bool hear(void *context, uint64_t first, const struct step_result *result
 {
     struct hearing *hearing = context;
     assert_int_equal(first, hearing->first + hearing->outcome->heard);
-    memcpy(hearing->outcome->results + hearing->outcome->heard, results, count * sizeof *results);
-    hearing->outcome->heard += count;
+    for (uint64_t i = 0; i < count; i++) { /* field by field: whole results are compared, and between fields lies what lay there */
+        struct step_result *kept = &hearing->outcome->results[hearing->outcome->heard++];
+        memset(kept, 0, sizeof *kept);
+        kept->loss = results[i].loss;
+        kept->errors = results[i].errors;
+        kept->images = results[i].images;
+        memcpy(kept->digest, results[i].digest, sizeof kept->digest);
+    }
     return hearing->outcome->heard < hearing->until;
 }
 

@@ -24,6 +24,13 @@
 extern _Thread_local unsigned char dynamic_shared[];
 _Thread_local unsigned char dynamic_shared[BLOCK_SHARED_LIMIT] __attribute__((aligned(128)));
 
+/* What C++ calls before it reads a thread-local variable of another file, should that need a constructor; g++ 12 leaves out the
+ * test for its absence in templates. */
+void _ZTH14dynamic_shared(void);
+void _ZTH14dynamic_shared(void)
+{
+}
+
 enum { FILL = 0xff, NAME_BYTES = 160, CHECKED_BYTES = 1024 };
 
 struct array {
