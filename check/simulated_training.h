@@ -65,7 +65,7 @@ static inline struct recorder_options simulated_options(const char *name, bool r
         .manifest_text = "name: simulated\n",
         .manifest_sha256 = EXPERIMENT_B,
         .experiment_sha256 = EXPERIMENT_A,
-        .arithmetic = "exact-0",
+        .arithmetic = "exact-1",
         .exact = true,
         .recipe = &simulated_recipe,
         .network = simulated_network,

@@ -28,7 +28,7 @@ static void test_read_back(void **state)
     assert_string_equal(record->manifest, "name: simulated\n");
     assert_string_equal(record->experiment_sha256, EXPERIMENT_A);
     assert_string_equal(record->manifest_sha256, EXPERIMENT_B);
-    assert_string_equal(record->arithmetic, "exact-0");
+    assert_string_equal(record->arithmetic, "exact-1");
     assert_true(record->exact);
     assert_int_equal(record->seed, 7);
     assert_int_equal(record->epochs_wanted, 14);

@@ -345,9 +345,10 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
         status = check_sources(s, error);
     if (status != STATUS_OK)
         return status;
-    if (strcmp(settings_get(s, "arithmetic")->text, "fast") == 0)
-        return settings_error(s, "arithmetic", error,
-                              "this build has no engine for fast arithmetic; exact is what it has");
+    const bool fast = strcmp(settings_get(s, "arithmetic")->text, "fast") == 0;
+    if (given(s, "precision") && !fast)
+        return settings_error(s, "precision", error,
+                              "only arithmetic: fast can be of another precision; exact is float32 throughout");
     manifest->dataset_kind = (enum dataset_kind)choice(s, "dataset.kind");
     manifest->training_images = manifest->dataset_kind == DATASET_EMBEDDED
                                     ? (uint32_t)real(s, "dataset.training_images")
@@ -355,6 +356,8 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     manifest->test_images =
         manifest->dataset_kind == DATASET_EMBEDDED ? (uint32_t)real(s, "dataset.test_images") : CIFAR10_TEST_IMAGES;
     fill_recipe(s, &manifest->recipe);
+    manifest->recipe.arithmetic = fast ? ARITHMETIC_FAST : ARITHMETIC_EXACT;
+    manifest->recipe.precision = given(s, "precision") ? (enum precision)choice(s, "precision") : PRECISION_FP32;
     struct error depth_error;
     if (network_check_depth(manifest->recipe.model.depth, &depth_error) != STATUS_OK)
         return settings_error(s, "model.depth", error, "%s", depth_error.message);
@@ -465,7 +468,8 @@ void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, 
     struct sha256 hash;
     uint8_t digest[DIGEST_BYTES];
     char lines[80];
-    snprintf(lines, sizeof lines, "seed=%" PRIu64 "\nversion=%s\n", seed, EXACT_VERSION);
+    snprintf(lines, sizeof lines, "seed=%" PRIu64 "\nversion=%s\n", seed,
+             manifest->recipe.arithmetic == ARITHMETIC_EXACT ? EXACT_VERSION : "fast");
     sha256_start(&hash);
     sha256_add(&hash, manifest->experiment, strlen(manifest->experiment));
     sha256_add(&hash, lines, strlen(lines));

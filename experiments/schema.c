@@ -83,7 +83,10 @@ const struct schema_key schema_keys[] = {
     { "training.seeds", VALUE_INTEGERS, 0, LARGE, NULL, NULL, false, false, "training.seed",
       "several runs, one after the other; one of the two" },
 
-    { "arithmetic", VALUE_CHOICE, 0, 0, "exact|fast", "exact", false, true, NULL, "exact: specified to the last bit" },
+    { "arithmetic", VALUE_CHOICE, 0, 0, "exact|fast", "exact", false, true, NULL,
+      "exact: specified to the last bit; fast: as cuDNN and cuBLAS compute it, which repeats on one card and version" },
+    { "precision", VALUE_CHOICE, 0, 0, "fp32|tf32|bf16", NULL, false, true, NULL,
+      "fast only: of products, the weights being float32; fp32 if it is not given" },
 
     { "weights.urls", VALUE_URLS, 0, 8, NULL, NULL, false, false, NULL,
       "pretrained weights: where from, tried in this order" },

@@ -44,7 +44,7 @@ struct record {
     char manifest_name[256];
     char experiment_sha256[DIGEST_HEX_BYTES], manifest_sha256[DIGEST_HEX_BYTES];
     char training_data_sha256[DIGEST_HEX_BYTES], validation_data_sha256[DIGEST_HEX_BYTES];
-    char arithmetic[32]; /* such as "exact-0" */
+    char arithmetic[32]; /* such as "exact-1" */
     bool exact;          /* its digests may be compared with those of any other exact run of this arithmetic */
     uint64_t seed;
     uint64_t epochs_wanted; /* by the recipe; --epochs may have stopped earlier */

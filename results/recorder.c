@@ -95,12 +95,22 @@ static json_t *claims_section(bool exact)
     return claims;
 }
 
-static json_t *notes_section(const struct recorder_options *options)
+/* The texts up to a NULL; an empty list for NULL. */
+static json_t *list_of(const char *const *texts)
 {
-    json_t *notes = json_array();
-    for (size_t i = 0; options->notes != NULL && options->notes[i] != NULL; i++)
-        json_array_append_new(notes, json_string(options->notes[i]));
-    return notes;
+    json_t *list = json_array();
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++)
+        json_array_append_new(list, json_string(texts[i]));
+    return list;
+}
+
+static json_t *engine_section(const struct recorder_options *options)
+{
+    json_t *engine = json_pack("{s:s, s:s, s:I}", "name", options->engine_name, "description",
+                               options->engine_description, "memory_bytes", (json_int_t)options->engine_bytes);
+    if (options->engine_facts != NULL)
+        json_object_set_new(engine, "facts", list_of(options->engine_facts));
+    return engine;
 }
 
 static json_t *make_record(const struct recorder *recorder)
@@ -122,13 +132,12 @@ static json_t *make_record(const struct recorder *recorder)
         (int)options->recipe->model.depth, "parameters", (json_int_t)options->network->parameter_count, "training_data",
         "images", (int)options->training_images, "sha256", options->training_data_sha256, "validation_data", "images",
         (int)options->validation_images, "sha256", options->validation_data_sha256, "data_notes",
-        notes_section(options));
+        list_of(options->notes));
     json_t *circumstances =
-        json_pack("{s:{s:s, s:s, s:I}, s:o, s:o, s:{s:s, s:s, s:f, s:I}, s:I}", "engine", "name", options->engine_name,
-                  "description", options->engine_description, "memory_bytes", (json_int_t)options->engine_bytes,
-                  "program", environment_program(), "host", environment_host(), "time", "started", recorder->started,
-                  "updated", now, "wall_seconds", recorder->seconds_before + seconds, "sessions",
-                  (json_int_t)recorder->sessions, "peak_memory_bytes", (json_int_t)environment_peak_memory_bytes());
+        json_pack("{s:o, s:o, s:o, s:{s:s, s:s, s:f, s:I}, s:I}", "engine", engine_section(options), "program",
+                  environment_program(), "host", environment_host(), "time", "started", recorder->started, "updated",
+                  now, "wall_seconds", recorder->seconds_before + seconds, "sessions", (json_int_t)recorder->sessions,
+                  "peak_memory_bytes", (json_int_t)environment_peak_memory_bytes());
     int failed = record == NULL || identity == NULL || circumstances == NULL;
     if (!failed && recorder->failure[0] != '\0')
         failed |= json_object_set_new(record, "failure", json_string(recorder->failure));

@@ -23,7 +23,7 @@ struct recorder_options {
     bool resume;                               /* go on with an unfinished run; one that does not exist is begun */
     const char *manifest_name, *manifest_text; /* the latter resolved: becomes manifest.yaml */
     const char *manifest_sha256, *experiment_sha256;
-    const char *arithmetic; /* its version, such as "exact-0" */
+    const char *arithmetic; /* its version, such as "exact-1" */
     bool exact;
     const struct recipe *recipe;
     const struct network *network;
@@ -32,6 +32,7 @@ struct recorder_options {
     const char *const *notes; /* on the data, for the record; NULL after the last; may be NULL */
     uint64_t epochs;          /* stop after so many; 0: all of the recipe */
     const char *engine_name, *engine_description;
+    const char *const *engine_facts; /* texts up to a NULL, or NULL */
     size_t engine_bytes;
     void (*say)(
         const char

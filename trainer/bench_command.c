@@ -19,8 +19,16 @@ struct measurement {
     double *forward_s, *backward_s; /* [conv_count] */
     double head_s, update_s, peak_flops;
     size_t engine_bytes, process_bytes;
-    const char *engine;
+    const struct engine_operations *operations;
+    const char *engine; /* its description */
+    const char *const *facts;
 };
+
+static bool hear_nothing(void *context, uint64_t first, const struct step_result *results, uint64_t count)
+{
+    (void)context, (void)first, (void)results, (void)count;
+    return true;
+}
 
 /* Floating-point operations (a multiply-add is two) of the convolutions that a step needs, for one image. */
 static double forward_flops(const struct conv_layer *conv)
@@ -81,7 +89,7 @@ static enum status measure_evaluation(struct engine *engine, const struct datase
     m->evaluation_images = noise->count;
     for (uint32_t i = 0; i < m->steps && status == STATUS_OK; i++) {
         double began = clock_seconds();
-        status = engine_cpu.evaluate(engine, predictions, &loss, error);
+        status = m->operations->evaluate(engine, predictions, &loss, error);
         m->evaluation_ms[i] = 1e3 * (clock_seconds() - began);
     }
     qsort(m->evaluation_ms, m->steps, sizeof *m->evaluation_ms, compare_doubles);
@@ -106,24 +114,24 @@ static enum status measure(const struct recipe *recipe, const struct network *ne
         m->backward_s = m->forward_s + network->conv_count;
         m->conv_count = network->conv_count;
         network_initialize(network, recipe->training.seed, values);
-        status = engine_cpu.open(engine, recipe, network, noise, noise, options, error);
+        status = m->operations->open(engine, recipe, network, noise, noise, options, error);
     }
     if (status == STATUS_OK)
-        status = engine_cpu.set_state(*engine, values, momentum, error);
+        status = m->operations->set_state(*engine, values, momentum, error);
     free(values);
     free(momentum);
     if (status != STATUS_OK)
         return status;
-    struct step_result results[WARM_UP_STEPS];
+    const struct step_listener nobody = { .steps = hear_nothing };
     uint64_t done;
-    status = engine_cpu.run_steps(*engine, 0, WARM_UP_STEPS, results, &done, error);
-    double before = engine_cpu.peak_flops(*engine);
+    status = m->operations->run_steps(*engine, 0, WARM_UP_STEPS, &nobody, &done, error);
+    double before = m->operations->peak_flops(*engine);
     struct engine_profile profile = { .step_s = m->step_ms, .forward_s = m->forward_s, .backward_s = m->backward_s };
     if (status == STATUS_OK)
-        status = engine_cpu.profile(*engine, WARM_UP_STEPS, WARM_UP_STEPS + m->steps, &profile, error);
+        status = m->operations->profile(*engine, WARM_UP_STEPS, WARM_UP_STEPS + m->steps, &profile, error);
     if (status != STATUS_OK)
         return status;
-    double after = engine_cpu.peak_flops(*engine);
+    double after = m->operations->peak_flops(*engine);
     status = measure_evaluation(*engine, noise, m, error);
     if (status != STATUS_OK)
         return status;
@@ -133,9 +141,10 @@ static enum status measure(const struct recipe *recipe, const struct network *ne
     qsort(m->step_ms, m->steps, sizeof *m->step_ms, compare_doubles);
     m->head_s = profile.head_s;
     m->update_s = profile.update_s;
-    m->engine_bytes = engine_cpu.memory_bytes(*engine);
+    m->engine_bytes = m->operations->memory_bytes(*engine);
     m->process_bytes = peak_process_bytes();
-    m->engine = engine_cpu.describe(*engine);
+    m->engine = m->operations->describe(*engine);
+    m->facts = m->operations->facts(*engine);
     return STATUS_OK;
 }
 
@@ -152,7 +161,10 @@ static double evaluation_rate(const struct measurement *m)
 static void print_table(const struct network *network, const struct measurement *m)
 {
     double step_ms = median(m->step_ms, m->steps), flops = step_flops(network, m->batch);
-    printf("ResNet-%u, batch %u, engine cpu (%s)\n\n", network->model.depth, m->batch, m->engine);
+    printf("ResNet-%u, batch %u, engine %s (%s)\n", network->model.depth, m->batch, m->operations->name, m->engine);
+    for (size_t i = 0; m->facts != NULL && m->facts[i] != NULL; i++)
+        printf("  %s\n", m->facts[i]);
+    putchar('\n');
     printf("%-16s %-22s %8s %9s %9s %8s %9s %9s\n", "layer", "shape", "fwd ms", "GFLOP/s", "of peak", "bwd ms",
            "GFLOP/s", "of peak");
     for (uint32_t l = 0; l < network->conv_count; l++) {
@@ -177,7 +189,7 @@ static void print_table(const struct network *network, const struct measurement 
     printf("arithmetic      %.2f GFLOP a step in convolutions, %.1f GFLOP/s\n", 1e-9 * flops, 1e-6 * flops / step_ms);
     printf("FMA peak        %.1f GFLOP/s measured here; %.1f %% of it used\n", 1e-9 * m->peak_flops,
            1e5 * flops / step_ms / m->peak_flops);
-    printf("memory          %.0f MiB in the engine, %.0f MiB peak of the process (without the data set)\n",
+    printf("memory          %.1f MiB in the engine (without the data sets), %.0f MiB peak of the process\n",
            (double)m->engine_bytes / 1048576.0, (double)m->process_bytes / 1048576.0);
 }
 
@@ -215,11 +227,51 @@ static const struct option_definition options[] = {
     { "steps", "N", OPTION_INTEGER, 1, 100000, NULL, "steps to time after three that warm up; default: 20" },
     { "batch", "N", OPTION_INTEGER, 1, 65536, NULL, "images in a step; default: the manifest's" },
     { "depth", "N", OPTION_INTEGER, 8, 10000, NULL, "depth of the network; default: the manifest's" },
+    OPTION_ENGINE,
+    { "precision", "NAME", OPTION_CHOICE, 0, 0, "fp32|tf32|bf16",
+      "of products, for the engine cudnn; default: the manifest's, or fp32" },
     OPTION_THREADS,
     OPTION_ISA,
+    { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL, "only say how much memory the engine would take" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },
     OPTIONS_END,
 };
+
+/* The engine asked for decides the arithmetic, whatever the manifest says: noise has no digest to keep. */
+static enum status choose(const struct arguments *arguments, struct recipe *recipe,
+                          const struct engine_operations **operations, struct error *error)
+{
+    static const char *const precisions[] = { "fp32", "tf32", "bf16" };
+    const char *name = arguments_text(arguments, "engine"), *precision = arguments_text(arguments, "precision");
+    for (size_t i = 0; name != NULL && i < engine_entry_count; i++) {
+        if (strcmp(engine_entries[i].name, name) == 0)
+            recipe->arithmetic = engine_entries[i].arithmetic;
+    }
+    if (precision != NULL && recipe->arithmetic == ARITHMETIC_EXACT)
+        return error_set(error, STATUS_INPUT, "--precision %s: only the engine cudnn has precisions", precision);
+    for (uint32_t i = 0; precision != NULL && i < sizeof precisions / sizeof *precisions; i++) {
+        if (strcmp(precisions[i], precision) == 0)
+            recipe->precision = (enum precision)i;
+    }
+    return engine_choose(name, recipe->arithmetic, operations, error);
+}
+
+static enum status predict(const struct recipe *recipe, const struct network *network,
+                           const struct engine_operations *operations, const struct engine_options *engine_options,
+                           bool json, struct error *error)
+{
+    size_t bytes;
+    uint32_t images = 2 * recipe->training.batch_size;
+    enum status status =
+        engine_predict_memory(operations, recipe, network, images, images, engine_options, &bytes, error);
+    if (status == STATUS_OK && json)
+        printf("{ \"depth\": %u, \"batch\": %u, \"engine\": \"%s\", \"engine_bytes\": %zu }\n", recipe->model.depth,
+               recipe->training.batch_size, operations->name, bytes);
+    else if (status == STATUS_OK)
+        printf("ResNet-%u, batch %u, engine %s: %.1f MiB in the engine (without the data sets)\n", recipe->model.depth,
+               recipe->training.batch_size, operations->name, (double)bytes / 1048576.0);
+    return status;
+}
 
 static enum status bench(struct manifest *manifest, const struct arguments *arguments, struct error *error)
 {
@@ -236,19 +288,27 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     struct network *network = NULL;
     struct engine *engine = NULL;
     struct dataset noise = { .count = 0 };
-    enum status status = network_open(&network, &recipe.model, error);
+    const bool json = format != NULL && strcmp(format, "json") == 0;
+    enum status status = choose(arguments, &recipe, &m.operations, error);
+    if (status == STATUS_OK)
+        status = network_open(&network, &recipe.model, error);
+    if (status == STATUS_OK && arguments_flag(arguments, "dry-run")) {
+        status = predict(&recipe, network, m.operations, &engine_options, json, error);
+        goto out;
+    }
     if (status == STATUS_OK)
         status = make_noise(&noise, 2 * recipe.training.batch_size, error);
     if (status == STATUS_OK)
         status = measure(&recipe, network, &engine_options, &m, &engine, &noise, error);
     if (status == STATUS_OK) {
-        if (format != NULL && strcmp(format, "json") == 0)
+        if (json)
             status = print_json(network, &m, error);
         else
             print_table(network, &m);
     }
+out:
     if (engine != NULL)
-        engine_cpu.close(engine);
+        m.operations->close(engine);
     free(m.step_ms);
     free(m.evaluation_ms);
     free(m.forward_s);

@@ -26,6 +26,14 @@ struct step_result {
     uint64_t digest[2]; /* ledger digest of all tensors after the step */
 };
 
+/* Who is told of steps while they run. */
+struct step_listener {
+    void *context;
+    /* The results of steps first .. first+count-1, each step once and in order; later ones may be running already. False
+     * asks the engine to begin no more; those that it has begun are reported, too. */
+    bool (*steps)(void *context, uint64_t first, const struct step_result *results, uint64_t count);
+};
+
 struct engine_options {
     uint32_t threads; /* 0: as many as the process may use */
     const char *isa;  /* NULL: the best that the CPU has; else "scalar", "avx2", "avx512" */
@@ -53,17 +61,26 @@ struct engine_operations {
                         const struct engine_options *options, struct error *error);
     enum status (*set_state)(struct engine *engine, const float *values, const float *momentum, struct error *error);
     enum status (*get_state)(struct engine *engine, float *values, float *momentum, struct error *error);
-    /* Runs the steps first .. last-1, filling results[0 .. last-first). A non-finite number is STATUS_NO and names step
-     * and tensor; then *done says how many results are good, and the state is undefined. */
-    enum status (*run_steps)(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results,
+    /* Runs the steps first .. last-1, or as far as the listener lets it: *done says how many, and the state is the one
+     * after them. A non-finite number is STATUS_NO and names step and tensor, a device that fails STATUS_ENVIRONMENT; then
+     * *done counts the good results, all of them reported, and the state is undefined. */
+    enum status (*run_steps)(struct engine *engine, uint64_t first, uint64_t last, const struct step_listener *listener,
                              uint64_t *done, struct error *error);
     /* Predicts every image of the validation set with the running statistics: predictions[count], and *loss the mean
      * cross entropy. */
     enum status (*evaluate)(struct engine *engine, uint8_t *predictions, double *loss, struct error *error);
     /* One line for the record, such as "AVX-512, fused, 2 threads"; lives as long as the engine. */
     const char *(*describe)(const struct engine *engine);
-    /* Bytes that the engine holds, all of them allocated by open. */
+    /* Facts for the record, such as a device's name or the algorithms that a library was held to: texts up to a NULL, or
+     * NULL for none. */
+    const char *const *(*facts)(const struct engine *engine);
+    /* Bytes that the engine holds, all of them allocated by open: of the device's memory where it has its own. Data sets,
+     * and what a driver needs for itself, are not in it. */
     size_t (*memory_bytes)(const struct engine *engine);
+    /* What memory_bytes will be, from the numbers of images alone and without the device; NULL where only open can tell.
+     * Use engine_predict_memory. */
+    size_t (*predict_memory)(const struct recipe *recipe, const struct network *network, uint32_t training_images,
+                             uint32_t validation_images, const struct engine_options *options);
     /* As run_steps, for a benchmark: the times of the steps instead of their results. */
     enum status (*profile)(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile,
                            struct error *error);
@@ -72,6 +89,29 @@ struct engine_operations {
     void (*close)(struct engine *engine);
 };
 
-extern const struct engine_operations engine_cpu;
+extern const struct engine_operations engine_cpu, engine_cuda,
+    engine_cudnn; /* the last two only with HAVE_CUDA, HAVE_CUDNN */
+
+/* ---- all engines: engines.c -------------------------------------------------------------------------------------- */
+
+struct engine_entry {
+    const char *name;
+    enum arithmetic arithmetic;
+    const struct engine_operations *operations; /* NULL: not in this build */
+    const char *missing;                        /* then: what to do about it */
+};
+extern const struct engine_entry engine_entries[];
+extern const size_t engine_entry_count;
+
+/* The engine of that name (one of the table's, or NULL for the one that the recipe's arithmetic wants).
+ * errors   STATUS_INPUT if it is for other arithmetic than the recipe's; STATUS_ENVIRONMENT if this build lacks it. */
+enum status engine_choose(const char *name, enum arithmetic arithmetic, const struct engine_operations **operations,
+                          struct error *error) MUST_USE;
+/* What memory_bytes will be; opens the engine on images of noise where that is the only way. */
+enum status engine_predict_memory(const struct engine_operations *operations, const struct recipe *recipe,
+                                  const struct network *network, uint32_t training_images, uint32_t validation_images,
+                                  const struct engine_options *options, size_t *bytes, struct error *error) MUST_USE;
+/* "exact-1", or "fast": the name under which bits may be compared at all. */
+const char *engine_arithmetic_version(enum arithmetic arithmetic);
 
 #endif

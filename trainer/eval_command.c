@@ -137,9 +137,13 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
                                       .isa = arguments_text(arguments, "isa"),
                                       .inference = true };
     struct dataset training, test;
+    const struct engine_operations *operations;
     struct engine *engine = NULL;
     double loss;
-    enum status status = data_load(manifest, arguments_text(arguments, "data"), &training, &test, error);
+    enum status status =
+        engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
+    if (status == STATUS_OK)
+        status = data_load(manifest, arguments_text(arguments, "data"), &training, &test, error);
     if (status != STATUS_OK)
         return status;
     uint8_t *predictions = malloc(test.count);
@@ -148,14 +152,15 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
         status =
             error_set(error, STATUS_ENVIRONMENT, "no memory for the predictions of %" PRIu32 " images", test.count);
     if (status == STATUS_OK)
-        status = engine_cpu.open(&engine, &manifest->recipe, network, &training, &test, &options, error);
+        status = operations->open(&engine, &manifest->recipe, network, &training, &test, &options, error);
     if (status == STATUS_OK)
-        status = engine_cpu.set_state(engine, values, momentum, error);
+        status = operations->set_state(engine, values, momentum, error);
     if (status == STATUS_OK)
-        status = engine_cpu.evaluate(engine, predictions, &loss, error);
+        status = operations->evaluate(engine, predictions, &loss, error);
     if (status == STATUS_OK)
         status = report(arguments, &test, predictions, loss, error);
-    engine_cpu.close(engine);
+    if (engine != NULL)
+        operations->close(engine);
     free(momentum);
     free(predictions);
     dataset_free(&training);
@@ -210,6 +215,7 @@ static const struct option_definition eval_options[] = {
     OPTION_DATA,
     { "predictions", "FILE", OPTION_TEXT, 0, 0, NULL,
       "write each test image's number, label and prediction, tab-separated, to FILE" },
+    OPTION_ENGINE,
     OPTION_THREADS,
     OPTION_ISA,
     OPTIONS_END,

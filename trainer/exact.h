@@ -24,7 +24,7 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-#define EXACT_VERSION "exact-0"
+#define EXACT_VERSION "exact-1"
 
 /* The device's fma and conversions round as the host's; the rest is plain C, compiled there with -fmad=false. */
 #ifdef __CUDACC__
@@ -35,10 +35,18 @@
 
 enum { EXACT_CHANNEL_BLOCK = 16 };
 
-/* Images per chain of a weight gradient, by the side of the output: section 2. */
-EXACT uint32_t exact_group_images(uint32_t output_side)
+/* Output rows per chain of a weight gradient, by the side of the output, counted through the images of the batch:
+ * half an image, 2 images or 4. Section 2. */
+EXACT uint32_t exact_group_rows(uint32_t output_side)
 {
-    return 32 / output_side;
+    return output_side == 32 ? 16 : 32;
+}
+
+/* The groups of a batch; the last may have fewer rows. */
+EXACT uint32_t exact_group_count(uint32_t output_side, uint32_t images)
+{
+    const uint32_t rows = exact_group_rows(output_side);
+    return (images * output_side + rows - 1) / rows;
 }
 
 EXACT float exact_relu(float x)

@@ -95,10 +95,25 @@ struct training_config {
     uint64_t seed;
 };
 
+/* ---- arithmetic -------------------------------------------------------------------------------------------------- */
+
+enum arithmetic {
+    ARITHMETIC_EXACT, /* ARITHMETIC.md's, to the last bit */
+    ARITHMETIC_FAST   /* as a library computes it; repeats itself on one device and library version */
+};
+
+enum precision {
+    PRECISION_FP32,
+    PRECISION_TF32,
+    PRECISION_BF16
+}; /* of products, with ARITHMETIC_FAST; weights are float32 */
+
 struct recipe {
     struct model_config model;
     struct input_config input;
     struct training_config training;
+    enum arithmetic arithmetic;
+    enum precision precision;
 };
 
 #endif

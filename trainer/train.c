@@ -1,15 +1,9 @@
 #include "trainer/train.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "trainer/common/clock.h"
 #include "trainer/schedule.h"
-
-/* Steps between two looks at the stop request, by time: a chunk aims at this many seconds. */
-static const double chunk_seconds = 0.25;
-
-enum { CHUNK_STEPS_MAX = 256 };
 
 /* What one call of train needs at hand. */
 struct training {
@@ -21,8 +15,8 @@ struct training {
     struct training_state *state;
     const struct train_listener *listener;
     uint8_t *predictions;
-    struct step_result results[CHUNK_STEPS_MAX];
-    uint64_t chunk; /* steps */
+    enum status heard; /* what the listener said of the steps */
+    struct error heard_error;
 };
 
 static enum status fetch_state(struct training *training, struct error *error)
@@ -30,33 +24,35 @@ static enum status fetch_state(struct training *training, struct error *error)
     return training->operations->get_state(training->engine, training->state->values, training->state->momentum, error);
 }
 
-/* Runs one chunk of steps up to `end` and hands the results on, also those before a failure. */
-static enum status run_chunk(struct training *training, uint64_t end, struct error *error)
+/* Takes in what the engine reports, also after a stop or a failure: the state is the one after all reported steps. */
+static bool hear_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count)
 {
+    struct training *training = context;
     struct training_state *state = training->state;
     const struct train_listener *listener = training->listener;
-    uint64_t first = state->step, last = end - first < training->chunk ? end : first + training->chunk, done;
-    double began = clock_seconds();
+    for (uint64_t i = 0; i < count; i++) {
+        state->loss_sum += (double)results[i].loss * (double)results[i].images;
+        state->error_sum += results[i].errors;
+        state->image_sum += results[i].images;
+    }
+    state->step = first + count;
+    if (training->heard == STATUS_OK && listener->steps != NULL)
+        training->heard = listener->steps(listener->context, first, results, count, &training->heard_error);
+    return training->heard == STATUS_OK &&
+           !(listener->stop_requested != NULL && listener->stop_requested(listener->context));
+}
+
+/* Runs the steps up to `end`, or to where a stop was requested. */
+static enum status run_steps(struct training *training, uint64_t end, struct error *error)
+{
+    const struct step_listener listener = { .context = training, .steps = hear_steps };
+    uint64_t done;
     enum status status =
-        training->operations->run_steps(training->engine, first, last, training->results, &done, error);
-    double per_step = (clock_seconds() - began) / (double)(last - first);
-    for (uint64_t i = 0; i < done; i++) {
-        const struct step_result *result = &training->results[i];
-        state->loss_sum += (double)result->loss * (double)result->images;
-        state->error_sum += result->errors;
-        state->image_sum += result->images;
+        training->operations->run_steps(training->engine, training->state->step, end, &listener, &done, error);
+    if (status == STATUS_OK && training->heard != STATUS_OK) {
+        *error = training->heard_error;
+        status = training->heard;
     }
-    state->step += done;
-    if (done > 0 && listener->steps != NULL) {
-        struct error listener_error;
-        enum status heard = listener->steps(listener->context, first, training->results, done, &listener_error);
-        if (heard != STATUS_OK && status == STATUS_OK) {
-            *error = listener_error;
-            status = heard;
-        }
-    }
-    uint64_t aim = (uint64_t)(chunk_seconds / (per_step + 1e-9));
-    training->chunk = aim < 1 ? 1 : aim > CHUNK_STEPS_MAX ? CHUNK_STEPS_MAX : aim;
     return status;
 }
 
@@ -120,11 +116,11 @@ static enum status run(struct training *training, uint64_t stop_epoch, struct er
             break;
         uint64_t end = schedule_epoch_end(training->config, training->images, epoch), began_at = state->image_sum;
         double began = clock_seconds();
-        while (status == STATUS_OK && state->step < end) {
-            if (listener->stop_requested != NULL && listener->stop_requested(listener->context))
-                return stop(training, error);
-            status = run_chunk(training, end, error);
-        }
+        if (listener->stop_requested != NULL && listener->stop_requested(listener->context))
+            return stop(training, error);
+        status = run_steps(training, end, error);
+        if (status == STATUS_OK && state->step < end)
+            return stop(training, error);
         if (status == STATUS_OK)
             status = finish_epoch(training, epoch, epochs, clock_seconds() - began, state->image_sum - began_at, error);
     }
@@ -144,8 +140,7 @@ enum status train(const struct engine_operations *operations, struct engine *eng
                                    .images = training_images,
                                    .validation = validation,
                                    .state = state,
-                                   .listener = listener,
-                                   .chunk = 1 };
+                                   .listener = listener };
     training->predictions = malloc(validation->count);
     enum status status = STATUS_ENVIRONMENT;
     if (training->predictions == NULL)

@@ -32,8 +32,8 @@ struct training_state {
 /* Every callback may be NULL and may stop the training by returning other than STATUS_OK. */
 struct train_listener {
     void *context;
-    /* After each chunk of steps: results of steps first .. first+count-1, in order. Called before the epoch or
-     * checkpoint that they lead to. */
+    /* Results of steps first .. first+count-1, each once and in order. Called before the epoch or checkpoint that they
+     * lead to. */
     enum status (*steps)(void *context, uint64_t first, const struct step_result *results, uint64_t count,
                          struct error *error);
     /* After an epoch's evaluation; state is that after the epoch (sums reset). */
@@ -41,7 +41,7 @@ struct train_listener {
                          struct error *error);
     /* When a stop was requested: save the state; train then returns STATUS_INTERRUPTED. */
     enum status (*interrupted)(void *context, const struct training_state *state, struct error *error);
-    /* Polled between chunks: true asks for a stop. */
+    /* Polled after every report of steps: true asks for a stop. */
     bool (*stop_requested)(void *context);
 };
 

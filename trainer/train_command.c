@@ -13,7 +13,6 @@
 #include "trainer/common/progress.h"
 #include "trainer/common/stop.h"
 #include "trainer/engine.h"
-#include "trainer/exact.h"
 #include "trainer/schedule.h"
 #include "trainer/train.h"
 
@@ -23,7 +22,8 @@
 struct job {
     const struct arguments *arguments;
     const struct manifest *manifest; /* with this one seed */
-    const struct dataset *training, *validation;
+    const struct engine_operations *operations;
+    const struct dataset *training, *validation; /* NULL for a dry run */
     struct recipe recipe;
     char name[256], experiment_sha256[DIGEST_HEX_BYTES];
     uint64_t epochs; /* to stop after; 0: all */
@@ -147,14 +147,14 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
                                        .stop_requested = stop_requested };
     job->recording = recorder_listener(job->recorder);
     fprintf(stderr,
-            "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine cpu (%s), into %s\n",
+            "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine %s (%s), into %s\n",
             job->manifest->name, job->recipe.model.depth, job->training->count, job->recipe.training.seed,
-            engine_cpu.describe(engine), recorder_path(job->recorder));
+            job->operations->name, job->operations->describe(engine), recorder_path(job->recorder));
     print_heading();
     enum status status = check_output(error);
     progress_open(&job->progress, "steps");
     if (status == STATUS_OK)
-        status = train(&engine_cpu, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
+        status = train(job->operations, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
                        &listener, error);
     progress_clear(&job->progress);
     struct error write_error;
@@ -211,8 +211,8 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         .manifest_text = manifest->resolved,
         .manifest_sha256 = manifest->sha256,
         .experiment_sha256 = job->experiment_sha256,
-        .arithmetic = EXACT_VERSION,
-        .exact = engine_cpu.exact,
+        .arithmetic = engine_arithmetic_version(job->recipe.arithmetic),
+        .exact = job->operations->exact,
         .recipe = &job->recipe,
         .network = network,
         .training_images = job->training->count,
@@ -221,9 +221,10 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         .validation_data_sha256 = job->validation->sha256,
         .notes = notes,
         .epochs = job->epochs,
-        .engine_name = engine_cpu.name,
-        .engine_description = engine_cpu.describe(engine),
-        .engine_bytes = engine_cpu.memory_bytes(engine),
+        .engine_name = job->operations->name,
+        .engine_description = job->operations->describe(engine),
+        .engine_facts = job->operations->facts(engine),
+        .engine_bytes = job->operations->memory_bytes(engine),
         .say = tell,
     };
     if (is_done(job, &options)) {
@@ -238,13 +239,18 @@ static enum status record_and_train(struct job *job, const struct network *netwo
     return status;
 }
 
+static struct engine_options engine_options(const struct arguments *arguments)
+{
+    return (struct engine_options){ .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
+                                    .isa = arguments_text(arguments, "isa") };
+}
+
 static enum status run_job(struct job *job, struct error *error)
 {
     struct network *network = NULL;
     struct engine *engine = NULL;
     struct training_state state = { .step = 0 };
-    struct engine_options options = { .threads = (uint32_t)arguments_integer(job->arguments, "threads", 0),
-                                      .isa = arguments_text(job->arguments, "isa") };
+    const struct engine_options options = engine_options(job->arguments);
     enum status status = network_open(&network, &job->recipe.model, error);
     if (status != STATUS_OK)
         goto out;
@@ -256,13 +262,43 @@ static enum status run_job(struct job *job, struct error *error)
         goto out;
     }
     network_initialize(network, job->recipe.training.seed, state.values);
-    status = engine_cpu.open(&engine, &job->recipe, network, job->training, job->validation, &options, error);
+    status = job->operations->open(&engine, &job->recipe, network, job->training, job->validation, &options, error);
     if (status == STATUS_OK)
         status = record_and_train(job, network, engine, &state, error);
 out:
-    engine_cpu.close(engine);
+    if (engine != NULL)
+        job->operations->close(engine);
     free(state.values);
     free(state.momentum);
+    network_close(network);
+    return status;
+}
+
+/* What would be done, without data, engine or record. */
+static enum status describe_job(const struct job *job, struct error *error)
+{
+    const struct manifest *manifest = job->manifest;
+    const struct training_config *training = &job->recipe.training;
+    const uint32_t images = manifest->training_images;
+    const struct engine_options options = engine_options(job->arguments);
+    const uint64_t all = schedule_epochs(training, images), epochs = job->epochs != 0 ? job->epochs : all;
+    struct network *network = NULL;
+    size_t bytes = 0;
+    enum status status = network_open(&network, &job->recipe.model, error);
+    if (status == STATUS_OK)
+        status = engine_predict_memory(job->operations, &job->recipe, network, images, manifest->test_images, &options,
+                                       &bytes, error);
+    if (status == STATUS_OK) {
+        printf("run:        %s/%s\nexperiment: %s\narithmetic: %s\n",
+               record_runs_folder(arguments_text(job->arguments, "runs")), job->name, job->experiment_sha256,
+               engine_arithmetic_version(job->recipe.arithmetic));
+        printf("training:   depth %" PRIu32 ", %zu parameters, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64
+               " steps of %" PRIu32 " images\n",
+               job->recipe.model.depth, network->parameter_count, epochs, all,
+               schedule_epoch_end(training, images, epochs - 1), training->batch_size);
+        printf("engine:     %s, %.1f MiB (without the data sets)\n", job->operations->name, (double)bytes / 1048576.0);
+        status = check_output(error);
+    }
     network_close(network);
     return status;
 }
@@ -281,7 +317,9 @@ static enum status check_manifest(const struct manifest *manifest, const struct 
     return STATUS_OK;
 }
 
-static enum status train_seed(const struct manifest *manifest, uint64_t seed, const struct dataset *training,
+/* Trains, or without data says what that would be. */
+static enum status train_seed(const struct manifest *manifest, uint64_t seed,
+                              const struct engine_operations *operations, const struct dataset *training,
                               const struct dataset *validation, bool one_of_many, const struct arguments *arguments,
                               struct error *error)
 {
@@ -292,6 +330,7 @@ static enum status train_seed(const struct manifest *manifest, uint64_t seed, co
         return status;
     struct job job = { .arguments = arguments,
                        .manifest = &one,
+                       .operations = operations,
                        .training = training,
                        .validation = validation,
                        .recipe = one.recipe,
@@ -302,7 +341,7 @@ static enum status train_seed(const struct manifest *manifest, uint64_t seed, co
         snprintf(job.name, sizeof job.name, "%s", name);
     else
         snprintf(job.name, sizeof job.name, "%s-seed%" PRIu64, manifest->name, seed);
-    status = run_job(&job, error);
+    status = training != NULL ? run_job(&job, error) : describe_job(&job, error);
     manifest_free(&one);
     return status;
 }
@@ -310,15 +349,18 @@ static enum status train_seed(const struct manifest *manifest, uint64_t seed, co
 static enum status train_manifest(const struct manifest *manifest, bool one_of_many, const struct arguments *arguments,
                                   struct error *error)
 {
-    struct dataset training, validation;
-    enum status status = data_load(manifest, arguments_text(arguments, "data"), &training, &validation, error);
-    if (status != STATUS_OK)
-        return status;
-    bool one_seed = arguments_text(arguments, "seed") != NULL;
-    size_t seeds = one_seed ? 1 : manifest->seed_count;
+    struct dataset training = { .count = 0 }, validation = { .count = 0 };
+    const struct engine_operations *operations;
+    const bool dry = arguments_flag(arguments, "dry-run"), one_seed = arguments_text(arguments, "seed") != NULL;
+    const size_t seeds = one_seed ? 1 : manifest->seed_count;
+    enum status status =
+        engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
+    if (status == STATUS_OK && !dry)
+        status = data_load(manifest, arguments_text(arguments, "data"), &training, &validation, error);
     for (size_t i = 0; i < seeds && status == STATUS_OK; i++) {
         uint64_t seed = one_seed ? arguments_integer(arguments, "seed", 0) : manifest->seeds[i];
-        status = train_seed(manifest, seed, &training, &validation, one_of_many || seeds > 1, arguments, error);
+        status = train_seed(manifest, seed, operations, dry ? NULL : &training, dry ? NULL : &validation,
+                            one_of_many || seeds > 1, arguments, error);
     }
     dataset_free(&training);
     dataset_free(&validation);
@@ -353,7 +395,7 @@ static enum status run_train(const struct arguments *arguments, struct error *er
 }
 
 static const struct option_definition train_options[] = {
-    { "engine", "NAME", OPTION_CHOICE, 0, 0, "cpu", "what computes: cpu, the only engine of this build; default: cpu" },
+    OPTION_ENGINE,
     OPTION_THREADS,
     OPTION_ISA,
     { "epochs", "N", OPTION_INTEGER, 1, UINT32_MAX, NULL,
@@ -365,6 +407,8 @@ static const struct option_definition train_options[] = {
     { "name", "NAME", OPTION_TEXT, 0, 0, NULL, "the run's name; default: the manifest's, then -seed and the seed" },
     { "resume", NULL, OPTION_FLAG, 0, 0, NULL,
       "go on with a run that was stopped, from its newest checkpoint; one that does not exist is begun" },
+    { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL,
+      "say what would be done, and how much memory the engine would take; no data are read, nothing is written" },
     OPTIONS_END,
 };
 
@@ -377,9 +421,10 @@ const struct command train_command = {
                    "under the runs folder: the resolved manifest, a record of what computed it, a line for every epoch "
                    "and every step, weights and "
                    "checkpoints.\n\n"
-                   "Whatever computes it, the same manifest and seed give the same bits: weights, losses and "
-                   "predictions depend neither on the "
-                   "instruction set nor on the number of threads.\n\n"
+                   "With arithmetic: exact, the same manifest and seed give the same bits whatever computes them: "
+                   "weights, losses and predictions depend neither on the engine, cpu or cuda, nor on the "
+                   "instruction set nor on the number of threads, and a run may be resumed on another engine. With "
+                   "arithmetic: fast, a run repeats itself on one graphics card and library version.\n\n"
                    "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint; a second one ends it at once, and "
                    "then what was computed since the last "
                    "epoch is lost. Either way --resume goes on and ends with the bits of a run that was never stopped. "

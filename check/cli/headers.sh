@@ -47,7 +47,8 @@ for header in $headers; do
     case $header in
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         grep -q '^#define HAVE_X86_64 1' "$build/config.h" || continue ;;
-    trainer/cuda/*) continue ;; # nvcc's
+    trainer/cuda/device.h) ;;
+    trainer/cuda/*) continue ;; # these include CUDA's own
     esac
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" > alone.c
     # Pieces of one source have static functions, which the file at hand does not call.
@@ -57,7 +58,7 @@ done
 # ---- what CUDA code includes: C11 with every compiler, C++, and nvcc ----
 
 shared="trainer/exact.h trainer/engine.h trainer/input.h trainer/network.h trainer/recipe.h trainer/sampler.h trainer/schedule.h
-    trainer/common/dataset.h trainer/common/error.h trainer/common/random.h"
+    trainer/common/dataset.h trainer/common/error.h trainer/common/random.h trainer/cuda/device.h"
 for header in $shared; do printf '#include "%s"\n' "$header"; done > shared.c
 cat >> shared.c <<'C'
 /* Each inline function is called, so that each is compiled. */
@@ -73,7 +74,7 @@ float call(double *v64, float *v32, unsigned long long *digest, float x)
     exact_update_pytorch(v32, v32 + 1, gradient.constant, x, x, x);
     v32[2] = (float)(sample_augmented(1, 2, 3, 4, true, true).row + exact_mean_of_32(5));
     return exact_norm_finite(&norm) ? exact_relu(exact_expf(x)) + exact_logf(x) + exact_running(x, exact_unbiased(1.0, 2.0), 0.1)
-                                    : (float)exact_group_images(32);
+                                    : (float)exact_group_count(32, 2);
 }
 C
 cp shared.c shared.cpp

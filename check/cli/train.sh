@@ -77,8 +77,17 @@ rm -rf data
 # Engines.
 expect 2 "an unknown instruction set" train tiny.yaml --isa sse9 --runs runs --name isa
 says "unknown instruction set 'sse9'"
-expect 2 "an engine that this build lacks" train tiny.yaml --engine cuda --runs runs --name cuda
-says "cuda"
+expect 2 "an unknown engine" train tiny.yaml --engine tpu --runs runs --name engine
+says "cpu|cuda|cudnn"
+expect 2 "an engine for other arithmetic" train tiny.yaml --engine cudnn --runs runs --name engine
+says "the manifest's arithmetic is exact, which the engine cudnn does not compute"
+if [ -e runs/engine ]; then fail "  a folder runs/engine"; else pass "  no folder runs/engine"; fi
+
+# A dry run says what the run itself comes to.
+expect 0 "a dry run" train tiny.yaml --dry-run --runs runs --name dry
+prints "experiment: [0-9a-f]\{64\}"
+prints "engine:     cpu, [0-9.]* MiB"
+if [ -e runs/dry ]; then fail "  a folder runs/dry"; else pass "  no folder runs/dry"; fi
 
 # Surroundings. As root nothing is forbidden, so a file stands where the folder should be.
 : > file

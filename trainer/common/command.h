@@ -64,6 +64,12 @@ struct command {
         "data", "DIR", OPTION_TEXT, 0, 0, NULL,                                                         \
             "the folder that holds CIFAR-10's batches, or its parent; default: what selfsame fetch got" \
     }
+#define OPTION_ENGINE                                                                                               \
+    {                                                                                                               \
+        "engine", "NAME", OPTION_CHOICE, 0, 0, "cpu|cuda|cudnn",                                                    \
+            "what computes: cpu or cuda, which give the same bits, or cudnn, for manifests with arithmetic: fast; " \
+            "default: cpu, or cudnn for these"                                                                      \
+    }
 #define OPTION_THREADS                                                                     \
     {                                                                                      \
         "threads", "N", OPTION_INTEGER, 1, 1024, NULL,                                     \

@@ -162,13 +162,14 @@ static enum status cpu_get_state(struct engine *engine, float *values, float *mo
     return STATUS_OK;
 }
 
-static enum status run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results,
+static enum status run_steps(struct engine *engine, uint64_t first, uint64_t last, const struct step_listener *listener,
                              uint64_t *done, struct error *error)
 {
     const struct training_config *training = &engine->recipe.training;
     const uint32_t images = engine->training->count;
+    bool wanted = true;
     *done = 0;
-    for (uint64_t step = first; step < last; step++) {
+    for (uint64_t step = first; step < last && wanted; step++) {
         struct backend_batch batch = { .count = schedule_batch(training, images, step),
                                        .data = engine->training,
                                        .input = engine->input,
@@ -177,25 +178,23 @@ static enum status run_steps(struct engine *engine, uint64_t first, uint64_t las
         sampler_batch(engine->sampler, step, engine->samples);
         engine->operations->step(engine->backend, &batch, schedule_learning_rate(training, images, step), &outcome);
         if (outcome.non_finite[0] != '\0')
-            return error_set(error, STATUS_NO,
-                             "step %llu: a number that is not finite (NaN or infinity) in %s; the training diverged: a "
-                             "lower learning rate or a "
-                             "warm-up is the usual cure",
-                             (unsigned long long)step, outcome.non_finite);
-        results[(*done)++] = (struct step_result){ .loss = outcome.loss,
-                                                   .errors = outcome.errors,
-                                                   .images = batch.count,
-                                                   .digest = { outcome.digest[0], outcome.digest[1] } };
+            return culprit_error(error, step, outcome.non_finite);
+        const struct step_result result = { .loss = outcome.loss,
+                                            .errors = outcome.errors,
+                                            .images = batch.count,
+                                            .digest = { outcome.digest[0], outcome.digest[1] } };
+        (*done)++;
+        wanted = listener->steps(listener->context, step, &result, 1);
     }
     return STATUS_OK;
 }
 
-static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t last, struct step_result *results,
-                                 uint64_t *done, struct error *error)
+static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t last,
+                                 const struct step_listener *listener, uint64_t *done, struct error *error)
 {
     assert(engine->sampler != NULL); /* opened with training data, and not for inference */
     const unsigned saved = float_environment_enter();
-    enum status status = run_steps(engine, first, last, results, done, error);
+    enum status status = run_steps(engine, first, last, listener, done, error);
     float_environment_leave(saved);
     return status;
 }
@@ -216,6 +215,12 @@ static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, dou
     return STATUS_OK;
 }
 
+static bool hear_nothing(void *context, uint64_t first, const struct step_result *results, uint64_t count)
+{
+    (void)context, (void)first, (void)results, (void)count;
+    return true;
+}
+
 /* Runs steps as cpu_run_steps does and says where their time went. */
 static enum status cpu_profile(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile,
                                struct error *error)
@@ -224,10 +229,10 @@ static enum status cpu_profile(struct engine *engine, uint64_t first, uint64_t l
     enum status status = STATUS_OK;
     engine->operations->set_profile(engine->backend, &times);
     for (uint64_t step = first; status == STATUS_OK && step < last; step++) {
-        struct step_result result;
+        const struct step_listener nobody = { .steps = hear_nothing };
         uint64_t done;
         double began = clock_seconds();
-        status = cpu_run_steps(engine, step, step + 1, &result, &done, error);
+        status = cpu_run_steps(engine, step, step + 1, &nobody, &done, error);
         profile->step_s[step - first] = clock_seconds() - began;
     }
     engine->operations->set_profile(engine->backend, NULL);
@@ -246,6 +251,12 @@ static const char *cpu_describe(const struct engine *engine)
     return engine->description;
 }
 
+static const char *const *cpu_facts(const struct engine *engine)
+{
+    (void)engine;
+    return NULL;
+}
+
 static size_t cpu_memory_bytes(const struct engine *engine)
 {
     return engine->operations->memory_bytes(engine->backend);
@@ -260,6 +271,7 @@ const struct engine_operations engine_cpu = {
     .run_steps = cpu_run_steps,
     .evaluate = cpu_evaluate,
     .describe = cpu_describe,
+    .facts = cpu_facts,
     .memory_bytes = cpu_memory_bytes,
     .profile = cpu_profile,
     .peak_flops = cpu_peak_flops,

@@ -5,7 +5,7 @@
  * convolves, and takes the sums for its own batch norm as the outputs leave; the passes are separated only where the
  * batch norm must see the whole batch. In the order in which they are included: vector.h, fused_convolution.h,
  * fused_kernels.h, fused_rows.h, fused_head.h, fused_state.h, fused_forward.h, fused_backward.h. Passes hand out
- * images, or groups of images, to a team of threads. */
+ * images, or units of a few images, to a team of threads. */
 #include "trainer/cpu/fused_backward.h"
 #include "trainer/exact.h"
 

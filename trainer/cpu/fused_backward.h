@@ -23,7 +23,8 @@ static void finish_backward(struct backend *f, uint32_t l, uint32_t N, struct ba
     }
 }
 
-/* One group's chains of the projection's weight gradient, into part [c][K]. */
+/* One group's chains of the projection's weight gradient, into part [c][K]: its output sides are 16 and 8, where a unit
+ * is one group. */
 static void projection_weight(const float *const *x, const float *const *g, uint32_t images, uint32_t C, uint32_t P,
                               float *part)
 {
@@ -92,7 +93,7 @@ static void option_a_data(const float *g, uint32_t first, uint32_t C, uint32_t P
     }
 }
 
-/* What backward_group(l, group) reads and writes. */
+/* What backward_unit reads and writes for these images. */
 static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, uint32_t count,
                           const struct gradient_route *route, struct prefetch_list *soon)
 {
@@ -108,22 +109,22 @@ static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, u
     prefetch_add(soon, route->out + begin * plain_in, count * plain_in); /* at stride 1 the residual, too */
 }
 
-static void backward_group(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l,
-                           uint32_t group, const struct gradient_route *route, struct prefetch_list *soon)
+static void backward_unit(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l,
+                          uint32_t unit, const struct gradient_route *route, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
-    const uint32_t begin = group * conv->group,
-                   count = batch->count - begin < conv->group ? batch->count - begin : conv->group;
+    const uint32_t begin = unit * conv->unit,
+                   count = batch->count - begin < conv->unit ? batch->count - begin : conv->unit;
     const uint32_t stage = stage_of_side(conv->side), out_stage = stage_of_side(conv->out_side), b = (l - 1) / 2;
     const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
-    struct row_source x_sources[GROUP_IMAGES_MAX], dy_sources[GROUP_IMAGES_MAX];
-    struct group_images images = { .count = count,
-                                   .x_source = x_sources,
-                                   .dy_source = dy_sources,
-                                   .dy = worker->dy[out_stage],
-                                   .dy_stride = stage_padded(out_stage),
-                                   .x_stride = stage_padded(stage),
-                                   .soon = soon };
+    struct row_source x_sources[UNIT_IMAGES_MAX], dy_sources[UNIT_IMAGES_MAX];
+    struct unit_images images = { .count = count,
+                                  .x_source = x_sources,
+                                  .dy_source = dy_sources,
+                                  .dy = worker->dy[out_stage],
+                                  .dy_stride = stage_padded(out_stage),
+                                  .x_stride = stage_padded(stage),
+                                  .soon = soon };
     if (l == 0)
         images.x = worker->input;
     else
@@ -146,7 +147,7 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
         else
             x_sources[i] = (struct row_source){ .load = NULL };
     }
-    kernels[conv->shape].weight(&images, f->parts + (size_t)group * conv->C * conv->K * 9);
+    kernels[conv->shape].weight(&images, f->parts + (size_t)unit * conv->C * conv->K * 9);
     if (l == 0)
         return;
     const struct conv *below = &f->convs[l - 1];
@@ -155,7 +156,7 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
                                   .mean = below->mean32,
                                   .rows = worker->rows,
                                   .strided = worker->strided };
-    const float *shortcut_x[GROUP_IMAGES_MAX], *shortcut_g[GROUP_IMAGES_MAX];
+    const float *shortcut_x[UNIT_IMAGES_MAX], *shortcut_g[UNIT_IMAGES_MAX];
     for (uint32_t i = 0; i < count; i++) {
         uint32_t n = begin + i;
         const float *dy = images.dy + i * images.dy_stride;
@@ -183,22 +184,23 @@ static void backward_group(struct backend *f, struct worker *worker, const struc
     }
     if (conv->stride == 2 && f->recipe.model.shortcut == SHORTCUT_PROJECTION)
         projection_weight(shortcut_x, shortcut_g, count, conv->C, conv->out_side,
-                          f->projection_parts + (size_t)group * conv->C * conv->K);
+                          f->projection_parts + (size_t)unit * conv->C * conv->K);
 }
 
-/* T32 over the groups of `width` floats at part + group * stride; the root lands in out. */
-static void tree_over_groups(const float *part, uint32_t groups, size_t stride, uint32_t width, float *out)
+/* T32 over `width` floats of each unit, those at part + unit * stride; the root lands in out. Where a unit is the sum
+ * of two groups it is a node of the tree over the groups, and this is the rest of that tree. */
+static void tree_over_units(const float *part, uint32_t units, size_t stride, uint32_t width, float *out)
 {
     float level[32][REDUCE_FLOATS] __attribute__((aligned(64)));
     uint32_t leaves = 1, depth = 0;
-    while (leaves < groups) {
+    while (leaves < units) {
         leaves *= 2;
         depth++;
     }
     for (uint32_t n = 0; n < leaves; n++) {
         vec sum[REDUCE_FLOATS / LANES];
         for (uint32_t i = 0; i < width; i += LANES)
-            sum[i / LANES] = n < groups ? vec_load(part + n * stride + i) : vec_zero();
+            sum[i / LANES] = n < units ? vec_load(part + n * stride + i) : vec_zero();
         uint32_t at = 0;
         for (; n >> at & 1; at++) {
             for (uint32_t i = 0; i < width; i += LANES)
@@ -210,12 +212,7 @@ static void tree_over_groups(const float *part, uint32_t groups, size_t stride, 
     memcpy(out, level[depth], width * sizeof *out);
 }
 
-static uint32_t group_count(const struct conv *conv, uint32_t images)
-{
-    return (images + conv->group - 1) / conv->group;
-}
-
-/* Sums one run of a layer's weight gradient over the groups and puts it where the network keeps the tensor. */
+/* Sums one run of a layer's weight gradient over the units and puts it where the network keeps the tensor. */
 static void reduce_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
 {
     struct backend *f = pass->f;
@@ -225,7 +222,7 @@ static void reduce_item(const struct pass *pass, struct worker *worker, uint32_t
     float *gradient = f->gradients + f->network->tensors[f->network->convs[pass->l].weight].offset;
     float sum[REDUCE_FLOATS];
     (void)worker, (void)after;
-    tree_over_groups(f->parts + begin, group_count(conv, pass->batch->count), count, width, sum);
+    tree_over_units(f->parts + begin, unit_count(conv, pass->batch->count), count, width, sum);
     for (uint32_t i = 0; i < width; i += LANES) {
         uint32_t v = (begin + i) / LANES, s = v % 3, c = v / 3 % inner, r = v / 3 / inner % 3;
         uint32_t channel = v / 9 / inner % blocks * inner + c, k = v / 9 / inner / blocks * LANES;
@@ -234,14 +231,14 @@ static void reduce_item(const struct pass *pass, struct worker *worker, uint32_t
     }
 }
 
-static void reduce_projection(struct backend *f, uint32_t l, uint32_t groups)
+static void reduce_projection(struct backend *f, uint32_t l, uint32_t units)
 {
-    const struct conv *conv = &f->convs[l]; /* the block's first convolution: same channels, filters and groups */
+    const struct conv *conv = &f->convs[l]; /* the block's first convolution: same channels, filters and units */
     const uint32_t count = conv->K * conv->C;
     float *gradient = f->gradients + f->network->tensors[f->network->convs[l + 1].projection].offset;
     for (uint32_t begin = 0; begin < count; begin += REDUCE_FLOATS) {
         float sum[REDUCE_FLOATS];
-        tree_over_groups(f->projection_parts + begin, groups, count, REDUCE_FLOATS, sum);
+        tree_over_units(f->projection_parts + begin, units, count, REDUCE_FLOATS, sum);
         for (uint32_t i = 0; i < REDUCE_FLOATS; i++)
             gradient[(begin + i) % conv->K * conv->C + (begin + i) / conv->K] = sum[i];
     }
@@ -250,10 +247,10 @@ static void reduce_projection(struct backend *f, uint32_t l, uint32_t groups)
 static void backward_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
 {
     struct prefetch_list soon = { .count = 0 };
-    const uint32_t group = pass->f->convs[pass->l].group, begin = after * group, left = pass->batch->count - begin;
+    const uint32_t unit = pass->f->convs[pass->l].unit, begin = after * unit, left = pass->batch->count - begin;
     if (after != item)
-        backward_soon(pass->f, pass->l, begin, left < group ? left : group, &pass->route, &soon);
-    backward_group(pass->f, worker, pass->batch, pass->l, item, &pass->route, &soon);
+        backward_soon(pass->f, pass->l, begin, left < unit ? left : unit, &pass->route, &soon);
+    backward_unit(pass->f, worker, pass->batch, pass->l, item, &pass->route, &soon);
 }
 
 static void backward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
@@ -268,13 +265,13 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
         if (l % 2 == 1)
             pass.route =
                 (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
-        uint32_t groups = group_count(conv, batch->count);
-        run_pass(pass, groups, l % 2 == 1);
+        const uint32_t units = unit_count(conv, batch->count);
+        run_pass(pass, units, l % 2 == 1);
         pass.item = reduce_item;
         run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
         if (conv->stride == 2) {
             if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
-                reduce_projection(f, l, groups);
+                reduce_projection(f, l, units);
             float *swap = f->G0;
             f->G0 = f->G2;
             f->G2 = swap;

@@ -3,7 +3,7 @@
  * layouts  padded image: [C/16][H+2][H+2][16] with a border of zeros (the first layer's input: [34][34][4], 3 channels
  *          used); plain image: [K/16][P][P][16]; packed weights, forward: [K/G][C/16][r][c of 16][s][G] with G = TK
  *          vectors of filters; packed weights, backward data: [C/G][K/16][r'][k of 16][s'][G], flipped: entry r',s' is
- *          w[k][c][2-r'][2-s']; weight gradient of one group: [K/LANES][C/16][r][c of 16][s][LANES].
+ *          w[k][c][2-r'][2-s']; weight gradient of one unit: [K/LANES][C/16][r][c of 16][s][LANES].
  * rows     inputs are made row by row just before they are read (struct row_source), so that they are still in the
  *          first-level cache; what the next image needs is prefetched meanwhile (struct prefetch_list).
  * tiles    TQ pixels of one output row by TK vectors of filters; s innermost lets one broadcast serve three taps. */
@@ -285,8 +285,9 @@ INLINE void conv_backward_data_strided(const float *dy, const float *w, const st
     copy_sums(sink->sums, tile_sums, 2 * C);
 }
 
-/* The images of one group, as backward-weights reads them: x and dy padded, `count` of them. */
-struct group_images {
+/* The images of one unit of work (whole groups of section 2), as backward-weights reads them: x and dy padded, `count`
+ * of them. */
+struct unit_images {
     const float *x, *dy;
     size_t x_stride, dy_stride;
     uint32_t count;
@@ -294,9 +295,9 @@ struct group_images {
     struct prefetch_list *soon;
 };
 
-/* Chains for TC input channels by the three columns s of one kernel row, over the group's images and pixels in raster
- * order. dw[s] sums dy[q] x[S q + s] over q, x counted with its border. So column j of x, broadcast once, meets these
- * columns of dy, each for another s:
+/* Chains for TC input channels by the three columns s of one kernel row, over rows begin .. begin+rows-1 of each of the
+ * unit's images, pixels in raster order. dw[s] sums dy[q] x[S q + s] over q, x counted with its border. So column j of
+ * x, broadcast once, meets these columns of dy, each for another s:
  *
  *   S = 1   j = 0: d0          1: d1 d0       2 .. P-1: d[j] d[j-1] d[j-2]     P: d[P-1] d[P-2]    P+1: d[P-1]
  *           with s = 0            0  1                   0    1      2             1      2             2
@@ -304,25 +305,25 @@ struct group_images {
  *
  * In each of the three chains q still rises by one each time, which is the order of section 2; the first tile makes the
  * rows as it goes. */
-INLINE void weight_tile(const float *x, const float *dy, const struct group_images *group, int H, int S, int PS, int TC,
-                        bool first, vec *acc)
+INLINE void weight_tile(const float *x, const float *dy, const struct unit_images *unit, int begin, int rows, int H,
+                        int S, int PS, int TC, bool first, vec *acc)
 {
     const int P = H / S;
     size_t ahead_stride;
-    const char *ahead = prefetch_take(group->soon, (size_t)group->count * P * (S == 1 ? P - 2 : P), &ahead_stride);
+    const char *ahead = prefetch_take(unit->soon, (size_t)unit->count * rows * (S == 1 ? P - 2 : P), &ahead_stride);
     const size_t x_row = (size_t)(H + 2) * PS, dy_row = (size_t)(P + 2) * BLOCK;
     UNROLL
     for (int i = 0; i < 3 * TC; i++)
         acc[i] = vec_zero();
-    for (uint32_t g = 0; g < group->count; g++) {
-        for (int p = 0; p < P; p++) {
-            const float *xr = x + g * group->x_stride + (size_t)p * S * x_row,
-                        *dr = dy + g * group->dy_stride + (size_t)p * dy_row;
+    for (uint32_t n = 0; n < unit->count; n++) {
+        for (int p = begin; p < begin + rows; p++) {
+            const float *xr = x + n * unit->x_stride + (size_t)p * S * x_row,
+                        *dr = dy + n * unit->dy_stride + (size_t)p * dy_row;
             if (first) {
-                source_row(&group->dy_source[g], (uint32_t)p);
+                source_row(&unit->dy_source[n], (uint32_t)p);
                 UNROLL
                 for (int i = 0; i < S; i++)
-                    source_row(&group->x_source[g], (uint32_t)(p * S + i));
+                    source_row(&unit->x_source[n], (uint32_t)(p * S + i));
             }
             /* Column j of x meets dy's columns j-2, j-1, j (stride 1), or as they fall (stride 2). */
 #define WEIGHT_STEP(LOW, HIGH)                                             \
@@ -385,28 +386,33 @@ INLINE void weight_tile(const float *x, const float *dy, const struct group_imag
     }
 }
 
-/* Backward weights of one group: gradient holds the packed K*C*9 floats of this group. */
-INLINE void conv_backward_weight(const struct group_images *group, float *gradient, int C, int K, int H, int S, int TC)
+/* Backward weights of one unit, K*C*9 packed floats: its one group's, or the sum of the two groups that an image of
+ * side 32 is cut into, which are neighbours in section 2's tree. */
+INLINE void conv_backward_weight(const struct unit_images *unit, float *gradient, int C, int K, int H, int S, int TC)
 {
     const int CI = C >= BLOCK ? BLOCK : C, CB = C >= BLOCK ? C / BLOCK : 1, PS = C >= BLOCK ? BLOCK : 4, P = H / S;
-    const int tile_channels = TC < CI ? TC : CI;
+    const int tile_channels = TC < CI ? TC : CI, group_rows = (int)exact_group_rows((uint32_t)P),
+              rows = group_rows < P ? group_rows : P;
     bool first = true;
     for (int kv = 0; kv < K / LANES; kv++) {
         int k = kv * LANES;
-        const float *dy = group->dy + ((size_t)(k / BLOCK * (P + 2) + 1) * (P + 2) + 1) * BLOCK + k % BLOCK;
+        const float *dy = unit->dy + ((size_t)(k / BLOCK * (P + 2) + 1) * (P + 2) + 1) * BLOCK + k % BLOCK;
         for (int cb = 0; cb < CB; cb++) {
             for (int r = 0; r < 3; r++) {
                 for (int c = 0; c < CI; c += tile_channels) {
                     vec acc[24];
-                    const float *x = group->x + ((size_t)(cb * (H + 2) + r) * (H + 2)) * PS + c;
-                    if (first)
-                        weight_tile(x, dy, group, H, S, PS, tile_channels, true, acc);
-                    else
-                        weight_tile(x, dy, group, H, S, PS, tile_channels, false, acc);
+                    const float *x = unit->x + ((size_t)(cb * (H + 2) + r) * (H + 2)) * PS + c;
+                    for (int begin = 0; begin < P; begin += rows) {
+                        if (first)
+                            weight_tile(x, dy, unit, begin, rows, H, S, PS, tile_channels, true, acc);
+                        else
+                            weight_tile(x, dy, unit, begin, rows, H, S, PS, tile_channels, false, acc);
+                        UNROLL
+                        for (int i = 0; i < 3 * tile_channels; i++)
+                            vec_store(gradient + i * LANES,
+                                      begin == 0 ? acc[i] : vec_add(vec_load(gradient + i * LANES), acc[i]));
+                    }
                     first = false;
-                    UNROLL
-                    for (int i = 0; i < 3 * tile_channels; i++)
-                        vec_store(gradient + i * LANES, acc[i]);
                     gradient += 3 * tile_channels * LANES;
                 }
             }

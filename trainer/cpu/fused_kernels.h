@@ -56,10 +56,10 @@ KERNEL backward_32_64(const float *dy, const float *w, const struct gradient_sin
     conv_backward_data_strided(dy, w, sink, 32, 16, 8, VECTORS_WIDE, 8);
 }
 
-#define WEIGHT(NAME, ...)                                                    \
-    KERNEL weight_##NAME(const struct group_images *group, float *gradient)  \
-    {                                                                        \
-        conv_backward_weight(group, gradient, __VA_ARGS__, WEIGHT_CHANNELS); \
+#define WEIGHT(NAME, ...)                                                   \
+    KERNEL weight_##NAME(const struct unit_images *unit, float *gradient)   \
+    {                                                                       \
+        conv_backward_weight(unit, gradient, __VA_ARGS__, WEIGHT_CHANNELS); \
     }
 WEIGHT(first, 3, 16, 32, 1)
 WEIGHT(16, 16, 16, 32, 1)
@@ -75,7 +75,7 @@ static const struct kernels {
     void (*backward)(const float *dy, const float *w, const struct gradient_sink *sink, struct prefetch_list *soon);
     void (*backward_residual)(const float *dy, const float *w, const struct gradient_sink *sink,
                               struct prefetch_list *soon);
-    void (*weight)(const struct group_images *group, float *gradient);
+    void (*weight)(const struct unit_images *unit, float *gradient);
     uint32_t forward_vectors, backward_vectors; /* vectors of output channels per tile: the packing of the weights */
 } kernels[SHAPE_COUNT] = {
     [SHAPE_FIRST] = { forward_first, NULL, NULL, weight_first, VECTORS_NARROW, 0 },

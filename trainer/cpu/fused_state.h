@@ -16,10 +16,10 @@
 #include "trainer/cpu/fused_rows.h"
 #include "trainer/cpu/team.h"
 
-enum { STAGES = 3, SUMS_STRIDE = 2 * FEATURES, GROUP_IMAGES_MAX = 4, PIECE_FLOATS = 4096, REDUCE_FLOATS = 64 };
+enum { STAGES = 3, SUMS_STRIDE = 2 * FEATURES, UNIT_IMAGES_MAX = 4, PIECE_FLOATS = 4096, REDUCE_FLOATS = 64 };
 
 struct conv {
-    uint32_t C, K, side, stride, out_side, group; /* group: images per chain of the weight gradient */
+    uint32_t C, K, side, stride, out_side, unit; /* unit: images that a thread takes at once in the backward pass */
     enum shape shape;
     float *y;                  /* [batch] plain images */
     float *forward, *backward; /* packed weights */
@@ -30,8 +30,8 @@ struct conv {
 
 /* What one thread works in. */
 struct worker {
-    float *input;                  /* the first layer's padded image, [34][34][4]: its groups are of one image */
-    float *x[STAGES], *dy[STAGES]; /* padded images of a group */
+    float *input;                  /* the first layer's padded image, [34][34][4]: its units are of one image */
+    float *x[STAGES], *dy[STAGES]; /* padded images of a unit */
     float *strided, *rows;         /* scratch of a stride-2 backward */
     float *eval_y[2], *eval_a[STAGES][2], *eval_sums; /* inference: one image */
     uint64_t digest[2];                               /* of the pieces it updated */
@@ -53,7 +53,7 @@ struct backend {
     float **a;               /* a[b]: block b's input, padded images; a[block_count]: the last block's output */
     float *G0, *G1, *G2;     /* gradients, plain images of the largest layer they meet */
     float *sums;             /* [batch][SUMS_STRIDE] */
-    float *parts;            /* weight gradients of all groups of a layer */
+    float *parts;            /* weight gradients of all units of a layer */
     float *projection_parts; /* likewise, of its 1x1 shortcut */
     uint32_t *images;
     struct head head;
@@ -136,13 +136,25 @@ static bool allocate_conv(struct backend *f, struct conv *conv, bool projection)
     return true;
 }
 
+/* The images of a weight gradient's group, or the one image that its groups are parts of. */
+static uint32_t images_of_unit(uint32_t out_side)
+{
+    const uint32_t rows = exact_group_rows(out_side);
+    return rows > out_side ? rows / out_side : 1;
+}
+
+static uint32_t unit_count(const struct conv *conv, uint32_t images)
+{
+    return (images + conv->unit - 1) / conv->unit;
+}
+
 static bool allocate_worker(struct backend *f, struct worker *worker)
 {
     bool good = (worker->input = allocate(f, 34 * 34 * 4)) != NULL;
     for (uint32_t stage = 0; stage < STAGES; stage++) {
-        size_t group_floats = exact_group_images(32u >> stage) * stage_padded(stage);
-        good = good && (worker->x[stage] = allocate(f, group_floats)) != NULL;
-        good = good && (worker->dy[stage] = allocate(f, group_floats)) != NULL;
+        size_t unit_floats = images_of_unit(32u >> stage) * stage_padded(stage);
+        good = good && (worker->x[stage] = allocate(f, unit_floats)) != NULL;
+        good = good && (worker->dy[stage] = allocate(f, unit_floats)) != NULL;
         for (int i = 0; i < 2; i++)
             good = good && (worker->eval_a[stage][i] = allocate(f, stage_padded(stage))) != NULL;
     }
@@ -204,12 +216,11 @@ static bool allocate_all(struct backend *f)
         conv->side = layer->side;
         conv->stride = layer->stride;
         conv->out_side = layer->side / layer->stride;
-        conv->group = exact_group_images(conv->out_side);
+        conv->unit = images_of_unit(conv->out_side);
         conv->shape = shape_of(layer);
         if (!allocate_conv(f, conv, layer->projection >= 0))
             return false;
-        size_t groups = (f->batch + conv->group - 1) / conv->group;
-        size_t taps = groups * conv->C * conv->K;
+        size_t taps = (size_t)unit_count(conv, f->batch) * conv->C * conv->K;
         parts = 9 * taps > parts ? 9 * taps : parts;
         if (conv->stride == 2 && network->model.shortcut == SHORTCUT_PROJECTION && taps > projection_parts)
             projection_parts = taps;

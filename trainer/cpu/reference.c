@@ -259,9 +259,15 @@ static void data_item(const struct pass *pass, struct worker *worker, uint32_t n
         shortcut_backward(r, l, r->residual + n * output_floats(layer), dx);
 }
 
-static uint32_t group_size(uint32_t N, uint32_t group, uint32_t first)
+/* The output rows of a group: begin .. end-1. */
+struct group_rows {
+    uint32_t begin, end;
+};
+
+static struct group_rows rows_of(const struct conv2d *d, uint32_t N, uint32_t group)
 {
-    return N - first < group ? N - first : group;
+    const uint32_t P = d->H / d->stride, rows = exact_group_rows(P), begin = group * rows, left = N * P - begin;
+    return (struct group_rows){ .begin = begin, .end = begin + (left < rows ? left : rows) };
 }
 
 static void group_item(const struct pass *pass, struct worker *worker, uint32_t item)
@@ -269,10 +275,9 @@ static void group_item(const struct pass *pass, struct worker *worker, uint32_t 
     struct backend *r = pass->r;
     const struct conv_layer *layer = &r->network->convs[pass->l];
     const struct conv2d d = shape_of(layer);
-    const uint32_t group = exact_group_images(d.H / d.stride), first = item * group;
-    conv2d_backward_weight(&d, group_size(pass->batch->count, group, first),
-                           r->a[pass->l] + first * input_floats(layer), r->dy + first * output_floats(layer),
-                           r->parts + (size_t)item * d.K * d.C * 9, worker->scratch);
+    const struct group_rows rows = rows_of(&d, pass->batch->count, item);
+    conv2d_backward_weight(&d, rows.begin, rows.end, r->a[pass->l], r->dy, r->parts + (size_t)item * d.K * d.C * 9,
+                           worker->scratch);
 }
 
 static void tree_item(const struct pass *pass, struct worker *worker, uint32_t k)
@@ -289,12 +294,10 @@ static void projection_item(const struct pass *pass, struct worker *worker, uint
 {
     struct backend *r = pass->r;
     const uint32_t l = pass->l - 1;
-    const struct conv_layer *layer = &r->network->convs[l];
-    const struct conv2d d = shape_of(layer);
-    const uint32_t group = exact_group_images(d.H / d.stride), first = item * group;
+    const struct conv2d d = shape_of(&r->network->convs[l]);
+    const struct group_rows rows = rows_of(&d, pass->batch->count, item);
     (void)worker;
-    projection_backward_weight(&d, group_size(pass->batch->count, group, first), r->a[l] + first * input_floats(layer),
-                               r->residual + first * output_floats(layer), r->parts + (size_t)item * d.K * d.C);
+    projection_backward_weight(&d, rows.begin, rows.end, r->a[l], r->residual, r->parts + (size_t)item * d.K * d.C);
 }
 
 static void projection_tree_item(const struct pass *pass, struct worker *worker, uint32_t k)

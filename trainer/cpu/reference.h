@@ -70,19 +70,20 @@ void conv2d_forward(const struct conv2d *d, const float *x, const float *w, floa
 /* Its gradient by x: dx = dy * w with the roles of C and K exchanged and the taps mirrored. Not for C = 3.
  * order    section 2, backward data. */
 void conv2d_backward_data(const struct conv2d *d, const float *dy, const float *w, float *dx, float *scratch);
-/* Its gradient by w over one group's images: x (images,C,H,H), dy (images,K,P,P), part (K,C,3,3). group_tree adds the
- * groups.
+/* Its gradient by w over one group: rows begin .. end-1 of the N P output rows. x (N,C,H,H), dy (N,K,P,P),
+ * part (K,C,3,3). group_tree adds the groups.
  * order    section 2, backward weights. */
-void conv2d_backward_weight(const struct conv2d *d, uint32_t images, const float *x, const float *dy, float *part,
-                            float *scratch);
+void conv2d_backward_weight(const struct conv2d *d, uint32_t begin, uint32_t end, const float *x, const float *dy,
+                            float *part, float *scratch);
 
 /* 1x1 convolution of stride 2, the trained shortcut: x (C,H,H), w (K,C), z (K,P,P).
  * order    section 3. */
 void projection_forward(const struct conv2d *d, const float *x, const float *w, float *z);
 /* Adds its gradient by x to dx, at the even rows and columns. */
 void projection_backward_data(const struct conv2d *d, const float *g, const float *w, float *dx);
-/* Its gradient by w over one group's images: part (K,C). */
-void projection_backward_weight(const struct conv2d *d, uint32_t images, const float *x, const float *g, float *part);
+/* Its gradient by w over one group, likewise: x (N,C,H,H), g (N,K,P,P), part (K,C). */
+void projection_backward_weight(const struct conv2d *d, uint32_t begin, uint32_t end, const float *x, const float *g,
+                                float *part);
 
 /* Option A: x subsampled, its channels at `first` .. first+C-1 of K, +0 elsewhere.
  * order    section 3.

@@ -135,25 +135,25 @@ void conv2d_backward_data(const struct conv2d *d, const float *dy, const float *
     }
 }
 
-void conv2d_backward_weight(const struct conv2d *d, uint32_t images, const float *x, const float *dy, float *part,
-                            float *scratch)
+void conv2d_backward_weight(const struct conv2d *d, uint32_t begin, uint32_t end, const float *x, const float *dy,
+                            float *part, float *scratch)
 {
     const uint32_t P = d->H / d->stride, taps = d->C * 9;
     const size_t width = d->H + 2;
     float *padded = scratch, *patch = scratch + REFERENCE_PADDED_FLOATS;
     memset(part, 0, (size_t)d->K * taps * sizeof *part);
-    for (uint32_t n = 0; n < images; n++) {
-        pad(x + (size_t)n * d->C * d->H * d->H, d->C, d->H, padded);
-        for (uint32_t p = 0; p < P; p++) {
-            for (uint32_t q = 0; q < P; q++) {
-                for (uint32_t i = 0; i < taps; i++) /* i = (c * 3 + r) * 3 + s, as in w */
-                    patch[i] = padded[(i / 9 * width + d->stride * p + i / 3 % 3) * width + d->stride * q + i % 3];
-                for (uint32_t k = 0; k < d->K; k++) {
-                    const float g = dy[(((size_t)n * d->K + k) * P + p) * P + q];
-                    float *acc = part + (size_t)k * taps;
-                    for (uint32_t i = 0; i < taps; i++)
-                        acc[i] = fmaf(g, patch[i], acc[i]);
-                }
+    for (uint32_t row = begin; row < end; row++) {
+        const uint32_t n = row / P, p = row % P;
+        if (row == begin || p == 0)
+            pad(x + (size_t)n * d->C * d->H * d->H, d->C, d->H, padded);
+        for (uint32_t q = 0; q < P; q++) {
+            for (uint32_t i = 0; i < taps; i++) /* i = (c * 3 + r) * 3 + s, as in w */
+                patch[i] = padded[(i / 9 * width + d->stride * p + i / 3 % 3) * width + d->stride * q + i % 3];
+            for (uint32_t k = 0; k < d->K; k++) {
+                const float g = dy[(((size_t)n * d->K + k) * P + p) * P + q];
+                float *acc = part + (size_t)k * taps;
+                for (uint32_t i = 0; i < taps; i++)
+                    acc[i] = fmaf(g, patch[i], acc[i]);
             }
         }
     }
@@ -203,17 +203,19 @@ void projection_backward_data(const struct conv2d *d, const float *g, const floa
     }
 }
 
-void projection_backward_weight(const struct conv2d *d, uint32_t images, const float *x, const float *g, float *part)
+void projection_backward_weight(const struct conv2d *d, uint32_t begin, uint32_t end, const float *x, const float *g,
+                                float *part)
 {
     const uint32_t P = d->H / 2;
     for (uint32_t k = 0; k < d->K; k++) {
         for (uint32_t c = 0; c < d->C; c++) {
             float acc = 0.0f;
-            for (uint32_t n = 0; n < images; n++)
-                for (uint32_t p = 0; p < P; p++)
-                    for (uint32_t q = 0; q < P; q++)
-                        acc = fmaf(g[(((size_t)n * d->K + k) * P + p) * P + q], x[subsampled(n * d->C + c, d->H, p, q)],
-                                   acc);
+            for (uint32_t row = begin; row < end; row++) {
+                const uint32_t n = row / P, p = row % P;
+                for (uint32_t q = 0; q < P; q++)
+                    acc =
+                        fmaf(g[(((size_t)n * d->K + k) * P + p) * P + q], x[subsampled(n * d->C + c, d->H, p, q)], acc);
+            }
             part[k * d->C + c] = acc;
         }
     }

@@ -77,8 +77,7 @@ static size_t output_floats(const struct conv_layer *layer)
 
 static uint32_t groups_of(const struct conv_layer *layer, uint32_t images)
 {
-    uint32_t group = exact_group_images(layer->side / layer->stride);
-    return (images + group - 1) / group;
+    return exact_group_count(layer->side / layer->stride, images);
 }
 
 static void lay_out(struct backend *r)

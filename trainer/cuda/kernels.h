@@ -83,7 +83,7 @@ struct cuda_begin_arguments {
     struct sample *samples; /* [count] */
     uint8_t *batch_labels;  /* [count] */
 };
-cudaError_t cuda_begin_step(const struct cuda_begin_arguments *arguments, cudaStream_t stream);
+cudaError_t cuda_begin(const struct cuda_begin_arguments *arguments, cudaStream_t stream);
 
 /* x (count,3,32,32) from the bytes of the data set. */
 struct cuda_load_arguments {
@@ -127,14 +127,13 @@ struct cuda_output_gradient {
     const struct exact_norm_gradient *gradient; /* [K] */
 };
 
-/* Sums over a batch norm's pixels, and what comes of them once the last block has added its own. A unit is an aligned
- * part of an image: `sums` is [units of the batch][2 K], its second half the products. */
+/* Sums over a batch norm's pixels, and what comes of them once the last block has added its own. */
 struct cuda_sums {
-    float *sums;
+    float *sums;       /* scratch: [CUDA_UNITS count][2 K] */
     uint32_t *arrived; /* [CUDA_ARRIVALS] of this layer, zero before and after a launch */
 };
 
-enum { CUDA_ARRIVALS = 4 };
+enum { CUDA_ARRIVALS = 4, CUDA_UNITS = 4 }; /* blocks of channels at most; aligned parts of an image at most */
 
 /* Forward, section 4: NULL running statistics are left alone. */
 struct cuda_statistics {
@@ -166,7 +165,7 @@ struct cuda_forward_arguments {
     struct cuda_shape shape;
     uint32_t count;
     struct cuda_activation input;
-    float *activation; /* NULL, or (N,C,H,H): keeps the activation, which may be the input's y or shortcut array */
+    float *activation; /* NULL, or (N,C,H,H), apart from all that is read: keeps the activation */
     const float *weights;
     float *y;
     uint32_t training; /* 0: statistics are not taken */

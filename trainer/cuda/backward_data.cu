@@ -1,0 +1,241 @@
+/* Convolution backward to its input, on to the gradient and the constants of the batch norm below: ARITHMETIC.md sections 2,
+ * 4 and 5. */
+#include "trainer/cuda/convolution.cuh"
+#include "trainer/cuda/statistics.cuh"
+
+/* K filters with outputs of side P, C input channels; a block makes CB of them, for ROWS rows of IMAGES images. With
+ * stride 1 a thread makes 8 pixels of a row by TC channels; with stride 2 four columns of two rows, 2m and 2m + 1: so all
+ * threads have the same taps. */
+template <int K_, int C_, int P_, int STRIDE_, int IMAGES_, int ROWS_, int CB_, int TC_>
+struct backward_tile {
+    enum {
+        K = K_, C = C_, P = P_, STRIDE = STRIDE_, H = P * STRIDE, IMAGES = IMAGES_, ROWS = ROWS_, CB = CB_, TC = TC_,
+        LINES = STRIDE,       /* rows of a thread */
+        TX = 8 / LINES,       /* columns of a thread */
+        CHANNELS = EXACT_CHANNEL_BLOCK,
+        CHUNKS = K / CHANNELS,
+        COLUMNS = H / TX,
+        PIXEL_THREADS = IMAGES * ROWS / LINES * COLUMNS,
+        THREADS = PIXEL_THREADS * (CB / TC),
+        BANDS = H / ROWS,
+        IMAGE_THREADS = ROWS / LINES * COLUMNS, /* of a band */
+        IMAGE_LANES = IMAGE_THREADS < WARP ? IMAGE_THREADS : (int)WARP,
+        UNITS = BANDS * IMAGE_THREADS / IMAGE_LANES
+    };
+    typedef chunk_shape<CHANNELS, IMAGES, STRIDE == 1 ? ROWS + 2 : ROWS / 2 + 1, P, STRIDE == 1 ? 4 : 0> chunk;
+    enum { WEIGHT_FLOATS = CHANNELS * 9 * CB, SHARED_BYTES = (chunk::FLOATS + WEIGHT_FLOATS) * 4 };
+    static_assert(PIXEL_THREADS % WARP == 0, "a warp reads the same weights");
+    static_assert(IMAGES == 1 || BANDS == 1, "several images, or a part of one");
+};
+
+/* One chunk's part of the chains, stride 1. */
+template <class T>
+DEVICE void multiply_all(float (&acc)[T::TC][8], const float *x, const float *w)
+{
+#pragma unroll 1
+    for (int r = 0; r < 3; r++) {
+#pragma unroll 4
+        for (int k = 0; k < T::CHANNELS; k++) {
+            const float *row = x + k * T::chunk::PLANE + r * T::chunk::PITCH, *taps = w + (r * T::CHANNELS + k) * 3 * T::CB;
+            const float4 left = *(const float4 *)row, right = *(const float4 *)(row + 4);
+            const float v[10] = { row[-1], left.x,  left.y,  left.z,  left.w,
+                                  right.x, right.y, right.z, right.w, row[8] };
+#pragma unroll
+            for (int s = 0; s < 3; s++) {
+                float weights[T::TC];
+                load_weights(weights, taps + s * T::CB);
+#pragma unroll
+                for (int c = 0; c < T::TC; c++) {
+#pragma unroll
+                    for (int i = 0; i < 8; i++)
+                        acc[c][i] = fmaf(v[i + s], weights[c], acc[c][i]);
+                }
+            }
+        }
+    }
+}
+
+/* The same with stride 2, over the taps that exist: acc[c][0..3] is the even row and acc[c][4..7] the odd one; x the row m
+ * of dy from column w0 / 2 on. */
+template <class T>
+DEVICE void multiply_existing(float (&acc)[T::TC][8], const float *x, const float *w)
+{
+#pragma unroll
+    for (int r = 0; r < 3; r++) {
+        const int line = r == 1 ? 0 : 4;
+#pragma unroll 4
+        for (int k = 0; k < T::CHANNELS; k++) {
+            const float *row = x + k * T::chunk::PLANE + (r == 2 ? T::chunk::PITCH : 0),
+                        *taps = w + (r * T::CHANNELS + k) * 3 * T::CB;
+            const float v[3] = { row[0], row[1], row[2] };
+            float weights[3][T::TC];
+#pragma unroll
+            for (int s = 0; s < 3; s++)
+                load_weights(weights[s], taps + s * T::CB);
+#pragma unroll
+            for (int c = 0; c < T::TC; c++) {
+                acc[c][line + 1] = fmaf(v[0], weights[0][c], acc[c][line + 1]);
+                acc[c][line + 3] = fmaf(v[1], weights[0][c], acc[c][line + 3]);
+                acc[c][line] = fmaf(v[0], weights[1][c], acc[c][line]);
+                acc[c][line + 2] = fmaf(v[1], weights[1][c], acc[c][line + 2]);
+                acc[c][line + 1] = fmaf(v[1], weights[2][c], acc[c][line + 1]);
+                acc[c][line + 3] = fmaf(v[2], weights[2][c], acc[c][line + 3]);
+            }
+        }
+    }
+}
+
+/* Adds the shortcut's gradient to N neighbouring pixels from column w of row h on. */
+template <int N>
+DEVICE void add_shortcut(float (&d)[N], const struct cuda_shortcut_source &shortcut, uint32_t C, uint32_t side, uint32_t n,
+                         uint32_t c, uint32_t h, uint32_t w)
+{
+    if (shortcut.kind == CUDA_SHORTCUT_SAME) {
+        const float *array = shortcut.array + (((size_t)n * C + c) * side + h) * side + w;
+#pragma unroll
+        for (int i = 0; i < N; i += 4) {
+            const float4 v = *(const float4 *)(array + i);
+            d[i] = d[i] + v.x, d[i + 1] = d[i + 1] + v.y, d[i + 2] = d[i + 2] + v.z, d[i + 3] = d[i + 3] + v.w;
+        }
+    } else if (shortcut.kind == CUDA_SHORTCUT_SUBSAMPLED && h % 2 == 0) {
+        const uint32_t half = side / 2;
+        const float *array =
+            shortcut.array + (((size_t)n * shortcut.channels + c + shortcut.first) * half + h / 2) * half + w / 2;
+#pragma unroll
+        for (int i = 0; i < N; i += 2)
+            d[i] = d[i] + array[i / 2];
+    }
+}
+
+/* From N pixels of d, in a row, to g where the ReLU let through, and to the products for the second sum. */
+template <int N>
+DEVICE void finish_row(float (&d)[N], float (&products)[N], const struct cuda_backward_data_arguments &arguments,
+                       const struct exact_norm &norm, uint32_t n, uint32_t c, uint32_t h, uint32_t w)
+{
+    const uint32_t C = arguments.shape.C, side = arguments.shape.H;
+    const size_t at = (((size_t)n * C + c) * side + h) * side + w;
+    add_shortcut(d, arguments.shortcut, C, side, n, c, h, w);
+#pragma unroll
+    for (int i = 0; i < N; i += 4) {
+        const float4 below = *(const float4 *)(arguments.below + at + i);
+        const float y[4] = { below.x, below.y, below.z, below.w };
+        float mask[4];
+        if (arguments.mask != NULL) {
+            const float4 a = *(const float4 *)(arguments.mask + at + i);
+            mask[0] = a.x, mask[1] = a.y, mask[2] = a.z, mask[3] = a.w;
+        }
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            if (arguments.mask == NULL)
+                mask[j] = fmaf(y[j], norm.scale, norm.shift);
+            d[i + j] = mask[j] > 0.0f ? d[i + j] : 0.0f;
+            products[i + j] = d[i + j] * (y[j] - norm.mean32);
+        }
+        *(float4 *)(arguments.g + at + i) = float4{ d[i], d[i + 1], d[i + 2], d[i + 3] };
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(T::THREADS)
+    backward_data_kernel(const struct cuda_backward_data_arguments arguments)
+{
+    extern __shared__ float4 memory[];
+    float *x = (float *)memory, *w = x + T::chunk::FLOATS;
+    const uint32_t pixel = threadIdx.x % T::PIXEL_THREADS, slice = threadIdx.x / T::PIXEL_THREADS;
+    const uint32_t column = pixel % T::COLUMNS * T::TX, line = pixel / T::COLUMNS % (T::ROWS / T::LINES),
+                   within = pixel / T::IMAGE_THREADS;
+    const uint32_t image0 = blockIdx.x / T::BANDS * T::IMAGES, row0 = blockIdx.x % T::BANDS * T::ROWS;
+    const uint32_t first = blockIdx.y * T::CB, count = arguments.count, image = image0 + within;
+    float acc[T::TC][8];
+#pragma unroll
+    for (int c = 0; c < T::TC; c++) {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            acc[c][i] = 0.0f;
+    }
+    clear_borders<typename T::chunk, T::THREADS>(x);
+    for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
+        if (chunk > 0)
+            __syncthreads();
+        fill_weights<T::CHANNELS, T::CB, T::THREADS>(w, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::C, T::C,
+                                                     first);
+        fill_rows<typename T::chunk, T::THREADS>(
+            x, image0, count, T::STRIDE == 1 ? (int)row0 - 1 : (int)row0 / 2,
+            [&](uint32_t n, uint32_t channel, int p, int q, int) {
+                const uint32_t k = chunk * T::CHANNELS + channel;
+                const size_t at = (((size_t)n * T::K + k) * T::P + p) * T::P + q;
+                const float4 g = *(const float4 *)(arguments.output.g + at), y = *(const float4 *)(arguments.output.y + at);
+                const float scale = __ldg(&arguments.output.norm[k].scale),
+                            slope = __ldg(&arguments.output.gradient[k].slope),
+                            constant = __ldg(&arguments.output.gradient[k].constant);
+                return float4{ fmaf(g.x, scale, fmaf(slope, y.x, constant)), fmaf(g.y, scale, fmaf(slope, y.y, constant)),
+                               fmaf(g.z, scale, fmaf(slope, y.z, constant)), fmaf(g.w, scale, fmaf(slope, y.w, constant)) };
+            });
+        __syncthreads();
+        const float *rows = x + (within * T::chunk::ROWS + line) * T::chunk::PITCH + T::chunk::BEFORE + column / T::STRIDE;
+        if (T::STRIDE == 1)
+            multiply_all<T>(acc, rows, w + slice * T::TC);
+        else
+            multiply_existing<T>(acc, rows, w + slice * T::TC);
+    }
+    const uint32_t c0 = first + slice * T::TC, h = row0 + line * T::LINES;
+    const bool inside = image < count;
+    const uint32_t unit = image * T::UNITS + ((row0 / T::LINES + line) * T::COLUMNS) / T::IMAGE_LANES;
+    float *sums = arguments.statistics.sums.sums + (size_t)unit * 2 * T::C + c0;
+#pragma unroll
+    for (int c = 0; c < T::TC; c++) {
+        float sum = 0.0f, product = 0.0f;
+        float products[T::LINES][T::TX], d[T::LINES][T::TX];
+#pragma unroll
+        for (int i = 0; i < T::LINES; i++) {
+#pragma unroll
+            for (int j = 0; j < T::TX; j++) {
+                d[i][j] = acc[c][i * T::TX + j];
+                products[i][j] = 0.0f;
+            }
+            if (inside)
+                finish_row(d[i], products[i], arguments, arguments.statistics.norm[c0 + c], image, c0 + c, h + i, column);
+        }
+        if (T::LINES == 1) {
+            sum = lane_tree_between(tree_of(d[0]), 1, T::IMAGE_LANES);
+            product = lane_tree_between(tree_of(products[0]), 1, T::IMAGE_LANES);
+        } else { /* each row first */
+            sum = lane_tree_between(tree_of(d[0]), 1, T::COLUMNS) + lane_tree_between(tree_of(d[T::LINES - 1]), 1, T::COLUMNS);
+            product = lane_tree_between(tree_of(products[0]), 1, T::COLUMNS) +
+                      lane_tree_between(tree_of(products[T::LINES - 1]), 1, T::COLUMNS);
+            sum = lane_tree_between(sum, T::COLUMNS, T::IMAGE_LANES);
+            product = lane_tree_between(product, T::COLUMNS, T::IMAGE_LANES);
+        }
+        if (inside && threadIdx.x % T::IMAGE_LANES == 0) {
+            sums[c] = sum;
+            sums[T::C + c] = product;
+        }
+    }
+    const struct sums_shape shape = { T::C, first, count, T::UNITS, (double)count * (T::H * T::H) };
+    finish_gradient_statistics<T::THREADS, T::CB>(arguments.statistics, shape, gridDim.x);
+}
+
+template <class T>
+static cudaError_t backward(const struct cuda_backward_data_arguments *arguments, cudaStream_t stream)
+{
+    const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::C / T::CB);
+    static_assert(T::C / T::CB <= CUDA_ARRIVALS && T::UNITS <= CUDA_UNITS, "what the caller allocates");
+    return launch_large(backward_data_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
+}
+
+extern "C" cudaError_t cuda_backward_data(const struct cuda_backward_data_arguments *arguments, cudaStream_t stream)
+{
+    const struct cuda_shape *shape = &arguments->shape;
+    switch (shape->H) {
+    case 32:
+        return shape->stride == 2 ? backward<backward_tile<32, 16, 16, 2, 1, 16, 16, 8>>(arguments, stream)
+                                  : backward<backward_tile<16, 16, 32, 1, 1, 16, 16, 8>>(arguments, stream);
+    case 16:
+        return shape->stride == 2 ? backward<backward_tile<64, 32, 8, 2, 1, 16, 32, 8>>(arguments, stream)
+                                  : backward<backward_tile<32, 32, 16, 1, 1, 16, 32, 8>>(arguments, stream);
+    case 8:
+        return backward<backward_tile<64, 64, 8, 1, 4, 8, 16, 4>>(arguments, stream);
+    default:
+        return cudaErrorInvalidValue;
+    }
+}

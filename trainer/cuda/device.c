@@ -1,0 +1,368 @@
+/* See device.h. */
+#include "trainer/cuda/device.h"
+
+#include <cuda_runtime_api.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/cuda/peak.h"
+
+const char device_build_architectures[] = CUDA_ARCHITECTURES, device_build_toolkit[] = CUDA_TOOLKIT;
+
+#define ON_THE_CPU "--engine cpu needs no GPU and gives the same bits as the engine cuda"
+
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
+
+/* After these nothing that this process asks of the device succeeds. */
+static bool loses_device(cudaError_t code)
+{
+    switch (code) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorContextIsDestroyed:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorUnknown:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const char *advice(cudaError_t code)
+{
+    if (loses_device(code))
+        return "; the device is lost to this process, and what it computed since the last checkpoint with it: the run "
+               "goes on "
+               "from there with --resume, on the same device, another or the CPU (--engine cpu), with the same bits "
+               "where its "
+               "arithmetic is exact";
+    switch (code) {
+    case cudaErrorMemoryAllocation:
+        return "; the device has too little free memory: end what else uses it (nvidia-smi lists that), or take "
+               "another device "
+               "or --engine cpu";
+    case cudaErrorDevicesUnavailable:
+        return "; another process holds the device, or it is closed to computing: nvidia-smi lists processes and "
+               "compute mode";
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+        return "; this build has no code for this device (it was compiled for " CUDA_ARCHITECTURES
+               "): configure with --with-cuda-arch and build again";
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorJitCompilerNotFound:
+        return "; this build has no code of its own for this device, and the driver cannot translate that for "
+               "older ones (" CUDA_ARCHITECTURES
+               "): update the driver, or configure with --with-cuda-arch and build again";
+    default:
+        return "";
+    }
+}
+
+enum status cuda_error(struct error *error, int code, const char *call)
+{
+    const cudaError_t failed = (cudaError_t)code;
+    return error_set(error, STATUS_ENVIRONMENT, "%s: %s (%s)%s", call, cudaGetErrorName(failed),
+                     cudaGetErrorString(failed), advice(failed));
+}
+
+/* ---- what is here ------------------------------------------------------------------------------------------------ */
+
+/* The driver's own version: the first word of digits and dots in the kernel module's line. */
+static void read_driver(char driver[32])
+{
+    char line[256] = "";
+    FILE *file = fopen("/proc/driver/nvidia/version", "r");
+    driver[0] = '\0';
+    if (file == NULL)
+        return;
+    if (fgets(line, sizeof line, file) == NULL)
+        line[0] = '\0';
+    fclose(file);
+    for (const char *word = line; *word != '\0'; word += strspn(word, " \t\n")) {
+        const size_t length = strcspn(word, " \t\n");
+        if (strspn(word, "0123456789.") == length && memchr(word, '.', length) != NULL && length < 32) {
+            memcpy(driver, word, length);
+            driver[length] = '\0';
+            return;
+        }
+        word += length;
+    }
+}
+
+/* Why no device can be counted. */
+static enum status no_devices(const struct device *device, cudaError_t code, struct error *error)
+{
+    const int needed = device->runtime_version;
+    switch (code) {
+    case cudaErrorInsufficientDriver:
+        if (device->driver_version == 0)
+            return error_set(error, STATUS_ENVIRONMENT,
+                             "no NVIDIA driver here (no libcuda.so.1 was found): install it; " ON_THE_CPU);
+        return error_set(
+            error, STATUS_ENVIRONMENT,
+            "the NVIDIA driver%s%s is too old: it knows CUDA %d.%d, and this program needs %d.%d; update it to "
+            "%s or newer, or build with an older CUDA toolkit; " ON_THE_CPU,
+            device->driver[0] != '\0' ? " " : "", device->driver, device->driver_version / 1000,
+            device->driver_version % 1000 / 10, needed / 1000, needed % 1000 / 10, needed >= 13000 ? "580" : "525");
+    case cudaErrorStubLibrary:
+        return error_set(
+            error, STATUS_ENVIRONMENT,
+            "the libcuda.so.1 that was found is the toolkit's stub, which is for linking alone: take its folder "
+            "(lib64/stubs) out of LD_LIBRARY_PATH");
+    case cudaErrorSystemDriverMismatch:
+        return error_set(
+            error, STATUS_ENVIRONMENT,
+            "the NVIDIA driver's library and kernel module%s%s are of different versions: after an update of the "
+            "driver, restart the machine",
+            device->driver[0] != '\0' ? " " : "", device->driver);
+    case cudaErrorNoDevice:
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "no NVIDIA GPU that CUDA can use here%s; nvidia-smi lists what the driver sees; " ON_THE_CPU,
+                         getenv("CUDA_VISIBLE_DEVICES") != NULL ? " (CUDA_VISIBLE_DEVICES is set and may hide it)"
+                                                                : "");
+    default:
+        return cuda_error(error, (int)code, "cudaGetDeviceCount");
+    }
+}
+
+static enum status choose(int count, int *index, struct error *error)
+{
+    const char *text = getenv("SELFSAME_CUDA_DEVICE");
+    char *end;
+    *index = 0;
+    if (text == NULL || text[0] == '\0')
+        return STATUS_OK;
+    errno = 0;
+    const unsigned long number = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0)
+        return error_set(error, STATUS_INPUT, "SELFSAME_CUDA_DEVICE is '%s', and not the number of a device", text);
+    if (number >= (unsigned long)count)
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "SELFSAME_CUDA_DEVICE is %lu, and there %s %d device%s here, from 0", number,
+                         count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
+    *index = (int)number;
+    return STATUS_OK;
+}
+
+static int attribute(const struct device *device, enum cudaDeviceAttr which)
+{
+    int value = 0;
+    return cudaDeviceGetAttribute(&value, which, device->index) == cudaSuccess ? value : 0;
+}
+
+static enum status describe(struct device *device, struct error *error)
+{
+    struct cudaDeviceProp properties;
+    const cudaError_t code = cudaGetDeviceProperties(&properties, device->index);
+    if (code != cudaSuccess)
+        return cuda_error(error, (int)code, "cudaGetDeviceProperties");
+    snprintf(device->name, sizeof device->name, "%s", properties.name);
+    device->major = properties.major;
+    device->minor = properties.minor;
+    device->multiprocessors = (uint32_t)properties.multiProcessorCount;
+    device->memory_bytes = properties.totalGlobalMem;
+    device->ecc = properties.ECCEnabled != 0;
+    device->shared_bytes = (size_t)attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+    device->l2_bytes = (size_t)attribute(device, cudaDevAttrL2CacheSize);
+    return STATUS_OK;
+}
+
+/* Architectures later than the lowest that was compiled for have code or PTX; whether it suits, the first launch tells. */
+static enum status check_architecture(const struct device *device, struct error *error)
+{
+    int major = 0, minor = 0;
+    if (sscanf(CUDA_ARCHITECTURES, "%d.%d", &major, &minor) == 2 &&
+        device->major * 10 + device->minor < major * 10 + minor)
+        return error_set(
+            error, STATUS_ENVIRONMENT,
+            "%s has compute capability %d.%d, and this build is for " CUDA_ARCHITECTURES
+            ": configure with --with-cuda-arch=%d.%d, if the toolkit still knows it, and build again; " ON_THE_CPU,
+            device->name, device->major, device->minor, device->major, device->minor);
+    return STATUS_OK;
+}
+
+/* Opening a device that is not to be had fails in whatever first needs it: the compute mode says why. */
+static enum status not_to_be_had(const struct device *device, cudaError_t code, const char *call, struct error *error)
+{
+    const int mode = attribute(device, cudaDevAttrComputeMode);
+    if (code == cudaErrorDevicesUnavailable && mode == cudaComputeModeProhibited)
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "%s is closed to computing (compute mode Prohibited): nvidia-smi -i %d -c DEFAULT opens it",
+                         device->name, device->index);
+    if (code == cudaErrorDevicesUnavailable && mode == cudaComputeModeExclusiveProcess)
+        return error_set(
+            error, STATUS_ENVIRONMENT,
+            "%s serves one process at a time (compute mode Exclusive_Process), and another holds it: wait for "
+            "it, choose another device with SELFSAME_CUDA_DEVICE, or take --engine cpu",
+            device->name);
+    return cuda_error(error, (int)code, call);
+}
+
+/* ---- opening and measuring --------------------------------------------------------------------------------------- */
+
+static enum status succeeded(cudaError_t code, const char *call, struct error *error)
+{
+    return code == cudaSuccess ? STATUS_OK : cuda_error(error, (int)code, call);
+}
+
+struct peak_run {
+    cudaStream_t stream;
+    cudaEvent_t begin, end;
+    struct peak_arguments arguments;
+    float *sums; /* [blocks][PEAK_THREADS], on the host */
+};
+
+static void peak_close(struct peak_run *run)
+{
+    /* Whatever is lost here was reported by the call that lost it. */
+    if (run->arguments.out != NULL)
+        (void)cudaFree(run->arguments.out);
+    if (run->begin != NULL)
+        (void)cudaEventDestroy(run->begin);
+    if (run->end != NULL)
+        (void)cudaEventDestroy(run->end);
+    if (run->stream != NULL)
+        (void)cudaStreamDestroy(run->stream);
+    free(run->sums);
+}
+
+static enum status peak_open(struct peak_run *run, uint32_t blocks, struct error *error)
+{
+    const size_t bytes = (size_t)blocks * PEAK_THREADS * sizeof(float);
+    void *out = NULL;
+    run->arguments.factor = 0.5f;
+    run->arguments.addend = 1.0f;
+    run->arguments.blocks = blocks;
+    run->sums = (float *)malloc(bytes);
+    if (run->sums == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    enum status status = succeeded(cudaMalloc(&out, bytes), "cudaMalloc", error);
+    run->arguments.out = (float *)out;
+    if (status == STATUS_OK)
+        status = succeeded(cudaStreamCreateWithFlags(&run->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags",
+                           error);
+    if (status == STATUS_OK)
+        status = succeeded(cudaEventCreateWithFlags(&run->begin, cudaEventDefault), "cudaEventCreateWithFlags", error);
+    if (status == STATUS_OK)
+        status = succeeded(cudaEventCreateWithFlags(&run->end, cudaEventDefault), "cudaEventCreateWithFlags", error);
+    return status;
+}
+
+static enum status peak_launch(struct peak_run *run, uint32_t rounds, float *milliseconds, struct error *error)
+{
+    run->arguments.rounds = rounds;
+    enum status status = succeeded(cudaEventRecord(run->begin, run->stream), "cudaEventRecord", error);
+    if (status == STATUS_OK)
+        status = succeeded(cuda_peak(&run->arguments, run->stream), "the launch of the kernel peak", error);
+    if (status == STATUS_OK)
+        status = succeeded(cudaEventRecord(run->end, run->stream), "cudaEventRecord", error);
+    if (status == STATUS_OK)
+        status = succeeded(cudaStreamSynchronize(run->stream), "cudaStreamSynchronize", error);
+    if (status == STATUS_OK)
+        status = succeeded(cudaEventElapsedTime(milliseconds, run->begin, run->end), "cudaEventElapsedTime", error);
+    return status;
+}
+
+/* Every chain ends at 2, whatever it began with. */
+static enum status peak_check(struct peak_run *run, struct error *error)
+{
+    const size_t count = (size_t)run->arguments.blocks * PEAK_THREADS;
+    enum status status = succeeded(
+        cudaMemcpy(run->sums, run->arguments.out, count * sizeof(float), cudaMemcpyDeviceToHost), "cudaMemcpy", error);
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        if (run->sums[i] != 2.0f * PEAK_CHAINS)
+            status = error_set(
+                error, STATUS_ENVIRONMENT,
+                "the device computes wrongly: block %zu, thread %zu of the kernel peak gave %.9g instead of %d; "
+                "its memory or its clocks are not to be trusted",
+                i / PEAK_THREADS, i % PEAK_THREADS, (double)run->sums[i], 2 * PEAK_CHAINS);
+    }
+    return status;
+}
+
+enum status device_open(struct device *device, struct error *error)
+{
+    int count = 0;
+    float milliseconds;
+    struct peak_run run = { 0 };
+    memset(device, 0, sizeof *device);
+    read_driver(device->driver);
+    /* Neither fails: they say 0 for what is not there. */
+    (void)cudaDriverGetVersion(&device->driver_version);
+    (void)cudaRuntimeGetVersion(&device->runtime_version);
+    cudaError_t code = cudaGetDeviceCount(&count);
+    if (code == cudaSuccess && count == 0)
+        code = cudaErrorNoDevice;
+    if (code != cudaSuccess)
+        return no_devices(device, code, error);
+    enum status status = choose(count, &device->index, error);
+    if (status == STATUS_OK)
+        status = describe(device, error);
+    if (status == STATUS_OK)
+        status = check_architecture(device, error);
+    if (status != STATUS_OK)
+        return status;
+    code = cudaSetDevice(device->index);
+    if (code != cudaSuccess)
+        return not_to_be_had(device, code, "cudaSetDevice", error);
+    size_t total;
+    code = cudaMemGetInfo(&device->free_bytes, &total);
+    if (code != cudaSuccess)
+        return not_to_be_had(device, code, "cudaMemGetInfo", error);
+    status = peak_open(&run, device->multiprocessors, error);
+    if (status == STATUS_OK)
+        status = peak_launch(&run, 8, &milliseconds, error);
+    if (status == STATUS_OK)
+        status = peak_check(&run, error);
+    peak_close(&run);
+    return status;
+}
+
+enum status device_check_memory(const struct device *device, size_t needed, const char *what, struct error *error)
+{
+    const double mib = 1024.0 * 1024.0;
+    if (needed <= device->free_bytes)
+        return STATUS_OK;
+    return error_set(
+        error, STATUS_ENVIRONMENT,
+        "%s needs %.0f MiB of the device's memory, and %s has %.0f MiB free of %.0f: take a smaller batch, %sor "
+        "--engine cpu",
+        what, (double)needed / mib, device->name, (double)device->free_bytes / mib, (double)device->memory_bytes / mib,
+        needed <= device->memory_bytes ? "end what else uses it (nvidia-smi lists that), " : "a larger device, ");
+}
+
+enum status device_peak_flops(double *flops, struct error *error)
+{
+    enum { LAUNCHES = 5, BLOCKS_PER_MULTIPROCESSOR = 8, ROUNDS = 4096 };
+    int index = 0, multiprocessors = 0;
+    struct peak_run run = { 0 };
+    *flops = 0.0;
+    enum status status = succeeded(cudaGetDevice(&index), "cudaGetDevice", error);
+    if (status == STATUS_OK)
+        status = succeeded(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, index),
+                           "cudaDeviceGetAttribute", error);
+    if (status == STATUS_OK)
+        status = peak_open(&run, (uint32_t)multiprocessors * BLOCKS_PER_MULTIPROCESSOR, error);
+    const double work = 2.0 * PEAK_CHAINS * PEAK_UNROLL * ROUNDS * PEAK_THREADS * (double)run.arguments.blocks;
+    /* The first launch wakes the clocks and counts for nothing. */
+    for (int launch = 0; status == STATUS_OK && launch <= LAUNCHES; launch++) {
+        float milliseconds = 0.0f;
+        status = peak_launch(&run, ROUNDS, &milliseconds, error);
+        if (status == STATUS_OK && launch > 0 && milliseconds > 0.0f && work / (milliseconds * 1e-3) > *flops)
+            *flops = work / (milliseconds * 1e-3);
+    }
+    if (status == STATUS_OK)
+        status = peak_check(&run, error);
+    peak_close(&run);
+    return status;
+}
