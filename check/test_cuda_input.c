@@ -117,7 +117,7 @@ static void check_steps(const struct recipe *recipe, uint32_t images, uint64_t f
             cuda_expect(cuda_shuffle(&shuffle, cuda_stream(&memory)));
         }
         arguments.count = schedule_batch(training, images, first + i);
-        cuda_expect(cuda_begin_step(&arguments, cuda_stream(&memory)));
+        cuda_expect(cuda_begin(&arguments, cuda_stream(&memory)));
         sampler_batch(sampler, first + i, expected);
         cuda_fetch(found, arguments.samples, batch * sizeof *found);
         cuda_fetch(found_labels, arguments.batch_labels, batch);
