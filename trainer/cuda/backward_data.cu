@@ -139,8 +139,8 @@ template <class T>
 static __global__ void __launch_bounds__(T::THREADS)
     backward_data_kernel(const struct cuda_backward_data_arguments arguments)
 {
-    extern __shared__ float4 memory[];
-    float *x = (float *)memory, *w = x + T::chunk::FLOATS;
+    extern __shared__ float4 dynamic_shared[];
+    float *x = (float *)dynamic_shared, *w = x + T::chunk::FLOATS;
     const uint32_t pixel = threadIdx.x % T::PIXEL_THREADS, slice = threadIdx.x / T::PIXEL_THREADS;
     const uint32_t column = pixel % T::COLUMNS * T::TX, line = pixel / T::COLUMNS % (T::ROWS / T::LINES),
                    within = pixel / T::IMAGE_THREADS;

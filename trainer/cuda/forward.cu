@@ -60,8 +60,8 @@ DEVICE void multiply(float (&acc)[T::TK][T::TX], const float *x, const float *w)
 template <class T>
 static __global__ void __launch_bounds__(T::THREADS) forward_kernel(const struct cuda_forward_arguments arguments)
 {
-    extern __shared__ float4 memory[];
-    float *x = (float *)memory, *w = x + T::chunk::FLOATS;
+    extern __shared__ float4 dynamic_shared[];
+    float *x = (float *)dynamic_shared, *w = x + T::chunk::FLOATS;
     const uint32_t pixel = threadIdx.x % T::PIXEL_THREADS, slice = threadIdx.x / T::PIXEL_THREADS;
     const uint32_t column = pixel % T::COLUMNS * T::TX, row = pixel / T::COLUMNS % T::ROWS,
                    within = pixel / (T::COLUMNS * T::ROWS);
