@@ -130,7 +130,7 @@ template <class T>
 static cudaError_t forward(const struct cuda_forward_arguments *arguments, cudaStream_t stream)
 {
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::K / T::KB);
-    static_assert(T::K / T::KB <= CUDA_ARRIVALS && T::UNITS <= CUDA_UNITS, "what the caller allocates");
+    static_assert(T::K / T::KB <= CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS, "what the caller allocates");
     return launch_large(forward_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }
 
