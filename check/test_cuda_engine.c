@@ -351,7 +351,7 @@ static void test_too_little_memory(void **state)
     (void)state;
     open_world(&world, &msra);
     cuda_host_reset();
-    cuda_host_memory(8 << 20);
+    cuda_host_memory(3 << 20);
     struct outcome *outcome = begin(&world);
     run_on(&engine_cuda, &world, 0, 1, UINT64_MAX, outcome);
     assert_int_equal(outcome->status, STATUS_ENVIRONMENT);

@@ -178,9 +178,9 @@ static void test_scalar_operations(void **state)
 {
     (void)state;
     static const uint32_t expected[TEST_SCALARS] = {
-        0xffffffff, 31,         32, 8, 4, 0xfffffffe, 0x3f800000, 0x40490fdb, 0x3a000400,   0x80000000, 0x66224400, 3,
-        0x10000000, 0xffffffff, 6,  0, 0, 9,          4,          3,          (uint32_t)-5, 0xffffffff, 1,          5,
-        0x12345678, 49,         24
+        31,         32,         8,  4, 0xfffffffe, 0x3f800000, 0x40490fdb, 0x3a000400, 0x80000000,   0x66224400, 3,
+        0x10000000, 0xffffffff, 6,  0, 0,          9,          4,          3,          (uint32_t)-5, 0xffffffff, 1,
+        5,          0x12345678, 49, 24
     };
     uint32_t out[TEST_SCALARS];
     cudaStream_t stream = new_stream();

@@ -34,7 +34,7 @@ struct shuffles_arguments {
 };
 cudaError_t test_shuffles(const struct shuffles_arguments *arguments, cudaStream_t stream);
 
-/* Bit operations, atomics and what a block starts with, on one thread: out[TEST_SCALARS]. */
+/* Bit operations and atomics, on one thread: out[TEST_SCALARS]. */
 enum { TEST_SCALARS = 32 };
 struct scalars_arguments {
     uint32_t *out;
