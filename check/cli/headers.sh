@@ -48,7 +48,7 @@ for header in $headers; do
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         grep -q '^#define HAVE_X86_64 1' "$build/config.h" || continue ;;
     trainer/cuda/device.h) ;;
-    trainer/cuda/*) continue ;; # these include CUDA's own
+    trainer/cuda/* | trainer/cudnn/*) continue ;; # these include CUDA's own
     esac
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" > alone.c
     # Pieces of one source have static functions, which the file at hand does not call.

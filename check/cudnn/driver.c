@@ -18,26 +18,26 @@ enum { SUCCESS = 0, ERROR_NO_DEVICE = 100 };
     X(cuKernelSetAttribute) \
     X(cuLibraryUnload)      \
     X(cuModuleUnload)
-#define REFUSED(X) \
-    X(cuCtxGetCurrent) \
-    X(cuCtxGetLimit) \
-    X(cuCtxPopCurrent) \
-    X(cuCtxPushCurrent) \
-    X(cuDeviceGet) \
-    X(cuDeviceGetCount) \
-    X(cuGetExportTable) \
-    X(cuGetProcAddress) \
-    X(cuGetProcAddress_v2) \
-    X(cuInit) \
-    X(cuKernelGetAttribute) \
-    X(cuLaunchCooperativeKernel) \
-    X(cuLaunchKernel) \
-    X(cuLaunchKernelEx) \
-    X(cuLibraryLoadFromFile) \
-    X(cuLinkAddData) \
-    X(cuLinkComplete) \
-    X(cuLinkCreate) \
-    X(cuLinkDestroy) \
+#define REFUSED(X)                        \
+    X(cuCtxGetCurrent)                    \
+    X(cuCtxGetLimit)                      \
+    X(cuCtxPopCurrent)                    \
+    X(cuCtxPushCurrent)                   \
+    X(cuDeviceGet)                        \
+    X(cuDeviceGetCount)                   \
+    X(cuGetExportTable)                   \
+    X(cuGetProcAddress)                   \
+    X(cuGetProcAddress_v2)                \
+    X(cuInit)                             \
+    X(cuKernelGetAttribute)               \
+    X(cuLaunchCooperativeKernel)          \
+    X(cuLaunchKernel)                     \
+    X(cuLaunchKernelEx)                   \
+    X(cuLibraryLoadFromFile)              \
+    X(cuLinkAddData)                      \
+    X(cuLinkComplete)                     \
+    X(cuLinkCreate)                       \
+    X(cuLinkDestroy)                      \
     X(cuOccupancyMaxPotentialClusterSize) \
     X(cuStreamGetCtx)
 
@@ -51,10 +51,10 @@ enum { SUCCESS = 0, ERROR_NO_DEVICE = 100 };
     }
 GIVEN(X)
 #undef X
-#define X(name)       \
-    int name(void);   \
-    int name(void)    \
-    {                 \
+#define X(name)         \
+    int name(void);     \
+    int name(void)      \
+    {                   \
         return SUCCESS; \
     }
 AGREED(X)

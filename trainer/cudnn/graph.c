@@ -261,9 +261,10 @@ void graph_average(struct cudnn_graph *graph, enum graph_direction direction, in
     set_pair(graph, window, CUDNN_ATTR_RESAMPLE_PRE_PADDINGS, 0);
     set_pair(graph, window, CUDNN_ATTR_RESAMPLE_POST_PADDINGS, 0);
     finalize(graph, window, what);
-    cudnnBackendDescriptor_t operation = create(
-        graph, forward ? CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR : CUDNN_BACKEND_OPERATION_RESAMPLE_BWD_DESCRIPTOR,
-        what);
+    cudnnBackendDescriptor_t operation = create(graph,
+                                                forward ? CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR
+                                                        : CUDNN_BACKEND_OPERATION_RESAMPLE_BWD_DESCRIPTOR,
+                                                what);
     set_descriptor(graph, operation,
                    forward ? CUDNN_ATTR_OPERATION_RESAMPLE_FWD_DESC : CUDNN_ATTR_OPERATION_RESAMPLE_BWD_DESC, window);
     set_descriptor(graph, operation,

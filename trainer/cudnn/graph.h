@@ -78,7 +78,7 @@ void graph_pointwise(struct cudnn_graph *graph, cudnnPointwiseMode_t mode, cudnn
  * touched: what cuDNN makes of them is not the same for all of the recipe's variants. */
 struct graph_norm {
     cudnnBackendDescriptor_t x, y, mean, inverse, gamma;
-    cudnnBackendDescriptor_t beta, epsilon;       /* forward */
+    cudnnBackendDescriptor_t beta, epsilon;         /* forward */
     cudnnBackendDescriptor_t dy, dx, dgamma, dbeta; /* backward; y is not looked at */
 };
 void graph_norm_forward(struct cudnn_graph *graph, const struct graph_norm *norm);

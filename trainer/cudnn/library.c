@@ -5,10 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef CUDA_LIBRARY_DIR
-#define CUDA_LIBRARY_DIR "/usr/local/cuda/lib64"
-#endif
-
 enum { CUDNN_VERSION_NEEDED = 90800, PATH_BYTES = 1024 }; /* 9.8: heuristics for a described device */
 
 /* cuDNN compiles batch norm's kernels with it, and looks for it by name alone: what is loaded already is found. */
@@ -85,13 +81,13 @@ static enum status open_files(struct cudnn_library *library, struct error *error
     enum status status = load(&cudnn_source, &library->cudnn_file, error);
     if (status == STATUS_OK)
         status = load(&cublas_source, &library->cublas_file, error);
-#define X(name)                                                                                      \
-    if (status == STATUS_OK)                                                                         \
+#define X(name)              \
+    if (status == STATUS_OK) \
         status = find(library->cudnn_file, #name, (void (**)(void))(void *)&library->name, error);
     CUDNN_FUNCTIONS(X)
 #undef X
-#define X(name)                                                                                       \
-    if (status == STATUS_OK)                                                                          \
+#define X(name)              \
+    if (status == STATUS_OK) \
         status = find(library->cublas_file, #name, (void (**)(void))(void *)&library->name, error);
     CUBLAS_FUNCTIONS(X)
 #undef X

@@ -12,35 +12,35 @@
 #include "trainer/common/error.h"
 
 /* Every function that is called. */
-#define CUDNN_FUNCTIONS(X)          \
-    X(cudnnGetVersion)              \
-    X(cudnnGetErrorString)          \
-    X(cudnnGetLastErrorString)      \
-    X(cudnnCreate)                  \
-    X(cudnnDestroy)                 \
-    X(cudnnSetStream)               \
-    X(cudnnBackendCreateDescriptor) \
+#define CUDNN_FUNCTIONS(X)           \
+    X(cudnnGetVersion)               \
+    X(cudnnGetErrorString)           \
+    X(cudnnGetLastErrorString)       \
+    X(cudnnCreate)                   \
+    X(cudnnDestroy)                  \
+    X(cudnnSetStream)                \
+    X(cudnnBackendCreateDescriptor)  \
     X(cudnnBackendDestroyDescriptor) \
-    X(cudnnBackendSetAttribute)     \
-    X(cudnnBackendGetAttribute)     \
-    X(cudnnBackendFinalize)         \
+    X(cudnnBackendSetAttribute)      \
+    X(cudnnBackendGetAttribute)      \
+    X(cudnnBackendFinalize)          \
     X(cudnnBackendExecute)
-#define CUBLAS_FUNCTIONS(X)   \
-    X(cublasCreate_v2)        \
-    X(cublasDestroy_v2)       \
-    X(cublasGetProperty)      \
-    X(cublasGetStatusString)  \
-    X(cublasSetStream_v2)     \
-    X(cublasSetWorkspace_v2)  \
-    X(cublasSetMathMode)      \
+#define CUBLAS_FUNCTIONS(X)  \
+    X(cublasCreate_v2)       \
+    X(cublasDestroy_v2)      \
+    X(cublasGetProperty)     \
+    X(cublasGetStatusString) \
+    X(cublasSetStream_v2)    \
+    X(cublasSetWorkspace_v2) \
+    X(cublasSetMathMode)     \
     X(cublasSgemm_v2)
 
 enum { CUDNN_COMPILERS = 2 };
 
 struct cudnn_library {
     void *cudnn_file, *cublas_file, *compiler_files[CUDNN_COMPILERS]; /* of dlopen; the last may be NULL */
-    unsigned cudnn_version;         /* such as 91900 */
-    unsigned cublas_version[3];     /* such as 13, 1, 0 */
+    unsigned cudnn_version;                                           /* such as 91900 */
+    unsigned cublas_version[3];                                       /* such as 13, 1, 0 */
 #define X(name) __typeof__(name) *name;
     CUDNN_FUNCTIONS(X)
     CUBLAS_FUNCTIONS(X)

@@ -182,9 +182,7 @@ struct entry {
     uint32_t index, kind;
 };
 
-enum {
-    ENTRIES = CUDNN_CONVOLUTIONS * CUDNN_PASSES + CUDNN_STAGES * (CUDNN_NORMS + CUDNN_ACTIVATIONS) + CUDNN_POOLS
-};
+enum { ENTRIES = CUDNN_CONVOLUTIONS * CUDNN_PASSES + CUDNN_STAGES * (CUDNN_NORMS + CUDNN_ACTIVATIONS) + CUDNN_POOLS };
 
 static struct entry entry_at(uint32_t i)
 {
@@ -202,10 +200,14 @@ static struct entry entry_at(uint32_t i)
 static const struct cudnn_plan *plan_at(const struct cudnn_plans *plans, struct entry entry)
 {
     switch (entry.group) {
-    case GROUP_CONVOLUTION: return &plans->convolution[entry.index][entry.kind];
-    case GROUP_NORM: return &plans->norm[entry.index][entry.kind];
-    case GROUP_ACTIVATE: return &plans->activate[entry.index][entry.kind];
-    default: return &plans->pool[entry.kind];
+    case GROUP_CONVOLUTION:
+        return &plans->convolution[entry.index][entry.kind];
+    case GROUP_NORM:
+        return &plans->norm[entry.index][entry.kind];
+    case GROUP_ACTIVATE:
+        return &plans->activate[entry.index][entry.kind];
+    default:
+        return &plans->pool[entry.kind];
     }
 }
 
@@ -216,9 +218,12 @@ static bool needed(struct entry entry, const struct network *network, bool train
         if (shapes[entry.index].R == 1 && network->model.shortcut != SHORTCUT_PROJECTION)
             return false;
         return entry.kind == CUDNN_FORWARD || (training && (shapes[entry.index].passes & PASS(entry.kind)) != 0);
-    case GROUP_NORM: return training;
-    case GROUP_ACTIVATE: return !training;
-    default: return training || entry.kind == CUDNN_POOL;
+    case GROUP_NORM:
+        return training;
+    case GROUP_ACTIVATE:
+        return !training;
+    default:
+        return training || entry.kind == CUDNN_POOL;
     }
 }
 
@@ -238,7 +243,9 @@ static void name_entry(const struct cudnn_plans *plans, struct entry entry, char
     case GROUP_ACTIVATE:
         snprintf(name, NAME_BYTES, "%s, %u channels, side %u", activation_names[entry.kind], channels, side);
         break;
-    case GROUP_POOL: snprintf(name, NAME_BYTES, "%s", pool_names[entry.kind]); break;
+    case GROUP_POOL:
+        snprintf(name, NAME_BYTES, "%s", pool_names[entry.kind]);
+        break;
     }
 }
 
@@ -248,9 +255,15 @@ static void describe(const struct cudnn_plans *plans, struct entry entry, struct
     case GROUP_CONVOLUTION:
         describe_convolution(plans, (enum cudnn_convolution)entry.index, (enum cudnn_pass)entry.kind, graph);
         break;
-    case GROUP_NORM: describe_norm(plans, entry.index, (enum cudnn_norm)entry.kind, graph); break;
-    case GROUP_ACTIVATE: describe_activation(plans, entry.index, (enum cudnn_activation)entry.kind, graph); break;
-    case GROUP_POOL: describe_pool(plans, (enum cudnn_pool)entry.kind, graph); break;
+    case GROUP_NORM:
+        describe_norm(plans, entry.index, (enum cudnn_norm)entry.kind, graph);
+        break;
+    case GROUP_ACTIVATE:
+        describe_activation(plans, entry.index, (enum cudnn_activation)entry.kind, graph);
+        break;
+    case GROUP_POOL:
+        describe_pool(plans, (enum cudnn_pool)entry.kind, graph);
+        break;
     }
 }
 
