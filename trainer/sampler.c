@@ -85,15 +85,9 @@ void sampler_batch(struct sampler *sampler, uint64_t step, struct sample *sample
     const struct training_config *training = &sampler->training;
     const struct input_config *input = &sampler->input;
     uint32_t count = schedule_batch(training, sampler->images, step);
-    uint64_t pass, place;
-    if (training->last_batch == LAST_BATCH_CONTINUE) {
-        pass = step * training->batch_size / sampler->images;
-        place = step * training->batch_size % sampler->images;
-    } else {
-        uint64_t steps_per_pass = ((uint64_t)sampler->images + training->batch_size - 1) / training->batch_size;
-        pass = step / steps_per_pass;
-        place = step % steps_per_pass * training->batch_size;
-    }
+    uint64_t pass;
+    uint32_t place;
+    schedule_place(training, sampler->images, step, &pass, &place);
     for (uint32_t i = 0; i < count; i++, place++) {
         if (place == sampler->images) {
             place = 0;

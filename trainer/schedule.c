@@ -16,6 +16,20 @@ static uint64_t to_steps(const struct training_config *training, uint32_t images
     return unit == UNIT_STEP ? length : steps_of(training, images, length);
 }
 
+void schedule_place(const struct training_config *training, uint32_t images, uint64_t step, uint64_t *pass,
+                    uint32_t *place)
+{
+    const uint64_t batch = training->batch_size;
+    if (training->last_batch == LAST_BATCH_CONTINUE) {
+        *pass = step * batch / images;
+        *place = (uint32_t)(step * batch % images);
+    } else {
+        const uint64_t steps_per_pass = steps_of(training, images, 1);
+        *pass = step / steps_per_pass;
+        *place = (uint32_t)(step % steps_per_pass * batch);
+    }
+}
+
 uint64_t schedule_steps(const struct training_config *training, uint32_t images)
 {
     return to_steps(training, images, training->length_unit, training->length);

@@ -17,6 +17,10 @@ uint64_t schedule_epoch_end(const struct training_config *training, uint32_t ima
 uint64_t schedule_epoch_of(const struct training_config *training, uint32_t images, uint64_t step);
 /* Images in the batch of a step: batch_size, or less in a short last batch. */
 uint32_t schedule_batch(const struct training_config *training, uint32_t images, uint64_t step);
+/* Where the images of a step begin: the pass over the data and the place in its order. They may run over into the next
+ * pass. */
+void schedule_place(const struct training_config *training, uint32_t images, uint64_t step, uint64_t *pass,
+                    uint32_t *place);
 /* The learning rate of a step, rounded once to binary32. */
 float schedule_learning_rate(const struct training_config *training, uint32_t images, uint64_t step);
 /* The first step with the rate that drop number `drop`, of schedule.drop_count, leaves. */

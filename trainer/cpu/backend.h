@@ -14,10 +14,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "trainer/common/dataset.h"
 #include "trainer/common/error.h"
+#include "trainer/culprit.h"
 #include "trainer/exact.h"
 #include "trainer/input.h"
 #include "trainer/network.h"
@@ -36,35 +36,20 @@ struct backend_batch {
     uint32_t first;
 };
 
-enum { BACKEND_CULPRIT_BYTES = 128 };
-
 struct backend_outcome {
     float loss;
     uint32_t errors;
     uint64_t digest[2];                     /* over the state after the step */
-    char non_finite[BACKEND_CULPRIT_BYTES]; /* empty, or what became non-finite first, in the step's own order:
+    char non_finite[CULPRIT_BYTES]; /* empty, or what became non-finite first, in the step's own order:
                                                forward layers, loss, backward layers, then the updated tensors */
 };
 
-/* What may be found not finite: ARITHMETIC.md section 1. */
-enum backend_culprit { CULPRIT_FORWARD, CULPRIT_LOGITS, CULPRIT_LOSS, CULPRIT_BACKWARD, CULPRIT_UPDATE };
-
 /* Records what became non-finite, `name` being the layer's or tensor's, or ""; later calls of the same step keep the
  * first. */
-static inline void backend_blame(struct backend_outcome *outcome, enum backend_culprit culprit, const char *name)
+static inline void backend_blame(struct backend_outcome *outcome, enum culprit culprit, const char *name)
 {
-    static const struct {
-        const char *before, *after;
-    } texts[] = {
-        [CULPRIT_FORWARD] = { "the output of ", ", or its batch norm" },
-        [CULPRIT_LOGITS] = { "the batch norm over the logits", "" },
-        [CULPRIT_LOSS] = { "the loss", "" },
-        [CULPRIT_BACKWARD] = { "the gradient of the output of ", "" },
-        [CULPRIT_UPDATE] = { "", " after the update" },
-    };
     if (outcome->non_finite[0] == '\0')
-        snprintf(outcome->non_finite, sizeof outcome->non_finite, "%s%s%s", texts[culprit].before, name,
-                 texts[culprit].after);
+        culprit_describe(outcome->non_finite, sizeof outcome->non_finite, culprit, name);
 }
 
 /* Where the time of steps goes: wall seconds, added up over steps. */

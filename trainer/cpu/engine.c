@@ -178,11 +178,7 @@ static enum status run_steps(struct engine *engine, uint64_t first, uint64_t las
         sampler_batch(engine->sampler, step, engine->samples);
         engine->operations->step(engine->backend, &batch, schedule_learning_rate(training, images, step), &outcome);
         if (outcome.non_finite[0] != '\0')
-            return error_set(error, STATUS_NO,
-                             "step %llu: a number that is not finite (NaN or infinity) in %s; the training diverged: a "
-                             "lower learning rate or a "
-                             "warm-up is the usual cure",
-                             (unsigned long long)step, outcome.non_finite);
+            return culprit_error(error, step, outcome.non_finite);
         const struct step_result result = { .loss = outcome.loss,
                                             .errors = outcome.errors,
                                             .images = batch.count,

@@ -92,7 +92,7 @@ static __global__ void __launch_bounds__(BEGIN_THREADS) begin_step(const struct 
     }
 }
 
-cudaError_t cuda_begin_step(const struct cuda_begin_arguments *arguments, cudaStream_t stream)
+cudaError_t cuda_begin(const struct cuda_begin_arguments *arguments, cudaStream_t stream)
 {
     return launch(begin_step, dim3(1), dim3(BEGIN_THREADS), 0, stream, *arguments);
 }

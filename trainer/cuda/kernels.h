@@ -83,7 +83,7 @@ struct cuda_begin_arguments {
     struct sample *samples; /* [count] */
     uint8_t *batch_labels;  /* [count] */
 };
-cudaError_t cuda_begin_step(const struct cuda_begin_arguments *arguments, cudaStream_t stream);
+cudaError_t cuda_begin(const struct cuda_begin_arguments *arguments, cudaStream_t stream);
 
 /* x (count,3,32,32) from the bytes of the data set. */
 struct cuda_load_arguments {

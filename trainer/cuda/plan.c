@@ -1,0 +1,215 @@
+/* The CUDA engine's memory, laid out before anything is allocated: what is predicted is what is taken. */
+#include "trainer/cuda/engine_state.h"
+
+enum { ALIGNMENT = 256 };
+
+/* Gives the next piece of the allocation; while that is NULL, only counts. */
+struct carving {
+    char *memory;
+    size_t bytes;
+};
+
+static void *carve(struct carving *carving, size_t bytes)
+{
+    void *piece = carving->memory == NULL ? NULL : carving->memory + carving->bytes;
+    carving->bytes += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return piece;
+}
+
+static float *carve_floats(struct carving *carving, size_t count)
+{
+    return carve(carving, count * sizeof(float));
+}
+
+static uint32_t output_side(const struct conv_layer *layer)
+{
+    return layer->side / layer->stride;
+}
+
+static size_t output_floats(const struct conv_layer *layer)
+{
+    return (size_t)layer->filters * output_side(layer) * output_side(layer);
+}
+
+uint32_t layout_groups(const struct conv_layer *layer, uint32_t images)
+{
+    return exact_group_count(output_side(layer), images);
+}
+
+/* ---- packed weights ---------------------------------------------------------------------------------------------- */
+
+void layout_packed(const struct network *network, uint32_t l, size_t *forward, size_t *backward)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i <= l; i++) {
+        const struct conv_layer *layer = &network->convs[i];
+        const size_t count = (size_t)layer->filters * layer->channels * 9;
+        *forward = at;
+        at += count;
+        *backward = layer->channels == 3 ? 0 : at; /* the first layer goes no further back */
+        at += layer->channels == 3 ? 0 : count;
+    }
+}
+
+static size_t packed_floats(const struct network *network)
+{
+    size_t count = 0;
+    for (uint32_t l = 0; l < network->conv_count; l++)
+        count += (size_t)network->convs[l].filters * network->convs[l].channels * 9 * (network->convs[l].channels == 3 ? 1 : 2);
+    return count;
+}
+
+/* The layer whose 3x3 weights a tensor is, or -1. */
+static int64_t layer_of(const struct network *network, uint32_t tensor)
+{
+    for (uint32_t l = 0; l < network->conv_count; l++)
+        if (network->convs[l].weight == tensor)
+            return l;
+    return -1;
+}
+
+uint32_t layout_pieces(const struct network *network, struct cuda_piece *pieces, size_t *packed)
+{
+    uint32_t count = 0;
+    *packed = packed_floats(network);
+    for (uint32_t t = 0; t < network->tensor_count; t++) {
+        const struct tensor *tensor = &network->tensors[t];
+        const int64_t l = pieces == NULL ? -1 : layer_of(network, t);
+        struct cuda_piece piece = { .tensor = t, .running = tensor->role == TENSOR_RUNNING };
+        if (l >= 0) {
+            piece.K = network->convs[l].filters;
+            piece.C = network->convs[l].channels;
+            layout_packed(network, (uint32_t)l, &piece.forward, &piece.backward);
+        }
+        for (size_t begin = 0; begin < tensor->count; begin += CUDA_PIECE, count++) {
+            piece.at = (uint32_t)(tensor->offset + begin);
+            piece.within = (uint32_t)begin;
+            piece.count = (uint32_t)(tensor->count - begin < CUDA_PIECE ? tensor->count - begin : CUDA_PIECE);
+            if (pieces != NULL)
+                pieces[count] = piece;
+        }
+    }
+    return count;
+}
+
+/* ---- activations ------------------------------------------------------------------------------------------------- */
+
+/* Blocks of a stage from one kept output to the next. Up to five blocks a stage all are kept; of more, three, and those in
+ * between are made again on the way back: depth 110 then fits into half of what it took in 2016. */
+static uint32_t segment_blocks(const struct network *network)
+{
+    const uint32_t blocks = network->block_count / 3;
+    return blocks <= 5 ? 1 : blocks / 3;
+}
+
+static void lay_out_activations(struct layout *layout, struct carving *carving, const struct layout_sizes *sizes)
+{
+    const struct network *network = sizes->network;
+    const size_t batch = sizes->batch;
+    const uint32_t blocks = network->block_count / 3, segment = segment_blocks(network);
+    /* The rear y of the last stage are free while the first two stages are at hand, of which each output is at most four
+     * times as large. */
+    const uint32_t borrowed = network->conv_count - 4 * (segment - 1);
+    for (uint32_t l = 0; l < network->conv_count; l++)
+        layout->y[l] = carve_floats(carving, batch * output_floats(&network->convs[l]));
+    float *ring = NULL;
+    const size_t ring_floats = batch * output_floats(&network->convs[network->conv_count - 1]);
+    if (segment > 1)
+        ring = carve_floats(carving, (segment - 1) * ring_floats);
+    for (uint32_t b = 0; b <= network->block_count; b++) {
+        const struct conv_layer *layer = &network->convs[2 * b]; /* whose output this is */
+        const size_t floats = batch * output_floats(layer);
+        const uint32_t within = b == 0 ? 0 : (b - 1) % blocks, turn = within % segment;
+        layout->kept[b] = b == 0 || turn == 0 || b == network->block_count;
+        if (layout->kept[b])
+            layout->outputs[b] = carve_floats(carving, floats);
+        else if (carving->memory == NULL)
+            layout->outputs[b] = NULL;
+        else if (output_side(layer) == 8)
+            layout->outputs[b] = ring + (turn - 1) * ring_floats;
+        else
+            layout->outputs[b] = layout->y[borrowed] + (turn - 1) * floats;
+    }
+}
+
+/* An evaluation keeps two of each. */
+static void lay_out_inference(struct layout *layout, struct carving *carving, const struct layout_sizes *sizes)
+{
+    const struct network *network = sizes->network;
+    const size_t floats = sizes->batch * output_floats(&network->convs[0]);
+    float *two[4];
+    for (int i = 0; i < 4; i++)
+        two[i] = carve_floats(carving, floats);
+    for (uint32_t l = 0; l < network->conv_count; l++)
+        layout->y[l] = two[l % 2];
+    for (uint32_t b = 0; b <= network->block_count; b++) {
+        layout->outputs[b] = two[2 + b % 2];
+        layout->kept[b] = true;
+    }
+}
+
+/* ---- everything -------------------------------------------------------------------------------------------------- */
+
+static size_t parts_floats(const struct network *network, uint32_t batch)
+{
+    size_t most = 0;
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv_layer *layer = &network->convs[l];
+        const size_t floats = (size_t)layout_groups(layer, batch) * layer->filters * layer->channels * 9;
+        most = floats > most ? floats : most;
+    }
+    return most;
+}
+
+static void lay_out_steps(struct layout *layout, struct carving *carving, const struct layout_sizes *sizes)
+{
+    const struct network *network = sizes->network;
+    const size_t batch = sizes->batch, image = output_floats(&network->convs[0]);
+    layout->momentum = carve_floats(carving, network->value_count);
+    layout->gradients = carve_floats(carving, network->value_count);
+    layout->g = carve_floats(carving, batch * image);
+    layout->inner = carve_floats(carving, batch * image);
+    layout->spread = carve_floats(carving, batch * image / 2);
+    layout->parts = carve_floats(carving, parts_floats(network, sizes->batch));
+    layout->sums = carve_floats(carving, batch * CUDA_UNITS * 2 * CUDA_FEATURES);
+    layout->arrived = carve(carving, (size_t)network->conv_count * CUDA_ARRIVALS * sizeof *layout->arrived);
+    layout->norm_gradients = carve(carving, 2 * CUDA_FEATURES * sizeof *layout->norm_gradients);
+    layout->dz = carve_floats(carving, batch * CUDA_CLASSES);
+    layout->head = carve(carving, batch * CUDA_HEAD_SCRATCH * sizeof *layout->head);
+    layout->samples = carve(carving, batch * sizeof *layout->samples);
+    layout->labels = carve(carving, batch);
+    layout->plans = carve(carving, SLOTS * sizeof *layout->plans);
+    layout->results = carve(carving, SLOTS * sizeof *layout->results);
+    layout->keys = carve(carving, sizes->training * sizeof *layout->keys);
+    for (int i = 0; i < 2; i++)
+        layout->orders[i] = carve(carving, sizes->training * sizeof *layout->orders[i]);
+}
+
+void layout_make(struct layout *layout, const struct layout_sizes *sizes, void *memory)
+{
+    const struct network *network = sizes->network;
+    const size_t batch = sizes->batch, image = output_floats(&network->convs[0]);
+    struct carving carving = { .memory = memory };
+    layout->values = carve_floats(&carving, network->value_count);
+    layout->packed = carve_floats(&carving, packed_floats(network));
+    layout->pieces = carve(&carving, sizes->piece_count * sizeof *layout->pieces);
+    layout->places = carve(&carving, ((size_t)network->conv_count + 1) * sizeof *layout->places);
+    layout->norms = carve(&carving, ((size_t)network->conv_count + 1) * CUDA_FEATURES * sizeof *layout->norms);
+    layout->byte_values = carve_floats(&carving, 3 * 256);
+    layout->pixel_mean = sizes->pixel_mean ? carve_floats(&carving, DATASET_IMAGE_BYTES) : NULL;
+    layout->current = carve(&carving, sizeof *layout->current);
+    layout->x = carve_floats(&carving, batch * DATASET_IMAGE_BYTES);
+    layout->z = carve_floats(&carving, batch * image / 2);
+    layout->pool = carve_floats(&carving, batch * CUDA_FEATURES);
+    layout->logits = carve_floats(&carving, batch * CUDA_CLASSES);
+    layout->predictions = carve(&carving, sizes->validation);
+    layout->losses = carve_floats(&carving, sizes->validation);
+    layout->mean_loss = carve(&carving, sizeof *layout->mean_loss);
+    if (sizes->steps) {
+        lay_out_activations(layout, &carving, sizes);
+        lay_out_steps(layout, &carving, sizes);
+    } else {
+        lay_out_inference(layout, &carving, sizes);
+    }
+    layout->bytes = carving.bytes;
+}
