@@ -1,6 +1,6 @@
 /* A stand-in for cuDNN and cuBLAS, for tests without a device: the functions that library.h lists, on host memory. A plan
- * interprets the operations of its graph one after the other in binary64, at once and without a stream; numbers are
- * rounded where a tensor is stored. The heuristic knows one engine, number 0, for every graph. */
+ * interprets the operations of its graph one after the other in binary64; numbers are rounded where a tensor is stored.
+ * It does so at once, or, after fake_defer, when the imitation of CUDA's streams comes to it. The heuristic knows one engine, number 0, for every graph. */
 #include <cublas_v2.h>
 #include <cudnn.h>
 #include <math.h>
@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check/cudnn/fake.h"
 
 enum { ATTRIBUTES = 24, VALUES = 16 };
 
@@ -414,7 +416,7 @@ static void average(struct run *run, const struct descriptor *operation, bool fo
     put(run, forward ? y : x);
 }
 
-cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t in, cudnnBackendDescriptor_t pack)
+static void execute(const struct descriptor *in, const struct descriptor *pack)
 {
     static const struct convolution_names forward = { CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
                                                       CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
@@ -431,7 +433,6 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
                                                      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
                                                      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
                                                      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA };
-    (void)handle;
     const struct descriptor *config = named(in, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
     const struct descriptor *graph = named(config, CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
     const struct attribute *operations = find(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS);
@@ -469,7 +470,56 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     }
     for (size_t i = 0; i < run.count; i++)
         free(run.tensors[i].values);
-    return CUDNN_STATUS_SUCCESS;
+}
+
+/* ---- work on a stream -------------------------------------------------------------------------------------------- */
+
+/* Of cuDNN or cuBLAS. What queued work names is held until the handle goes: graphs may run it again and again. */
+struct handle {
+    cudaStream_t stream;
+    struct descriptor **held;
+    size_t held_count;
+};
+
+static fake_enqueue *enqueue;
+
+void fake_defer(fake_enqueue *how)
+{
+    enqueue = how;
+}
+
+static void hold(struct handle *handle, struct descriptor *descriptor)
+{
+    struct descriptor **held = realloc(handle->held, (handle->held_count + 1) * sizeof *held);
+    if (held == NULL)
+        abort();
+    descriptor->references++;
+    held[handle->held_count++] = descriptor;
+    handle->held = held;
+}
+
+struct execution {
+    struct descriptor *plan, *pack;
+};
+
+static void execute_queued(const void *argument)
+{
+    const struct execution *execution = argument;
+    execute(execution->plan, execution->pack);
+}
+
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t in, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack)
+{
+    struct handle *handle = (struct handle *)(void *)in;
+    const struct execution execution = { plan, pack };
+    if (enqueue == NULL) {
+        execute(plan, pack);
+        return CUDNN_STATUS_SUCCESS;
+    }
+    hold(handle, plan);
+    hold(handle, pack);
+    return enqueue(execute_queued, &execution, sizeof execution, handle->stream) ? CUDNN_STATUS_SUCCESS
+                                                                                 : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
 /* ---- the rest ---------------------------------------------------------------------------------------------------- */
@@ -490,37 +540,37 @@ void cudnnGetLastErrorString(char *message, size_t size)
         message[0] = '\0';
 }
 
-/* A handle is something that is not NULL. */
-static char thing;
-
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 {
-    *handle = (cudnnHandle_t)(void *)&thing;
-    return CUDNN_STATUS_SUCCESS;
+    *handle = calloc(1, sizeof(struct handle));
+    return *handle != NULL ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_ALLOC_FAILED;
 }
 
-cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
+cudnnStatus_t cudnnDestroy(cudnnHandle_t in)
 {
-    (void)handle;
+    struct handle *handle = (struct handle *)(void *)in;
+    for (size_t i = 0; i < handle->held_count; i++)
+        cudnnBackendDestroyDescriptor(handle->held[i]);
+    free(handle->held);
+    free(handle);
     return CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {
-    (void)handle;
-    (void)stream;
+    ((struct handle *)(void *)handle)->stream = stream;
     return CUDNN_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t *handle)
 {
-    *handle = (cublasHandle_t)(void *)&thing;
-    return CUBLAS_STATUS_SUCCESS;
+    *handle = calloc(1, sizeof(struct handle));
+    return *handle != NULL ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
 }
 
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle)
 {
-    (void)handle;
+    free(handle);
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -538,8 +588,7 @@ const char *cublasGetStatusString(cublasStatus_t status)
 
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream)
 {
-    (void)handle;
-    (void)stream;
+    ((struct handle *)(void *)handle)->stream = stream;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -558,21 +607,40 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* Column-major, as ever: C (m,n) = alpha op(A) op(B) + beta C. */
+struct product {
+    cublasOperation_t a_operation, b_operation;
+    int m, n, k, a_stride, b_stride, c_stride;
+    float alpha, beta;
+    const float *a, *b;
+    float *c;
+};
+
+/* Column-major, as ever: c (m,n) = alpha op(a) op(b) + beta c. */
+static void multiply(const void *argument)
+{
+    const struct product *p = argument;
+    for (int j = 0; j < p->n; j++) {
+        for (int i = 0; i < p->m; i++) {
+            double sum = 0.0;
+            for (int l = 0; l < p->k; l++)
+                sum += (double)p->a[p->a_operation == CUBLAS_OP_N ? i + l * p->a_stride : l + i * p->a_stride] *
+                       (double)p->b[p->b_operation == CUBLAS_OP_N ? l + j * p->b_stride : j + l * p->b_stride];
+            float *c = &p->c[i + j * p->c_stride];
+            *c = (float)((double)p->alpha * sum + (p->beta == 0.0f ? 0.0 : (double)p->beta * (double)*c));
+        }
+    }
+}
+
 cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n,
                               int k, const float *alpha, const float *A, int lda, const float *B, int ldb,
                               const float *beta, float *C, int ldc)
 {
-    (void)handle;
-    for (int j = 0; j < n; j++) {
-        for (int i = 0; i < m; i++) {
-            double sum = 0.0;
-            for (int l = 0; l < k; l++)
-                sum += (double)A[transa == CUBLAS_OP_N ? i + l * lda : l + i * lda] *
-                       (double)B[transb == CUBLAS_OP_N ? l + j * ldb : j + l * ldb];
-            const double old = *beta == 0.0f ? 0.0 : (double)*beta * (double)C[i + j * ldc];
-            C[i + j * ldc] = (float)((double)*alpha * sum + old);
-        }
+    const struct product product = { transa, transb, m, n, k, lda, ldb, ldc, *alpha, *beta, A, B, C };
+    if (enqueue == NULL) {
+        multiply(&product);
+        return CUBLAS_STATUS_SUCCESS;
     }
-    return CUBLAS_STATUS_SUCCESS;
+    return enqueue(multiply, &product, sizeof product, ((struct handle *)(void *)handle)->stream)
+               ? CUBLAS_STATUS_SUCCESS
+               : CUBLAS_STATUS_EXECUTION_FAILED;
 }
