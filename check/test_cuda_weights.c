@@ -80,10 +80,9 @@ static void weight_case(struct cuda_shape s, uint32_t count, bool with_norm, uin
     a.output.norm = cuda_copy(&memory, output_norm, s.K * sizeof *output_norm);
     a.output.gradient = cuda_copy(&memory, gradient, s.K * sizeof *gradient);
     a.parts = cuda_blank(&memory, groups * size * sizeof *a.parts);
-    const struct cuda_tree_arguments tree = { .parts = a.parts,
-                                              .groups = groups,
-                                              .size = (uint32_t)size,
-                                              .result = cuda_blank(&memory, size * sizeof *dw) };
+    const struct cuda_tree_arguments tree = {
+        .parts = a.parts, .groups = groups, .size = (uint32_t)size, .result = cuda_blank(&memory, size * sizeof *dw)
+    };
     cuda_expect(cuda_backward_weight(&a, cuda_stream(&memory)));
     cuda_expect(cuda_tree(&tree, cuda_stream(&memory)));
 
@@ -178,7 +177,7 @@ static void tree_case(uint32_t groups, uint32_t size, uint32_t order)
 /* 131072 groups are the most: 65536 images. */
 static void test_tree(void **state)
 {
-    static const uint32_t groups[] = { 1,  2,  3,  4,   5,   7,   8,   9,   11,  15,  16,   17,   31,     32,    33,
+    static const uint32_t groups[] = { 1,  2,  3,  4,   5,   7,   8,   9,   11,  15,  16,  17,   31,   32,     33,
                                        63, 64, 65, 100, 127, 128, 129, 200, 255, 256, 257, 1000, 4097, 131072, 100001 };
     (void)state;
     for (uint32_t i = 0; i < sizeof groups / sizeof *groups; i++) {
@@ -274,9 +273,11 @@ static void test_other_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weights_3_16),  cmocka_unit_test(test_weights_16_16), cmocka_unit_test(test_weights_16_32),
-        cmocka_unit_test(test_weights_32_32), cmocka_unit_test(test_weights_32_64), cmocka_unit_test(test_weights_64_64),
-        cmocka_unit_test(test_tree),          cmocka_unit_test(test_projections),   cmocka_unit_test(test_other_shapes),
+        cmocka_unit_test(test_weights_3_16),  cmocka_unit_test(test_weights_16_16),
+        cmocka_unit_test(test_weights_16_32), cmocka_unit_test(test_weights_32_32),
+        cmocka_unit_test(test_weights_32_64), cmocka_unit_test(test_weights_64_64),
+        cmocka_unit_test(test_tree),          cmocka_unit_test(test_projections),
+        cmocka_unit_test(test_other_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,6 +53,9 @@ struct engine; /* the engine's own */
 struct engine_operations {
     const char *name;
     bool exact;
+    /* The names that options->isa may have in this build, fastest first: number `index` of them, NULL past the last. NULL
+     * for an engine that has none. */
+    const char *(*isa)(size_t index);
     /* Sets everything up for one recipe: network, data (either data set may be NULL where it is not needed), buffers.
      * errors   STATUS_ENVIRONMENT without memory or threads, or on a build or processor that cannot compute what is
      *          asked for. */

@@ -15,15 +15,20 @@
 #else
 #define CUDNN_ENGINE NULL
 #endif
+#if defined(HAVE_CUDNN) && !defined(HAVE_CUDNN_ENGINE)
+#define CUDNN_MISSING "this version of the program does not have it yet"
+#else
+#define CUDNN_MISSING                                                                                              \
+    "it was configured without the CUDA toolkit or without cuDNN 9 and cuBLAS; install them and configure again, " \
+    "--with-cuda=DIR says where they are"
+#endif
 
 const struct engine_entry engine_entries[] = {
     { "cpu", ARITHMETIC_EXACT, &engine_cpu, NULL },
     { "cuda", ARITHMETIC_EXACT, CUDA_ENGINE,
       "it was configured without the CUDA toolkit; install that and configure again, --with-cuda=DIR says where it "
       "is" },
-    { "cudnn", ARITHMETIC_FAST, CUDNN_ENGINE,
-      "it was configured without the CUDA toolkit or without cuDNN 9 and cuBLAS; install them and configure again, "
-      "--with-cuda=DIR says where they are" },
+    { "cudnn", ARITHMETIC_FAST, CUDNN_ENGINE, CUDNN_MISSING },
 };
 const size_t engine_entry_count = sizeof engine_entries / sizeof *engine_entries;
 

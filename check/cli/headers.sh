@@ -32,28 +32,41 @@ done
 # ---- every header by itself: as the first line of a file, and a second time behind it ----
 
 # fused_*.h and vector.h are one source, built once for each instruction set, with its flags.
-instruction_set() {
+flags_of() {
     case $1 in
+    trainer/cuda/* | trainer/cudnn/kernels.h | check/*cuda*) echo "-I$TOP/check/cuda_host" ;; # instead of CUDA's own
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         echo "-DFUSED_VECTOR=16 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma" ;;
     esac
 }
 
 cd "$TOP" || exit 99
-headers=$(ls experiments/*.h fetch/*.h plots/*.h results/*.h trainer/*.h trainer/*/*.h check/*.h)
+headers=$(ls experiments/*.h fetch/*.h plots/*.h results/*.h trainer/*.h trainer/*/*.h check/*.h check/cuda_host/*.h)
+kernel_headers=$(ls trainer/cuda/*.cuh check/cuda_host/cuda_runtime.h check/cuda_host/device.h)
 cd "$OLDPWD" || exit 99
 compiler=${CC:-cc}
 for header in $headers; do
     case $header in
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         grep -q '^#define HAVE_X86_64 1' "$build/config.h" || continue ;;
-    trainer/cuda/device.h) ;;
-    trainer/cuda/* | trainer/cudnn/*) continue ;; # these include CUDA's own
+    trainer/cudnn/kernels.h) ;;
+    trainer/cudnn/*) continue ;; # these include cuDNN's and cuBLAS's own
+    check/cuda_host/cuda_runtime.h | check/cuda_host/device.h) continue ;; # C++
     esac
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" > alone.c
     # Pieces of one source have static functions, which the file at hand does not call.
-    compiles "$header alone" $compiler -std=c11 $common $strict -Wno-unused-function $(instruction_set "$header") alone.c
+    compiles "$header alone" $compiler -std=c11 $common $strict -Wno-unused-function $(flags_of "$header") alone.c
 done
+
+printf 'int main(void) { return 0; }\n' > plain.cpp
+if $compiler -x c++ -std=c++17 -fsyntax-only plain.cpp 2> stderr; then
+    for header in $kernel_headers; do
+        printf '#include "%s"\n#include "%s"\n' "$header" "$header" > alone.cpp
+        compiles "$header alone" $compiler -x c++ -std=c++17 $common $strict -Wno-unused-function -Wno-unknown-pragmas $(flags_of trainer/cuda/) alone.cpp
+    done
+else
+    echo "skipped: the kernels' headers: $compiler compiles no C++"
+fi
 
 # ---- what CUDA code includes: C11 with every compiler, C++, and nvcc ----
 

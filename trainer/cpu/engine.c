@@ -40,15 +40,25 @@ struct engine {
     char description[96];
 };
 
-/* Known names, for messages: those of this build, each once. */
+/* Backends of one name stand together, and the name counts once. */
+static const char *cpu_isa(size_t index)
+{
+    for (size_t i = 0; i < BACKEND_COUNT; i++) {
+        if (i > 0 && strcmp(backends[i]->isa, backends[i - 1]->isa) == 0)
+            continue;
+        if (index-- == 0)
+            return backends[i]->isa;
+    }
+    return NULL;
+}
+
+/* Known names, for messages. */
 static void list_isas(char *text, size_t size)
 {
     text[0] = '\0';
-    for (int i = 0; i < BACKEND_COUNT; i++) {
-        if (i > 0 && strcmp(backends[i]->isa, backends[i - 1]->isa) == 0)
-            continue;
+    for (size_t i = 0; cpu_isa(i) != NULL; i++) {
         size_t used = strlen(text);
-        snprintf(text + used, size - used, "%s%s", i == 0 ? "" : ", ", backends[i]->isa);
+        snprintf(text + used, size - used, "%s%s", i == 0 ? "" : ", ", cpu_isa(i));
     }
 }
 
@@ -265,6 +275,7 @@ static size_t cpu_memory_bytes(const struct engine *engine)
 const struct engine_operations engine_cpu = {
     .name = "cpu",
     .exact = true,
+    .isa = cpu_isa,
     .open = cpu_open,
     .set_state = cpu_set_state,
     .get_state = cpu_get_state,

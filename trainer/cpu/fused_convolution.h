@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "trainer/cpu/vector.h"
+#include "trainer/exact.h"
 
 /* Makes row h of the padded image that a convolution reads next. load == NULL: the image is there already. */
 struct row_source {

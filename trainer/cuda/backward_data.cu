@@ -139,8 +139,8 @@ template <class T>
 static __global__ void __launch_bounds__(T::THREADS)
     backward_data_kernel(const struct cuda_backward_data_arguments arguments)
 {
-    extern __shared__ float4 memory[];
-    float *x = (float *)memory, *w = x + T::chunk::FLOATS;
+    extern __shared__ float4 dynamic_shared[];
+    float *x = (float *)dynamic_shared, *w = x + T::chunk::FLOATS;
     const uint32_t pixel = threadIdx.x % T::PIXEL_THREADS, slice = threadIdx.x / T::PIXEL_THREADS;
     const uint32_t column = pixel % T::COLUMNS * T::TX, line = pixel / T::COLUMNS % (T::ROWS / T::LINES),
                    within = pixel / T::IMAGE_THREADS;
@@ -219,7 +219,7 @@ template <class T>
 static cudaError_t backward(const struct cuda_backward_data_arguments *arguments, cudaStream_t stream)
 {
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::C / T::CB);
-    static_assert(T::C / T::CB <= CUDA_ARRIVALS && T::UNITS <= CUDA_UNITS, "what the caller allocates");
+    static_assert((int)T::C / (int)T::CB <= (int)CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS, "what the caller allocates");
     return launch_large(backward_data_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }
 

@@ -349,43 +349,7 @@ cudaError_t cuda_backward_weight(const struct cuda_backward_weight_arguments *ar
 
 /* ---- the tree over the groups ------------------------------------------------------------------------------------ */
 
-enum {
-    TREE_THREADS = 256,
-    TREE_COLUMNS = 32,
-    TREE_SLICES = TREE_THREADS / TREE_COLUMNS,
-    TREE_LEAVES = 16,
-    TREE_HEIGHTS = 24
-};
-
-/* A thread's aligned slice of one weight's groups; the left halves wait in registers. */
-DEVICE float slice_tree(const struct cuda_tree_arguments &a, uint32_t i, uint32_t first, uint32_t span)
-{
-    float waiting[TREE_HEIGHTS], sum = 0.0f;
-#pragma unroll
-    for (int h = 0; h < TREE_HEIGHTS; h++)
-        waiting[h] = 0.0f;
-    const uint32_t pieces = span <= TREE_LEAVES ? 1 : span / TREE_LEAVES;
-    for (uint32_t piece = 0; piece < pieces; piece++) {
-        float v[TREE_LEAVES];
-#pragma unroll
-        for (int l = 0; l < TREE_LEAVES; l++) {
-            const uint32_t group = first + piece * TREE_LEAVES + l;
-            v[l] = (uint32_t)l < span && group < a.groups ? a.parts[(size_t)group * a.size + i] : 0.0f;
-        }
-        sum = register_tree(v, span < TREE_LEAVES ? span : (uint32_t)TREE_LEAVES);
-        bool open = true;
-#pragma unroll
-        for (int h = 0; h < TREE_HEIGHTS; h++) {
-            const bool right = piece >> h & 1;
-            if (open && right)
-                sum = waiting[h] + sum;
-            if (open && !right)
-                waiting[h] = sum;
-            open = open && right;
-        }
-    }
-    return sum;
-}
+enum { TREE_THREADS = 256, TREE_COLUMNS = 32, TREE_SLICES = TREE_THREADS / TREE_COLUMNS, TREE_LEAVES = 16 };
 
 __global__ void __launch_bounds__(TREE_THREADS) group_tree(const struct cuda_tree_arguments a)
 {
@@ -394,7 +358,9 @@ __global__ void __launch_bounds__(TREE_THREADS) group_tree(const struct cuda_tre
     const uint32_t i = blockIdx.x * TREE_COLUMNS + column, width = power_of_two_at_least(a.groups);
     const uint32_t slices = width < TREE_SLICES ? width : (uint32_t)TREE_SLICES;
     if (i < a.size && slice < slices)
-        partial[slice][column] = slice_tree(a, i, slice * (width / slices), width / slices);
+        partial[slice][column] =
+            list_tree<TREE_LEAVES, float>(slice * (width / slices), width / slices, a.groups,
+                                          [&](uint32_t group) { return a.parts[(size_t)group * a.size + i]; });
     __syncthreads();
     if (i < a.size && slice == 0) {
         float v[TREE_SLICES];

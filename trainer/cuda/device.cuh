@@ -37,8 +37,7 @@ DEVICE void report(const struct cuda_report &to, uint32_t culprit)
 /* ---- trees: ARITHMETIC.md section 1. A sum of two is the same both ways round ------------------------------------ */
 
 /* T over v[0..span), span a power of two, at most N; v is overwritten. */
-template <int N, class T>
-DEVICE T register_tree(T (&v)[N], uint32_t span)
+template <int N, class T> DEVICE T register_tree(T (&v)[N], uint32_t span)
 {
 #pragma unroll
     for (int width = 1; width < N; width *= 2) {
@@ -52,8 +51,7 @@ DEVICE T register_tree(T (&v)[N], uint32_t span)
 }
 
 /* T over the values of `lanes` neighbouring lanes, a power of two; each of them gets it. Whole warps call it. */
-template <class T>
-DEVICE T lane_tree(T v, uint32_t lanes)
+template <class T> DEVICE T lane_tree(T v, uint32_t lanes)
 {
     for (uint32_t distance = 1; distance < lanes; distance *= 2)
         v = v + __shfl_xor_sync(WHOLE_WARP, v, distance);
@@ -66,14 +64,19 @@ DEVICE uint32_t power_of_two_at_least(uint32_t n)
     return n <= 1 ? n : 1u << (32 - __clz(n - 1));
 }
 
-/* T over the leaves first .. first+span-1 of a list, load(i) being leaf i, +0 beyond its end; span is a power of two and
- * first a multiple of it. N loads are in flight at once. */
-template <int N, class T, class Load>
-DEVICE T list_tree(uint32_t first, uint32_t span, uint32_t count, Load load)
+enum { LIST_HEIGHTS = 16 };
+
+/* T over the leaves first .. first+span-1 of a list, load(i) being leaf i, +0 beyond its end; span is a power of two, at
+ * most N << LIST_HEIGHTS, and first a multiple of it. N loads are in flight at once; left halves wait in registers, by
+ * the height of their trees. */
+template <int N, class T, class Load> DEVICE T list_tree(uint32_t first, uint32_t span, uint32_t count, Load load)
 {
-    T waiting[24]; /* left halves, by the height of their trees */
+    T waiting[LIST_HEIGHTS];
     T sum = T(0);
     const uint32_t pieces = span <= N ? 1 : span / N;
+#pragma unroll
+    for (int height = 0; height < LIST_HEIGHTS; height++)
+        waiting[height] = T(0);
     for (uint32_t piece = 0; piece < pieces; piece++) {
         T v[N];
 #pragma unroll
@@ -82,18 +85,24 @@ DEVICE T list_tree(uint32_t first, uint32_t span, uint32_t count, Load load)
             v[i] = (uint32_t)i < span && leaf < count ? load(leaf) : T(0);
         }
         sum = register_tree(v, span < N ? span : (uint32_t)N);
-        uint32_t height = 0;
-        for (; piece >> height & 1; height++)
-            sum = waiting[height] + sum;
-        waiting[height] = sum;
+        /* Without an early end, by which the compiler would keep the loop and put the halves in memory. */
+        bool rises = true;
+#pragma unroll
+        for (int height = 0; height < LIST_HEIGHTS; height++) {
+            const bool right = piece >> height & 1;
+            if (rises && right)
+                sum = waiting[height] + sum;
+            if (rises && !right)
+                waiting[height] = sum;
+            rises = rises && right;
+        }
     }
     return sum;
 }
 
 /* T over load(0..count) by all threads of a block, a power of two of them, at most 1024; every thread gets it. shared: an
  * entry per thread, free again on return. */
-template <int N, class T, class Load>
-DEVICE T block_tree(uint32_t count, T *shared, Load load)
+template <int N, class T, class Load> DEVICE T block_tree(uint32_t count, T *shared, Load load)
 {
     const uint32_t width = power_of_two_at_least(count), threads = blockDim.x;
     const uint32_t parts = width < threads ? width : threads;

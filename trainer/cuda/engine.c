@@ -515,7 +515,7 @@ static enum status time_parts(struct engine *engine, uint64_t step, double steps
     const uint32_t layers = engine->network->conv_count;
     const struct series one = { step, 1, 0 };
     const char *call;
-    double seconds;
+    double seconds = 0.0;
     schedule_place(&engine->recipe.training, engine->sizes.training, one.first, &engine->plans[0].pass,
                    &engine->plans[0].place);
     engine->plans[0].rate = schedule_learning_rate(&engine->recipe.training, engine->sizes.training, one.first);

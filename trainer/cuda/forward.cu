@@ -60,8 +60,8 @@ DEVICE void multiply(float (&acc)[T::TK][T::TX], const float *x, const float *w)
 template <class T>
 static __global__ void __launch_bounds__(T::THREADS) forward_kernel(const struct cuda_forward_arguments arguments)
 {
-    extern __shared__ float4 memory[];
-    float *x = (float *)memory, *w = x + T::chunk::FLOATS;
+    extern __shared__ float4 dynamic_shared[];
+    float *x = (float *)dynamic_shared, *w = x + T::chunk::FLOATS;
     const uint32_t pixel = threadIdx.x % T::PIXEL_THREADS, slice = threadIdx.x / T::PIXEL_THREADS;
     const uint32_t column = pixel % T::COLUMNS * T::TX, row = pixel / T::COLUMNS % T::ROWS,
                    within = pixel / (T::COLUMNS * T::ROWS);
@@ -130,7 +130,7 @@ template <class T>
 static cudaError_t forward(const struct cuda_forward_arguments *arguments, cudaStream_t stream)
 {
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::K / T::KB);
-    static_assert(T::K / T::KB <= CUDA_ARRIVALS && T::UNITS <= CUDA_UNITS, "what the caller allocates");
+    static_assert((int)T::K / (int)T::KB <= (int)CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS, "what the caller allocates");
     return launch_large(forward_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }
 

@@ -87,7 +87,7 @@ cudaError_t cuda_begin(const struct cuda_begin_arguments *arguments, cudaStream_
 
 /* x (count,3,32,32) from the bytes of the data set. */
 struct cuda_load_arguments {
-    const uint8_t *images;
+    const uint8_t *images;        /* 4-byte aligned */
     const struct sample *samples; /* [count]; NULL: the plain images first, first+1, ... */
     uint32_t first, count;
     const float *value;      /* [3][256]: a byte, normalised; not looked at with pixel_mean */
@@ -190,9 +190,9 @@ struct cuda_backward_data_arguments {
     struct cuda_output_gradient output;
     const float *weights; /* packed */
     struct cuda_shortcut_source shortcut;
-    const float *mask;    /* (N,C,H,H): let through where it is > 0; NULL: where fma(below, scale, shift) is */
-    const float *below;   /* (N,C,H,H): the output of the convolution below, whose batch norm statistics.norm is */
-    float *g;             /* (N,C,H,H), written; may be the shortcut's array of the same shape */
+    const float *mask;  /* (N,C,H,H): let through where it is > 0; NULL: where fma(below, scale, shift) is */
+    const float *below; /* (N,C,H,H): the output of the convolution below, whose batch norm statistics.norm is */
+    float *g;           /* (N,C,H,H), written; may be the shortcut's array of the same shape */
     struct cuda_gradient_statistics statistics;
 };
 cudaError_t cuda_backward_data(const struct cuda_backward_data_arguments *arguments, cudaStream_t stream);
@@ -250,7 +250,7 @@ cudaError_t cuda_projection_weight(const struct cuda_projection_weight_arguments
 struct cuda_pool_arguments {
     uint32_t count;
     struct cuda_activation input;
-    float *activation;
+    float *activation;     /* NULL: not kept */
     const float *w, *bias; /* (10,64), (10) or NULL */
     float *pool, *z;
 };
@@ -265,9 +265,9 @@ struct cuda_head_arguments {
     double *scratch;   /* [CUDA_HEAD_SCRATCH doubles an image] */
     uint32_t has_norm; /* statistics as of a convolution's norm: gamma, beta, running statistics, [10] each */
     struct cuda_statistics norm;
-    float *dgamma, *dbeta;     /* [10], with has_norm */
-    float *dbias;              /* [10] or NULL */
-    struct cuda_report loss;   /* where loss and errors go, and the loss's culprit */
+    float *dgamma, *dbeta;   /* [10], with has_norm */
+    float *dbias;            /* [10] or NULL */
+    struct cuda_report loss; /* where loss and errors go, and the loss's culprit */
 };
 enum { CUDA_HEAD_SCRATCH = 2 * CUDA_CLASSES };
 cudaError_t cuda_head(const struct cuda_head_arguments *arguments, cudaStream_t stream);

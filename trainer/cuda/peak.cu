@@ -1,6 +1,5 @@
 /* See peak.h. */
-#include <cuda_runtime.h>
-
+#include "trainer/cuda/device.cuh"
 #include "trainer/cuda/peak.h"
 
 static __global__ void __launch_bounds__(PEAK_THREADS) peak(const struct peak_arguments arguments)
@@ -26,6 +25,5 @@ static __global__ void __launch_bounds__(PEAK_THREADS) peak(const struct peak_ar
 
 extern "C" cudaError_t cuda_peak(const struct peak_arguments *arguments, cudaStream_t stream)
 {
-    void *list[] = { (void *)arguments };
-    return cudaLaunchKernel((const void *)peak, dim3(arguments->blocks), dim3(PEAK_THREADS), list, 0, stream);
+    return launch(peak, dim3(arguments->blocks), dim3(PEAK_THREADS), 0, stream, *arguments);
 }

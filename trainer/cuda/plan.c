@@ -169,7 +169,7 @@ static void lay_out_steps(struct layout *layout, struct carving *carving, const 
     layout->gradients = carve_floats(carving, network->value_count);
     layout->g = carve_floats(carving, batch * image);
     layout->inner = carve_floats(carving, batch * image);
-    layout->spread = carve_floats(carving, batch * image / 2);
+    layout->spread = layout->z; /* one is for the way forward, the other for the way back */
     layout->parts = carve_floats(carving, parts_floats(network, sizes->batch));
     layout->sums = carve_floats(carving, batch * CUDA_UNITS * 2 * CUDA_FEATURES);
     layout->arrived = carve(carving, (size_t)network->conv_count * CUDA_ARRIVALS * sizeof *layout->arrived);

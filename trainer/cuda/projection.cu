@@ -3,8 +3,7 @@
 #include "trainer/cuda/device.cuh"
 
 /* Pixels are those of the output, counted through the images; PIXELS neighbours lie in one image. */
-template <int C_, int K_, int H_>
-struct projection_cut {
+template <int C_, int K_, int H_> struct projection_cut {
     enum {
         C = C_,
         K = K_,
@@ -18,9 +17,9 @@ struct projection_cut {
         TILE_C = 16,
         TILE_K = 32,
         TILES = C / TILE_C * (K / TILE_K),
-        THREADS = TILE_C / 2 * (TILE_K / 2),  /* a thread takes two channels and two filters */
-        PITCH = PIXELS + 4,                   /* eight neighbouring filters lie in different banks */
-        GROUP = 32 * P,                       /* exact_group_rows */
+        THREADS = TILE_C / 2 * (TILE_K / 2),     /* a thread takes two channels and two filters */
+        PITCH = PIXELS + 4,                      /* eight neighbouring filters lie in different banks */
+        GROUP = 32 * P,                          /* exact_group_rows */
         X_LOADS = TILE_C * PIXELS / 2 / THREADS, /* of 16 bytes, two pixels each */
         G_LOADS = TILE_K * PIXELS / 4 / THREADS
     };
@@ -30,16 +29,14 @@ struct projection_cut {
 };
 
 /* Two pixels of x (N,C,H,H), of which the second and fourth number are not meant: channel c, pixel and pixel + 1. */
-template <class T>
-DEVICE float4 subsampled2(const float *x, uint32_t c, uint32_t pixel)
+template <class T> DEVICE float4 subsampled2(const float *x, uint32_t c, uint32_t pixel)
 {
     const uint32_t n = pixel / T::IMAGE, p = pixel % T::IMAGE / T::P, q = pixel % T::P;
     return *(const float4 *)(x + (((size_t)n * T::C + c) * T::H + 2 * p) * T::H + 2 * q);
 }
 
 /* Channel k, four pixels of g (N,CHANNELS,P,P). */
-template <class T>
-DEVICE float4 pixels4(const float *g, uint32_t channels, uint32_t k, uint32_t pixel)
+template <class T> DEVICE float4 pixels4(const float *g, uint32_t channels, uint32_t k, uint32_t pixel)
 {
     const uint32_t n = pixel / T::IMAGE;
     return *(const float4 *)(g + ((size_t)n * channels + k) * T::IMAGE + pixel % T::IMAGE);
@@ -47,8 +44,7 @@ DEVICE float4 pixels4(const float *g, uint32_t channels, uint32_t k, uint32_t pi
 
 /* A thread's pixel by eight outputs: chains over DEPTH inputs. v [DEPTH][PIXELS], w [DEPTH][pitch], both shared; result
  * has T::IMAGE numbers to an output. */
-template <class T, int DEPTH>
-DEVICE void eight_outputs(const float *v, const float *w, uint32_t pitch, float *result)
+template <class T, int DEPTH> DEVICE void eight_outputs(const float *v, const float *w, uint32_t pitch, float *result)
 {
     float acc[T::OUTPUTS];
 #pragma unroll
@@ -130,8 +126,7 @@ static cudaError_t launch_projection_data(const struct cuda_projection_data_argu
 /* ---- weights ----------------------------------------------------------------------------------------------------- */
 
 /* A chunk of pixels on its way to shared memory. */
-template <class T>
-struct projection_stage {
+template <class T> struct projection_stage {
     float4 x[T::X_LOADS], g[T::G_LOADS];
 };
 
@@ -151,8 +146,7 @@ DEVICE void stage_load(const struct cuda_projection_weight_arguments &a, uint32_
     }
 }
 
-template <class T>
-DEVICE void stage_store(const struct projection_stage<T> &stage, float *x, float *g)
+template <class T> DEVICE void stage_store(const struct projection_stage<T> &stage, float *x, float *g)
 {
 #pragma unroll
     for (int j = 0; j < T::X_LOADS; j++) {

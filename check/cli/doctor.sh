@@ -1,0 +1,72 @@
+# doctor: says what is here and what is missing, and tells the known bits from others.
+
+build=$(dirname "$SELFSAME")
+known=$(sed -n 's/.*proof_known_digest\[\] = "\([0-9a-f]*\)".*/\1/p' "$TOP/trainer/proof.c")
+
+expect 0 "doctor" doctor
+prints "arithmetic exact-"
+prints "^processor  .* threads used"
+prints "^card "
+prints "^cpu     scalar   exact-1   exact: $(printf %.16s "$known") ("
+prints "^exact: yes "
+if [ -s stderr ]; then fail "doctor warns"; else pass "doctor warns of nothing"; fi
+# Every instruction set of this build has its line, and what the processor lacks is no failure.
+if grep -q '^#define HAVE_X86_64 1' "$build/config.h"; then
+    prints "^cpu     avx512   exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
+    prints "^cpu     avx2     exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
+fi
+for engine in cuda cudnn; do
+    prints "^$engine  *\(exact-1\|fast\)  *\(exact\|repeats itself\|missing\): "
+done
+if ! grep -q '^#define HAVE_CUDA 1' "$build/config.h"; then
+    prints "^card       none: this build has no CUDA"
+    prints "^cuda  *exact-1   missing: this build has no engine cuda"
+fi
+SELFSAME_ISA=scalar
+export SELFSAME_ISA
+expect 0 "doctor looks at all instruction sets, whatever SELFSAME_ISA says" doctor --threads 1
+prints ", 1 threads used"
+unset SELFSAME_ISA
+
+# With CUDA, a device that none can be: what else is here works on.
+if grep -q '^#define HAVE_CUDA 1' "$build/config.h"; then
+    CUDA_VISIBLE_DEVICES=-1
+    export CUDA_VISIBLE_DEVICES
+    expect 0 "doctor without a device" doctor
+    prints "^card       none: "
+    prints "^cuda  *exact-1   missing: "
+    prints "^exact: yes "
+    unset CUDA_VISIBLE_DEVICES
+fi
+
+expect 0 "doctor as JSON" doctor --format json
+prints "\"known_digest\": \"$known\""
+prints '"exact": true'
+if command -v python3 > /dev/null; then
+    if python3 - stdout <<'PYTHON'
+import json, sys
+report = json.load(open(sys.argv[1]))
+engines = report["engines"]
+worked = [engine for engine in engines if engine["verdict"] == "exact"]
+assert worked and all(engine["digest"] == report["known_digest"] for engine in worked)
+assert all(bool(engine["message"]) == (engine["verdict"] == "missing") for engine in engines)
+assert {engine["engine"] for engine in engines} == {"cpu", "cuda", "cudnn"}
+assert (report["device"] is None) == bool(report["device_error"])
+PYTHON
+    then pass "  which is consistent"; else fail "  which is not consistent"; fi
+else
+    echo "skipped: the JSON's consistency: no python3 here"
+fi
+
+# A program that knows another digest must find that nothing here is exact.
+other=$(echo "$known" | tr 0123456789abcdef 123456789abcdef0)
+sed "s/$known/$other/g" "$SELFSAME" > other_program
+chmod +x other_program
+./other_program doctor > stdout 2> stderr
+status=$?
+if [ "$status" -eq 1 ]; then pass "other bits: exit 1"; else fail "other bits: exit $status, expected 1"; fi
+prints "^cpu     scalar   exact-1   other bits: "
+prints "^exact: no "
+says "not exact here: .*cpu scalar"
+
+expect 2 "doctor of something" doctor here

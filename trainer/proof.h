@@ -1,0 +1,33 @@
+/* Small networks whose bits are known: an engine that trains them to the known digest computes the specified arithmetic
+ * here, on this processor or device. `selfsame doctor` runs them. */
+#ifndef SELFSAME_PROOF_H
+#define SELFSAME_PROOF_H
+
+#include <stdbool.h>
+
+#include "trainer/common/digest.h"
+#include "trainer/engine.h"
+
+enum { PROOF_TRAINING_IMAGES = 40, PROOF_VALIDATION_IMAGES = 24, PROOF_TEXT_BYTES = 1024 };
+
+/* What every exact engine gives: the scalar reference's, to which check/test_proof holds it. It changes with the
+ * arithmetic's version, and with nothing else. */
+extern const char proof_known_digest[];
+
+struct proof {
+    bool opened;                        /* the engine works here: what fails after this is no absence */
+    char digest[DIGEST_HEX_BYTES];      /* "" until all has been computed */
+    char description[PROOF_TEXT_BYTES]; /* of the engine */
+    char facts[PROOF_TEXT_BYTES];       /* one a line, without the last line's end */
+};
+
+/* Trains ResNet-8 by each published recipe for three steps of up to 16 images and evaluates it. The digest is the
+ * SHA-256 over, for each recipe: the steps' ledger entries, the weights' digest, the momentum's, the predictions, and the
+ * evaluation's loss as 8 bytes of binary64, lowest first. `training` and `validation` have the images that the enum
+ * says, of the embedded data set.
+ * errors   as the engine's; *proof holds what was found out before. */
+enum status proof_run(const struct engine_operations *operations, const struct engine_options *options,
+                      const struct dataset *training, const struct dataset *validation, struct proof *proof,
+                      struct error *error) MUST_USE;
+
+#endif
