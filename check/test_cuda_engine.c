@@ -16,6 +16,7 @@
 
 #include "fetch/embedded.h"
 #include "trainer/engine.h"
+#include "trainer/proof.h"
 
 enum { STEPS_MAX = 80, VALIDATION = 21 };
 
@@ -384,12 +385,30 @@ static void test_memory(void **state)
     }
 }
 
+/* What selfsame doctor asks of it. */
+static void test_proof(void **state)
+{
+    const struct engine_options options = { .threads = 0 };
+    struct dataset training, validation;
+    struct proof proof;
+    struct error error = { .message = "" };
+    (void)state;
+    assert_int_equal(
+        embedded_make(&training, PROOF_TRAINING_IMAGES, &validation, PROOF_VALIDATION_IMAGES, &error), STATUS_OK);
+    if (proof_run(&engine_cuda, &options, &training, &validation, &proof, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    assert_string_equal(proof.digest, proof_known_digest);
+    dataset_free(&training);
+    dataset_free(&validation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_proof),
         cmocka_unit_test(test_many_steps),
         cmocka_unit_test(test_remade_outputs),
         cmocka_unit_test(test_stop_and_change),
