@@ -93,7 +93,7 @@ struct engine_operations {
 };
 
 extern const struct engine_operations engine_cpu, engine_cuda,
-    engine_cudnn; /* the last two only with HAVE_CUDA, HAVE_CUDNN */
+    engine_cudnn; /* the last two only with HAVE_CUDA, HAVE_CUDNN_ENGINE */
 
 /* ---- all engines: engines.c -------------------------------------------------------------------------------------- */
 

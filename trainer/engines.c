@@ -15,13 +15,9 @@
 #else
 #define CUDNN_ENGINE NULL
 #endif
-#if defined(HAVE_CUDNN) && !defined(HAVE_CUDNN_ENGINE)
-#define CUDNN_MISSING "this version of the program does not have it yet"
-#else
 #define CUDNN_MISSING                                                                                              \
     "it was configured without the CUDA toolkit or without cuDNN 9 and cuBLAS; install them and configure again, " \
     "--with-cuda=DIR says where they are"
-#endif
 
 const struct engine_entry engine_entries[] = {
     { "cpu", ARITHMETIC_EXACT, &engine_cpu, NULL },

@@ -34,7 +34,7 @@ done
 # fused_*.h and vector.h are one source, built once for each instruction set, with its flags.
 flags_of() {
     case $1 in
-    trainer/cuda/* | check/*cuda*) echo "-I$TOP/check/cuda_host" ;; # instead of CUDA's own
+    trainer/cuda/* | trainer/cudnn/kernels.h | check/*cuda*) echo "-I$TOP/check/cuda_host" ;; # instead of CUDA's own
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         echo "-DFUSED_VECTOR=16 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma" ;;
     esac
@@ -49,6 +49,8 @@ for header in $headers; do
     case $header in
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         grep -q '^#define HAVE_X86_64 1' "$build/config.h" || continue ;;
+    trainer/cudnn/kernels.h) ;;
+    trainer/cudnn/*) continue ;; # these include cuDNN's and cuBLAS's own
     check/cuda_host/cuda_runtime.h | check/cuda_host/device.h) continue ;; # C++
     esac
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" > alone.c

@@ -1,0 +1,62 @@
+/* Steps of an engine on a GPU, queued: a step is a CUDA graph, series of them are launched ahead, and the results of one
+ * series are heard while the next one runs. Which kernels a step has is the engine's.
+ *
+ * order    The stream keeps steps and orders of images apart; a step's graph may use other streams inside.
+ * errors   STATUS_ENVIRONMENT, naming the call of the runtime that failed; STATUS_NO from blame. */
+#ifndef SELFSAME_CUDA_QUEUE_H
+#define SELFSAME_CUDA_QUEUE_H
+
+#include "trainer/cuda/device.h"
+#include "trainer/cuda/kernels.h"
+#include "trainer/engine.h"
+
+enum { QUEUE_SERIES_STEPS = 32, QUEUE_SERIES = 2, QUEUE_SLOTS = QUEUE_SERIES * QUEUE_SERIES_STEPS };
+
+/* Where the time of a step goes: an event after each part, recorded where `events` is not NULL. */
+struct queue_marks {
+    cudaEvent_t *events;
+    uint32_t count, room;
+};
+
+/* The owner fills in the first part before queue_open. */
+struct step_queue {
+    const struct training_config *training;
+    uint32_t images; /* of the training set */
+    cudaStream_t stream;
+    struct cuda_step_plan *device_plans; /* [QUEUE_SLOTS], as the results, in the owner's device memory */
+    struct cuda_step_result *device_results;
+    struct cuda_current *current;
+    uint32_t *keys, *orders[2]; /* [images] each */
+    /* Launches a step of that many images; marks may be NULL. */
+    enum status (*launch)(void *context, uint32_t images, struct queue_marks *marks, struct error *error);
+    /* Says what a step's culprit is, as STATUS_NO. */
+    enum status (*blame)(const void *context, uint64_t step, uint32_t culprit, struct error *error);
+    void *context;
+
+    cudaGraphExec_t graphs[2]; /* of a step of batch_size images, and of a shorter last one */
+    uint32_t graph_images[2];
+    cudaEvent_t done[QUEUE_SERIES];
+    struct cuda_step_plan *plans; /* page-locked, as all below */
+    struct cuda_step_result *results;
+    uint32_t *bases;    /* the first slot of each series */
+    uint64_t passes[2]; /* whose orders are on the device */
+    bool have_order[2];
+};
+
+/* How many images steps have: batch_size, or all where those are fewer; and a shorter last step's, or 0. */
+void queue_step_images(const struct training_config *training, uint32_t images, uint32_t step_images[2]);
+
+/* Captures the graphs. The queue is to be closed even after an error; a zeroed one may be. */
+enum status queue_open(struct step_queue *queue, struct error *error) MUST_USE;
+void queue_close(struct step_queue *queue);
+
+/* engine_operations.run_steps. */
+enum status queue_run(struct step_queue *queue, uint64_t first, uint64_t last, const struct step_listener *listener,
+                      uint64_t *done, struct error *error) MUST_USE;
+
+/* engine_operations.profile. A step marks its begin, each layer forward, the head, each layer backward from the last one,
+ * and the update: 2 layers + 3 marks. */
+enum status queue_profile(struct step_queue *queue, uint32_t layers, uint64_t first, uint64_t last,
+                          struct engine_profile *profile, struct error *error) MUST_USE;
+
+#endif
