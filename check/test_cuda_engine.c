@@ -89,7 +89,10 @@ static struct recipe recipe_of(const struct experiment *e)
                       .momentum_form = e->form,
                       .momentum = 0.9,
                       .weight_decay = 1e-4,
-                      .schedule = { .learning_rate = (double)e->rate, .drop_factor = 0.1, .drop_count = 1, .drops = { 1 } },
+                      .schedule = { .learning_rate = (double)e->rate,
+                                    .drop_factor = 0.1,
+                                    .drop_count = 1,
+                                    .drops = { 1 } },
                       .seed = 3 },
     };
 }
@@ -125,7 +128,8 @@ static bool hear(void *context, uint64_t first, const struct step_result *result
 {
     struct hearing *hearing = context;
     assert_int_equal(first, hearing->first + hearing->outcome->heard);
-    for (uint64_t i = 0; i < count; i++) { /* field by field: whole results are compared, and between fields lies what lay there */
+    for (uint64_t i = 0; i < count;
+         i++) { /* field by field: whole results are compared, and between fields lies what lay there */
         struct step_result *kept = &hearing->outcome->results[hearing->outcome->heard++];
         memset(kept, 0, sizeof *kept);
         kept->loss = results[i].loss;
@@ -145,8 +149,8 @@ static void run_on(const struct engine_operations *operations, const struct worl
     struct hearing hearing = { outcome, first, until };
     const struct step_listener listener = { &hearing, hear };
     outcome->heard = outcome->done = 0;
-    outcome->status = operations->open(&engine, &world->recipe, world->network, &world->training, &world->validation, &options,
-                                       &outcome->error);
+    outcome->status = operations->open(&engine, &world->recipe, world->network, &world->training, &world->validation,
+                                       &options, &outcome->error);
     if (outcome->status != STATUS_OK)
         return;
     outcome->status = operations->set_state(engine, outcome->values, outcome->momentum, &outcome->error);
@@ -157,8 +161,9 @@ static void run_on(const struct engine_operations *operations, const struct worl
     if (outcome->status == STATUS_OK)
         outcome->status = operations->get_state(engine, outcome->values, outcome->momentum, &outcome->error);
     if (operations->predict_memory != NULL)
-        assert_int_equal(operations->predict_memory(&world->recipe, world->network, world->training.count, VALIDATION, &options),
-                         operations->memory_bytes(engine));
+        assert_int_equal(
+            operations->predict_memory(&world->recipe, world->network, world->training.count, VALIDATION, &options),
+            operations->memory_bytes(engine));
     operations->close(engine);
 }
 
@@ -184,9 +189,11 @@ static void expect_same_state(const struct world *world, const struct outcome *e
 {
     for (uint32_t t = 0; t < world->network->tensor_count; t++) {
         const struct tensor *tensor = &world->network->tensors[t];
-        if (memcmp(expected->values + tensor->offset, found->values + tensor->offset, tensor->count * sizeof(float)) != 0)
+        if (memcmp(expected->values + tensor->offset, found->values + tensor->offset, tensor->count * sizeof(float)) !=
+            0)
             fail_msg("%s is not the same", tensor->name);
-        if (memcmp(expected->momentum + tensor->offset, found->momentum + tensor->offset, tensor->count * sizeof(float)) != 0)
+        if (memcmp(expected->momentum + tensor->offset, found->momentum + tensor->offset,
+                   tensor->count * sizeof(float)) != 0)
             fail_msg("the momentum of %s is not the same", tensor->name);
     }
 }
@@ -202,7 +209,8 @@ static void expect_same(const struct world *world, const struct outcome *expecte
             fail_msg("step %u: loss %a and %a, errors %u and %u, images %u and %u, digest %llx and %llx", (unsigned)i,
                      (double)expected->results[i].loss, (double)found->results[i].loss, expected->results[i].errors,
                      found->results[i].errors, expected->results[i].images, found->results[i].images,
-                     (unsigned long long)expected->results[i].digest[0], (unsigned long long)found->results[i].digest[0]);
+                     (unsigned long long)expected->results[i].digest[0],
+                     (unsigned long long)found->results[i].digest[0]);
     }
     expect_same_state(world, expected, found);
     assert_memory_equal(found->predictions, expected->predictions, VALIDATION);
@@ -261,7 +269,9 @@ static void test_many_steps(void **state)
 static void test_remade_outputs(void **state)
 {
     const struct experiment deep = { .depth = 38, .batch = 2, .images = 20, .final_norm = true, .rate = 0.1f };
-    const struct experiment option_a = { .depth = 56, .batch = 1, .images = 20, .shortcut = SHORTCUT_PAD_BOTH, .rate = 0.1f };
+    const struct experiment option_a = {
+        .depth = 56, .batch = 1, .images = 20, .shortcut = SHORTCUT_PAD_BOTH, .rate = 0.1f
+    };
     (void)state;
     compare_engines(&deep, 2, 3);
     compare_engines(&option_a, 1, 4);
@@ -366,7 +376,8 @@ static void test_failures(void **state)
                    (const char *[]){ "cudaEventSynchronize", "cudaErrorLaunchFailure", "checkpoint", NULL });
     expect_failure(&world, "cudaMemcpyAsync:2:cudaErrorIllegalAddress", (const char *[]){ "cudaMemcpyAsync", NULL });
     expect_failure(&world, "cudaMalloc:1:cudaErrorMemoryAllocation", (const char *[]){ "cudaMalloc", "memory", NULL });
-    expect_failure(&world, "cudaGraphInstantiate:1:cudaErrorMemoryAllocation", (const char *[]){ "cudaGraphInstantiate", NULL });
+    expect_failure(&world, "cudaGraphInstantiate:1:cudaErrorMemoryAllocation",
+                   (const char *[]){ "cudaGraphInstantiate", NULL });
     cuda_host_reset();
     close_world(&world);
 }
@@ -420,8 +431,8 @@ static void test_proof(void **state)
     struct proof proof;
     struct error error = { .message = "" };
     (void)state;
-    assert_int_equal(
-        embedded_make(&training, PROOF_TRAINING_IMAGES, &validation, PROOF_VALIDATION_IMAGES, &error), STATUS_OK);
+    assert_int_equal(embedded_make(&training, PROOF_TRAINING_IMAGES, &validation, PROOF_VALIDATION_IMAGES, &error),
+                     STATUS_OK);
     if (proof_run(&engine_cuda, &options, &training, &validation, &proof, &error) != STATUS_OK)
         fail_msg("%s", error.message);
     assert_string_equal(proof.digest, proof_known_digest);
@@ -432,18 +443,13 @@ static void test_proof(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_orders),
-        cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_proof),
-        cmocka_unit_test(test_many_steps),
-        cmocka_unit_test(test_remade_outputs),
-        cmocka_unit_test(test_stop_and_change),
-        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_memory),          cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_variants),        cmocka_unit_test(test_proof),
+        cmocka_unit_test(test_many_steps),      cmocka_unit_test(test_remade_outputs),
+        cmocka_unit_test(test_stop_and_change), cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_profile),
 #ifdef CUDA_HOST
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_too_little_memory),
+        cmocka_unit_test(test_failures),        cmocka_unit_test(test_too_little_memory),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,15 +7,13 @@
 
 #include "trainer/cuda/device.h"
 #include "trainer/cuda/kernels.h"
+#include "trainer/cuda/queue.h"
 #include "trainer/engine.h"
 #include "trainer/network.h"
 
-/* Steps are queued in series, two at a time: while one runs, the results of the other are heard. */
-enum { SERIES_STEPS = 32, SERIES = 2, SLOTS = SERIES * SERIES_STEPS };
-
 /* Numbers for cuda_report.culprit, in the order in which a step looks: ARITHMETIC.md section 1. */
 struct culprits {
-    uint32_t forward;  /* + layer */
+    uint32_t forward; /* + layer */
     uint32_t logits, loss;
     uint32_t backward; /* + how many layers from the last one */
     uint32_t update;   /* + tensor */
@@ -27,15 +25,15 @@ struct layout {
     size_t bytes; /* of the whole */
     float *values, *momentum, *gradients, *packed;
     float *x;
-    float **y;       /* [conv_count], host array: each layer's convolution */
-    float **outputs; /* [block_count + 1], host array: kept, or made again before they are needed */
-    bool *kept;      /* [block_count + 1], host array */
-    float *z;        /* a projection's output, forward */
+    float **y;        /* [conv_count], host array: each layer's convolution */
+    float **outputs;  /* [block_count + 1], host array: kept, or made again before they are needed */
+    bool *kept;       /* [block_count + 1], host array */
+    float *z;         /* a projection's output, forward */
     float *g, *inner; /* gradients: of a block's output; of the batch norm between its convolutions */
     float *spread;    /* gradient of a shortcut at even rows and columns */
     float *parts, *sums;
-    uint32_t *arrived; /* [conv_count][CUDA_ARRIVALS], zero between steps */
-    struct exact_norm *norms; /* [conv_count + 1][64], the last those of the logits */
+    uint32_t *arrived;                          /* [conv_count][CUDA_ARRIVALS], zero between steps */
+    struct exact_norm *norms;                   /* [conv_count + 1][64], the last those of the logits */
     struct exact_norm_gradient *norm_gradients; /* [2][64]: of the layers at hand */
     float *pool, *logits, *dz;
     double *head;
@@ -43,8 +41,8 @@ struct layout {
     uint8_t *labels;
     struct cuda_piece *pieces;
     struct cuda_norm_place *places;
-    struct cuda_step_plan *plans;     /* [SLOTS] */
-    struct cuda_step_result *results; /* [SLOTS] */
+    struct cuda_step_plan *plans;     /* [QUEUE_SLOTS] */
+    struct cuda_step_result *results; /* [QUEUE_SLOTS] */
     struct cuda_current *current;
     float *byte_values, *pixel_mean;
     uint32_t *keys, *orders[2];
@@ -57,8 +55,8 @@ struct layout {
 struct layout_sizes {
     const struct network *network;
     enum shortcut shortcut;
-    uint32_t batch;    /* images of the largest step, or of an evaluation's */
-    bool steps;        /* else only evaluations */
+    uint32_t batch;                /* images of the largest step, or of an evaluation's */
+    bool steps;                    /* else only evaluations */
     uint32_t training, validation; /* images */
     uint32_t piece_count;
     bool pixel_mean;
@@ -80,32 +78,19 @@ struct engine {
     struct layout_sizes sizes;
     struct layout layout;
     struct culprits culprits;
-    void *memory;                                     /* the layout's */
-    uint8_t *training_images, *training_labels;       /* on the device */
+    void *memory;                               /* the layout's */
+    uint8_t *training_images, *training_labels; /* on the device */
     uint8_t *validation_images, *validation_labels;
     cudaStream_t main, side;
     cudaEvent_t fork, join; /* between the two */
-    cudaEvent_t done[SERIES];
-    cudaGraphExec_t graphs[2]; /* of a step of batch_size images, and of a shorter last one */
-    uint32_t graph_images[2];
-    struct cuda_step_plan *plans;     /* [SLOTS], pinned */
-    struct cuda_step_result *results; /* [SLOTS], pinned */
-    uint32_t *bases;                  /* [SERIES], pinned: the first slot of each */
-    uint64_t passes[2];               /* whose orders are on the device */
-    bool have_order[2];
+    struct step_queue queue;
     char description[352];
     char fact_texts[5][320];
     const char *facts[6];
 };
 
-/* Where the time of a step goes: an event after each part, recorded where `events` is not NULL. */
-struct step_marks {
-    cudaEvent_t *events;
-    uint32_t count, room;
-};
-
 /* Launches a step of `images` images, or what an evaluation of the images from `first` on is; *call names what failed. */
-cudaError_t step_launch(struct engine *engine, uint32_t images, struct step_marks *marks, const char **call);
+cudaError_t step_launch(struct engine *engine, uint32_t images, struct queue_marks *marks, const char **call);
 cudaError_t evaluation_launch(struct engine *engine, uint32_t first, uint32_t images, const char **call);
 /* Launches what packs the weights of a state that was set. */
 cudaError_t pack_launch(struct engine *engine, const char **call);

@@ -55,7 +55,8 @@ static size_t packed_floats(const struct network *network)
 {
     size_t count = 0;
     for (uint32_t l = 0; l < network->conv_count; l++)
-        count += (size_t)network->convs[l].filters * network->convs[l].channels * 9 * (network->convs[l].channels == 3 ? 1 : 2);
+        count += (size_t)network->convs[l].filters * network->convs[l].channels * 9 *
+                 (network->convs[l].channels == 3 ? 1 : 2);
     return count;
 }
 
@@ -178,8 +179,8 @@ static void lay_out_steps(struct layout *layout, struct carving *carving, const 
     layout->head = carve(carving, batch * CUDA_HEAD_SCRATCH * sizeof *layout->head);
     layout->samples = carve(carving, batch * sizeof *layout->samples);
     layout->labels = carve(carving, batch);
-    layout->plans = carve(carving, SLOTS * sizeof *layout->plans);
-    layout->results = carve(carving, SLOTS * sizeof *layout->results);
+    layout->plans = carve(carving, QUEUE_SLOTS * sizeof *layout->plans);
+    layout->results = carve(carving, QUEUE_SLOTS * sizeof *layout->results);
     layout->keys = carve(carving, sizes->training * sizeof *layout->keys);
     for (int i = 0; i < 2; i++)
         layout->orders[i] = carve(carving, sizes->training * sizeof *layout->orders[i]);

@@ -11,7 +11,7 @@ struct launches {
     bool training;
     cudaError_t failed;
     const char *call;
-    struct step_marks *marks;
+    struct queue_marks *marks;
 };
 
 static void check(struct launches *run, cudaError_t status, const char *call)
@@ -22,15 +22,15 @@ static void check(struct launches *run, cudaError_t status, const char *call)
     }
 }
 
-#define LAUNCH(run, function, stream, ...)                                              \
-    do {                                                                                \
-        if ((run)->failed == cudaSuccess)                                               \
+#define LAUNCH(run, function, stream, ...)                                                              \
+    do {                                                                                                \
+        if ((run)->failed == cudaSuccess)                                                               \
             check((run), function(&(const struct function##_arguments)__VA_ARGS__, stream), #function); \
     } while (0)
 
 static void mark(struct launches *run)
 {
-    struct step_marks *marks = run->marks;
+    struct queue_marks *marks = run->marks;
     if (marks != NULL && marks->events != NULL && marks->count < marks->room)
         check(run, cudaEventRecord(marks->events[marks->count++], run->engine->main), "cudaEventRecord");
 }
@@ -316,9 +316,9 @@ static struct cuda_shortcut_source carry(struct launches *run, uint32_t block)
                  .g = layout->g,
                  .w = value(engine, engine->network->convs[l + 1].projection),
                  .dx = layout->spread });
-        return (struct cuda_shortcut_source){
-            .kind = CUDA_SHORTCUT_SUBSAMPLED, .channels = first->channels, .array = layout->spread
-        };
+        return (struct cuda_shortcut_source){ .kind = CUDA_SHORTCUT_SUBSAMPLED,
+                                              .channels = first->channels,
+                                              .array = layout->spread };
     }
     /* Out of g, which the block's input is to have. */
     const uint32_t side = first->side / first->stride;
@@ -333,8 +333,8 @@ static struct cuda_shortcut_source carry(struct launches *run, uint32_t block)
 }
 
 /* Through convolution l, of which g is the gradient of its batch norm's output, to that of the batch norm below. */
-static void descend(struct launches *run, uint32_t l, const float *g, struct cuda_shortcut_source shortcut, const float *mask,
-                    float *result)
+static void descend(struct launches *run, uint32_t l, const float *g, struct cuda_shortcut_source shortcut,
+                    const float *mask, float *result)
 {
     const struct engine *engine = run->engine;
     size_t forward, backward;
@@ -437,7 +437,7 @@ static struct cuda_load_arguments load_of(const struct engine *engine, uint32_t 
     };
 }
 
-cudaError_t step_launch(struct engine *engine, uint32_t images, struct step_marks *marks, const char **call)
+cudaError_t step_launch(struct engine *engine, uint32_t images, struct queue_marks *marks, const char **call)
 {
     const struct layout *layout = &engine->layout;
     const struct input_config *input = &engine->recipe.input;
