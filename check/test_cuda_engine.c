@@ -16,6 +16,7 @@
 
 #include "fetch/embedded.h"
 #include "trainer/engine.h"
+#include "trainer/proof.h"
 
 enum { STEPS_MAX = 80, VALIDATION = 21 };
 
@@ -310,6 +311,33 @@ static void test_not_finite(void **state)
     close_world(&world);
 }
 
+/* Every part of a step has its time, and they are those of real steps. */
+static void test_profile(void **state)
+{
+    enum { TIMED = 2 };
+    const struct engine_options options = { .threads = 0 };
+    double step_s[TIMED] = { 0.0 }, layers[2][64] = { { 0.0 } };
+    struct engine_profile profile = { .step_s = step_s, .forward_s = layers[0], .backward_s = layers[1] };
+    struct world world;
+    struct engine *engine;
+    struct error error;
+    (void)state;
+    open_world(&world, &akamaster);
+    struct outcome *outcome = begin(&world);
+    assert_int_equal(
+        engine_cuda.open(&engine, &world.recipe, world.network, &world.training, &world.validation, &options, &error),
+        STATUS_OK);
+    assert_int_equal(engine_cuda.set_state(engine, outcome->values, outcome->momentum, &error), STATUS_OK);
+    assert_int_equal(engine_cuda.profile(engine, 0, TIMED, &profile, &error), STATUS_OK);
+    for (uint32_t l = 0; l < world.network->conv_count; l++)
+        assert_true(layers[0][l] > 0.0 && layers[1][l] > 0.0);
+    assert_true(step_s[0] > 0.0 && step_s[1] > 0.0 && profile.head_s > 0.0 && profile.update_s > 0.0);
+    assert_true(engine_cuda.peak_flops(engine) > 0.0);
+    engine_cuda.close(engine);
+    end(outcome);
+    close_world(&world);
+}
+
 #ifdef CUDA_HOST
 static void expect_failure(const struct world *world, const char *failure, const char *const *words)
 {
@@ -384,16 +412,35 @@ static void test_memory(void **state)
     }
 }
 
+/* What selfsame doctor asks of it. */
+static void test_proof(void **state)
+{
+    const struct engine_options options = { .threads = 0 };
+    struct dataset training, validation;
+    struct proof proof;
+    struct error error = { .message = "" };
+    (void)state;
+    assert_int_equal(
+        embedded_make(&training, PROOF_TRAINING_IMAGES, &validation, PROOF_VALIDATION_IMAGES, &error), STATUS_OK);
+    if (proof_run(&engine_cuda, &options, &training, &validation, &proof, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    assert_string_equal(proof.digest, proof_known_digest);
+    dataset_free(&training);
+    dataset_free(&validation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_proof),
         cmocka_unit_test(test_many_steps),
         cmocka_unit_test(test_remade_outputs),
         cmocka_unit_test(test_stop_and_change),
         cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_profile),
 #ifdef CUDA_HOST
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_too_little_memory),

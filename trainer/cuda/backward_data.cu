@@ -136,7 +136,7 @@ DEVICE void finish_row(float (&d)[N], float (&products)[N], const struct cuda_ba
 }
 
 template <class T>
-static __global__ void __launch_bounds__(T::THREADS)
+static __global__ void __launch_bounds__(T::THREADS, 2)
     backward_data_kernel(const struct cuda_backward_data_arguments arguments)
 {
     extern __shared__ float4 dynamic_shared[];

@@ -58,7 +58,7 @@ DEVICE void multiply(float (&acc)[T::TK][T::TX], const float *x, const float *w)
 }
 
 template <class T>
-static __global__ void __launch_bounds__(T::THREADS) forward_kernel(const struct cuda_forward_arguments arguments)
+static __global__ void __launch_bounds__(T::THREADS, 2) forward_kernel(const struct cuda_forward_arguments arguments)
 {
     extern __shared__ float4 dynamic_shared[];
     float *x = (float *)dynamic_shared, *w = x + T::chunk::FLOATS;
