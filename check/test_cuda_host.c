@@ -1,6 +1,6 @@
-/* The imitation of CUDA on which the GPU engines are tested without a GPU: that right kernels give the right numbers under
- * every order, and that wrong ones are found out. What is expected of CUDA's operations follows from their definition,
- * computed here without them. */
+/* The imitation of CUDA on which the GPU engines are tested without a GPU: that right kernels give the right numbers
+ * under every order, and that wrong ones are found out. What is expected of CUDA's operations follows from their
+ * definition, computed here without them. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -422,7 +422,7 @@ static void test_events(void **state)
 
 /* ---- graphs ------------------------------------------------------------------------------------------------------ */
 
-/* a = a * 3 + 1; then, side by side, b = a * 2 and c = a * 2 (copied first); then a = a * 5 + 2 in the joined stream. */
+/* a = a * 3 + 1; then, side by side, b = a * 2 and c = a * 2 (copied first); then, joined, a = a * 5 + 2. */
 struct fork {
     struct affine_arguments before, left, right, after;
 };

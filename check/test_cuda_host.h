@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* out[block] = the sum of in[0..count) that fall to the block of THREADS threads; *total, by the last block, the sum of out. */
+/* out[block] = the sum of those of in[0..count) that fall to the block; *total, by the last block, the sum of out. */
 struct reduce_arguments {
     const uint32_t *in;
     uint32_t count, blocks, threads;

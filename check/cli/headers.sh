@@ -110,6 +110,19 @@ if [ -n "$nvcc" ]; then
     } > shared.cu
     compiles "the shared headers with nvcc, host and device" "$nvcc" -std=c++17 -fmad=false -I"$TOP" -Xcompiler -Wall,-Wextra -Werror all-warnings \
         -c -o shared.o shared.cu
+    # What the imitation declares, held against the toolkit's own header: values by assertion, functions by declaring them twice.
+    imitation=$TOP/check/cuda_host/cuda_runtime_api.h
+    toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include
+    { printf '#include <cuda_runtime_api.h>\n#define CUDA_HOST_DEFAULT(value)\n'
+      sed -n -e 's/^ *X(\(cuda[A-Za-z]*\), \([0-9]*\),.*/\1 \2/p' -e 's/^ *\(cuda[A-Za-z]*\) = \([0-9]*\),\{0,1\}$/\1 \2/p' \
+          -e 's/^#define \(cuda[A-Za-z]*\) \(0x[0-9]*\)$/\1 \2/p' "$imitation" | sed 's/\(.*\) \(.*\)/_Static_assert((int)\1 == \2, "\1");/'
+      sed -n -e '/^c[a-z A-Z_*]*cuda[A-Za-z0-9]*(/,/;/p' "$imitation"
+    } > toolkit.c
+    if [ "$(grep -c _Static_assert toolkit.c)" -gt 80 ] && [ "$(grep -c '^cudaError_t cuda' toolkit.c)" -gt 45 ]; then
+        compiles "the imitation of CUDA declares what the toolkit does" ${CC:-cc} -std=c11 -isystem "$toolkit" -Werror -fsyntax-only toolkit.c
+    else
+        fail "the imitation of CUDA: its declarations were not found"
+    fi
 else
     echo "skipped: the shared headers with nvcc: it is not on the path"
 fi

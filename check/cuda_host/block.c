@@ -209,7 +209,7 @@ static void complete(struct warp *warp, struct exchange *exchange)
     }
 }
 
-/* Lane `lane` of an exchange reads lane `from`. source   PTX ISA, "shfl.sync": how an operand out of bounds reads itself. */
+/* Lane `lane` of an exchange reads lane `from`. source   PTX ISA, "shfl.sync": a lane out of bounds reads itself. */
 static unsigned source_lane(enum block_exchange kind, unsigned lane, unsigned operand, unsigned width)
 {
     unsigned first = lane & ~(width - 1), last = first + width - 1;

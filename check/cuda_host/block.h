@@ -1,7 +1,9 @@
-/* Kernels on the host: what the device side in C++ (device.h) and the runtime share with the running of blocks (block.c).
+/* Kernels on the host: what the device side in C++ (device.h) and the runtime share with block.c, which runs
+ * blocks.
  *
  * order    One kernel runs at a time; the caller of block_run_kernel holds the runtime's lock.
- * errors   What would hang a GPU, or is undefined on one, is told on stderr with kernel, block and thread; then abort(). */
+ * errors   What would hang a GPU, or is undefined on one, is told on stderr with kernel, block and thread, and ends
+ *          the program. */
 #ifndef CUDA_HOST_BLOCK_H
 #define CUDA_HOST_BLOCK_H
 
@@ -37,7 +39,7 @@ extern "C" {
 /* Runs all blocks of a grid. */
 void block_run_kernel(const struct block_kernel *kernel);
 
-/* ---- called by the threads of a kernel ---------------------------------------------------------------------------- */
+/* ---- called by the threads of a kernel --------------------------------------------------------------------------- */
 
 /* Where in the source a thread waits. */
 struct block_site {

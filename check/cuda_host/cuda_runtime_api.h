@@ -18,9 +18,9 @@
  *
  * What it does not
  *   Time, the memory model (no block sees another half done, so a missing __threadfence goes unseen; so does a missing
- *   __syncwarp where lanes would run in step), caches, bank conflicts, registers, textures, several devices, kernels that
- *   wait for other blocks, host memory read by a kernel (it can), the legacy default stream for anything but calls that
- *   block. Kernels take one argument, a struct by value. Dynamic shared memory is named dynamic_shared:
+ *   __syncwarp where lanes would run in step), caches, bank conflicts, registers, textures, several devices, kernels
+ *   that wait for other blocks, host memory read by a kernel (it can), the legacy default stream for anything but calls
+ *   that block. Kernels take one argument, a struct by value. Dynamic shared memory is named dynamic_shared:
  *       extern __shared__ float4 dynamic_shared[];
  *
  * errors   As the CUDA runtime documents them; where it leaves a mistake undefined, usually cudaErrorInvalidValue here,
@@ -60,7 +60,7 @@
     X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error", 1)                                \
     X(cudaErrorInvalidPtx, 218, "a PTX compilation failed", 0)                                     \
     X(cudaErrorNvlinkUncorrectable, 220, "uncorrectable NVLink error", 1)                          \
-    X(cudaErrorJitCompilerNotFound, 221, "no PTX compiler", 0)                                                         \
+    X(cudaErrorJitCompilerNotFound, 221, "no PTX compiler", 0)                                     \
     X(cudaErrorUnsupportedPtxVersion, 222, "the driver is too old for this PTX", 0)                \
     X(cudaErrorContained, 226, "a contained memory error", 1)                                      \
     X(cudaErrorOperatingSystem, 304, "an operating system call failed", 0)                         \
@@ -75,7 +75,7 @@
     X(cudaErrorHardwareStackError, 714, "hardware stack error", 1)                                 \
     X(cudaErrorIllegalInstruction, 715, "illegal instruction", 1)                                  \
     X(cudaErrorMisalignedAddress, 716, "misaligned address", 1)                                    \
-    X(cudaErrorInvalidAddressSpace, 717, "invalid address space", 1)                                                   \
+    X(cudaErrorInvalidAddressSpace, 717, "invalid address space", 1)                               \
     X(cudaErrorInvalidPc, 718, "invalid program counter", 1)                                       \
     X(cudaErrorLaunchFailure, 719, "unspecified launch failure", 1)                                \
     X(cudaErrorNotPermitted, 800, "operation not permitted", 0)                                    \

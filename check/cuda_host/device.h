@@ -1,5 +1,5 @@
-/* The device side of CUDA for a C++ compiler on the host: qualifiers, built-in variables, barriers, warp operations, atomics
- * and the intrinsics that our kernels use. cuda_runtime_api.h says what is imitated. */
+/* The device side of CUDA for a C++ compiler on the host: qualifiers, built-in variables, barriers, warp operations,
+ * atomics and the intrinsics that our kernels use. cuda_runtime_api.h says what is imitated. */
 #ifndef CUDA_HOST_DEVICE_H
 #define CUDA_HOST_DEVICE_H
 
@@ -163,7 +163,7 @@ CUDA_HOST_DEVICE int __all_sync(unsigned mask, int predicate, CUDA_HOST_SITE)
     return block_exchange(BLOCK_BALLOT, mask, predicate == 0, 0, BLOCK_WARP, block_site{ file, line }) == 0;
 }
 
-/* ---- atomics: fibers change places nowhere else than above -------------------------------------------------------- */
+/* ---- atomics: fibers change places nowhere else than above ------------------------------------------------------- */
 
 #define CUDA_HOST_ATOMIC(name, T, expression) \
     CUDA_HOST_DEVICE T name(T *at, T value)   \

@@ -2,7 +2,8 @@
  *
  * memory   A fiber's stack is mapped once, with an inaccessible page below, and kept.
  * errors   Without memory for a stack the program ends with a message.
- * order    A fiber runs in the operating system's thread that switches to it, and may be left in one and entered from another. */
+ * order    A fiber runs in the operating system's thread that switches to it, and may be left in one and entered in
+ *          another. */
 #ifndef CUDA_HOST_FIBER_H
 #define CUDA_HOST_FIBER_H
 
@@ -32,8 +33,9 @@ struct fiber {
     void *fake_stack; /* AddressSanitizer's */
 };
 
-/* Makes a fiber that calls `body`, which never returns, when it is first switched to. `index` tells its stack from others: it
- * begins at a different place of its page, so that many stacks do not compete for the same lines of the cache. */
+/* Makes a fiber that calls `body`, which never returns, when it is first switched to. `index` tells its stack from
+ * others: it begins at a different place of its page, so that many stacks do not compete for the same lines of the
+ * cache. */
 void fiber_create(struct fiber *fiber, void (*body)(void), size_t index);
 
 /* Leaves `from`, which is the running one, for `to`; returns when something switches to `from`. */

@@ -272,8 +272,8 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream)
     return call_leave(error != cudaSuccess ? error : check_executable(executable, stream));
 }
 
-/* Every node becomes a work, which waits for those before it; the first ones for the stream, and for the executable's last
- * launch; the stream, for a work that waits for all of them. */
+/* Every node becomes a work, which waits for those before it; the first ones for the stream, and for the executable's
+ * last launch; the stream, for a work that waits for all of them. */
 static void launch(struct CUgraphExec_st *executable, struct CUstream_st *stream)
 {
     const struct CUgraph_st *graph = &executable->graph;

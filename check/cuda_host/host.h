@@ -9,7 +9,7 @@
 #include "check/cuda_host/block.h"
 #include "check/cuda_host/cuda_runtime_api.h"
 
-/* ---- settings, and calls of the runtime: settings.c ---------------------------------------------------------------- */
+/* ---- settings, and calls of the runtime: settings.c -------------------------------------------------------------- */
 
 struct settings {
     uint64_t seed;
@@ -75,8 +75,8 @@ enum call {
         CALLS
 };
 
-/* Takes the lock and counts the call. What it returns, unless cudaSuccess, is the call's result: the error that ended the
- * context, or one that was asked for. Every call ends with `return call_leave(error);`. */
+/* Takes the lock and counts the call. What it returns, unless cudaSuccess, is the call's result: the error that ended
+ * the context, or one that was asked for. Every call ends with `return call_leave(error);`. */
 cudaError_t call_enter(enum call call);
 cudaError_t call_leave(cudaError_t error);
 
@@ -134,7 +134,7 @@ size_t memory_objects(void);
 void memory_report(void);
 void memory_reset(void);
 
-/* ---- queued work: work.c; streams and events: stream.c -------------------------------------------------------------------------------- */
+/* ---- queued work: work.c; streams and events: stream.c ----------------------------------------------------------- */
 
 /* Runs everything that is queued. */
 void work_finish(void);

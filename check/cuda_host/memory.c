@@ -1,5 +1,6 @@
-/* Device memory and page-locked host memory. A device allocation is a mapping of its own between two inaccessible pages:
- * it ends where the upper one begins, but for what its alignment needs, and there as before it lies a pattern. */
+/* Device memory and page-locked host memory. A device allocation is a mapping of its own between two inaccessible
+ * pages: it ends where the upper one begins, but for what its alignment needs, and there and before
+ * it lies a pattern. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* What the program's own symbol table tells of its kernels: their names, and their shared arrays.
  *
- * A shared array is a thread-local variable of its kernel (device.h), which makes it one for all fibers of a thread, and gives it a
- * symbol of type STT_TLS with a mangled name: that of its function, _Z and the encoding, becomes _ZZ, the encoding and E.
+ * A shared array is a thread-local variable of its kernel (device.h), which makes it one for all fibers of a thread,
+ * and gives it a symbol of type STT_TLS with a mangled name: that of its function, _Z and the encoding, becomes _ZZ,
+ * the encoding and E.
  * source   Itanium C++ ABI, section 5.1.6; ELF gABI, "Symbol Table". */
 #include <elf.h>
 #include <fcntl.h>
@@ -24,12 +25,10 @@
 extern _Thread_local unsigned char dynamic_shared[];
 _Thread_local unsigned char dynamic_shared[BLOCK_SHARED_LIMIT] __attribute__((aligned(128)));
 
-/* What C++ calls before it reads a thread-local variable of another file, should that need a constructor; g++ 12 leaves out the
- * test for its absence in templates. */
+/* What C++ calls before it reads a thread-local variable of another file, should that need a constructor; g++ 12 leaves
+ * out the test for its absence in templates. */
 void _ZTH14dynamic_shared(void);
-void _ZTH14dynamic_shared(void)
-{
-}
+void _ZTH14dynamic_shared(void) {}
 
 enum { FILL = 0xff, NAME_BYTES = 160, CHECKED_BYTES = 1024 };
 

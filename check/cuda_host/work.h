@@ -108,7 +108,7 @@ struct CUgraphExec_st {
     struct work *last;       /* of its launches: they do not overlap */
 };
 
-/* Queues or captures the task, and is its holder from now on; refuses streams that do not exist, stream 0 among them. */
+/* Queues or captures the task, and is its holder from now on; refuses what is no stream, 0 among them. */
 cudaError_t stream_issue(struct CUstream_st *stream, struct task *task);
 
 int stream_exists(const struct CUstream_st *stream);
