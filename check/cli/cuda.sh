@@ -1,0 +1,162 @@
+# The engine cuda in the whole program, on the imitation of CUDA that check/cuda_host is: the CPU's bits, changes of engine in the middle, a card that
+# fails, has too little memory or is not there. What a real card does, check/gpu looks at.
+
+host=$(dirname "$SELFSAME")/check/selfsame_on_host
+if [ ! -x "$host" ]; then
+    echo "skipped: this build has no program on the imitation of CUDA, which a C++ compiler makes"
+    exit 77
+fi
+SELFSAME=$host
+unset SELFSAME_CUDA_DEVICE SELFSAME_CUDA_HOST_SEED SELFSAME_CUDA_HOST_MEMORY SELFSAME_CUDA_HOST_SHARED SELFSAME_CUDA_HOST_PROTECT SELFSAME_CUDA_HOST_FAIL
+
+# with SETTING=VALUE expect ...: one program's imitation is set so.
+with() {
+    setting=$1
+    shift
+    export "SELFSAME_CUDA_HOST_$setting"
+    "$@"
+    unset "SELFSAME_CUDA_HOST_${setting%%=*}"
+}
+# recorded RUN NAME: a number of record.json; records FILE PATTERN: it has such a line.
+recorded() { sed -n "s/^ *\"$2\": \([0-9]*\),*\$/\1/p" "$1/record.json"; }
+records() { if grep -q -- "$2" "$1/record.json"; then pass "  record.json has $2"; else fail "  record.json lacks $2"; fi; }
+# What the imitation says, of work or memory left behind, is a fault.
+quiet() { if grep "cuda_host" stderr; then fail "  the imitation complains"; else pass "  nothing is left on the card"; fi; }
+absent() { if [ -e "$1" ]; then fail "  there is $1"; else pass "  no $1"; fi; }
+
+images=144 tests=24
+cat > tiny.yaml <<YAML
+inherit: quick/resnet20.yaml
+name: tiny
+dataset: {training_images: $images, test_images: $tests, train_sha256: e95904a9cab21c9133f410b213b10aa9508ec82f95f7cbbb0a52e36643303924, test_sha256: any}
+model: {depth: 8}
+training: {epochs: 3, batch_size: 32, schedule: {drop_epochs: [2]}}
+targets: []
+YAML
+whole=cpu/tiny-seed1
+
+expect 0 "the CPU's run" train tiny.yaml --engine cpu --runs cpu
+expect 0 "the run of the engine cuda" train tiny.yaml --engine cuda --runs cuda
+quiet
+expect 0 "compare" compare "$whole" cuda/tiny-seed1
+prints identical
+same "$whole/ledger.txt" cuda/tiny-seed1/ledger.txt "  the same ledger"
+same "$whole/weights.safetensors" cuda/tiny-seed1/weights.safetensors "  the same weights"
+records cuda/tiny-seed1 '^    "name": "cuda"'
+records cuda/tiny-seed1 '"card: CUDA on the host, 4 multiprocessors'
+records cuda/tiny-seed1 '"driver: '
+records cuda/tiny-seed1 '"kernels compiled for: '
+records "$whole" '^    "name": "cpu"'
+with SEED=7 expect 0 "with threads, blocks and queued work in another order" train tiny.yaml --engine cuda --runs order
+quiet
+expect 0 "  compare" compare "$whole" order/tiny-seed1
+
+# The engine changes in the middle.
+expect 0 "an epoch on cuda" train tiny.yaml --engine cuda --runs changed --epochs 1
+expect 0 "  one on the CPU" train tiny.yaml --engine cpu --runs changed --resume --epochs 2
+records changed/tiny-seed1 '^    "name": "cpu"'
+expect 0 "  the last on cuda" train tiny.yaml --engine cuda --runs changed --resume
+records changed/tiny-seed1 '^    "name": "cuda"'
+expect 0 "  compare" compare "$whole" changed/tiny-seed1
+prints identical
+same "$whole/weights.safetensors" changed/tiny-seed1/weights.safetensors "  the same weights"
+
+# Stopped in the middle of an epoch, once the steps that are queued are heard.
+sed 's/batch_size: 32/batch_size: 1/; s/epochs: 3/epochs: 1/; s/drop_epochs: \[2\]/drop_epochs: []/' tiny.yaml > single.yaml
+expect 0 "the CPU's run of single images" train single.yaml --engine cpu --runs single
+"$SELFSAME" train single.yaml --engine cuda --runs stopped > stdout 2> stderr &
+process=$!
+grows "$process" stopped/tiny-seed1/ledger.txt 1
+kill -INT "$process"
+wait "$process"
+if [ $? -eq 130 ]; then pass "SIGINT: exit 130"; else fail "SIGINT: another exit"; fi
+quiet
+expect 0 "  resumed on the CPU" train single.yaml --engine cpu --runs stopped --resume
+says "after epoch 0, step [1-9]"
+expect 0 "  compare" compare single/tiny-seed1 stopped/tiny-seed1
+prints identical
+
+# A card that fails in the second epoch: as a step is queued, as it is waited for, as it is evaluated.
+# Steps 5 to 8 are of that epoch, and its one wait for them is the second; before its evaluation the program waits four times for all work.
+for failure in cudaGraphLaunch:8:cudaErrorECCUncorrectable cudaEventSynchronize:2:cudaErrorLaunchFailure cudaStreamSynchronize:5:cudaErrorLaunchTimeout; do
+    call=${failure%%:*} cause=${failure##*:}
+    with FAIL=$failure expect 3 "$call fails with $cause" train tiny.yaml --engine cuda --runs "$call"
+    says "$call: $cause .*--resume.*--engine cpu"
+    says "to go on: selfsame train tiny.yaml --engine cuda --runs $call --resume"
+    records "$call/tiny-seed1" '"state": "interrupted"'
+    records "$call/tiny-seed1" "\"failure\": \".*$call.*$cause"
+    expect 2 "  without --resume it is left alone" train tiny.yaml --engine cuda --runs "$call"
+    says "has 1 of 3 epochs"
+    cp -r "$call" "$call.cuda"
+    expect 0 "  resumed on the CPU" train tiny.yaml --engine cpu --runs "$call" --resume
+    says "after epoch 1, step 5"
+    expect 0 "  compare" compare "$whole" "$call/tiny-seed1"
+    if grep -q '"failure"' "$call/tiny-seed1/record.json"; then fail "  the failure stays in the record"; else pass "  the record forgets the failure"; fi
+done
+expect 0 "resumed on the card" train tiny.yaml --engine cuda --runs cudaGraphLaunch.cuda --resume
+expect 0 "  compare" compare "$whole" cudaGraphLaunch.cuda/tiny-seed1
+with FAIL=cudaGraphLaunch:1:cudaErrorECCUncorrectable expect 3 "the first step fails" train tiny.yaml --engine cuda --runs first
+expect 0 "  begun again on the CPU" train tiny.yaml --engine cpu --runs first --resume
+expect 0 "  compare" compare "$whole" first/tiny-seed1
+
+# Memory: the dry run says what the record then does, and that with the data sets is what the card must have.
+expect 0 "a dry run" train tiny.yaml --engine cuda --dry-run --runs dry
+absent dry
+predicted=$(sed -n 's/^engine: *cuda, \([0-9.]*\) MiB.*/\1/p' stdout)
+bytes=$(recorded cuda/tiny-seed1 memory_bytes)
+if awk -v mib="$predicted" -v bytes="$bytes" 'BEGIN { mib *= 1048576; exit !(bytes > 0 && mib >= 0.95 * bytes && mib <= 1.05 * bytes) }'; then
+    pass "  predicts $predicted MiB for $bytes bytes"
+else
+    fail "  predicts '$predicted' MiB for '$bytes' bytes"
+fi
+expect 0 "bench" bench tiny.yaml --engine cuda --steps 1
+quiet
+prints "^memory *$predicted MiB in the engine"
+needed=$((bytes + (images + tests) * 3073))
+with MEMORY=$((needed - 1)) expect 3 "a byte too little memory" train tiny.yaml --engine cuda --runs memory
+says "batch 32 at depth 8 needs [0-9]* MiB of the device's memory, and CUDA on the host has"
+absent memory/tiny-seed1
+with FAIL=cudaMalloc:2:cudaErrorMemoryAllocation expect 3 "memory that another process took" train tiny.yaml --engine cuda --runs memory
+says "cudaMalloc: cudaErrorMemoryAllocation .*too little free memory"
+quiet
+absent memory/tiny-seed1
+# Each of the five allocations begins at a multiple of 256 bytes.
+with MEMORY=$((needed + 5 * 256)) expect 0 "just enough" train tiny.yaml --engine cuda --runs memory --epochs 1
+quiet
+
+# No card, or not for this program.
+for cause in cudaErrorNoDevice cudaErrorInsufficientDriver; do
+    with FAIL=cudaGetDeviceCount:1:$cause expect 3 "$cause" train tiny.yaml --engine cuda --runs none
+    case $cause in cudaErrorNoDevice) says "no NVIDIA GPU" ;; *) says "driver.* is too old" ;; esac
+    says "--engine cpu"
+done
+with FAIL=cudaMemGetInfo:1:cudaErrorDevicesUnavailable expect 3 "a card that another process holds" train tiny.yaml --engine cuda --runs none
+says "cudaErrorDevicesUnavailable"
+SELFSAME_CUDA_DEVICE=1
+export SELFSAME_CUDA_DEVICE
+expect 3 "a second card, where there is one" train tiny.yaml --engine cuda --runs none
+says "there is 1 device here"
+unset SELFSAME_CUDA_DEVICE
+absent none
+with FAIL=cudaGetDeviceCount:1:cudaErrorNoDevice expect 0 "the CPU needs no card" train tiny.yaml --engine cpu --runs none --epochs 1
+with FAIL=cudaGetDeviceCount:1:cudaErrorNoDevice expect 0 "nor does a dry run" train tiny.yaml --engine cuda --dry-run --runs dry
+
+# Evaluation.
+expect 0 "eval on the CPU" eval --engine cpu --weights cuda/tiny-seed1/weights.safetensors --predictions cpu.txt
+mv stdout cpu.stdout
+expect 0 "eval on cuda" eval --engine cuda --weights cuda/tiny-seed1/weights.safetensors --predictions cuda.txt
+quiet
+same cpu.stdout stdout "  the same error and loss"
+same cpu.txt cuda.txt "  the same predictions"
+
+# Doctor.
+known=$(sed -n 's/.*proof_known_digest\[\] = "\([0-9a-f]*\)".*/\1/p' "$TOP/trainer/proof.c")
+expect 0 "doctor" doctor
+quiet
+prints "^card       CUDA on the host, compute capability "
+prints "^cuda  *exact-1   exact: $(printf %.16s "$known") (CUDA on the host"
+prints "^exact: yes "
+with FAIL=cudaGraphLaunch:2:cudaErrorECCUncorrectable expect 3 "doctor of a card that fails" doctor
+prints "^cuda  *exact-1   failed: .*cudaErrorECCUncorrectable"
+prints "^cpu  *scalar  *exact-1   exact: "
+says "cuda: .*cudaErrorECCUncorrectable"
