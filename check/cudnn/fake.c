@@ -189,6 +189,8 @@ static void move(const struct run *run, const struct tensor *tensor, bool store)
         *(const cudnnDataType_t *)find(tensor->descriptor, CUDNN_ATTR_TENSOR_DATA_TYPE)->values;
     const int64_t *strides = find(tensor->descriptor, CUDNN_ATTR_TENSOR_STRIDES)->values;
     void *memory = memory_of(run, tensor->uid);
+    if ((uintptr_t)memory % (uintptr_t)integer(tensor->descriptor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT) != 0)
+        abort(); /* less than the graph promises */
     for (int64_t i = 0; i < tensor->count; i++) {
         int64_t rest = i, place = 0;
         for (int d = 3; d >= 0; d--) {
