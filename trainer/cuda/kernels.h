@@ -135,7 +135,7 @@ struct cuda_sums {
 
 enum { CUDA_ARRIVALS = 4, CUDA_UNITS = 4 }; /* blocks of channels at most; aligned parts of an image at most */
 
-/* Forward, section 4: NULL running statistics are left alone. */
+/* Forward, section 4. Of cuda_head, running statistics that are NULL are left alone. */
 struct cuda_statistics {
     struct cuda_sums sums;
     const float *gamma, *beta;
