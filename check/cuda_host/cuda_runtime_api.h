@@ -36,11 +36,11 @@
 #define CUDA_HOST 1
 #define CUDART_VERSION 13000
 
-/* What configure says of a toolkit, where it found one. */
-#ifndef CUDA_TOOLKIT
+/* What configure says of a toolkit is not of these objects: the imitated card is not to depend on it. */
+#undef CUDA_TOOLKIT
+#undef CUDA_ARCHITECTURES
 #define CUDA_TOOLKIT "none, but the host"
 #define CUDA_ARCHITECTURES "the host"
-#endif
 
 /* X(name, value, text, whether it ends the context: every later call returns it) */
 #define CUDA_HOST_ERRORS(X)                                                                        \
