@@ -366,3 +366,16 @@ enum status device_peak_flops(double *flops, struct error *error)
     peak_close(&run);
     return status;
 }
+
+void device_facts(const struct device *device, char texts[DEVICE_FACTS][DEVICE_FACT_BYTES])
+{
+    snprintf(texts[0], DEVICE_FACT_BYTES, "card: %s, %u multiprocessors, capability %d.%d, %zu MiB%s", device->name,
+             device->multiprocessors, device->major, device->minor, device->memory_bytes >> 20,
+             device->ecc ? ", ECC" : "");
+    snprintf(texts[1], DEVICE_FACT_BYTES, "driver: %s (CUDA %d.%d)",
+             device->driver[0] != '\0' ? device->driver : "version unknown", device->driver_version / 1000,
+             device->driver_version % 1000 / 10);
+    snprintf(texts[2], DEVICE_FACT_BYTES, "CUDA runtime: %d.%d", device->runtime_version / 1000,
+             device->runtime_version % 1000 / 10);
+    snprintf(texts[3], DEVICE_FACT_BYTES, "kernels compiled for: %s", device_build_architectures);
+}

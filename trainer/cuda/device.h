@@ -40,6 +40,10 @@ extern const char device_build_architectures[], device_build_toolkit[];
  *          out before the error, zeros otherwise. */
 enum status device_open(struct device *device, struct error *error) MUST_USE;
 
+/* The device in words, for the record. */
+enum { DEVICE_FACTS = 4, DEVICE_FACT_BYTES = 384 };
+void device_facts(const struct device *device, char texts[DEVICE_FACTS][DEVICE_FACT_BYTES]);
+
 /* STATUS_ENVIRONMENT if the device has not `needed` bytes free; `what` is what needs them, such as "batch 128 at depth
  * 110". */
 enum status device_check_memory(const struct device *device, size_t needed, const char *what,

@@ -25,16 +25,14 @@ enum { INFERENCE_BATCH = 256 };
 static struct layout_sizes sizes_of(const struct recipe *recipe, const struct network *network, uint32_t training,
                                     uint32_t validation, bool inference)
 {
-    size_t packed;
     return (struct layout_sizes){
         .network = network,
-        .shortcut = recipe->model.shortcut,
         .batch =
             inference ? (validation < INFERENCE_BATCH ? validation : INFERENCE_BATCH) : recipe->training.batch_size,
         .steps = !inference,
         .training = inference ? 0 : training,
         .validation = validation,
-        .piece_count = layout_pieces(network, NULL, &packed),
+        .piece_count = layout_pieces(network, NULL),
         .pixel_mean = recipe->input.normalization == NORMALIZE_PIXEL_MEAN,
     };
 }
@@ -160,10 +158,9 @@ static enum status upload_tables(struct engine *engine, struct error *error)
     const struct network *network = engine->network;
     const struct layout *layout = &engine->layout;
     struct cuda_piece *pieces = calloc(engine->sizes.piece_count, sizeof *pieces);
-    size_t packed;
     if (pieces == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory for the tables of the weights");
-    layout_pieces(network, pieces, &packed);
+    layout_pieces(network, pieces);
     enum status status = cuda_upload(layout->pieces, pieces, engine->sizes.piece_count * sizeof *pieces, error);
     free(pieces);
     if (status == STATUS_OK)
@@ -188,22 +185,9 @@ static void describe(struct engine *engine)
     const struct device *device = &engine->device;
     snprintf(engine->description, sizeof engine->description, "%s, capability %d.%d", device->name, device->major,
              device->minor);
-    snprintf(engine->fact_texts[0], sizeof engine->fact_texts[0], "card: %s, %u multiprocessors, %zu MiB%s",
-             device->name, device->multiprocessors, device->memory_bytes >> 20, device->ecc ? ", ECC" : "");
-    snprintf(engine->fact_texts[1], sizeof engine->fact_texts[1], "driver: %s (CUDA %d.%d)",
-             device->driver[0] != '\0' ? device->driver : "version unknown", device->driver_version / 1000,
-             device->driver_version % 1000 / 10);
-    snprintf(engine->fact_texts[2], sizeof engine->fact_texts[2], "CUDA runtime: %d.%d", device->runtime_version / 1000,
-             device->runtime_version % 1000 / 10);
-    snprintf(engine->fact_texts[3], sizeof engine->fact_texts[3], "kernels compiled for: %s",
-             device_build_architectures);
-    for (int i = 0; i < 4; i++)
+    device_facts(device, engine->fact_texts);
+    for (int i = 0; i < DEVICE_FACTS; i++)
         engine->facts[i] = engine->fact_texts[i];
-}
-
-static size_t data_bytes(const struct dataset *data)
-{
-    return data == NULL ? 0 : (size_t)data->count * (DATASET_IMAGE_BYTES + 1);
 }
 
 static enum status set_up(struct engine *engine, const struct engine_options *options, struct error *error)
@@ -230,8 +214,8 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
         return status;
     snprintf(what, sizeof what, "batch %u at depth %u", engine->sizes.batch, engine->network->model.depth);
     status = device_check_memory(&engine->device,
-                                 engine->layout.bytes + (steps ? data_bytes(engine->training) : 0) +
-                                     data_bytes(engine->validation),
+                                 engine->layout.bytes + (steps ? cuda_data_bytes(engine->training) : 0) +
+                                     cuda_data_bytes(engine->validation),
                                  what, error);
     if (status != STATUS_OK)
         return status;

@@ -54,7 +54,6 @@ struct layout {
 /* What decides the layout, and nothing of the device. */
 struct layout_sizes {
     const struct network *network;
-    enum shortcut shortcut;
     uint32_t batch;                /* images of the largest step, or of an evaluation's */
     bool steps;                    /* else only evaluations */
     uint32_t training, validation; /* images */
@@ -64,8 +63,8 @@ struct layout_sizes {
 
 /* Fills `layout`, whose host arrays the caller has allocated, with addresses in the allocation at `memory`; NULL only counts. */
 void layout_make(struct layout *layout, const struct layout_sizes *sizes, void *memory);
-/* The pieces of the update, and how many; pieces may be NULL. *packed: floats of all packed weights. */
-uint32_t layout_pieces(const struct network *network, struct cuda_piece *pieces, size_t *packed);
+/* The pieces of the update, and how many; pieces may be NULL. */
+uint32_t layout_pieces(const struct network *network, struct cuda_piece *pieces);
 /* Where layer l's weights are packed. */
 void layout_packed(const struct network *network, uint32_t l, size_t *forward, size_t *backward);
 uint32_t layout_groups(const struct conv_layer *layer, uint32_t images);
@@ -85,8 +84,8 @@ struct engine {
     cudaEvent_t fork, join; /* between the two */
     struct step_queue queue;
     char description[352];
-    char fact_texts[5][320];
-    const char *facts[6];
+    char fact_texts[DEVICE_FACTS][DEVICE_FACT_BYTES];
+    const char *facts[DEVICE_FACTS + 1];
 };
 
 /* Launches a step of `images` images, or what an evaluation of the images from `first` on is; *call names what failed. */

@@ -1,25 +1,6 @@
 /* The CUDA engine's memory, laid out before anything is allocated: what is predicted is what is taken. */
+#include "trainer/cuda/carving.h"
 #include "trainer/cuda/engine_state.h"
-
-enum { ALIGNMENT = 256 };
-
-/* Gives the next piece of the allocation; while that is NULL, only counts. */
-struct carving {
-    char *memory;
-    size_t bytes;
-};
-
-static void *carve(struct carving *carving, size_t bytes)
-{
-    void *piece = carving->memory == NULL ? NULL : carving->memory + carving->bytes;
-    carving->bytes += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return piece;
-}
-
-static float *carve_floats(struct carving *carving, size_t count)
-{
-    return carve(carving, count * sizeof(float));
-}
 
 static uint32_t output_side(const struct conv_layer *layer)
 {
@@ -69,10 +50,9 @@ static int64_t layer_of(const struct network *network, uint32_t tensor)
     return -1;
 }
 
-uint32_t layout_pieces(const struct network *network, struct cuda_piece *pieces, size_t *packed)
+uint32_t layout_pieces(const struct network *network, struct cuda_piece *pieces)
 {
     uint32_t count = 0;
-    *packed = packed_floats(network);
     for (uint32_t t = 0; t < network->tensor_count; t++) {
         const struct tensor *tensor = &network->tensors[t];
         const int64_t l = pieces == NULL ? -1 : layer_of(network, t);

@@ -11,6 +11,11 @@ enum status cuda_upload(void *to, const void *from, size_t bytes, struct error *
     return code == cudaSuccess ? STATUS_OK : cuda_error(error, (int)code, "cudaMemcpy");
 }
 
+size_t cuda_data_bytes(const struct dataset *data)
+{
+    return data == NULL ? 0 : (size_t)data->count * (DATASET_IMAGE_BYTES + 1);
+}
+
 enum status cuda_upload_data(const struct dataset *data, uint8_t **images, uint8_t **labels, struct error *error)
 {
     if (data == NULL || data->count == 0)

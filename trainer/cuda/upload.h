@@ -12,6 +12,8 @@
 #include "trainer/network.h"
 
 enum status cuda_upload(void *to, const void *from, size_t bytes, struct error *error) MUST_USE;
+/* What cuda_upload_data takes; 0 for NULL. */
+size_t cuda_data_bytes(const struct dataset *data);
 /* Nothing for a data set that is NULL or empty. */
 enum status cuda_upload_data(const struct dataset *data, uint8_t **images, uint8_t **labels,
                              struct error *error) MUST_USE;

@@ -151,17 +151,15 @@ static enum status state_facts(struct engine *engine, struct error *error)
     const struct cudnn_library *library = &engine->library;
     const unsigned *cublas = library->cublas_version, cudnn = library->cudnn_version;
     const char *precision = cudnn_precision_name(engine->sizes.precision);
+    char of_device[DEVICE_FACTS][DEVICE_FACT_BYTES];
     engine->facts = calloc(FACTS_MAX, sizeof *engine->facts);
     if (engine->facts == NULL)
         return error_set(error, STATUS_ENVIRONMENT, "out of memory");
     snprintf(engine->description, sizeof engine->description, "%s, cuDNN %u.%u.%u, %s, channels-last", device->name,
              cudnn / 10000, cudnn / 100 % 100, cudnn % 100, precision);
-    add_fact(engine, "card: %s, capability %d.%d, %u multiprocessors, %zu MiB%s", device->name, device->major,
-             device->minor, device->multiprocessors, device->memory_bytes >> 20, device->ecc ? ", ECC" : "");
-    add_fact(engine, "driver: %s (CUDA %d.%d)", device->driver[0] != '\0' ? device->driver : "version unknown",
-             device->driver_version / 1000, device->driver_version % 1000 / 10);
-    add_fact(engine, "CUDA runtime: %d.%d", device->runtime_version / 1000, device->runtime_version % 1000 / 10);
-    add_fact(engine, "kernels compiled for: %s", device_build_architectures);
+    device_facts(device, of_device);
+    for (int i = 0; i < DEVICE_FACTS; i++)
+        add_fact(engine, "%s", of_device[i]);
     add_fact(engine, "cuDNN: %u.%u.%u", cudnn / 10000, cudnn / 100 % 100, cudnn % 100);
     add_fact(engine, "cuBLAS: %u.%u.%u", cublas[0], cublas[1], cublas[2]);
     add_fact(engine, "precision: %s", precision);
@@ -286,11 +284,6 @@ static enum status prepare_steps(struct engine *engine, struct error *error)
     return queue_open(&engine->queue, error);
 }
 
-static size_t data_bytes(const struct dataset *data)
-{
-    return data == NULL ? 0 : (size_t)data->count * (DATASET_IMAGE_BYTES + 1);
-}
-
 static enum status open_device(struct engine *engine, struct error *error)
 {
     const struct device *device = &engine->device;
@@ -307,8 +300,8 @@ static enum status open_device(struct engine *engine, struct error *error)
         return status;
     snprintf(what, sizeof what, "batch %u at depth %u", engine->sizes.batch, engine->network->model.depth);
     return device_check_memory(device,
-                               engine->layout.bytes + (engine->sizes.steps ? data_bytes(engine->training) : 0) +
-                                   data_bytes(engine->validation),
+                               engine->layout.bytes + (engine->sizes.steps ? cuda_data_bytes(engine->training) : 0) +
+                                   cuda_data_bytes(engine->validation),
                                what, error);
 }
 

@@ -1,25 +1,6 @@
 /* The cuDNN engine's memory, laid out before anything is allocated: what is predicted is what is taken. */
+#include "trainer/cuda/carving.h"
 #include "trainer/cudnn/engine_state.h"
-
-enum { ALIGNMENT = 256 };
-
-/* Gives the next piece of the allocation; while that is NULL, only counts. */
-struct carving {
-    char *memory;
-    size_t bytes;
-};
-
-static void *carve(struct carving *carving, size_t bytes)
-{
-    void *piece = carving->memory == NULL ? NULL : carving->memory + carving->bytes;
-    carving->bytes += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return piece;
-}
-
-static float *carve_floats(struct carving *carving, size_t count)
-{
-    return carve(carving, count * sizeof(float));
-}
 
 static size_t output_numbers(const struct conv_layer *layer)
 {

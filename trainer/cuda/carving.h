@@ -1,0 +1,26 @@
+/* One allocation cut into pieces, by code that runs twice: without memory it only counts what it would take. */
+#ifndef SELFSAME_CUDA_CARVING_H
+#define SELFSAME_CUDA_CARVING_H
+
+#include <stddef.h>
+
+enum { CARVING_ALIGNMENT = 256 };
+
+struct carving {
+    char *memory; /* NULL: pieces are NULL, too */
+    size_t bytes; /* so far */
+};
+
+static inline void *carve(struct carving *carving, size_t bytes)
+{
+    void *piece = carving->memory == NULL ? NULL : carving->memory + carving->bytes;
+    carving->bytes += (bytes + CARVING_ALIGNMENT - 1) / CARVING_ALIGNMENT * CARVING_ALIGNMENT;
+    return piece;
+}
+
+static inline float *carve_floats(struct carving *carving, size_t count)
+{
+    return (float *)carve(carving, count * sizeof(float));
+}
+
+#endif
