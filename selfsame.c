@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "trainer/common/build_info.h"
-#include "trainer/common/command.h"
+#include "base/build_info.h"
+#include "base/text.h"
+#include "commands/command.h"
 
 extern const struct command fetch_command, train_command, eval_command, runs_command, compare_command, targets_command,
     plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command;
@@ -134,7 +135,7 @@ static enum status run(int argc, char **argv, const char **said_by, struct error
         return STATUS_OK;
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
-        build_print(stdout);
+        program_print_version(stdout);
         return STATUS_OK;
     }
     const struct command *command = find_command(argv[1]);

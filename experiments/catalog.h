@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
+#include "base/file.h"
 #include "experiments/manifest.h"
-#include "trainer/common/file.h"
 
 /* Whether a manifest's weights are the file of this SHA-256: it is theirs, or begins as theirs is published to. */
 bool catalog_names(const struct manifest_source *weights, const char *sha256);

@@ -6,7 +6,7 @@
 
 #include "experiments/schema.h"
 #include "experiments/settings.h"
-#include "trainer/common/dataset.h"
+#include "trainer/dataset.h"
 #include "trainer/exact.h"
 #include "trainer/network.h"
 #include "trainer/schedule.h"

@@ -16,8 +16,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "trainer/common/digest.h"
-#include "trainer/common/error.h"
+#include "base/error.h"
+#include "base/hash.h"
 #include "trainer/recipe.h"
 
 enum dataset_kind { DATASET_CIFAR10, DATASET_EMBEDDED };

@@ -8,9 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/build_info.h"
+#include "base/file.h"
+#include "base/text.h"
 #include "experiments/value.h"
-#include "trainer/common/command.h"
-#include "trainer/common/file.h"
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
@@ -142,8 +143,8 @@ static enum status parse_keys(struct settings *settings, struct error *error)
 void settings_folders(const char *folders[SETTINGS_FOLDERS])
 {
     folders[0] = getenv("SELFSAME_EXPERIMENTS");
-    folders[1] = EXPERIMENTS_DIR;
-    folders[2] = SOURCE_DIR "/experiments";
+    folders[1] = build_installed_experiments;
+    folders[2] = build_source_experiments;
 }
 
 /* Where a manifest that is called `path` lies: as it is (beside `from`, if there is one), else in an experiments

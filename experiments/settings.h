@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/error.h"
 #include "experiments/schema.h"
-#include "experiments/node.h"
-#include "trainer/common/error.h"
+#include "experiments/yaml.h"
 
 enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };
 

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/hash.h"
 #include "fetch/gunzip.h"
-#include "trainer/common/digest.h"
-#include "trainer/common/file.h"
 
 enum { SUMS_BYTES = ARCHIVE_FILES_MAX * 256, HEADERS_BYTES = 1 << 20, ENTRIES_MAX = ARCHIVE_FILES_MAX + 4 };
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/error.h"
+#include "base/error.h"
 
 struct archive_file {
     const char *name;

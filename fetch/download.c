@@ -8,8 +8,8 @@
 #include <strings.h>
 #include <time.h>
 
-#include "fetch/part.h"
-#include "trainer/common/build_info.h"
+#include "base/build_info.h"
+#include "fetch/partial_download.h"
 
 enum { REDIRECTS_MAX = 10, SLOW_BYTES_PER_S = 1000, REASON_BYTES = 400, BUFFER_BYTES = 512 * 1024 };
 

@@ -7,7 +7,7 @@
  * mirrors  In the order given. One that is wrong (no such file, another size, other bytes, a bad certificate) is left
  *          at once; one that fails (a cut, a time-out, 408, 429, 5xx) is asked again after a pause that doubles, as
  *          often as the options say; what came meanwhile counts: each further MiB gives it all its tries anew.
- * resume   The part file says how far it is and where it is from (fetch/part.h). The same URL is asked for the rest on
+ * resume   The part file says how far it is and where it is from (fetch/partial_download.h). The same URL is asked for the rest on
  *          the condition that the validator still holds; another mirror, or one without a validator, only where a
  *          published digest and size will tell whether the pieces fit; if they do not, the download begins anew.
  * bounds   `bytes` of the source where it is published, else limit_bytes; ten redirects; a connection that for
@@ -18,9 +18,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
+#include "base/progress.h"
 #include "experiments/manifest.h"
-#include "trainer/common/error.h"
-#include "trainer/common/progress.h"
 
 struct download_options {
     const char *cacert;        /* --cacert: a file of certificates; NULL: the system's, or the environment's */

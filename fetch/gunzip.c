@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "trainer/common/file.h"
+#include "base/file.h"
 
 enum { IN_BYTES = 128 * 1024, OUT_BYTES = 256 * 1024, GZIP_WINDOW = 15 + 16 };
 

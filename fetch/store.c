@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "fetch/archive.h"
-#include "fetch/part.h"
+#include "fetch/partial_download.h"
 
 static const char *const FOLDERS[] = { "sha256", "md5", "unpacked", "partial", "damaged", "locks" };
 enum { FOLDER_COUNT = sizeof FOLDERS / sizeof *FOLDERS };

@@ -4,7 +4,7 @@
  *            sha256/HEX a file; of what is published by MD5 or by the start of its SHA-256 alone, under the SHA-256
  *            that it turned out to have md5/HEX one line: the SHA-256 of the file that was checked against that MD5
  *            unpacked/HEX/ what the archive of that SHA-256 holds, and SHA256SUMS, which sha256sum -c reads partial/KEY
- *            a download that is not finished (fetch/part.h) damaged/ what store_verify took out of the way locks/KEY
+ *            a download that is not finished (fetch/partial_download.h) damaged/ what store_verify took out of the way locks/KEY
  *            empty files that processes lock
  * sharing  Any number of processes; an item is fetched under store_lock, by one of them, and the others find it done.
  *          */
@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/file.h"
 #include "experiments/manifest.h"
-#include "trainer/common/file.h"
 
 struct store {
     char folder[FILE_PATH_BYTES];

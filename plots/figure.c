@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/build_info.h"
+
 /* Okabe and Ito's colours, which people with the common colour blindnesses tell apart; yellow, too light on white, is
  * left out. */
 static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000" };
@@ -111,7 +113,7 @@ static enum status write_run(const char *folder, size_t i, const struct record *
 static enum status find_plots(const char *name, char path[FILE_PATH_BYTES], struct error *error)
 {
     char found[FILE_PATH_BYTES];
-    const char *folders[] = { getenv("SELFSAME_PLOTS"), PLOTS_DIR, SOURCE_DIR "/plots" };
+    const char *folders[] = { getenv("SELFSAME_PLOTS"), build_installed_plots, build_source_plots };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         if (folders[i] == NULL || folders[i][0] == '\0')
             continue;
@@ -125,7 +127,7 @@ static enum status find_plots(const char *name, char path[FILE_PATH_BYTES], stru
         error, STATUS_ENVIRONMENT,
         "%s is in none of $SELFSAME_PLOTS, %s and %s; install selfsame, or set SELFSAME_PLOTS to the source's plots "
         "folder",
-        name, PLOTS_DIR, SOURCE_DIR "/plots");
+        name, build_installed_plots, build_source_plots);
 }
 
 static void print_terminal(FILE *file, const char *path)

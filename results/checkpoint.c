@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fetch/weights.h"
+#include "base/file.h"
+#include "fetch/weights/weights.h"
 #include "results/record.h"
-#include "trainer/common/file.h"
 #include "trainer/schedule.h"
 
 static const char MOMENTUM[] = "momentum.";

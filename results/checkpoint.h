@@ -1,6 +1,6 @@
 /* Checkpoints: `checkpoints/step-NNNNNNNN.safetensors` of a run, each all that training needs to go on: the weights,
  * `momentum.` and the name of each parameter, and in the metadata what it belongs to and where it stands. They are
- * sealed (fetch/safetensors.h).
+ * sealed (fetch/weights/safetensors.h).
  *
  * Kept are the last two that end an epoch, every tenth, the one before each learning-rate drop, and, while it is the
  * newest, one that an interruption left inside an epoch. */
@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/digest.h"
-#include "trainer/common/error.h"
+#include "base/error.h"
+#include "base/hash.h"
 #include "trainer/network.h"
 #include "trainer/recipe.h"
 #include "trainer/train.h"

@@ -12,7 +12,7 @@
 #include <gnu/libc-version.h>
 #endif
 
-#include "trainer/common/build_info.h"
+#include "base/build_info.h"
 
 /* The CPU's name as /proc/cpuinfo has it; "" elsewhere. */
 static void read_cpu(char name[256])

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/common/file.h"
+#include "base/file.h"
 
 enum { LEDGER_STEP_DIGITS = 10 };
 static const size_t LEDGER_FILE_LIMIT = (size_t)1 << 32;

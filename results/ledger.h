@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/error.h"
+#include "base/error.h"
 
 enum { LEDGER_LINE_BYTES = 67 };
 #define LEDGER_FILE "ledger.txt"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/common/file.h"
+#include "base/file.h"
 
 /* clang-format off */
 #define COLUMN(name, type, depends, unit, help) { #name, type, offsetof(struct metrics_row, name), depends, unit, help }

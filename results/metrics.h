@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/digest.h"
-#include "trainer/common/error.h"
+#include "base/error.h"
+#include "base/hash.h"
 
 #define METRICS_FILE "metrics.jsonl"
 

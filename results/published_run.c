@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "base/build_info.h"
+
 enum status published_open(struct record **record, const char *runs, const char *run, struct error *error)
 {
-    static const char *const folders[] = { SOURCE_DIR "/results/published", PUBLISHED_DIR };
+    const char *const folders[] = { build_source_published, build_installed_published };
     static const char prefix[] = "published/";
     char path[FILE_PATH_BYTES];
     for (size_t i = 0; i < sizeof folders / sizeof *folders && strncmp(run, prefix, strlen(prefix)) == 0; i++) {

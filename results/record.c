@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/digests.h"
+
 static const size_t RECORD_LIMIT = (size_t)1 << 24, MANIFEST_LIMIT = (size_t)1 << 24;
 
 static const char *const state_names[] = { [RECORD_RUNNING] = "running",

@@ -15,11 +15,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
 #include "results/ledger.h"
 #include "results/metrics.h"
-#include "trainer/common/digest.h"
-#include "trainer/common/error.h"
-#include "trainer/common/file.h"
 
 #define RECORD_FILE "record.json"
 #define RECORD_MANIFEST_FILE "manifest.yaml"

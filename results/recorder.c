@@ -9,15 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fetch/weights.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "fetch/weights/weights.h"
 #include "results/checkpoint.h"
 #include "results/environment.h"
 #include "results/ledger.h"
 #include "results/record.h"
-#include "trainer/common/clock.h"
-#include "trainer/common/digest.h"
-#include "trainer/common/file.h"
-#include "trainer/identity.h"
+#include "trainer/digests.h"
 #include "trainer/schedule.h"
 
 enum { RECORD_FORMAT = 1, LINES_AT_ONCE = 64 };

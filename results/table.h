@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "trainer/common/command.h"
-#include "trainer/common/error.h"
+#include "base/error.h"
+#include "commands/command.h"
 
 struct table_column {
     const char *name; /* the key in JSON, the heading elsewhere */

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/dataset.h"
-#include "trainer/common/error.h"
+#include "base/error.h"
+#include "trainer/dataset.h"
 #include "trainer/network.h"
 #include "trainer/recipe.h"
 

@@ -1,7 +1,7 @@
 /* The engines by name, those that this build lacks included. */
 #include <string.h>
 
-#include "trainer/common/dataset.h"
+#include "trainer/dataset.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
 

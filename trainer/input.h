@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/dataset.h"
-#include "trainer/common/error.h"
+#include "base/error.h"
+#include "trainer/dataset.h"
 #include "trainer/recipe.h"
 #include "trainer/sampler.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/common/random.h"
+#include "trainer/random.h"
 
 enum status network_check_depth(uint32_t depth, struct error *error)
 {

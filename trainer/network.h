@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/error.h"
+#include "base/error.h"
 #include "trainer/recipe.h"
 
 enum tensor_role { TENSOR_PARAMETER, TENSOR_RUNNING }; /* running statistics have no momentum and no gradient */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/identity.h"
+#include "trainer/digests.h"
 
 const char proof_known_digest[] = "f2edd4443f9705a905f3f297cae8e0ca8b3d0eb27f5a448584412baf763cfd26";
 

@@ -5,12 +5,12 @@
 
 #include <stdbool.h>
 
-#include "trainer/common/digest.h"
+#include "base/hash.h"
 #include "trainer/engine.h"
 
 enum { PROOF_TRAINING_IMAGES = 40, PROOF_VALIDATION_IMAGES = 24, PROOF_TEXT_BYTES = 1024 };
 
-/* What every exact engine gives: the scalar reference's, to which check/test_proof holds it. It changes with the
+/* What every exact engine gives: the scalar reference's, to which check/unit/test_proof holds it. It changes with the
  * arithmetic's version, and with nothing else. */
 extern const char proof_known_digest[];
 

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "trainer/common/random.h"
+#include "trainer/random.h"
 #include "trainer/schedule.h"
 
 struct keyed {

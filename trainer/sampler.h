@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#include "trainer/common/error.h"
-#include "trainer/common/random.h"
+#include "base/error.h"
+#include "trainer/random.h"
 #include "trainer/recipe.h"
 
 struct sample {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "trainer/common/clock.h"
+#include "base/clock.h"
 #include "trainer/schedule.h"
 
 /* What one call of train needs at hand. */

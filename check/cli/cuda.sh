@@ -1,5 +1,5 @@
 # The engine cuda in the whole program, on the imitation of CUDA that check/cuda_host is: the CPU's bits, changes of engine in the middle, a card that
-# fails, has too little memory or is not there. What a real card does, check/gpu looks at.
+# fails, has too little memory or is not there. What a real card does, check/device/check-gpu looks at.
 
 host=$(dirname "$SELFSAME")/check/selfsame_on_host
 if [ ! -x "$host" ]; then

@@ -91,7 +91,7 @@ else
         command -v "$compiler" > /dev/null || continue
         build "loose_$compiler" "$compiler" "-O2 -ffp-contract=fast -funsafe-math-optimizations"
         check_build "loose_$compiler/selfsame" "$compiler, loose flags" 20
-        rm "loose_$compiler"/*.a "loose_$compiler"/trainer/*.o "loose_$compiler"/trainer/cpu/*.o "loose_$compiler/trainer/common/random.o"
+        rm "loose_$compiler"/*.a "loose_$compiler"/trainer/*.o "loose_$compiler"/trainer/cpu/*.o "loose_$compiler"/base/*.o
         build "loose_$compiler" "$compiler" -O2 CFLAGS="-O2 -march=native -ffast-math -ffp-contract=fast"
         check_build "loose_$compiler/selfsame" "$compiler, loose flags for make" 20
     done

@@ -41,7 +41,7 @@ flags_of() {
 }
 
 cd "$TOP" || exit 99
-headers=$(ls experiments/*.h fetch/*.h plots/*.h results/*.h trainer/*.h trainer/*/*.h check/*.h check/cuda_host/*.h)
+headers=$( (git ls-files "*.h" 2> /dev/null | grep . || find . -name "*.h" | sed "s,^./,,") | grep -v "^check/goldens/\|^check/cudnn/\|^check/.*test_cuda_host.h\|^build")
 kernel_headers=$(ls trainer/cuda/*.cuh check/cuda_host/cuda_runtime.h check/cuda_host/device.h)
 cd "$OLDPWD" || exit 99
 compiler=${CC:-cc}
@@ -71,7 +71,7 @@ fi
 # ---- what CUDA code includes: C11 with every compiler, C++, and nvcc ----
 
 shared="trainer/exact.h trainer/engine.h trainer/input.h trainer/network.h trainer/recipe.h trainer/sampler.h trainer/schedule.h
-    trainer/common/dataset.h trainer/common/error.h trainer/common/random.h trainer/cuda/device.h"
+    trainer/dataset.h base/error.h trainer/random.h trainer/cuda/device.h"
 for header in $shared; do printf '#include "%s"\n' "$header"; done > shared.c
 cat >> shared.c <<'C'
 /* Each inline function is called, so that each is compiled. */
@@ -129,7 +129,7 @@ fi
 
 # ---- -ffast-math, where the build's own flags do not take it back: exact.h stops it ----
 
-source=$TOP/trainer/common/random.c
+source=$TOP/trainer/random.c
 compiler=${CC:-cc}
 compiles "a source that includes exact.h, with the build's flags" $compiler -std=c11 $common ${EXACT_CFLAGS-} -fsyntax-only "$source"
 # gcc's -Ofast is not among them: behind the build's -fno-fast-math it leaves that off.

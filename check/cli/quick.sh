@@ -1,7 +1,7 @@
 # The newcomer's first command, whole: all four depths give the published digests, the targets are met, the figures are drawn.
 
 if command -v gnuplot > /dev/null; then wanted=0; else wanted=3; fi
-"$TOP/check/quick" "$SELFSAME" "$TOP" runs figures > stdout 2> stderr < /dev/null
+"$TOP/check/tools/quick" "$SELFSAME" "$TOP" runs figures > stdout 2> stderr < /dev/null
 status=$?
 if [ "$status" -eq "$wanted" ]; then pass "make quick: exit $wanted"; else fail "make quick: exit $status, expected $wanted"; fi
 for depth in 20 32 56 110; do

@@ -4,7 +4,7 @@
 tally() {
     wanted=$1 line=$2 what=$3
     shift 3
-    "$TOP/check/tally" "$@" > stdout 2> stderr
+    "$TOP/check/tools/tally" "$@" > stdout 2> stderr
     status=$?
     if [ "$status" -eq "$wanted" ]; then pass "$what: exit $wanted"; else fail "$what: exit $status, expected $wanted"; fi
     if [ "$(tail -n 1 stdout)" = "$line" ]; then pass "  $line"; else fail "  not: $line"; fi
@@ -34,18 +34,18 @@ says "no test ran"
 
 # A repository around an unpacked tarball is somebody else's.
 if command -v git > /dev/null; then
-    release=$(sed -n 's/^release=//p' "$TOP/check/version")
+    release=$(sed -n 's/^release=//p' "$TOP/build-aux/version")
     # Nobody's settings, and a name that is none.
     export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test GIT_COMMITTER_NAME=test GIT_COMMITTER_EMAIL=test
     repository() { git init -q "$1" && git -C "$1" commit -q --allow-empty -m "$2" && git -C "$1" tag -a -m "$2" "$2"; }
-    mkdir -p outer/selfsame/check
-    cp "$TOP/check/version" outer/selfsame/check/
+    mkdir -p outer/selfsame/build-aux
+    cp "$TOP/build-aux/version" outer/selfsame/build-aux/
     repository outer v9.9 2> stderr
-    if [ "$(outer/selfsame/check/version)" = "$release" ]; then pass "a foreign repository's version is not ours"; else fail "a foreign version"; fi
+    if [ "$(outer/selfsame/build-aux/version)" = "$release" ]; then pass "a foreign repository's version is not ours"; else fail "a foreign version"; fi
     repository outer/selfsame v1.2.3 2> stderr
-    if [ "$(outer/selfsame/check/version)" = 1.2.3 ]; then pass "our own repository's is"; else fail "not our own version"; fi
+    if [ "$(outer/selfsame/build-aux/version)" = 1.2.3 ]; then pass "our own repository's is"; else fail "not our own version"; fi
     printf '0.7\n' > outer/selfsame/.tarball-version
-    if [ "$(outer/selfsame/check/version)" = 0.7 ]; then pass "a tarball's comes first"; else fail "not the tarball's version"; fi
+    if [ "$(outer/selfsame/build-aux/version)" = 0.7 ]; then pass "a tarball's comes first"; else fail "not the tarball's version"; fi
 else
     echo "skipped: versions, since there is no git here"
 fi

@@ -72,7 +72,7 @@ export SELFSAME_STORE
 expect 3 "eval with a manifest whose weights are not in the store" eval --manifest pretrained/akamaster-resnet32.yaml
 says "selfsame fetch pretrained/akamaster-resnet32.yaml"
 
-"$TOP/check/pretrained" "$SELFSAME" "$TOP/experiments" > stdout 2> stderr
+"$TOP/check/tools/pretrained" "$SELFSAME" "$TOP/experiments" > stdout 2> stderr
 if [ $? -eq 3 ]; then pass "make check-pretrained with nothing at hand: exit 3"; else fail "make check-pretrained with nothing at hand: wrong exit"; fi
 says "nothing to evaluate is at hand"
 
@@ -118,16 +118,16 @@ else
 fi
 if "$python" -c 'import torch' > /dev/null 2>&1; then
     for kind in legacy zip half; do
-        "$python" "$TOP/check/torch_weights.py" save "$ours" "$kind.pt" "$kind"
+        "$python" "$TOP/check/tools/torch_weights.py" save "$ours" "$kind.pt" "$kind"
         expect 0 "convert PyTorch's $kind file" convert "$kind.pt" "$kind.safetensors"
         [ "$kind" = half ] || same "$ours" "$kind.safetensors" "  to the very file it was made from"
-        if "$python" "$TOP/check/torch_weights.py" compare "$kind.pt" "$kind.safetensors" > stdout 2> stderr; then
+        if "$python" "$TOP/check/tools/torch_weights.py" compare "$kind.pt" "$kind.safetensors" > stdout 2> stderr; then
             pass "  PyTorch's own load gives the same numbers"
         else
             fail "  PyTorch's own load gives other numbers"
         fi
     done
-    if "$python" "$TOP/check/torch_weights.py" compare copy.pth "$ours" > stdout 2> stderr; then
+    if "$python" "$TOP/check/tools/torch_weights.py" compare copy.pth "$ours" > stdout 2> stderr; then
         pass "PyTorch opens the zip file that convert writes, as weights only, with the same numbers"
     else
         fail "PyTorch does not read the zip file that convert writes"
@@ -158,7 +158,7 @@ if [ -f "$published" ]; then
         if [ "$equal" -ge 9999 ]; then pass "  $equal of 10,000 predictions are PyTorch's"; else fail "  only $equal predictions are PyTorch's"; fi
         expect 0 "eval it by its manifest, which names the test images" eval --weights "$published" --data "$data" --manifest pretrained/akamaster-resnet20.yaml
         prints "^error: 8.27 % (827 of 10000)"
-        WEIGHTS=$shared/weights "$TOP/check/pretrained" "$SELFSAME" "$TOP/experiments" "$data" > stdout 2> stderr
+        WEIGHTS=$shared/weights "$TOP/check/tools/pretrained" "$SELFSAME" "$TOP/experiments" "$data" > stdout 2> stderr
         if [ $? -eq 0 ]; then pass "make check-pretrained: exit 0"; else fail "make check-pretrained says no"; fi
         prints "^pretrained-akamaster-resnet20 *8.22 *8.27 *8.27  as published"
         prints "^pretrained-akamaster-resnet56 *not at hand"

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/file.h"
 #include "fetch/archive.h"
-#include "trainer/common/file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

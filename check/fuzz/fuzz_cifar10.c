@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "fetch/cifar10.h"
-#include "fetch/cifar10_python.h"
+#include "fetch/data/cifar10.h"
+#include "fetch/data/cifar10_python.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -2,8 +2,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fetch/ndarray.h"
-#include "fetch/pickle.h"
+#include "fetch/weights/ndarray.h"
+#include "fetch/weights/pickle.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fetch/weights.h"
+#include "fetch/weights/weights.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

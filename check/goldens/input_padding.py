@@ -3,7 +3,7 @@
 
 usage: input_padding.py > input_padding.h       (needs numpy)
 
-Each image comes from a 32-bit linear congruential generator that check/test_input.c runs too. For each, and paddings of
+Each image comes from a 32-bit linear congruential generator that check/unit/test_input.c runs too. For each, and paddings of
 1, 4 and 8 pixels: a polynomial hash of numpy's padded image, so that the file stays small. For the first image also the
 top row at 4 pixels, corners included.
 """

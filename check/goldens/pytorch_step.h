@@ -1,4 +1,4 @@
-/* Made by pytorch_step.py with PyTorch 2.15.0+cu132, in float64; the fields are those of struct golden in check/test_step.c. */
+/* Made by pytorch_step.py with PyTorch 2.15.0+cu132, in float64; the fields are those of struct golden in check/unit/test_step.c. */
 /* PyTorch in float32: loss off by 4.0e-08, a gradient by at most 3.4e-06 of its largest element. */
 { .variant = "msra", .state_hash = 0xc5a041d4u, .losses = { 0x1.c12a07a9c998dp+1, 0x1.5ffd7036d43f7p+0 }, .smallest = 9.55e-06,
   .logits = {

@@ -178,7 +178,7 @@ def numbers(values):
 
 
 torch.use_deterministic_algorithms(True)
-print(f"/* Made by pytorch_step.py with PyTorch {torch.__version__}, in float64; the fields are those of struct golden in check/test_step.c. */")
+print(f"/* Made by pytorch_step.py with PyTorch {torch.__version__}, in float64; the fields are those of struct golden in check/unit/test_step.c. */")
 for variant in VARIANTS:
     initial = make_state(variant)
     losses, logits, smallest, first, change = train(variant, initial, torch.float64)

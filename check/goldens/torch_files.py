@@ -1,4 +1,4 @@
-"""Writes check/goldens/torch/: small files of PyTorch's own torch.save, in both of its formats, for check/test_torch.c, which knows their numbers
+"""Writes check/goldens/torch/: small files of PyTorch's own torch.save, in both of its formats, for check/unit/test_torch.c, which knows their numbers
 by formula. Written with PyTorch 2.15.0; run as: python3 torch_files.py FOLDER"""
 import collections, io, os, struct, sys, zipfile
 import torch

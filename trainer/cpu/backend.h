@@ -15,9 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/dataset.h"
-#include "trainer/common/error.h"
-#include "trainer/culprit.h"
+#include "trainer/dataset.h"
+#include "base/error.h"
+#include "trainer/non_finite.h"
 #include "trainer/exact.h"
 #include "trainer/input.h"
 #include "trainer/network.h"
@@ -40,16 +40,16 @@ struct backend_outcome {
     float loss;
     uint32_t errors;
     uint64_t digest[2];                     /* over the state after the step */
-    char non_finite[CULPRIT_BYTES]; /* empty, or what became non-finite first, in the step's own order:
+    char non_finite[NON_FINITE_BYTES]; /* empty, or what became non-finite first, in the step's own order:
                                                forward layers, loss, backward layers, then the updated tensors */
 };
 
 /* Records what became non-finite, `name` being the layer's or tensor's, or ""; later calls of the same step keep the
  * first. */
-static inline void backend_blame(struct backend_outcome *outcome, enum culprit culprit, const char *name)
+static inline void backend_blame(struct backend_outcome *outcome, enum non_finite what, const char *name)
 {
     if (outcome->non_finite[0] == '\0')
-        culprit_describe(outcome->non_finite, sizeof outcome->non_finite, culprit, name);
+        non_finite_describe(outcome->non_finite, sizeof outcome->non_finite, what, name);
 }
 
 /* Where the time of steps goes: wall seconds, added up over steps. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/common/clock.h"
+#include "base/clock.h"
 #include "trainer/cpu/backend.h"
 #include "trainer/cpu/float_environment.h"
 #include "trainer/cpu/team.h"
@@ -188,7 +188,7 @@ static enum status run_steps(struct engine *engine, uint64_t first, uint64_t las
         sampler_batch(engine->sampler, step, engine->samples);
         engine->operations->step(engine->backend, &batch, schedule_learning_rate(training, images, step), &outcome);
         if (outcome.non_finite[0] != '\0')
-            return culprit_error(error, step, outcome.non_finite);
+            return non_finite_error(error, step, outcome.non_finite);
         const struct step_result result = { .loss = outcome.loss,
                                             .errors = outcome.errors,
                                             .images = batch.count,

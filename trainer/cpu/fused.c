@@ -76,7 +76,7 @@ static void update_pass(struct backend *f, float learning_rate, struct backend_o
             culprit = f->workers[i].culprit;
     }
     if (culprit < f->piece_count)
-        backend_blame(outcome, CULPRIT_UPDATE, f->network->tensors[f->pieces[culprit].tensor].name);
+        backend_blame(outcome, NON_FINITE_UPDATE, f->network->tensors[f->pieces[culprit].tensor].name);
     pack_all(f);
 }
 

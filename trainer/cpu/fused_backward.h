@@ -15,7 +15,7 @@ static void finish_backward(struct backend *f, uint32_t l, uint32_t N, struct ba
     for (uint32_t k = 0; k < conv->K; k++) {
         struct exact_norm_gradient gradient = exact_norm_backward(&conv->norm[k], sums[k], sums[conv->K + k], M);
         if (!exact_finite(sums[k]) || !exact_finite(sums[conv->K + k]))
-            backend_blame(outcome, CULPRIT_BACKWARD, tensors[layer->weight].name);
+            backend_blame(outcome, NON_FINITE_BACKWARD, tensors[layer->weight].name);
         f->gradients[tensors[layer->gamma].offset + k] = gradient.dgamma;
         f->gradients[tensors[layer->beta].offset + k] = gradient.dbeta;
         conv->slope[k] = gradient.slope;

@@ -149,7 +149,7 @@ static void finish_forward(struct backend *f, uint32_t l, uint32_t N, struct bac
                                                       f->values[tensors[layer->gamma].offset + k],
                                                       f->values[tensors[layer->beta].offset + k]);
         if (!exact_norm_finite(&norm))
-            backend_blame(outcome, CULPRIT_FORWARD, tensors[layer->weight].name);
+            backend_blame(outcome, NON_FINITE_FORWARD, tensors[layer->weight].name);
         set_norm(conv, k, &norm);
         double variance = model->batch_norm_unbiased ? exact_unbiased(norm.variance, M) : norm.variance;
         running_mean[k] = exact_running(running_mean[k], norm.mean, model->batch_norm_rate);
@@ -258,9 +258,9 @@ static void head_pass(struct backend *f, const struct backend_batch *batch, stru
     bool norm_finite;
     outcome->loss = head_train(&f->head, &state, batch->data->labels, f->images, N, &outcome->errors, &norm_finite);
     if (!norm_finite)
-        backend_blame(outcome, CULPRIT_LOGITS, "");
+        backend_blame(outcome, NON_FINITE_LOGITS, "");
     if (!exact_finite((double)outcome->loss))
-        backend_blame(outcome, CULPRIT_LOSS, "");
+        backend_blame(outcome, NON_FINITE_LOSS, "");
     run_pass((struct pass){ .f = f, .item = unpool_item }, N, true);
 }
 

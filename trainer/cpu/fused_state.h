@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "trainer/common/clock.h"
+#include "base/clock.h"
 #include "trainer/cpu/backend.h"
 #include "trainer/cpu/fused_head.h"
 #include "trainer/cpu/fused_kernels.h"

@@ -1,7 +1,7 @@
 /* The whole network over the operations of reference.h: the scalar backend. Layer l is convolution l with its batch
  * norm, the second of a block with the block's shortcut and sum as well; a[l] is its input, y[l] the convolution's
  * output and a[l+1] its own. Passes hand out images, groups of images, or filters to a team of threads. */
-#include "trainer/common/clock.h"
+#include "base/clock.h"
 #include "trainer/cpu/reference_state.h"
 
 static uint32_t image_of(const struct backend_batch *batch, uint32_t n)
@@ -127,7 +127,7 @@ static void finish_norm(struct backend *r, uint32_t l, uint32_t N, struct backen
         *norm = exact_norm_from_sums(sum, squares, M, model->batch_norm_epsilon, value(r, layer->gamma)[k],
                                      value(r, layer->beta)[k]);
         if (!exact_norm_finite(norm))
-            backend_blame(outcome, CULPRIT_FORWARD, r->network->tensors[layer->weight].name);
+            backend_blame(outcome, NON_FINITE_FORWARD, r->network->tensors[layer->weight].name);
         update_running(model, norm->mean, norm->variance, M, value(r, layer->running_mean) + k,
                        value(r, layer->running_variance) + k);
     }
@@ -164,7 +164,7 @@ static void head_forward(struct backend *r, const struct backend_batch *batch, s
         r->logits_norm[k] = exact_norm_constants(mean, variance, r->recipe.model.batch_norm_epsilon,
                                                  value(r, network->logits_gamma)[k], value(r, network->logits_beta)[k]);
         if (!exact_norm_finite(&r->logits_norm[k]))
-            backend_blame(outcome, CULPRIT_LOGITS, "");
+            backend_blame(outcome, NON_FINITE_LOGITS, "");
         update_running(&r->recipe.model, mean, variance, (double)N, value(r, network->logits_mean) + k,
                        value(r, network->logits_variance) + k);
     }
@@ -181,7 +181,7 @@ static void head_forward(struct backend *r, const struct backend_batch *batch, s
     }
     outcome->loss = (float)(exact_tree64(r->column, N, 1) / (double)N);
     if (!exact_finite((double)outcome->loss))
-        backend_blame(outcome, CULPRIT_LOSS, "");
+        backend_blame(outcome, NON_FINITE_LOSS, "");
 }
 
 /* From the probabilities to the gradient of the last block's output, in d. */
@@ -229,7 +229,7 @@ static void finish_norm_backward(struct backend *r, uint32_t l, uint32_t N, stru
     for (uint32_t k = 0; k < K; k++) {
         double G1 = images_tree(r, N, k), G2 = images_tree(r, N, K + k);
         if (!exact_finite(G1) || !exact_finite(G2))
-            backend_blame(outcome, CULPRIT_BACKWARD, r->network->tensors[layer->weight].name);
+            backend_blame(outcome, NON_FINITE_BACKWARD, r->network->tensors[layer->weight].name);
         r->norm_gradient[k] = exact_norm_backward(&r->norm[(size_t)l * FEATURES + k], G1, G2, M);
         gradient(r, layer->gamma)[k] = r->norm_gradient[k].dgamma;
         gradient(r, layer->beta)[k] = r->norm_gradient[k].dbeta;
@@ -362,7 +362,7 @@ static void update_pass(struct backend *r, float learning_rate, struct backend_o
         outcome->digest[0] += r->digests[i][0];
         outcome->digest[1] += r->digests[i][1];
         if (!r->finite[i])
-            backend_blame(outcome, CULPRIT_UPDATE, r->network->tensors[i].name);
+            backend_blame(outcome, NON_FINITE_UPDATE, r->network->tensors[i].name);
     }
 }
 

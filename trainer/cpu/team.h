@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "trainer/common/error.h"
+#include "base/error.h"
 
 struct team;
 

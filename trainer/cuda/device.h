@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/error.h"
+#include "base/error.h"
 
 #ifdef __cplusplus
 extern "C" {

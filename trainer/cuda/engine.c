@@ -7,7 +7,7 @@
 
 #include "trainer/cuda/engine_state.h"
 #include "trainer/cuda/upload.h"
-#include "trainer/culprit.h"
+#include "trainer/non_finite.h"
 #include "trainer/sampler.h"
 
 enum { INFERENCE_BATCH = 256 };
@@ -73,20 +73,20 @@ static enum status blame(const void *context, uint64_t step, uint32_t number, st
     const struct engine *engine = context;
     const struct network *network = engine->network;
     const struct culprits *culprits = &engine->culprits;
-    char text[CULPRIT_BYTES];
+    char text[NON_FINITE_BYTES];
     if (number >= culprits->update)
-        culprit_describe(text, sizeof text, CULPRIT_UPDATE, network->tensors[number - culprits->update].name);
+        non_finite_describe(text, sizeof text, NON_FINITE_UPDATE, network->tensors[number - culprits->update].name);
     else if (number >= culprits->backward)
-        culprit_describe(
-            text, sizeof text, CULPRIT_BACKWARD,
+        non_finite_describe(
+            text, sizeof text, NON_FINITE_BACKWARD,
             network->tensors[network->convs[network->conv_count - 1 - (number - culprits->backward)].weight].name);
     else if (number == culprits->loss)
-        culprit_describe(text, sizeof text, CULPRIT_LOSS, "");
+        non_finite_describe(text, sizeof text, NON_FINITE_LOSS, "");
     else if (number == culprits->logits)
-        culprit_describe(text, sizeof text, CULPRIT_LOGITS, "");
+        non_finite_describe(text, sizeof text, NON_FINITE_LOGITS, "");
     else
-        culprit_describe(text, sizeof text, CULPRIT_FORWARD, network->tensors[network->convs[number].weight].name);
-    return culprit_error(error, step, text);
+        non_finite_describe(text, sizeof text, NON_FINITE_FORWARD, network->tensors[network->convs[number].weight].name);
+    return non_finite_error(error, step, text);
 }
 
 static enum status launch_step(void *context, uint32_t images, struct queue_marks *marks, struct error *error)

@@ -1,8 +1,8 @@
 /* The order of images, the samples of a step, and the network's input from the bytes of the data set: ARITHMETIC.md
  * sections 9 and 10. */
-#include "trainer/common/dataset.h"
-#include "trainer/common/random.h"
 #include "trainer/cuda/device.cuh"
+#include "trainer/dataset.h"
+#include "trainer/random.h"
 
 enum { SIDE = DATASET_SIDE, PIXELS = DATASET_PIXELS, CHANNELS = DATASET_CHANNELS, IMAGE_BYTES = DATASET_IMAGE_BYTES };
 

@@ -7,8 +7,8 @@
 #ifndef SELFSAME_CUDA_UPLOAD_H
 #define SELFSAME_CUDA_UPLOAD_H
 
-#include "trainer/common/dataset.h"
 #include "trainer/cuda/kernels.h"
+#include "trainer/dataset.h"
 #include "trainer/network.h"
 
 enum status cuda_upload(void *to, const void *from, size_t bytes, struct error *error) MUST_USE;

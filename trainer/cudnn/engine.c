@@ -8,7 +8,7 @@
 
 #include "trainer/cuda/upload.h"
 #include "trainer/cudnn/engine_state.h"
-#include "trainer/culprit.h"
+#include "trainer/non_finite.h"
 #include "trainer/sampler.h"
 
 enum { INFERENCE_BATCH = 256, FACTS_MAX = 160 };
@@ -246,15 +246,15 @@ static enum status upload_tables(struct engine *engine, struct error *error)
 static enum status blame(const void *context, uint64_t step, uint32_t number, struct error *error)
 {
     const struct engine *engine = context;
-    char text[CULPRIT_BYTES];
-    if (number == CULPRIT_NUMBER_LOGITS)
-        culprit_describe(text, sizeof text, CULPRIT_LOGITS, "");
-    else if (number == CULPRIT_NUMBER_LOSS)
-        culprit_describe(text, sizeof text, CULPRIT_LOSS, "");
+    char text[NON_FINITE_BYTES];
+    if (number == NON_FINITE_NUMBER_LOGITS)
+        non_finite_describe(text, sizeof text, NON_FINITE_LOGITS, "");
+    else if (number == NON_FINITE_NUMBER_LOSS)
+        non_finite_describe(text, sizeof text, NON_FINITE_LOSS, "");
     else
-        culprit_describe(text, sizeof text, CULPRIT_UPDATE,
-                         engine->network->tensors[number - CULPRIT_NUMBER_TENSOR].name);
-    return culprit_error(error, step, text);
+        non_finite_describe(text, sizeof text, NON_FINITE_UPDATE,
+                         engine->network->tensors[number - NON_FINITE_NUMBER_TENSOR].name);
+    return non_finite_error(error, step, text);
 }
 
 /* Libraries load what they have while a plan runs first, which a capture would not let them: so each step runs once,

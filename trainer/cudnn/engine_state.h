@@ -13,7 +13,7 @@
 #define CUBLAS_WORKSPACE_BYTES ((size_t)4 << 20)
 
 /* Numbers for cuda_report.culprit. What is not finite in a layer shows in the loss or in its running statistics. */
-enum { CULPRIT_NUMBER_LOGITS, CULPRIT_NUMBER_LOSS, CULPRIT_NUMBER_TENSOR /* and upwards */ };
+enum { NON_FINITE_NUMBER_LOGITS, NON_FINITE_NUMBER_LOSS, NON_FINITE_NUMBER_TENSOR /* and upwards */ };
 
 enum { GRADIENTS = 4 };
 

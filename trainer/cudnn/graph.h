@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/common/error.h"
+#include "base/error.h"
 #include "trainer/cudnn/library.h"
 
 /* For whom plans are made. One of handle and device is NULL: a description of a device plans without one, and such

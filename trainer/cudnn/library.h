@@ -9,7 +9,7 @@
 #include <cublas_v2.h>
 #include <cudnn.h>
 
-#include "trainer/common/error.h"
+#include "base/error.h"
 
 /* Every function that is called. */
 #define CUDNN_FUNCTIONS(X)           \

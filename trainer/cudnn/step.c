@@ -229,11 +229,11 @@ static void head(struct launches *run)
                        .epsilon = model->batch_norm_epsilon,
                        .rate = model->batch_norm_rate,
                        .unbiased = model->batch_norm_unbiased,
-                       .report = report_of(engine, CULPRIT_NUMBER_LOGITS) },
+                       .report = report_of(engine, NON_FINITE_NUMBER_LOGITS) },
              .dgamma = gradient(engine, network->logits_gamma),
              .dbeta = gradient(engine, network->logits_beta),
              .dbias = gradient(engine, network->linear_bias),
-             .loss = report_of(engine, CULPRIT_NUMBER_LOSS) });
+             .loss = report_of(engine, NON_FINITE_NUMBER_LOSS) });
     multiply(run, CUBLAS_OP_N, CUBLAS_OP_T, CUDA_FEATURES, CUDA_CLASSES, run->images, layout->pool, CUDA_FEATURES,
              layout->dz, CUDA_CLASSES, 0.0f, gradient(engine, network->linear_weight));
     multiply(run, CUBLAS_OP_N, CUBLAS_OP_N, CUDA_FEATURES, run->images, CUDA_CLASSES, w, CUDA_FEATURES, layout->dz,
@@ -363,7 +363,7 @@ static void update(struct launches *run)
              .values = layout->values,
              .momentum = layout->momentum,
              .gradients = layout->gradients,
-             .report = report_of(engine, CULPRIT_NUMBER_TENSOR) });
+             .report = report_of(engine, NON_FINITE_NUMBER_TENSOR) });
     LAUNCH(run, cudnn_pack, pack_of(engine));
     mark(run);
 }

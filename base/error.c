@@ -1,0 +1,76 @@
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum status error_set_v(struct error *error, enum status status, const char *format, va_list arguments)
+{
+    error->status = status;
+    vsnprintf(error->message, sizeof error->message, format, arguments);
+    return status;
+}
+
+enum status error_set(struct error *error, enum status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_set_v(error, status, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* True for what only the machine's owner can mend, whoever met it. */
+static int is_environment(int number)
+{
+    switch (number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EACCES:
+    case EROFS:
+    case EPERM:
+    case ENOMEM:
+    case EIO:
+    case EMFILE:
+    case ENFILE:
+    case EPIPE:
+    case EFBIG:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+enum status error_set_errno(struct error *error, enum status status, const char *format, ...)
+{
+    int number = errno;
+    va_list arguments;
+    va_start(arguments, format);
+    error_set_v(error, is_environment(number) ? STATUS_ENVIRONMENT : status, format, arguments);
+    va_end(arguments);
+    size_t used = strlen(error->message);
+    snprintf(error->message + used, sizeof error->message - used, ": %s%s", strerror(number),
+             number == ENOSPC || number == EDQUOT ? "; free some space and try again" : "");
+    return error->status;
+}
+
+enum status error_prefix(struct error *error, const char *format, ...)
+{
+    char message[ERROR_MESSAGE_BYTES];
+    memcpy(message, error->message, sizeof message);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error->message, sizeof error->message, format, arguments);
+    va_end(arguments);
+    size_t used = strlen(error->message);
+    snprintf(error->message + used, sizeof error->message - used, ": %s", message);
+    return error->status;
+}
+
+int status_exit(enum status status)
+{
+    static const int exits[] = {
+        [STATUS_OK] = 0, [STATUS_NO] = 1, [STATUS_INPUT] = 2, [STATUS_ENVIRONMENT] = 3, [STATUS_INTERRUPTED] = 130
+    };
+    return exits[status];
+}

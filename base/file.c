@@ -1,0 +1,363 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What marks a file that is being written, after the name that it is to have: file_sweep removes those that a killed
+ * process left. */
+#define TEMPORARY_RANDOM ".XXXXXX"
+#define TEMPORARY_SUFFIX ".tmp"
+
+size_t file_temporary_of(const char *name)
+{
+    size_t length = strlen(name), suffix = strlen(TEMPORARY_SUFFIX), mark = strlen(TEMPORARY_RANDOM TEMPORARY_SUFFIX);
+    if (length <= mark || strcmp(name + length - suffix, TEMPORARY_SUFFIX) != 0 || name[length - mark] != '.' ||
+        strcspn(name + length - mark + 1, ".") != strlen(TEMPORARY_RANDOM) - 1)
+        return 0;
+    return length - mark;
+}
+
+enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(path, FILE_PATH_BYTES, format, arguments);
+    va_end(arguments);
+    if (length < 0 || length >= FILE_PATH_BYTES)
+        return error_set(error, STATUS_INPUT, "the path %.200s... is longer than %d bytes", path, FILE_PATH_BYTES - 1);
+    return STATUS_OK;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static enum status read_all(int descriptor, const char *path, char *data, size_t bytes, struct error *error)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t got = read(descriptor, data + done, bytes - done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_set_errno(error, STATUS_ENVIRONMENT, "cannot read %s at byte %zu", path, done);
+        if (got == 0)
+            return error_set(error, STATUS_INPUT, "%s became shorter while it was read: %zu of %zu bytes", path, done,
+                             bytes);
+        done += (size_t)got;
+    }
+    return STATUS_OK;
+}
+
+enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error)
+{
+    struct stat about;
+    enum status status;
+    *data = NULL;
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer would make it wait */
+    if (descriptor < 0)
+        return error_set_errno(error, STATUS_INPUT, "cannot open %s", path);
+    if (fstat(descriptor, &about) != 0) {
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot examine %s", path);
+    } else if (!S_ISREG(about.st_mode)) {
+        status = error_set(error, STATUS_INPUT, "%s is not a regular file", path);
+    } else if ((uintmax_t)about.st_size > limit) {
+        status = error_set(error, STATUS_INPUT, "%s has %jd bytes, more than the %zu that such a file may have", path,
+                           (intmax_t)about.st_size, limit);
+    } else {
+        *bytes = (size_t)about.st_size;
+        *data = malloc(*bytes + 1);
+        if (*data == NULL)
+            status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu bytes of %s", *bytes, path);
+        else
+            status = read_all(descriptor, path, *data, *bytes, error);
+    }
+    close(descriptor);
+    if (status != STATUS_OK) {
+        free(*data);
+        *data = NULL;
+        return status;
+    }
+    (*data)[*bytes] = '\0';
+    return STATUS_OK;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+/* 0 when all is written, else -1 with errno. */
+static int write_all(int descriptor, const void *data, size_t bytes)
+{
+    const char *next = data;
+    while (bytes > 0) {
+        ssize_t put = write(descriptor, next, bytes < SSIZE_MAX ? bytes : SSIZE_MAX);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return -1;
+        next += put;
+        bytes -= (size_t)put;
+    }
+    return 0;
+}
+
+static void folder_of(const char *path, char folder[FILE_PATH_BYTES])
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(folder, FILE_PATH_BYTES, ".");
+    else
+        snprintf(folder, FILE_PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+enum status file_sync_folder(const char *path, struct error *error)
+{
+    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open the folder %s", path);
+    enum status status = STATUS_OK;
+    /* Some file systems cannot sync a folder and say EINVAL: there is nothing more to be done there. */
+    if (fsync(descriptor) != 0 && errno != EINVAL)
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot sync the folder %s", path);
+    close(descriptor);
+    return status;
+}
+
+enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error)
+{
+    char beside[FILE_PATH_BYTES], folder[FILE_PATH_BYTES];
+    enum status status = file_path(beside, error, "%s" TEMPORARY_RANDOM TEMPORARY_SUFFIX, path);
+    if (status != STATUS_OK)
+        return status;
+    folder_of(path, folder);
+    int descriptor = mkostemps(beside, strlen(TEMPORARY_SUFFIX), O_CLOEXEC);
+    if (descriptor < 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a file in %s to write %s", folder, path);
+    /* mkostemps allows the owner alone; a record is to be read by whom the umask lets. */
+    mode_t mask = umask(0);
+    umask(mask);
+    const char *failed = fchmod(descriptor, 0666 & ~mask) != 0 ? "set the permissions of" : NULL;
+    for (size_t i = 0; i < count && failed == NULL; i++)
+        if (write_all(descriptor, parts[i].iov_base, parts[i].iov_len) != 0)
+            failed = "write";
+    if (failed == NULL && fsync(descriptor) != 0)
+        failed = "sync";
+    int number = errno;
+    if (close(descriptor) != 0 && failed == NULL) {
+        failed = "close";
+        number = errno;
+    }
+    if (failed == NULL && rename(beside, path) != 0) {
+        failed = "rename the finished file to";
+        number = errno;
+    }
+    if (failed != NULL) {
+        unlink(beside);
+        errno = number;
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot %s %s", failed, path);
+    }
+    return file_sync_folder(folder, error);
+}
+
+enum status file_write(const char *path, const void *data, size_t bytes, struct error *error)
+{
+    struct iovec part = { .iov_base = (void *)data, .iov_len = bytes };
+    return file_write_parts(path, &part, 1, error);
+}
+
+/* ---- folders ----------------------------------------------------------------------------------------------------- */
+
+bool file_exists(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0;
+}
+
+enum status file_size(const char *path, uint64_t *bytes, struct error *error)
+{
+    struct stat about;
+    if (stat(path, &about) != 0)
+        return error_set_errno(error, STATUS_INPUT, "cannot examine %s", path);
+    *bytes = (uint64_t)about.st_size;
+    return STATUS_OK;
+}
+
+bool file_is_folder(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+enum status file_make_folders(const char *path, struct error *error)
+{
+    char part[FILE_PATH_BYTES];
+    enum status status = file_path(part, error, "%s", path);
+    if (path[0] == '\0')
+        return error_set(error, STATUS_INPUT, "a folder's name is empty");
+    for (char *slash = part; status == STATUS_OK && slash != NULL;) {
+        slash = strchr(slash + 1, '/');
+        if (slash != NULL)
+            *slash = '\0';
+        if (mkdir(part, 0777) == 0) {
+            char parent[FILE_PATH_BYTES];
+            folder_of(part, parent);
+            status = file_sync_folder(parent, error);
+        } else {
+            int number = errno;
+            if (number == EEXIST && !file_is_folder(part)) {
+                status = error_set(error, STATUS_ENVIRONMENT,
+                                   "cannot make the folder %s: %s is a file; name another folder", path, part);
+            } else if (!file_is_folder(part)) {
+                errno = number;
+                status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the folder %s", part);
+            }
+        }
+        if (slash != NULL)
+            *slash = '/';
+    }
+    return status;
+}
+
+enum status file_remove(const char *path, struct error *error)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot remove %s", path);
+    return STATUS_OK;
+}
+
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
+{
+    (void)about, (void)kind, (void)place;
+    return remove(path);
+}
+
+enum status file_remove_tree(const char *path, struct error *error)
+{
+    enum { DESCRIPTORS = 8 };
+    if (nftw(path, remove_entry, DESCRIPTORS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot remove %s", path);
+    return STATUS_OK;
+}
+
+enum status file_sweep(const char *folder, struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    enum status status = STATUS_OK;
+    DIR *list = opendir(folder);
+    if (list == NULL)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", folder);
+    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(list)) != NULL;) {
+        if (file_temporary_of(entry->d_name) == 0)
+            continue;
+        status = file_path(path, error, "%s/%s", folder, entry->d_name);
+        if (status == STATUS_OK)
+            status = file_remove(path, error);
+    }
+    closedir(list);
+    return status;
+}
+
+/* ---- appending --------------------------------------------------------------------------------------------------- */
+
+enum status append_open(struct appender *appender, const char *path, uint64_t keep, struct error *error)
+{
+    struct stat about;
+    appender->descriptor = -1;
+    enum status status = file_path(appender->path, error, "%s", path);
+    if (status != STATUS_OK)
+        return status;
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (descriptor < 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open %s for appending", path);
+    if (fstat(descriptor, &about) != 0) {
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot examine %s", path);
+    } else {
+        appender->bytes = (uint64_t)about.st_size;
+        if (keep < appender->bytes) {
+            appender->bytes = keep;
+            if (ftruncate(descriptor, (off_t)keep) != 0)
+                status =
+                    error_set_errno(error, STATUS_ENVIRONMENT, "cannot cut %s to %ju bytes", path, (uintmax_t)keep);
+        }
+    }
+    if (status != STATUS_OK) {
+        close(descriptor);
+        return status;
+    }
+    appender->descriptor = descriptor;
+    return STATUS_OK;
+}
+
+enum status append_write(struct appender *appender, const void *data, size_t bytes, struct error *error)
+{
+    if (write_all(appender->descriptor, data, bytes) != 0) {
+        error_set_errno(error, STATUS_ENVIRONMENT, "cannot append to %s", appender->path);
+        if (ftruncate(appender->descriptor, (off_t)appender->bytes) != 0)
+            return error_prefix(error, "%s ends in an unfinished line", appender->path);
+        return error->status;
+    }
+    appender->bytes += bytes;
+    return STATUS_OK;
+}
+
+enum status append_sync(struct appender *appender, struct error *error)
+{
+    if (fsync(appender->descriptor) != 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot sync %s", appender->path);
+    return STATUS_OK;
+}
+
+void append_close(struct appender *appender)
+{
+    if (appender->descriptor >= 0)
+        close(appender->descriptor);
+    appender->descriptor = -1;
+}
+
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
+
+enum status file_lock(const char *folder, int *descriptor, struct error *error)
+{
+    char path[FILE_PATH_BYTES], holder[32] = "";
+    *descriptor = -1;
+    enum status status = file_path(path, error, "%s/.lock", folder);
+    if (status != STATUS_OK)
+        return status;
+    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (lock < 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open the lock %s", path);
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) {
+            ssize_t got = read(lock, holder, sizeof holder - 1);
+            holder[got > 0 ? got : 0] = '\0';
+            holder[strcspn(holder, "\n")] = '\0';
+            status = error_set(error, STATUS_ENVIRONMENT, "%s is in use by %s%s; wait for it to end, or stop it",
+                               folder, holder[0] != '\0' ? "process " : "another process", holder);
+        } else {
+            status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot lock %s", path);
+        }
+        close(lock);
+        return status;
+    }
+    /* The number only serves the message above; the lock holds without it. */
+    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(lock, 0) != 0 || write_all(lock, holder, (size_t)length) != 0) {
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);
+        close(lock);
+        return status;
+    }
+    *descriptor = lock;
+    return STATUS_OK;
+}
+
+void file_unlock(int descriptor)
+{
+    if (descriptor >= 0)
+        close(descriptor);
+}

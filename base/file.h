@@ -1,0 +1,68 @@
+/* Files that appear whole or not at all, and folders. A leaf room.
+ *
+ * Every message names the operation and the path. What the disk or its owner must mend (full, forbidden, read-only) is
+ * STATUS_ENVIRONMENT; a file that is missing or too large is STATUS_INPUT. */
+#ifndef SELFSAME_FILE_H
+#define SELFSAME_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+
+enum { FILE_PATH_BYTES = 4096 };
+
+/* printf into path; STATUS_INPUT where it does not fit. */
+enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4), warn_unused_result));
+
+/* The whole of a regular file, followed by a NUL that *bytes does not count; the caller frees *data. Over `limit` bytes
+ * is STATUS_INPUT. On an error *data is NULL. */
+enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error) MUST_USE;
+
+/* Writes a file durably: beside it under a name of its own, fsync, close, rename, fsync of the folder. After an error
+ * the old file, if there was one, is untouched and nothing is left beside it (only when the very last sync failed is
+ * the new one in its place). file_write_parts writes several pieces, one after the other. */
+enum status file_write(const char *path, const void *data, size_t bytes, struct error *error) MUST_USE;
+enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error) MUST_USE;
+
+/* Makes a folder and those above it, durably; what exists already is fine. */
+enum status file_make_folders(const char *path, struct error *error) MUST_USE;
+/* fsync of a folder: makes what was created, renamed or removed in it last. */
+enum status file_sync_folder(const char *path, struct error *error) MUST_USE;
+/* Removes what a killed file_write left half-written in a folder. Call it only where no other process writes and all
+ * files are ours. */
+enum status file_sweep(const char *folder, struct error *error) MUST_USE;
+/* How many bytes of `name` are the name that a half-written file was to have; 0 where it is none. */
+size_t file_temporary_of(const char *name);
+bool file_exists(const char *path);
+bool file_is_folder(const char *path);
+enum status file_size(const char *path, uint64_t *bytes, struct error *error) MUST_USE;
+/* Removes a file; one that does not exist is fine. */
+enum status file_remove(const char *path, struct error *error) MUST_USE;
+/* Removes a folder with all that is in it, or a file; follows no link, crosses into no other file system; one that does
+ * not exist is fine. */
+enum status file_remove_tree(const char *path, struct error *error) MUST_USE;
+
+/* A file that only grows, one line or more at a time. */
+struct appender {
+    int descriptor; /* -1: closed */
+    uint64_t bytes; /* written so far, all of them whole lines */
+    char path[FILE_PATH_BYTES];
+};
+
+/* Opens for appending, makes it if need be, and cuts it to `keep` bytes (at most what it has; UINT64_MAX: all). */
+enum status append_open(struct appender *appender, const char *path, uint64_t keep, struct error *error) MUST_USE;
+/* All of it reaches the file, or it is cut back to where it was and an error says why. */
+enum status append_write(struct appender *appender, const void *data, size_t bytes, struct error *error) MUST_USE;
+enum status append_sync(struct appender *appender, struct error *error) MUST_USE;
+void append_close(struct appender *appender); /* closed or zeroed-with-descriptor -1: nothing happens */
+
+/* Locks a folder for this process by its file ".lock": *descriptor holds the lock until file_unlock or the process's
+ * end, however that comes. STATUS_ENVIRONMENT, naming the process that holds it, where another has it. */
+enum status file_lock(const char *folder, int *descriptor, struct error *error) MUST_USE;
+void file_unlock(int descriptor);
+
+#endif

@@ -1,0 +1,329 @@
+/* Every backend gives the scalar reference's bits: outcomes, weights, running statistics, momentum, predictions and
+ * losses, over odd batch sizes, all variants, both momentum forms, any number of threads, and inputs made for trouble
+ * (check/support/backends.h). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fenv.h>
+#ifdef HAVE_X86_64
+#include <immintrin.h>
+#endif
+
+#include "check/support/backends.h"
+#include "trainer/engine.h"
+#include "trainer/exact.h"
+
+enum { ENGINE_IMAGES = 20 };
+
+/* What each backend is held against: the reference, in plain loops. On processors with FMA instructions its build for
+ * them, which test_plain_reference holds against the plain one in turn. */
+static const struct backend_operations *reference(void)
+{
+#ifdef HAVE_X86_64
+    if (backend_reference_fma.supported())
+        return &backend_reference_fma;
+#endif
+    return &backend_reference_plain;
+}
+
+/* The others that this processor has. */
+static size_t others(const struct backend_operations *list[2])
+{
+    size_t count = 0;
+#ifdef HAVE_X86_64
+    if (backend_avx2.supported())
+        list[count++] = &backend_avx2;
+    if (backend_avx512.supported())
+        list[count++] = &backend_avx512;
+#else
+    (void)list;
+#endif
+    return count;
+}
+
+static void expect_equal(const struct trial *trial, const struct backend_operations *left, uint32_t left_threads,
+                         const struct backend_operations *right, uint32_t right_threads)
+{
+    struct error error;
+    struct network *network;
+    struct dataset data, none;
+    struct trace expected, trace;
+    char text[512];
+    const struct recipe recipe = trial_recipe(trial);
+    assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
+    assert_int_equal(embedded_make(&data, trial->batch + TRIAL_IMAGES, &none, 1, &error), STATUS_OK);
+    assert_int_equal(trial_run(trial, network, &data, left, left_threads, &expected, &error), STATUS_OK);
+    assert_int_equal(trial_run(trial, network, &data, right, right_threads, &trace, &error), STATUS_OK);
+    const char *difference = trace_difference(trial, network, &expected, &trace, text, sizeof text);
+    if (difference != NULL)
+        fail_msg("depth %u, %s, batch %u, last %u, %s, %s with %u threads against %s: %s", trial->depth,
+                 VARIANTS[trial->variant], trial->batch, trial->last, ADVERSITIES[trial->adversity], right->variant,
+                 right_threads, left->variant, difference);
+    trace_free(&expected);
+    trace_free(&trace);
+    dataset_free(&data);
+    dataset_free(&none);
+    network_close(network);
+}
+
+static void expect_all_equal(const struct trial *trial, uint32_t threads)
+{
+    const struct backend_operations *list[2];
+    size_t count = others(list);
+    if (count == 0)
+        skip(); /* this processor has the references alone */
+    for (size_t i = 0; i < count; i++)
+        expect_equal(trial, reference(), 2, list[i], threads);
+}
+
+/* Groups that are not full, trees that are not powers of two, one image alone. */
+static void test_batch_sizes(void **state)
+{
+    static const uint32_t sizes[][2] = { { 1, 1 }, { 2, 1 }, { 3, 2 },  { 5, 3 },
+                                         { 7, 7 }, { 8, 5 }, { 16, 9 }, { 33, 17 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
+            const struct trial trial = { .depth = 8,
+                                         .variant = variant,
+                                         .batch = sizes[i][0],
+                                         .last = sizes[i][1],
+                                         .steps = 2,
+                                         .momentum = i % 2 == 0 ? MOMENTUM_NEON : MOMENTUM_PYTORCH };
+            expect_all_equal(&trial, 1 + (uint32_t)(i + variant) % 5);
+        }
+    }
+}
+
+static void test_depths(void **state)
+{
+    (void)state;
+    for (uint32_t depth = 14; depth <= 26; depth += 6) {
+        for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
+            const struct trial trial = { .depth = depth, .variant = variant, .batch = 6, .last = 5, .steps = 3 };
+            expect_all_equal(&trial, 3);
+        }
+    }
+}
+
+static void test_threads(void **state)
+{
+    const struct backend_operations *list[2];
+    size_t count = others(list);
+    const struct trial trial = { .depth = 14, .batch = 13, .last = 11, .steps = 3 };
+    (void)state;
+    for (uint32_t threads = 1; threads <= 16; threads = threads < 8 ? threads + 1 : threads * 2) {
+        for (size_t i = 0; i < count; i++)
+            expect_equal(&trial, list[i], 1, list[i], threads);
+        expect_equal(&trial, reference(), 1, reference(), threads);
+    }
+}
+
+/* Subnormal and huge numbers, signed zeros, shut ReLUs, no variance, and a training that becomes non-finite: then the
+ * same thing is named. */
+static void test_adversity(void **state)
+{
+    (void)state;
+    for (uint32_t adversity = ADVERSITY_NONE; adversity < ADVERSITY_COUNT; adversity++) {
+        for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
+            const struct trial trial = { .depth = 8,
+                                         .variant = variant,
+                                         .batch = 6,
+                                         .last = 5,
+                                         .steps = 4,
+                                         .momentum = variant == 1 ? MOMENTUM_PYTORCH : MOMENTUM_NEON,
+                                         .adversity = (enum adversity)adversity };
+            expect_all_equal(&trial, 2);
+        }
+    }
+}
+
+/* What becomes non-finite is named, whether forward, in the head, backward or in the update; on every backend. */
+static void test_non_finite_is_named(void **state)
+{
+    enum { MSRA, PAPER };
+    static const struct {
+        enum adversity adversity;
+        uint32_t variant, steps; /* steps: of which the last is not finite */
+        const char *culprit;
+    } cases[] = {
+        { ADVERSITY_DIVERGING, MSRA, 2, "the output of conv1.weight, or its batch norm" },
+        { ADVERSITY_GAMMA, PAPER, 1, "the gradient of the output of layer3.0.conv1.weight" },
+        { ADVERSITY_LINEAR, PAPER, 1, "the loss" },
+        { ADVERSITY_LINEAR, MSRA, 1, "the batch norm over the logits" },
+        { ADVERSITY_RATE, PAPER, 1, "bn1.weight after the update" },
+        { ADVERSITY_RATE, MSRA, 1, "bn1.weight after the update" },
+    };
+    const struct backend_operations *list[3];
+    size_t count = others(list);
+    list[count++] = reference();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct trial trial = {
+            .depth = 8, .variant = cases[i].variant, .batch = 6, .last = 6, .steps = 8, .adversity = cases[i].adversity
+        };
+        const struct recipe recipe = trial_recipe(&trial);
+        struct error error;
+        struct network *network;
+        struct dataset data, none;
+        assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
+        assert_int_equal(embedded_make(&data, trial.batch + TRIAL_IMAGES, &none, 1, &error), STATUS_OK);
+        for (size_t j = 0; j < count; j++) {
+            struct trace trace;
+            assert_int_equal(trial_run(&trial, network, &data, list[j], 2, &trace, &error), STATUS_OK);
+            assert_int_equal(trace.steps, cases[i].steps);
+            assert_string_equal(trace.outcomes[trace.steps - 1].non_finite, cases[i].culprit);
+            trace_free(&trace);
+        }
+        dataset_free(&data);
+        dataset_free(&none);
+        network_close(network);
+    }
+}
+
+#ifdef HAVE_X86_64
+/* As a library built with -ffast-math does. Returns what _mm_setcsr restores. */
+static unsigned flush_subnormals(void)
+{
+    enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x40 };
+    unsigned saved = _mm_getcsr();
+    _mm_setcsr(saved | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
+    return saved;
+}
+#endif
+
+static bool keep_results(void *context, uint64_t first, const struct step_result *results, uint64_t count)
+{
+    memcpy((struct step_result *)context + first, results, count * sizeof *results);
+    return true;
+}
+
+/* Runs an evaluation and two steps of the engine, or with `inference` the evaluation alone; with `hostile` from a
+ * thread that rounds upwards and flushes subnormals. Returns the bytes that the engine held. */
+static size_t run_engine(bool inference, bool hostile, struct step_result results[2], uint8_t *predictions,
+                         double *loss)
+{
+    const struct trial trial = { .depth = 8, .batch = 6, .adversity = ADVERSITY_SUBNORMAL };
+    struct recipe recipe = trial_recipe(&trial);
+    const struct engine_options options = { .threads = 2, .inference = inference };
+    struct error error;
+    struct network *network;
+    struct dataset training, validation;
+    struct engine *engine;
+    uint64_t done;
+    recipe.training.last_batch = LAST_BATCH_CONTINUE;
+    assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
+    assert_int_equal(embedded_make(&training, TRIAL_IMAGES, &validation, ENGINE_IMAGES, &error), STATUS_OK);
+    float *values = calloc(network->value_count, sizeof *values),
+          *momentum = calloc(network->value_count, sizeof *momentum);
+    assert_true(values != NULL && momentum != NULL);
+    trial_state(&trial, network, values, momentum);
+    const int rounding = fegetround();
+#ifdef HAVE_X86_64
+    const unsigned control = hostile ? flush_subnormals() : 0;
+#endif
+    if (hostile)
+        fesetround(FE_UPWARD);
+    assert_int_equal(engine_cpu.open(&engine, &recipe, network, &training, &validation, &options, &error), STATUS_OK);
+    assert_int_equal(engine_cpu.set_state(engine, values, momentum, &error), STATUS_OK);
+    assert_int_equal(engine_cpu.evaluate(engine, predictions, loss, &error), STATUS_OK);
+    const struct step_listener listener = { .context = results, .steps = keep_results };
+    if (!inference)
+        assert_int_equal(engine_cpu.run_steps(engine, 0, 2, &listener, &done, &error), STATUS_OK);
+    size_t bytes = engine_cpu.memory_bytes(engine);
+    engine_cpu.close(engine);
+    if (hostile) {
+        const int left_rounding = fegetround();
+        fesetround(rounding);
+#ifdef HAVE_X86_64
+        const char *volatile left = exact_broken_rule(); /* volatile: asked before the environment is put back */
+        _mm_setcsr(control);
+        assert_string_equal(left, "subnormal numbers are flushed to zero");
+#endif
+        assert_int_equal(left_rounding, FE_UPWARD);
+    }
+    free(values);
+    free(momentum);
+    dataset_free(&training);
+    dataset_free(&validation);
+    network_close(network);
+    return bytes;
+}
+
+/* An engine for inference holds less and gives the same; a batch of 6 images does not limit an evaluation. */
+static void test_inference(void **state)
+{
+    struct step_result results[2];
+    uint8_t trained[ENGINE_IMAGES], inferred[ENGINE_IMAGES];
+    double trained_loss, inferred_loss;
+    (void)state;
+    size_t bytes = run_engine(false, false, results, trained, &trained_loss);
+    assert_true(run_engine(true, false, results, inferred, &inferred_loss) < bytes);
+    assert_memory_equal(inferred, trained, sizeof trained);
+    assert_memory_equal(&inferred_loss, &trained_loss, sizeof trained_loss);
+}
+
+/* The caller's float environment is not the engine's, and is the caller's again afterwards. */
+static void test_float_environment(void **state)
+{
+    struct step_result usual[2], hostile[2];
+    uint8_t usual_predictions[ENGINE_IMAGES], hostile_predictions[ENGINE_IMAGES];
+    double usual_loss, hostile_loss;
+    (void)state;
+    memset(usual, 0, sizeof usual);
+    memset(hostile, 0, sizeof hostile);
+    run_engine(false, false, usual, usual_predictions, &usual_loss);
+    run_engine(false, true, hostile, hostile_predictions, &hostile_loss);
+    assert_memory_equal(hostile, usual, sizeof usual);
+    assert_memory_equal(hostile_predictions, usual_predictions, sizeof usual_predictions);
+    assert_memory_equal(&hostile_loss, &usual_loss, sizeof usual_loss);
+}
+
+/* The build asks itself, and would say so. */
+static void test_broken_rule(void **state)
+{
+    (void)state;
+    assert_null(exact_broken_rule());
+#ifdef HAVE_X86_64
+    unsigned saved = flush_subnormals();
+    const char *volatile rule = exact_broken_rule(); /* volatile: as above */
+    struct error error;
+    volatile enum status status = backend_check_arithmetic("the test", &error);
+    _mm_setcsr(saved);
+    assert_string_equal(rule, "subnormal numbers are flushed to zero");
+    assert_int_equal(status, STATUS_ENVIRONMENT);
+    assert_non_null(strstr(error.message, "in the code of the test, subnormal numbers are flushed to zero"));
+#endif
+}
+
+/* The reference without FMA instructions: slow, so small. */
+static void test_plain_reference(void **state)
+{
+    (void)state;
+    for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
+        const struct trial trial = { .depth = 8, .variant = variant, .batch = 2, .last = 1, .steps = 2 };
+        expect_equal(&trial, reference(), 2, &backend_reference_plain, 2);
+    }
+    const struct trial subnormal = { .depth = 8, .batch = 2, .last = 2, .steps = 2, .adversity = ADVERSITY_SUBNORMAL };
+    expect_equal(&subnormal, reference(), 2, &backend_reference_plain, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_batch_sizes),
+        cmocka_unit_test(test_depths),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_adversity),
+        cmocka_unit_test(test_non_finite_is_named),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_float_environment),
+        cmocka_unit_test(test_broken_rule),
+        cmocka_unit_test(test_plain_reference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,310 @@
+/* Files of PyTorch's own (check/goldens/torch_files.py), and what of them must be refused. Their numbers are known by
+ * formula. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "fetch/weights/weights.h"
+
+static const char *const kinds[] = { "legacy", "zip" };
+
+static char *read_golden(const char *name, const char *kind, size_t *bytes)
+{
+    char path[512], *file;
+    struct error error;
+    snprintf(path, sizeof path, "%s/check/goldens/torch/%s-%s.pt", SOURCE_DIR, name, kind);
+    if (file_read(path, 1 << 20, &file, bytes, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    return file;
+}
+
+static void open_golden(struct weights *weights, const char *name, const char *kind)
+{
+    size_t bytes;
+    char *file = read_golden(name, kind, &bytes);
+    struct error error;
+    if (weights_parse(weights, "x.pt", (const uint8_t *)file, bytes, &error) != STATUS_OK)
+        fail_msg("%s-%s: %s", name, kind, error.message);
+    assert_int_equal(weights->container, strcmp(kind, "zip") == 0 ? CONTAINER_TORCH_ZIP : CONTAINER_TORCH_LEGACY);
+    free(file);
+}
+
+static const struct named_tensor *find(const struct weights *weights, const char *name, uint32_t rank, size_t count)
+{
+    const struct named_tensor *tensor = tensors_find(&weights->tensors, name);
+    if (tensor == NULL)
+        fail_msg("no tensor %s", name);
+    assert_int_equal(tensor->rank, rank);
+    assert_int_equal(tensor->count, count);
+    return tensor;
+}
+
+/* The generator's ramp. */
+static float ramp(size_t i)
+{
+    return 0.5f * (float)i - 1.0f;
+}
+
+static void test_plain(void **state)
+{
+    (void)state;
+    char digests[2][DIGEST_HEX_BYTES];
+    for (int k = 0; k < 2; k++) {
+        struct weights weights;
+        open_golden(&weights, "plain", kinds[k]);
+        assert_int_equal(weights.tensors.count, 5);
+        const struct named_tensor *matrix = find(&weights, "matrix", 2, 6),
+                                  *parameter = find(&weights, "parameter", 1, 4);
+        assert_int_equal(matrix->shape[0], 2);
+        assert_int_equal(matrix->shape[1], 3);
+        for (size_t i = 0; i < 6; i++)
+            assert_true(matrix->values[i] == ramp(i));
+        for (size_t i = 0; i < 4; i++)
+            assert_true(parameter->values[i] == ramp(i));
+        assert_true(find(&weights, "scalar", 0, 1)->values[0] == 0.625f);
+        assert_int_equal(find(&weights, "empty", 2, 0)->shape[1], 3);
+        assert_int_equal(find(&weights, "bn1.num_batches_tracked", 0, 1)->element, ELEMENT_I64);
+        assert_null(find(&weights, "bn1.num_batches_tracked", 0, 1)->values);
+        assert_int_equal(weights_parameter_count(&weights), 6 + 4 + 1);
+        weights_content_digest(&weights, digests[k]);
+        weights_close(&weights);
+    }
+    assert_string_equal(digests[0], digests[1]);
+}
+
+static void test_views(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 3; k++) { /* the third with all sizes and places in 64 bits */
+        struct weights weights;
+        open_golden(&weights, k == 2 ? "views64" : "views", k == 2 ? "zip" : kinds[k]);
+        const struct named_tensor *transposed = find(&weights, "transposed", 2, 24);
+        assert_int_equal(transposed->shape[0], 6);
+        for (size_t i = 0; i < 24; i++) {
+            assert_true(find(&weights, "base", 1, 24)->values[i] == ramp(i));
+            assert_true(transposed->values[i] == ramp(i % 4 * 6 + i / 4));
+        }
+        for (size_t i = 0; i < 19; i++)
+            assert_true(find(&weights, "tail", 1, 19)->values[i] == ramp(i + 5));
+        for (size_t i = 0; i < 8; i++)
+            assert_true(find(&weights, "every_third", 1, 8)->values[i] == ramp(3 * i));
+        weights_close(&weights);
+    }
+}
+
+static void test_types(void **state)
+{
+    (void)state;
+    static const float half[] = { 1 + 0x1p-10f, 0x1p-24f, -65504, INFINITY, -0.0f },
+                       brain[] = { 1 + 0x1p-7f, 0x1p-133f, -2.99704e38f, -INFINITY, 0 },
+                       real[] = { 1 + 0x1p-23f, 0x1p-149f, -1.5f, INFINITY };
+    for (int k = 0; k < 2; k++) {
+        struct weights weights;
+        open_golden(&weights, "types", kinds[k]);
+        const struct named_tensor *tensor = find(&weights, "half", 1, 5);
+        assert_int_equal(tensor->element, ELEMENT_F16);
+        assert_memory_equal(tensor->values, half, sizeof half);
+        tensor = find(&weights, "brain", 1, 5);
+        for (int i = 0; i < 5; i++) /* -3e38 was rounded to bfloat16's 8 bits when the file was made */
+            assert_true(i == 2 ? fabsf(tensor->values[i] + 3e38f) < 2e36f : tensor->values[i] == brain[i]);
+        assert_memory_equal(find(&weights, "double", 1, 4)->values, real, sizeof real);
+        weights_close(&weights);
+    }
+}
+
+static void test_wrapped(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        struct weights weights;
+        open_golden(&weights, "wrapped", kinds[k]);
+        assert_int_equal(weights.tensors.count, 2);
+        assert_string_equal(weights.tensors.list[0].name, "first"); /* sorted, without module. */
+        assert_true(find(&weights, "second", 1, 3)->values[2] == ramp(2));
+        assert_int_equal(weights.tensors.claim_count, 3);
+        assert_string_equal(weights.tensors.claims[0].name, "epoch");
+        assert_string_equal(weights.tensors.claims[0].value, "12");
+        assert_string_equal(weights.tensors.claims[1].value, "resnet8");
+        assert_string_equal(weights.tensors.claims[2].name, "best_prec1");
+        assert_string_equal(weights.tensors.claims[2].value, "91.5");
+        weights_close(&weights);
+    }
+}
+
+/* From memory of exactly that size, so that a sanitizer sees every byte too far. Frees what was read; tells whether it
+ * was. */
+static bool parses(const char *file, size_t bytes, struct error *error)
+{
+    struct weights weights;
+    uint8_t *copy = malloc(bytes + (bytes == 0));
+    assert_non_null(copy);
+    memcpy(copy, file, bytes);
+    *error = (struct error){ STATUS_OK, "" };
+    enum status status = weights_parse(&weights, "x.pt", copy, bytes, error);
+    free(copy);
+    if (status == STATUS_OK)
+        weights_close(&weights);
+    else
+        assert_int_equal(status, STATUS_INPUT);
+    return status == STATUS_OK;
+}
+
+static void expect_refusal(const char *file, size_t bytes, const char *complaint)
+{
+    struct error error;
+    if (parses(file, bytes, &error))
+        fail_msg("not refused: should say \"%s\"", complaint);
+    if (strstr(error.message, complaint) == NULL || strstr(error.message, "x.pt") == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", error.message, complaint);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *kind, *complaint;
+    } files[] = {
+        { "inexact", "legacy", "first at place 1; they are not rounded" },
+        { "inexact", "zip", "first at place 1; they are not rounded" },
+        { "module", "zip", "opcode GLOBAL names torch.nn.modules.linear.Linear, which is not data" },
+        { "protocol4", "legacy", "says protocol 4" },
+        { "protocol4", "zip", "says protocol 4" },
+        { "nothing", "legacy", "without named tensors" },
+        { "nothing", "zip", "without named tensors" },
+        { "script", "zip", "TorchScript archive, which holds a program" },
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        size_t bytes;
+        char *file = read_golden(files[i].name, files[i].kind, &bytes);
+        expect_refusal(file, bytes, files[i].complaint);
+        free(file);
+    }
+}
+
+/* Replaces the first occurrence; the lengths are the same. */
+static void change(char *file, size_t bytes, const void *from, const void *to, size_t length)
+{
+    char *place = memmem(file, bytes, from, length);
+    assert_non_null(place);
+    memcpy(place, to, length);
+}
+
+static void test_changed_legacy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *from, *to;
+        size_t length;
+        const char *complaint;
+    } changes[] = {
+        { "views", "little_endianq\x02\x88", "little_endianq\x02\x89", 16, "not little-endian" },
+        { "views", "M\xe9\x03", "M\xea\x03", 3, "version other than 1001" },
+        { "views", "FloatStorage", "EvilsStorage", 12, "names torch.EvilsStorage" },
+        { "views", "K\x05K\x13\x85", "K\x06K\x13\x85", 5,
+          "reaches outside of its storage" }, /* tail: an offset one further */
+        { "views", "K\x05K\x13\x85", "K\x05K\x14\x85", 5, "reaches outside of its storage" }, /* one element longer */
+        { "views", "K\x05K\x13\x85", "K\xffK\x13\x85", 5, "begins outside of its storage" },
+        { "views", "K\x06K\x04\x86", "K\x06K\x05\x86", 5, "reaches outside of its storage" }, /* transposed: (6, 5) */
+        { "views", "K\x03\x85", "K\x04\x85", 3, "reaches outside of its storage" }, /* every_third: every fourth */
+        { "views", "K\x18N", "K\x19N", 3, "two types or sizes" },
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        size_t bytes;
+        char *file = read_golden(changes[i].name, "legacy", &bytes);
+        if (memmem(file, bytes, changes[i].from, changes[i].length) == NULL)
+            fail_msg("change %zu (%s) finds nothing to change", i, changes[i].complaint);
+        change(file, bytes, changes[i].from, changes[i].to, changes[i].length);
+        expect_refusal(file, bytes, changes[i].complaint);
+        free(file);
+    }
+    /* One more byte, and a storage whose count is another. */
+    size_t bytes;
+    char *file = read_golden("plain", "legacy", &bytes);
+    char *longer = malloc(bytes + 1);
+    assert_non_null(longer);
+    memcpy(longer, file, bytes);
+    longer[bytes] = 0;
+    expect_refusal(longer, bytes + 1, "follow the last storage");
+    free(longer);
+    free(file);
+}
+
+static void test_changed_zip(void **state)
+{
+    (void)state;
+    size_t bytes;
+    struct error error;
+    char *file = read_golden("views", "zip", &bytes);
+    change(file, bytes, "little", "big   ", 6);
+    expect_refusal(file, bytes, "not little-endian");
+    change(file, bytes, "big   ", "little", 6);
+    assert_true(parses(file, bytes, &error));
+    /* A flipped bit of data shows by the CRC-32. 10.5, the last of the ramp: */
+    change(file, bytes, "\x00\x00\x28\x41", "\x00\x00\x29\x41", 4);
+    expect_refusal(file, bytes, "damaged: its CRC-32");
+    free(file);
+}
+
+/* Cut anywhere, a file is refused; with any bit flipped it is read or refused, and no more. A zip's CRC-32 and a legacy
+ * file's counts find what their bytes allow. */
+static void test_damage(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "plain", "views", "wrapped" };
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+        for (int k = 0; k < 2; k++) {
+            size_t bytes;
+            struct error error;
+            char *file = read_golden(names[n], kinds[k], &bytes);
+            for (size_t length = 0; length < bytes; length++)
+                expect_refusal(file, length, "");
+            for (size_t bit = 0; bit < 8 * bytes; bit++) {
+                file[bit / 8] = (char)(file[bit / 8] ^ 1 << bit % 8);
+                (void)parses(file, bytes, &error);
+                file[bit / 8] = (char)(file[bit / 8] ^ 1 << bit % 8);
+            }
+            assert_true(parses(file, bytes, &error));
+            free(file);
+        }
+    }
+}
+
+/* What people mistake for weights is called by its name. */
+static void test_foreign(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *start;
+        size_t bytes;
+        const char *complaint;
+    } files[] = {
+        { "", 0, "in no format that is known here" },
+        { "hello", 5, "in no format that is known here" },
+        { "\x89HDF\r\n\x1a\n", 8, "HDF5" },
+        { "\x1f\x8b\x08", 3, "compressed by gzip" },
+        { "version https://git-lfs.github.com/spec/v1\n", 43, "a pointer of Git LFS" },
+        { "<!DOCTYPE html>", 15, "a web page" },
+        { "PK\3\4", 4, "no end record" },
+        { "\x80\x02}.", 4, "neither torch's nor a model of neon's" },
+        { "\x80\x02}.\x80", 5, "1 bytes follow the pickle" },
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        expect_refusal(files[i].start, files[i].bytes, files[i].complaint);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plain),       cmocka_unit_test(test_views),   cmocka_unit_test(test_types),
+        cmocka_unit_test(test_wrapped),     cmocka_unit_test(test_refused), cmocka_unit_test(test_changed_legacy),
+        cmocka_unit_test(test_changed_zip), cmocka_unit_test(test_damage),  cmocka_unit_test(test_foreign),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

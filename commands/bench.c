@@ -1,0 +1,349 @@
+/* selfsame bench: how fast training steps are here, where their time goes, and which share of the machine's arithmetic
+ * they use. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "commands/command.h"
+#include "experiments/manifest.h"
+#include "trainer/engine.h"
+
+/* What is measured. */
+struct measurement {
+    uint32_t steps, batch, conv_count;
+    double *step_ms;       /* sorted */
+    double *evaluation_ms; /* [steps], sorted: of evaluation_images images each */
+    uint32_t evaluation_images;
+    double *forward_s, *backward_s; /* [conv_count] */
+    double head_s, update_s, peak_flops;
+    size_t engine_bytes, process_bytes;
+    const struct engine_operations *operations;
+    const char *engine; /* its description */
+    const char *const *facts;
+};
+
+static bool hear_nothing(void *context, uint64_t first, const struct step_result *results, uint64_t count)
+{
+    (void)context, (void)first, (void)results, (void)count;
+    return true;
+}
+
+/* Floating-point operations (a multiply-add is two) of the convolutions that a step needs, for one image. */
+static double forward_flops(const struct conv_layer *conv)
+{
+    double pixels = (double)(conv->side / conv->stride) * (conv->side / conv->stride);
+    return 2.0 * pixels * conv->filters * conv->channels * 9.0;
+}
+
+/* Data and weights; the first layer has no data gradient. */
+static double backward_flops(const struct network *network, uint32_t l)
+{
+    return (l == 0 ? 1.0 : 2.0) * forward_flops(&network->convs[l]);
+}
+
+static double step_flops(const struct network *network, uint32_t batch)
+{
+    double sum = 0.0;
+    for (uint32_t l = 0; l < network->conv_count; l++)
+        sum += forward_flops(&network->convs[l]) + backward_flops(network, l);
+    return sum * batch;
+}
+
+/* Images of noise: the arithmetic takes as long as on any others. */
+static enum status make_noise(struct dataset *dataset, uint32_t images, struct error *error)
+{
+    enum status status = dataset_allocate(dataset, images, error);
+    if (status != STATUS_OK)
+        return status;
+    uint32_t word = 1;
+    for (size_t i = 0; i < (size_t)images * DATASET_IMAGE_BYTES; i++) {
+        word = word * 1664525u + 1013904223u;
+        dataset->images[i] = (uint8_t)(word >> 24);
+    }
+    for (uint32_t i = 0; i < images; i++)
+        dataset->labels[i] = (uint8_t)(i % DATASET_CLASSES);
+    return STATUS_OK;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static size_t peak_process_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
+}
+
+/* As many evaluations of the noise as there were steps. */
+static enum status measure_evaluation(struct engine *engine, const struct dataset *noise, struct measurement *m,
+                                      struct error *error)
+{
+    uint8_t *predictions = malloc(noise->count);
+    double loss;
+    enum status status = predictions != NULL ? STATUS_OK : error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    m->evaluation_images = noise->count;
+    for (uint32_t i = 0; i < m->steps && status == STATUS_OK; i++) {
+        double began = clock_seconds();
+        status = m->operations->evaluate(engine, predictions, &loss, error);
+        m->evaluation_ms[i] = 1e3 * (clock_seconds() - began);
+    }
+    qsort(m->evaluation_ms, m->steps, sizeof *m->evaluation_ms, compare_doubles);
+    free(predictions);
+    return status;
+}
+
+static enum status measure(const struct recipe *recipe, const struct network *network,
+                           const struct engine_options *options, struct measurement *m, struct engine **engine,
+                           struct dataset *noise, struct error *error)
+{
+    enum { WARM_UP_STEPS = 3 };
+    float *values = calloc(network->value_count, sizeof *values),
+          *momentum = calloc(network->value_count, sizeof *momentum);
+    m->step_ms = calloc(m->steps, sizeof *m->step_ms);
+    m->evaluation_ms = calloc(m->steps, sizeof *m->evaluation_ms);
+    m->forward_s = calloc(2 * (size_t)network->conv_count, sizeof *m->forward_s);
+    enum status status = STATUS_OK;
+    if (values == NULL || momentum == NULL || m->step_ms == NULL || m->evaluation_ms == NULL || m->forward_s == NULL)
+        status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    if (status == STATUS_OK) {
+        m->backward_s = m->forward_s + network->conv_count;
+        m->conv_count = network->conv_count;
+        network_initialize(network, recipe->training.seed, values);
+        status = m->operations->open(engine, recipe, network, noise, noise, options, error);
+    }
+    if (status == STATUS_OK)
+        status = m->operations->set_state(*engine, values, momentum, error);
+    free(values);
+    free(momentum);
+    if (status != STATUS_OK)
+        return status;
+    const struct step_listener nobody = { .steps = hear_nothing };
+    uint64_t done;
+    status = m->operations->run_steps(*engine, 0, WARM_UP_STEPS, &nobody, &done, error);
+    double before = m->operations->peak_flops(*engine);
+    struct engine_profile profile = { .step_s = m->step_ms, .forward_s = m->forward_s, .backward_s = m->backward_s };
+    if (status == STATUS_OK)
+        status = m->operations->profile(*engine, WARM_UP_STEPS, WARM_UP_STEPS + m->steps, &profile, error);
+    if (status != STATUS_OK)
+        return status;
+    double after = m->operations->peak_flops(*engine);
+    status = measure_evaluation(*engine, noise, m, error);
+    if (status != STATUS_OK)
+        return status;
+    m->peak_flops = before > after ? before : after; /* what disturbs a measurement of the peak only lowers it */
+    for (uint32_t i = 0; i < m->steps; i++)
+        m->step_ms[i] *= 1e3;
+    qsort(m->step_ms, m->steps, sizeof *m->step_ms, compare_doubles);
+    m->head_s = profile.head_s;
+    m->update_s = profile.update_s;
+    m->engine_bytes = m->operations->memory_bytes(*engine);
+    m->process_bytes = peak_process_bytes();
+    m->engine = m->operations->describe(*engine);
+    m->facts = m->operations->facts(*engine);
+    return STATUS_OK;
+}
+
+static double median(const double *sorted, uint32_t count)
+{
+    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
+}
+
+static double evaluation_rate(const struct measurement *m)
+{
+    return 1e3 * m->evaluation_images / median(m->evaluation_ms, m->steps);
+}
+
+static void print_table(const struct network *network, const struct measurement *m)
+{
+    double step_ms = median(m->step_ms, m->steps), flops = step_flops(network, m->batch);
+    printf("ResNet-%u, batch %u, engine %s (%s)\n", network->model.depth, m->batch, m->operations->name, m->engine);
+    for (size_t i = 0; m->facts != NULL && m->facts[i] != NULL; i++)
+        printf("  %s\n", m->facts[i]);
+    putchar('\n');
+    printf("%-16s %-22s %8s %9s %9s %8s %9s %9s\n", "layer", "shape", "fwd ms", "GFLOP/s", "of peak", "bwd ms",
+           "GFLOP/s", "of peak");
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv_layer *conv = &network->convs[l];
+        const char *name = network->tensors[conv->weight].name;
+        double forward = m->forward_s[l] / m->steps, backward = m->backward_s[l] / m->steps;
+        double forward_rate = forward_flops(conv) * m->batch / forward,
+               backward_rate = backward_flops(network, l) * m->batch / backward;
+        char shape[32];
+        snprintf(shape, sizeof shape, "%u->%u, %ux%u%s", conv->channels, conv->filters, conv->side, conv->side,
+                 conv->stride == 2 ? " /2" : "");
+        printf("%-16.*s %-22s %8.2f %9.1f %7.0f %% %8.2f %9.1f %7.0f %%\n", (int)(strlen(name) - strlen(".weight")),
+               name, shape, 1e3 * forward, 1e-9 * forward_rate, 100.0 * forward_rate / m->peak_flops, 1e3 * backward,
+               1e-9 * backward_rate, 100.0 * backward_rate / m->peak_flops);
+    }
+    printf("%-39s %8.2f\n%-39s %8.2f\n\n", "head (pooling, linear, loss; both ways)", 1e3 * m->head_s / m->steps,
+           "update, digest, packing", 1e3 * m->update_s / m->steps);
+    printf("step            %.2f ms median of %u (%.2f to %.2f)\n", step_ms, m->steps, m->step_ms[0],
+           m->step_ms[m->steps - 1]);
+    printf("images          %.0f per second in training, %.0f in evaluation\n", 1e3 * m->batch / step_ms,
+           evaluation_rate(m));
+    printf("arithmetic      %.2f GFLOP a step in convolutions, %.1f GFLOP/s\n", 1e-9 * flops, 1e-6 * flops / step_ms);
+    printf("FMA peak        %.1f GFLOP/s measured here; %.1f %% of it used\n", 1e-9 * m->peak_flops,
+           1e5 * flops / step_ms / m->peak_flops);
+    printf("memory          %.1f MiB in the engine (without the data sets), %.0f MiB peak of the process\n",
+           (double)m->engine_bytes / 1048576.0, (double)m->process_bytes / 1048576.0);
+}
+
+static enum status print_json(const struct network *network, const struct measurement *m, struct error *error)
+{
+    double step_ms = median(m->step_ms, m->steps), flops = step_flops(network, m->batch);
+    json_t *layers = json_array();
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv_layer *conv = &network->convs[l];
+        json_array_append_new(layers,
+                              json_pack("{s:s, s:f, s:f, s:f, s:f}", "weight", network->tensors[conv->weight].name,
+                                        "forward_ms", 1e3 * m->forward_s[l] / m->steps, "forward_gflops",
+                                        1e-9 * forward_flops(conv) * m->batch * m->steps / m->forward_s[l],
+                                        "backward_ms", 1e3 * m->backward_s[l] / m->steps, "backward_gflops",
+                                        1e-9 * backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
+    }
+    json_t *json = json_pack(
+        "{s:i, s:i, s:s, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "depth",
+        (int)network->model.depth, "batch", (int)m->batch, "engine", m->engine, "steps", (int)m->steps, "step_ms",
+        "median", step_ms, "min", m->step_ms[0], "max", m->step_ms[m->steps - 1], "images_per_s",
+        1e3 * m->batch / step_ms, "evaluation_images_per_s", evaluation_rate(m), "gflop_per_step", 1e-9 * flops,
+        "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak", 1e3 * flops / step_ms / m->peak_flops, "head_ms",
+        1e3 * m->head_s / m->steps, "update_ms", 1e3 * m->update_s / m->steps, "engine_bytes",
+        (json_int_t)m->engine_bytes, "process_bytes", (json_int_t)m->process_bytes, "layers", layers);
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
+    json_decref(json);
+    if (text == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    puts(text);
+    free(text);
+    return STATUS_OK;
+}
+
+static const struct option_definition options[] = {
+    { "steps", "N", OPTION_INTEGER, 1, 100000, NULL, "steps to time after three that warm up; default: 20" },
+    { "batch", "N", OPTION_INTEGER, 1, 65536, NULL, "images in a step; default: the manifest's" },
+    { "depth", "N", OPTION_INTEGER, 8, 10000, NULL, "depth of the network; default: the manifest's" },
+    OPTION_ENGINE,
+    { "precision", "NAME", OPTION_CHOICE, 0, 0, "fp32|tf32|bf16",
+      "of products, for the engine cudnn; default: the manifest's, or fp32" },
+    OPTION_THREADS,
+    OPTION_ISA,
+    { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL, "only say how much memory the engine would take" },
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },
+    OPTIONS_END,
+};
+
+/* The engine asked for decides the arithmetic, whatever the manifest says: noise has no digest to keep. */
+static enum status choose(const struct arguments *arguments, struct recipe *recipe,
+                          const struct engine_operations **operations, struct error *error)
+{
+    static const char *const precisions[] = { "fp32", "tf32", "bf16" };
+    const char *name = arguments_text(arguments, "engine"), *precision = arguments_text(arguments, "precision");
+    for (size_t i = 0; name != NULL && i < engine_entry_count; i++) {
+        if (strcmp(engine_entries[i].name, name) == 0)
+            recipe->arithmetic = engine_entries[i].arithmetic;
+    }
+    if (precision != NULL && recipe->arithmetic == ARITHMETIC_EXACT)
+        return error_set(error, STATUS_INPUT, "--precision %s: only the engine cudnn has precisions", precision);
+    for (uint32_t i = 0; precision != NULL && i < sizeof precisions / sizeof *precisions; i++) {
+        if (strcmp(precisions[i], precision) == 0)
+            recipe->precision = (enum precision)i;
+    }
+    return engine_choose(name, recipe->arithmetic, operations, error);
+}
+
+static enum status predict(const struct recipe *recipe, const struct network *network,
+                           const struct engine_operations *operations, const struct engine_options *engine_options,
+                           bool json, struct error *error)
+{
+    size_t bytes;
+    uint32_t images = 2 * recipe->training.batch_size;
+    enum status status =
+        engine_predict_memory(operations, recipe, network, images, images, engine_options, &bytes, error);
+    if (status == STATUS_OK && json)
+        printf("{ \"depth\": %u, \"batch\": %u, \"engine\": \"%s\", \"engine_bytes\": %zu }\n", recipe->model.depth,
+               recipe->training.batch_size, operations->name, bytes);
+    else if (status == STATUS_OK)
+        printf("ResNet-%u, batch %u, engine %s: %.1f MiB in the engine (without the data sets)\n", recipe->model.depth,
+               recipe->training.batch_size, operations->name, (double)bytes / 1048576.0);
+    return status;
+}
+
+static enum status bench(struct manifest *manifest, const struct arguments *arguments, struct error *error)
+{
+    struct recipe recipe = manifest->recipe;
+    const char *format = arguments_text(arguments, "format");
+    recipe.training.batch_size = (uint32_t)arguments_integer(arguments, "batch", recipe.training.batch_size);
+    recipe.model.depth = (uint32_t)arguments_integer(arguments, "depth", recipe.model.depth);
+    recipe.training.length_unit = UNIT_STEP;
+    recipe.training.length = UINT32_MAX;
+    struct engine_options engine_options = { .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
+                                             .isa = arguments_text(arguments, "isa") };
+    struct measurement m = { .steps = (uint32_t)arguments_integer(arguments, "steps", 20),
+                             .batch = recipe.training.batch_size };
+    struct network *network = NULL;
+    struct engine *engine = NULL;
+    struct dataset noise = { .count = 0 };
+    const bool json = format != NULL && strcmp(format, "json") == 0;
+    enum status status = choose(arguments, &recipe, &m.operations, error);
+    if (status == STATUS_OK)
+        status = network_open(&network, &recipe.model, error);
+    if (status == STATUS_OK && arguments_flag(arguments, "dry-run")) {
+        status = predict(&recipe, network, m.operations, &engine_options, json, error);
+        goto out;
+    }
+    if (status == STATUS_OK)
+        status = make_noise(&noise, 2 * recipe.training.batch_size, error);
+    if (status == STATUS_OK)
+        status = measure(&recipe, network, &engine_options, &m, &engine, &noise, error);
+    if (status == STATUS_OK) {
+        if (json)
+            status = print_json(network, &m, error);
+        else
+            print_table(network, &m);
+    }
+out:
+    if (engine != NULL)
+        m.operations->close(engine);
+    free(m.step_ms);
+    free(m.evaluation_ms);
+    free(m.forward_s);
+    dataset_free(&noise);
+    network_close(network);
+    return status;
+}
+
+static enum status run_bench(const struct arguments *arguments, struct error *error)
+{
+    struct manifest manifest;
+    const char *path = arguments->operand_count > 0 ? arguments->operands[0] : "msra/resnet20.yaml";
+    enum status status = manifest_read(path, &manifest, error);
+    if (status != STATUS_OK)
+        return status;
+    status = bench(&manifest, arguments, error);
+    manifest_free(&manifest);
+    return status;
+}
+
+const struct command bench_command = {
+    .name = "bench",
+    .operands = "[MANIFEST]",
+    .summary = "time training steps and say where the time goes",
+    .options = options,
+    .description = "Runs training steps of the manifest's network (default: the installed msra/resnet20.yaml) on "
+                   "images of noise, without any data set, and "
+                   "prints the median time of a step, images per second in training and evaluation, the rate of every "
+                   "convolution forward and backward, the share of the "
+                   "machine's measured FMA peak, and memory.\n\nThe peak is measured on the same threads and with the "
+                   "same instructions before and after "
+                   "the steps. check/tools/bench_pytorch.py in the source tree runs this against PyTorch.",
+    .examples = "selfsame bench\tResNet-20 at batch 128\n"
+                "selfsame bench --depth 110 --threads 2\tResNet-110 on two threads\n",
+    .operands_min = 0,
+    .operands_max = 1,
+    .run = run_bench,
+};

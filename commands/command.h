@@ -1,0 +1,108 @@
+/* Subcommands and their options: one table each, which drives the parser, --help, the manual pages and the shell
+ * completions.
+ *
+ * A command file exports a `const struct command`; selfsame.c lists them all, runs one, prints its error and turns the
+ * status into an exit status. Nothing else prints to standard error but progress and warnings. */
+#ifndef SELFSAME_COMMAND_H
+#define SELFSAME_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+enum option_type {
+    OPTION_FLAG,    /* takes no value */
+    OPTION_TEXT,    /* any text that is not empty */
+    OPTION_INTEGER, /* decimal digits, low .. high */
+    OPTION_CHOICE   /* one of `choices`, which are separated by '|' */
+};
+
+struct option_definition {
+    const char *name;     /* without the dashes; NULL ends a table */
+    const char *argument; /* such as "DIR"; NULL for a flag */
+    enum option_type type;
+    uint64_t low, high;  /* OPTION_INTEGER */
+    const char *choices; /* OPTION_CHOICE */
+    const char *help;    /* one or two sentences, the default included, no full stop at the end */
+};
+
+enum { COMMAND_OPTIONS_MAX = 24 };
+
+struct arguments {
+    const struct command *command;
+    const char *texts[COMMAND_OPTIONS_MAX]; /* by the option's place in its table; NULL: not given */
+    uint64_t integers[COMMAND_OPTIONS_MAX];
+    const char **operands;
+    size_t operand_count;
+};
+
+struct command {
+    const char *name;
+    const char *operands;    /* such as "MANIFEST..."; "" for none */
+    const char *summary;     /* one line, lower case, no full stop */
+    const char *description; /* paragraphs separated by an empty line */
+    const struct option_definition *options;
+    const char *examples; /* lines "command<TAB>what it does"; NULL for none */
+    size_t operands_min, operands_max;
+    enum status (*run)(const struct arguments *arguments, struct error *error);
+};
+
+#define OPTIONS_END                               \
+    {                                             \
+        NULL, NULL, OPTION_FLAG, 0, 0, NULL, NULL \
+    }
+/* Options that several commands share. */
+#define OPTION_RUNS                                                                                                  \
+    {                                                                                                                \
+        "runs", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder that holds the runs; default: $SELFSAME_RUNS, else runs" \
+    }
+#define OPTION_DATA                                                                                     \
+    {                                                                                                   \
+        "data", "DIR", OPTION_TEXT, 0, 0, NULL,                                                         \
+            "the folder that holds CIFAR-10's batches, or its parent; default: what selfsame fetch got" \
+    }
+#define OPTION_ENGINE                                                                                               \
+    {                                                                                                               \
+        "engine", "NAME", OPTION_CHOICE, 0, 0, "cpu|cuda|cudnn",                                                    \
+            "what computes: cpu or cuda, which give the same bits, or cudnn, for manifests with arithmetic: fast; " \
+            "default: cpu, or cudnn for these"                                                                      \
+    }
+#define OPTION_THREADS                                                                     \
+    {                                                                                      \
+        "threads", "N", OPTION_INTEGER, 1, 1024, NULL,                                     \
+            "threads, 1 to 1024; default: one per processor. The bits do not depend on it" \
+    }
+#define OPTION_ISA                                                                                                  \
+    {                                                                                                               \
+        "isa", "NAME", OPTION_TEXT, 0, 0, NULL,                                                                     \
+            "instruction set: scalar, avx2 or avx512; default: $SELFSAME_ISA, else the best there is. The bits do " \
+            "not depend on it"                                                                                      \
+    }
+
+/* Parses what follows the command's name: options and operands in any order, "--name value" or "--name=value", "--"
+ * ends the options. arguments->operands points into a copy that arguments_free releases. *help is set, and nothing else
+ * checked, when --help is there. STATUS_INPUT for anything that does not fit, naming the nearest option that exists. */
+enum status arguments_parse(struct arguments *arguments, const struct command *command, int count, char **words,
+                            bool *help, struct error *error) MUST_USE;
+void arguments_free(struct arguments *arguments);
+
+/* The value of an option of the command's table: NULL, false or the fallback where it was not given. */
+const char *arguments_text(const struct arguments *arguments, const char *option);
+bool arguments_flag(const struct arguments *arguments, const char *option);
+uint64_t arguments_integer(const struct arguments *arguments, const char *option, uint64_t fallback);
+
+/* How this program was built, and the version of its arithmetic, in a few lines. */
+void program_print_version(FILE *file);
+
+/* Documentation from the tables. `commands` is NULL-terminated. */
+void command_print_help(FILE *file, const struct command *command);
+void command_print_man(FILE *file, const struct command *command, const char *version);
+void program_print_help(FILE *file, const struct command *const *commands);
+void program_print_man(FILE *file, const struct command *const *commands, const char *version);
+/* shell: "bash", "zsh" or "fish"; false for another. */
+bool program_print_completion(FILE *file, const struct command *const *commands, const char *shell);
+
+#endif

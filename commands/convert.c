@@ -1,0 +1,66 @@
+/* selfsame convert: weights from one container into another. */
+#include <string.h>
+
+#include "commands/command.h"
+#include "fetch/weights/weights.h"
+
+static bool ends_with(const char *text, const char *end)
+{
+    return strlen(text) > strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
+}
+
+/* The containers that are written, by OUT's suffix. */
+static const struct {
+    const char *suffix;
+    enum weights_container container;
+} suffixes[] = {
+    { ".safetensors", CONTAINER_SAFETENSORS },
+    { ".pth", CONTAINER_TORCH_ZIP },
+    { ".pt", CONTAINER_TORCH_ZIP },
+};
+
+static enum status run_convert(const struct arguments *arguments, struct error *error)
+{
+    const char *in = arguments->operands[0], *out = arguments->operands[1];
+    struct weights weights;
+    char hex[DIGEST_HEX_BYTES];
+    size_t kind = 0;
+    while (kind < sizeof suffixes / sizeof *suffixes && !ends_with(out, suffixes[kind].suffix))
+        kind++;
+    if (kind == sizeof suffixes / sizeof *suffixes)
+        return error_set(
+            error, STATUS_INPUT,
+            "%s: its suffix says the format, .safetensors, or .pth or .pt for torch's, and it has none of them", out);
+    enum status status = weights_open(&weights, in, error);
+    if (status != STATUS_OK)
+        return status;
+    status = weights_convert(&weights, out, suffixes[kind].container, error);
+    if (status == STATUS_OK) {
+        weights_content_digest(&weights, hex);
+        printf("%s: %s, weights %s\n", out, weights_container_name(suffixes[kind].container), hex);
+    }
+    weights_close(&weights);
+    return status;
+}
+
+static const struct option_definition options[] = { OPTIONS_END };
+
+const struct command convert_command = {
+    .name = "convert",
+    .operands = "IN OUT",
+    .summary = "weights from one format into another",
+    .options = options,
+    .description = "Reads weights from any file that selfsame inspect knows, and writes them to OUT, with the names "
+                   "that PyTorch users know: to a "
+                   "safetensors file, or, where OUT ends in .pth or .pt, in torch.save's zip format, which torch.load "
+                   "reads. Parameters and running "
+                   "statistics are written, as float32, bit for bit; what training keeps beside them is not. Equal "
+                   "weights give equal files, and "
+                   "the weights digest, which is printed, stays.\n\nNothing in IN is run: pickles are read as data.",
+    .examples =
+        "selfsame convert resnet20-12fca82f.th resnet20.safetensors\ta file of torch.save's\n"
+        "selfsame convert runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\n",
+    .operands_min = 2,
+    .operands_max = 2,
+    .run = run_convert,
+};

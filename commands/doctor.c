@@ -1,0 +1,327 @@
+/* selfsame doctor: what is here, which engines work, and whether the exact ones give the known bits. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/build_info.h"
+#include "commands/command.h"
+#include "fetch/data/embedded.h"
+#include "results/environment.h"
+#include "trainer/cpu/team.h"
+#include "trainer/cuda/device.h"
+#include "trainer/engine.h"
+#include "trainer/exact.h"
+#include "trainer/proof.h"
+
+/* ---- what is found out ------------------------------------------------------------------------------------------- */
+
+enum verdict {
+    VERDICT_EXACT,      /* the known digest */
+    VERDICT_OTHER_BITS, /* another one, of an engine that says it is exact */
+    VERDICT_REPEATS,    /* an engine for fast arithmetic gave the same digest twice */
+    VERDICT_VARIES,     /* or did not */
+    VERDICT_MISSING,    /* something that this build, processor or machine lacks: no fault */
+    VERDICT_FAILED      /* it was opened, and failed */
+};
+
+static const char *const verdicts[] = { "exact", "other bits", "repeats itself", "varies", "missing", "failed" };
+
+/* One engine, with one of its instruction sets. */
+struct finding {
+    const struct engine_entry *entry;
+    const char *isa; /* NULL: the engine has none */
+    enum verdict verdict;
+    struct proof proof;
+    struct error error; /* VERDICT_MISSING, VERDICT_FAILED */
+};
+
+enum { FINDINGS_MAX = 16 };
+
+struct report {
+    uint32_t threads;
+    struct device device;
+    struct error device_error;
+    enum status device_status;
+    struct finding findings[FINDINGS_MAX];
+    size_t count;
+};
+
+static enum verdict judge_failure(const struct proof *proof, enum status status)
+{
+    return !proof->opened && status == STATUS_ENVIRONMENT ? VERDICT_MISSING : VERDICT_FAILED;
+}
+
+static void examine(struct finding *finding, uint32_t threads, const struct dataset *training,
+                    const struct dataset *validation)
+{
+    const struct engine_operations *operations;
+    const struct engine_options options = { .threads = threads, .isa = finding->isa };
+    struct proof again;
+    enum status status = engine_choose(finding->entry->name, finding->entry->arithmetic, &operations, &finding->error);
+    if (status == STATUS_OK)
+        status = proof_run(operations, &options, training, validation, &finding->proof, &finding->error);
+    if (status == STATUS_OK && finding->entry->arithmetic == ARITHMETIC_EXACT) {
+        finding->verdict = strcmp(finding->proof.digest, proof_known_digest) == 0 ? VERDICT_EXACT : VERDICT_OTHER_BITS;
+        return;
+    }
+    if (status == STATUS_OK)
+        status = proof_run(operations, &options, training, validation, &again, &finding->error);
+    if (status == STATUS_OK)
+        finding->verdict = strcmp(finding->proof.digest, again.digest) == 0 ? VERDICT_REPEATS : VERDICT_VARIES;
+    else
+        finding->verdict = judge_failure(&finding->proof, status);
+}
+
+static void add_finding(struct report *report, const struct engine_entry *entry, const char *isa)
+{
+    if (report->count < FINDINGS_MAX)
+        report->findings[report->count++] = (struct finding){ .entry = entry, .isa = isa };
+}
+
+static enum status find_out(struct report *report, struct error *error)
+{
+    struct dataset training, validation;
+    report->device_status = device_open(&report->device, &report->device_error);
+    for (size_t i = 0; i < engine_entry_count; i++) {
+        const struct engine_entry *entry = &engine_entries[i];
+        if (entry->operations == NULL || entry->operations->isa == NULL)
+            add_finding(report, entry, NULL);
+        else {
+            for (size_t k = 0; entry->operations->isa(k) != NULL; k++)
+                add_finding(report, entry, entry->operations->isa(k));
+        }
+    }
+    enum status status = embedded_make(&training, PROOF_TRAINING_IMAGES, &validation, PROOF_VALIDATION_IMAGES, error);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; i < report->count; i++)
+        examine(&report->findings[i], report->threads, &training, &validation);
+    dataset_free(&training);
+    dataset_free(&validation);
+    return STATUS_OK;
+}
+
+static size_t count_verdict(const struct report *report, enum verdict verdict)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < report->count; i++)
+        count += report->findings[i].verdict == verdict;
+    return count;
+}
+
+static bool all_exact(const struct report *report)
+{
+    return count_verdict(report, VERDICT_EXACT) > 0 && count_verdict(report, VERDICT_OTHER_BITS) == 0 &&
+           count_verdict(report, VERDICT_VARIES) == 0 && count_verdict(report, VERDICT_FAILED) == 0;
+}
+
+/* The names of the findings with a verdict, such as "cpu avx2, cuda". */
+static void name_findings(const struct report *report, enum verdict verdict, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < report->count; i++) {
+        const struct finding *finding = &report->findings[i];
+        const size_t used = strlen(text);
+        if (finding->verdict == verdict)
+            snprintf(text + used, size - used, "%s%s%s%s", used > 0 ? ", " : "", finding->entry->name,
+                     finding->isa != NULL ? " " : "", finding->isa != NULL ? finding->isa : "");
+    }
+}
+
+/* Wrong bits come before what failed, and both before a machine on which nothing works. */
+static enum status conclude(const struct report *report, struct error *error)
+{
+    char names[256];
+    name_findings(report, VERDICT_OTHER_BITS, names, sizeof names);
+    if (names[0] != '\0')
+        return error_set(
+            error, STATUS_NO,
+            "not exact here: %s; the digests of runs made with it are worth nothing. Look at the compiler, "
+            "its flags and the hardware's memory first, and report it with the output of selfsame doctor "
+            "--format json",
+            names);
+    name_findings(report, VERDICT_VARIES, names, sizeof names);
+    if (names[0] != '\0')
+        return error_set(error, STATUS_NO, "%s does not repeat itself here: two runs of one recipe differ", names);
+    for (size_t i = 0; i < report->count; i++) {
+        const struct finding *finding = &report->findings[i];
+        if (finding->verdict == VERDICT_FAILED) {
+            *error = finding->error;
+            return error_prefix(error, "%s%s%s", finding->entry->name, finding->isa != NULL ? " " : "",
+                                finding->isa != NULL ? finding->isa : "");
+        }
+    }
+    if (count_verdict(report, VERDICT_EXACT) == 0)
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "no engine for exact arithmetic works here; above is what each lacks");
+    return STATUS_OK;
+}
+
+/* ---- printing it ------------------------------------------------------------------------------------------------- */
+
+static double mebibytes(size_t bytes)
+{
+    return (double)bytes / 1048576.0;
+}
+
+static void print_device(const struct report *report)
+{
+    const struct device *device = &report->device;
+    if (device_build_toolkit[0] != '\0')
+        printf("kernels    CUDA %s, for %s\n", device_build_toolkit, device_build_architectures);
+    if (device->driver[0] != '\0' || device->driver_version != 0)
+        printf("driver     %s%sfor CUDA up to %d.%d\n", device->driver, device->driver[0] != '\0' ? ", " : "",
+               device->driver_version / 1000, device->driver_version % 1000 / 10);
+    if (device->name[0] != '\0')
+        printf("card       %s, compute capability %d.%d, %u multiprocessors, %.0f MiB (%.0f free), %.0f MiB of L2, ECC "
+               "%s\n",
+               device->name, device->major, device->minor, device->multiprocessors, mebibytes(device->memory_bytes),
+               mebibytes(device->free_bytes), mebibytes(device->l2_bytes), device->ecc ? "on" : "off");
+    if (report->device_status != STATUS_OK)
+        printf("card       %s%s\n",
+               device->name[0] != '\0' ? "cannot be used: " : "none: ", report->device_error.message);
+}
+
+static void print_finding(const struct finding *finding)
+{
+    printf("%-7s %-8s %-9s ", finding->entry->name, finding->isa != NULL ? finding->isa : "",
+           engine_arithmetic_version(finding->entry->arithmetic));
+    if (finding->verdict == VERDICT_MISSING || finding->verdict == VERDICT_FAILED) {
+        printf("%s: %s\n", verdicts[finding->verdict], finding->error.message);
+        return;
+    }
+    printf("%s: %.16s (%s)\n", verdicts[finding->verdict], finding->proof.digest, finding->proof.description);
+    for (const char *fact = finding->proof.facts; *fact != '\0';) {
+        const size_t length = strcspn(fact, "\n");
+        printf("%27s%.*s\n", "", (int)length, fact);
+        fact += length + (fact[length] == '\n');
+    }
+}
+
+static enum status print_table(const struct report *report, struct error *error)
+{
+    json_t *host = environment_host();
+    if (host == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    program_print_version(stdout);
+    printf("\nsystem     %s\nprocessor  %s, %lld processors, %u threads used\n",
+           json_string_value(json_object_get(host, "system")), json_string_value(json_object_get(host, "cpu")),
+           (long long)json_integer_value(json_object_get(host, "cpus")), report->threads);
+    json_decref(host);
+    print_device(report);
+    printf("\n%-7s %-8s %-9s ResNet-8 by three recipes, three steps each and an evaluation\n", "engine", "set", "bits");
+    for (size_t i = 0; i < report->count; i++)
+        print_finding(&report->findings[i]);
+    printf("\nexact: %s (%zu of %zu that work give the known digest, %.16s)\n", all_exact(report) ? "yes" : "no",
+           count_verdict(report, VERDICT_EXACT),
+           count_verdict(report, VERDICT_EXACT) + count_verdict(report, VERDICT_OTHER_BITS), proof_known_digest);
+    return STATUS_OK;
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? json_string(text) : json_null();
+}
+
+/* Null where there is no device that can be used: device_error then says why. */
+static json_t *device_json(const struct report *report)
+{
+    const struct device *device = &report->device;
+    if (report->device_status != STATUS_OK)
+        return json_null();
+    return json_pack("{s:i, s:s, s:[i, i], s:I, s:I, s:I, s:I, s:b, s:o, s:i, s:i}", "index", device->index, "name",
+                     device->name, "compute_capability", device->major, device->minor, "multiprocessors",
+                     (json_int_t)device->multiprocessors, "memory_bytes", (json_int_t)device->memory_bytes,
+                     "free_bytes", (json_int_t)device->free_bytes, "l2_bytes", (json_int_t)device->l2_bytes, "ecc",
+                     (int)device->ecc, "driver", text_or_null(device->driver), "driver_cuda", device->driver_version,
+                     "runtime_cuda", device->runtime_version);
+}
+
+static json_t *facts_json(const char *facts)
+{
+    json_t *array = json_array();
+    while (*facts != '\0') {
+        const size_t length = strcspn(facts, "\n");
+        json_array_append_new(array, json_stringn(facts, length));
+        facts += length + (facts[length] == '\n');
+    }
+    return array;
+}
+
+static json_t *finding_json(const struct finding *finding)
+{
+    const bool worked = finding->verdict != VERDICT_MISSING && finding->verdict != VERDICT_FAILED;
+    return json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "engine", finding->entry->name, "isa",
+                     text_or_null(finding->isa), "arithmetic", engine_arithmetic_version(finding->entry->arithmetic),
+                     "verdict", verdicts[finding->verdict], "digest", text_or_null(finding->proof.digest),
+                     "description", text_or_null(finding->proof.description), "facts", facts_json(finding->proof.facts),
+                     "message", text_or_null(worked ? NULL : finding->error.message));
+}
+
+static enum status print_json(const struct report *report, struct error *error)
+{
+    json_t *engines = json_array();
+    for (size_t i = 0; i < report->count; i++)
+        json_array_append_new(engines, finding_json(&report->findings[i]));
+    json_t *json =
+        json_pack("{s:s, s:o, s:o, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:s, s:b}", "arithmetic", EXACT_VERSION, "program",
+                  environment_program(), "host", environment_host(), "threads", (int)report->threads, "build_cuda",
+                  "toolkit", text_or_null(device_build_toolkit), "architectures",
+                  text_or_null(device_build_architectures), "device", device_json(report), "device_error",
+                  text_or_null(report->device_status != STATUS_OK ? report->device_error.message : NULL), "engines",
+                  engines, "known_digest", proof_known_digest, "exact", (int)all_exact(report));
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
+    json_decref(json);
+    if (text == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    puts(text);
+    free(text);
+    return STATUS_OK;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------- */
+
+static enum status run_doctor(const struct arguments *arguments, struct error *error)
+{
+    const char *format = arguments_text(arguments, "format");
+    struct report *report = calloc(1, sizeof *report);
+    if (report == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    report->threads = (uint32_t)arguments_integer(arguments, "threads", team_processors());
+    enum status status = find_out(report, error);
+    if (status == STATUS_OK && format != NULL && strcmp(format, "json") == 0)
+        status = print_json(report, error);
+    else if (status == STATUS_OK)
+        status = print_table(report, error);
+    if (status == STATUS_OK)
+        status = conclude(report, error);
+    free(report);
+    return status;
+}
+
+static const struct option_definition options[] = {
+    OPTION_THREADS,
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },
+    OPTIONS_END,
+};
+
+const struct command doctor_command = {
+    .name = "doctor",
+    .operands = "",
+    .summary = "say what is here, which engines work, and prove the exact ones",
+    .options = options,
+    .description =
+        "Prints the program's version and build, the processor, the card and its driver, and one line for every engine "
+        "and instruction set: what it lacks on this machine, or the digest of three small networks that it has just "
+        "trained. Every exact engine must give the one digest that is compiled into this program; an engine for fast "
+        "arithmetic must give the same one twice.\n\nThe exit status is 0 if every engine that works here does so, 1 "
+        "if "
+        "one gives other bits, and 3 if one fails or none works. What a machine merely lacks, such as a GPU, is no "
+        "failure.",
+    .examples = "selfsame doctor\tbefore the first run on a new machine\n"
+                "selfsame doctor --format json\tfor a report of a problem\n",
+    .operands_min = 0,
+    .operands_max = 0,
+    .run = run_doctor,
+};

@@ -1,0 +1,240 @@
+/* selfsame eval: the error of weights that somebody trained. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "commands/command.h"
+#include "experiments/catalog.h"
+#include "fetch/data/load.h"
+#include "fetch/store.h"
+#include "fetch/weights/weights.h"
+#include "results/record.h"
+#include "trainer/engine.h"
+
+/* The manifest of the run that the weights are of: beside them, or, beside a checkpoint's folder, one folder up. ""
+ * where there is none. */
+static enum status find_beside(const char *path, char found[FILE_PATH_BYTES], struct error *error)
+{
+    static const char *const folders[] = { "", "../" };
+    const char *slash = strrchr(path, '/');
+    int length = slash != NULL ? (int)(slash - path + 1) : 0;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        enum status status = file_path(found, error, "%.*s%s%s", length, path, folders[i], RECORD_MANIFEST_FILE);
+        if (status != STATUS_OK || file_exists(found))
+            return status;
+    }
+    found[0] = '\0';
+    return STATUS_OK;
+}
+
+/* Whose the weights are: the manifest that was named, else their run's, else the experiments folder's that names the
+ * file. */
+static enum status find_manifest(const char *named, const char *path, const struct weights *weights,
+                                 struct manifest *manifest, struct error *error)
+{
+    char found[FILE_PATH_BYTES];
+    if (named != NULL)
+        return manifest_read(named, manifest, error);
+    enum status status = find_beside(path, found, error);
+    if (status != STATUS_OK)
+        return status;
+    if (found[0] != '\0')
+        return manifest_read(found, manifest, error);
+    status = catalog_find_weights(weights->sha256, found, error);
+    if (status != STATUS_OK)
+        return status;
+    if (found[0] == '\0')
+        return error_set(error, STATUS_INPUT,
+                         "which network are the weights of? No manifest lies beside %s, and none of the "
+                         "experiments folder names its SHA-256, "
+                         "%s; name a manifest with --manifest",
+                         path, weights->sha256);
+    fprintf(stderr, "selfsame eval: %s names these weights\n", found);
+    return manifest_read(found, manifest, error);
+}
+
+/* The weights' file: the one that was named, else the manifest's in the store. */
+static enum status find_weights(const struct arguments *arguments, char path[FILE_PATH_BYTES], struct error *error)
+{
+    const char *weights = arguments_text(arguments, "weights"), *named = arguments_text(arguments, "manifest");
+    struct manifest manifest;
+    struct store store;
+    if (weights != NULL)
+        return file_path(path, error, "%s", weights);
+    if (named == NULL)
+        return error_set(error, STATUS_INPUT,
+                         "needs --weights FILE, or --manifest FILE of one that names weights; selfsame eval "
+                         "--help says more");
+    enum status status = manifest_read(named, &manifest, error);
+    if (status != STATUS_OK)
+        return status;
+    path[0] = '\0';
+    if (manifest.weights.sha256[0] == '\0' && manifest.weights.sha256_prefix[0] == '\0' &&
+        manifest.weights.md5[0] == '\0')
+        status = error_set(error, STATUS_INPUT,
+                           "the manifest %s does not say which file its weights are; name one with --weights",
+                           manifest.name);
+    if (status == STATUS_OK)
+        status = store_open(&store, NULL, error);
+    if (status == STATUS_OK)
+        status = store_find(&store, &manifest.weights, path, error);
+    if (status == STATUS_OK && path[0] == '\0')
+        status = error_set(error, STATUS_ENVIRONMENT,
+                           "the weights of %s are not in the store %s: selfsame fetch %s gets them, if "
+                           "their publisher still has them; or "
+                           "name their file with --weights",
+                           manifest.name, store.folder, named);
+    manifest_free(&manifest);
+    return status;
+}
+
+/* A manifest that means this very file may also say what it is. */
+static enum status check_format(const struct manifest *manifest, const char *path, const struct weights *weights,
+                                struct error *error)
+{
+    if (!catalog_names(&manifest->weights, weights->sha256) || weights_has_format(weights, manifest->weights_format))
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "%s is a file of the container %s, which is not the weights.format of the manifest %s", path,
+                     weights_container_name(weights->container), manifest->name);
+}
+
+/* One line for each image: its number from 0, its label, what was predicted. */
+static enum status write_predictions(const char *path, const struct dataset *test, const uint8_t *predictions,
+                                     struct error *error)
+{
+    enum { LINE_BYTES = 32 };
+    static const char heading[] = "image\tlabel\tprediction\n";
+    char *text = malloc(sizeof heading + (size_t)test->count * LINE_BYTES);
+    if (text == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "no memory for the predictions of %" PRIu32 " images", test->count);
+    size_t used = sizeof heading - 1;
+    memcpy(text, heading, used);
+    for (uint32_t i = 0; i < test->count; i++)
+        used += (size_t)snprintf(text + used, LINE_BYTES, "%" PRIu32 "\t%d\t%d\n", i, test->labels[i], predictions[i]);
+    enum status status = file_write(path, text, used, error);
+    free(text);
+    return status;
+}
+
+static enum status report(const struct arguments *arguments, const struct dataset *test, const uint8_t *predictions,
+                          double loss, struct error *error)
+{
+    const char *path = arguments_text(arguments, "predictions");
+    uint32_t errors = 0;
+    for (uint32_t i = 0; i < test->count; i++)
+        errors += predictions[i] != test->labels[i];
+    printf("error: %.2f %% (%" PRIu32 " of %" PRIu32 ")\nloss:  %.6f\n", 100.0 * errors / test->count, errors,
+           test->count, loss);
+    return path != NULL ? write_predictions(path, test, predictions, error) : STATUS_OK;
+}
+
+static enum status evaluate(const struct arguments *arguments, const struct manifest *manifest,
+                            const struct network *network, const float *values, struct error *error)
+{
+    struct engine_options options = { .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
+                                      .isa = arguments_text(arguments, "isa"),
+                                      .inference = true };
+    struct dataset training, test;
+    const struct engine_operations *operations;
+    struct engine *engine = NULL;
+    double loss;
+    enum status status =
+        engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
+    if (status == STATUS_OK)
+        status = data_load(manifest, arguments_text(arguments, "data"), &training, &test, error);
+    if (status != STATUS_OK)
+        return status;
+    uint8_t *predictions = malloc(test.count);
+    float *momentum = calloc(network->value_count, sizeof *momentum);
+    if (predictions == NULL || momentum == NULL)
+        status =
+            error_set(error, STATUS_ENVIRONMENT, "no memory for the predictions of %" PRIu32 " images", test.count);
+    if (status == STATUS_OK)
+        status = operations->open(&engine, &manifest->recipe, network, &training, &test, &options, error);
+    if (status == STATUS_OK)
+        status = operations->set_state(engine, values, momentum, error);
+    if (status == STATUS_OK)
+        status = operations->evaluate(engine, predictions, &loss, error);
+    if (status == STATUS_OK)
+        status = report(arguments, &test, predictions, loss, error);
+    if (engine != NULL)
+        operations->close(engine);
+    free(momentum);
+    free(predictions);
+    dataset_free(&training);
+    dataset_free(&test);
+    return status;
+}
+
+static enum status run_eval(const struct arguments *arguments, struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    struct weights weights;
+    struct manifest manifest;
+    struct network *network = NULL;
+    float *values = NULL;
+    enum status status = find_weights(arguments, path, error);
+    if (status == STATUS_OK)
+        status = weights_open(&weights, path, error);
+    if (status != STATUS_OK)
+        return status;
+    status = find_manifest(arguments_text(arguments, "manifest"), path, &weights, &manifest, error);
+    if (status != STATUS_OK) {
+        weights_close(&weights);
+        return status;
+    }
+    status = check_format(&manifest, path, &weights, error);
+    if (status == STATUS_OK)
+        status = network_open(&network, &manifest.recipe.model, error);
+    if (status == STATUS_OK) {
+        values = calloc(network->value_count, sizeof *values);
+        status = values != NULL
+                     ? weights_fill(&weights, path, network, values, error)
+                     : error_set(error, STATUS_ENVIRONMENT, "no memory for %zu weights", network->value_count);
+    }
+    weights_close(&weights);
+    if (status == STATUS_OK)
+        status = evaluate(arguments, &manifest, network, values, error);
+    free(values);
+    network_close(network);
+    manifest_free(&manifest);
+    return status;
+}
+
+static const struct option_definition eval_options[] = {
+    { "weights", "FILE", OPTION_TEXT, 0, 0, NULL,
+      "the weights, in any format that selfsame inspect knows; default: the manifest's, "
+      "from the store" },
+    { "manifest", "FILE", OPTION_TEXT, 0, 0, NULL,
+      "whose network and data they are for; default: manifest.yaml beside the weights, else the one among the "
+      "installed experiments "
+      "that names the file's "
+      "SHA-256, or how it begins" },
+    OPTION_DATA,
+    { "predictions", "FILE", OPTION_TEXT, 0, 0, NULL,
+      "write each test image's number, label and prediction, tab-separated, to FILE" },
+    OPTION_ENGINE,
+    OPTION_THREADS,
+    OPTION_ISA,
+    OPTIONS_END,
+};
+
+const struct command eval_command = {
+    .name = "eval",
+    .operands = "",
+    .summary = "the test error of trained weights",
+    .description =
+        "Predicts the class of every test image with weights from a file, and prints how many are wrong and the mean "
+        "cross "
+        "entropy. "
+        "The names and shapes in the file must be the network's; the file's format is recognised by its content.",
+    .options = eval_options,
+    .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\n"
+                "selfsame eval --weights resnet20-12fca82f.th --data cifar-10\ta published file, whose manifest is "
+                "found by its SHA-256\n",
+    .operands_min = 0,
+    .operands_max = 0,
+    .run = run_eval,
+};

@@ -1,0 +1,272 @@
+/* selfsame fetch: what manifests name, got and checked; and the care of the store. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/stop.h"
+#include "commands/command.h"
+#include "fetch/data/load.h"
+#include "fetch/obtain.h"
+
+enum { RETRIES = 4, RETRY_DELAY_S = 1, SPEED_TIME_S = 30 };
+
+static void print_warning(void *context, const char *message)
+{
+    (void)context;
+    fprintf(stderr, "selfsame fetch: %s\n", message);
+}
+
+/* What the command does, and what it has to tell: lines as it goes, or JSON at the end. */
+struct job {
+    struct store store;
+    json_t *json; /* an array; NULL: lines */
+    uint64_t total_bytes;
+    size_t damaged;
+};
+
+/* ---- the store --------------------------------------------------------------------------------------------------- */
+
+static void tell_item(struct job *job, const struct store_item *item, const char *did)
+{
+    if (job->json == NULL)
+        printf("%-8s %12ju  %s%s%s\n", item->kind, (uintmax_t)item->bytes, item->path, did[0] != '\0' ? "  " : "", did);
+    else
+        json_array_append_new(job->json, json_pack("{s:s, s:s, s:s, s:I, s:s}", "kind", item->kind, "name", item->name,
+                                                   "path", item->path, "bytes", (json_int_t)item->bytes, "state",
+                                                   did[0] != '\0' ? did : "kept"));
+}
+
+static enum status list_item(void *context, const struct store_item *item, struct error *error)
+{
+    (void)error;
+    tell_item(context, item, "");
+    return STATUS_OK;
+}
+
+static enum status verify_item(void *context, const struct store_item *item, struct error *error)
+{
+    struct job *job = context;
+    char why[STORE_WHY_BYTES];
+    if (stop_requested(NULL))
+        return error_set(error, STATUS_INTERRUPTED, "stopped on request; what was checked so far is said above");
+    if (strcmp(item->kind, "file") != 0 && strcmp(item->kind, "unpacked") != 0)
+        return STATUS_OK;
+    enum status status = store_verify(&job->store, item, why, error);
+    if (status != STATUS_OK)
+        return status;
+    tell_item(job, item, why[0] == '\0' ? "good" : "damaged");
+    if (why[0] != '\0') {
+        fprintf(stderr, "selfsame fetch: moved to %s/damaged: %s\n", job->store.folder, why);
+        job->damaged++;
+    }
+    return STATUS_OK;
+}
+
+static enum status prune_item(void *context, const struct store_item *item, struct error *error)
+{
+    struct job *job = context;
+    bool removed;
+    enum status status = store_prune(&job->store, item, &removed, error);
+    if (status == STATUS_OK && removed) {
+        tell_item(job, item, "removed");
+        job->total_bytes += item->bytes;
+    }
+    return status;
+}
+
+static enum status care(struct job *job, const struct arguments *arguments, struct error *error)
+{
+    enum status status = STATUS_OK;
+    if (arguments_flag(arguments, "verify"))
+        status = store_each(&job->store, verify_item, job, error);
+    if (status == STATUS_OK && arguments_flag(arguments, "prune"))
+        status = store_each(&job->store, prune_item, job, error);
+    if (status == STATUS_OK && arguments_flag(arguments, "list"))
+        status = store_each(&job->store, list_item, job, error);
+    if (status == STATUS_OK && job->json == NULL && arguments_flag(arguments, "prune"))
+        printf("%ju bytes freed\n", (uintmax_t)job->total_bytes);
+    return status;
+}
+
+/* ---- manifests --------------------------------------------------------------------------------------------------- */
+
+static void tell_obtained(struct job *job, const struct manifest *manifest, const char *what,
+                          const struct obtained *obtained)
+{
+    const char *state = obtained->fetched ? "fetched" : "present";
+    if (job->json == NULL)
+        printf("%s: %s (%s, %s, SHA-256 %s)\n", what, obtained->path, obtained->name, state, obtained->sha256);
+    else
+        json_array_append_new(job->json,
+                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "manifest", manifest->name, "what", what,
+                                        "state", state, "path", obtained->path, "name", obtained->name, "sha256",
+                                        obtained->sha256, "received_bytes", (json_int_t)obtained->received));
+}
+
+/* Reads the data as training would: an archive may be what was published, and still not what the manifest means. */
+static enum status check_dataset(const struct manifest *manifest, const char *folder, struct error *error)
+{
+    struct dataset training, test;
+    enum status status = data_load(manifest, folder, &training, &test, error);
+    if (status != STATUS_OK)
+        return status;
+    dataset_free(&training);
+    dataset_free(&test);
+    return STATUS_OK;
+}
+
+static enum status fetch_dataset(struct job *job, const struct manifest *manifest, const struct obtain_options *options,
+                                 struct obtained *obtained, struct error *error)
+{
+    struct store_item item = { .kind = "unpacked" };
+    char why[STORE_WHY_BYTES];
+    struct error verify_error;
+    enum status status = obtain_dataset(&job->store, manifest, options, obtained, error);
+    if (status == STATUS_OK)
+        status = check_dataset(manifest, obtained->path, error);
+    if (status != STATUS_INPUT || obtained->path[0] == '\0' || obtained->fetched)
+        return status;
+    /* What lay in the store may have been damaged since. */
+    snprintf(item.name, sizeof item.name, "%s", obtained->sha256);
+    memcpy(item.path, obtained->path, sizeof item.path);
+    if (store_verify(&job->store, &item, why, &verify_error) != STATUS_OK || why[0] == '\0')
+        return status;
+    fprintf(stderr, "selfsame fetch: moved to %s/damaged: %s\n", job->store.folder, why);
+    status = obtain_dataset(&job->store, manifest, options, obtained, error);
+    return status == STATUS_OK ? check_dataset(manifest, obtained->path, error) : status;
+}
+
+/* only: "data" or "weights"; NULL: both. */
+static enum status fetch(struct job *job, const struct manifest *manifest, const char *only,
+                         const struct obtain_options *options, struct error *error)
+{
+    struct obtained obtained;
+    enum status status = STATUS_OK;
+    const bool data = only == NULL || strcmp(only, "data") == 0,
+               weights = only == NULL ? manifest->weights.url_count > 0 : !data;
+    if (data && manifest->dataset_kind != DATASET_EMBEDDED) {
+        status = fetch_dataset(job, manifest, options, &obtained, error);
+        if (status == STATUS_OK)
+            tell_obtained(job, manifest, "data", &obtained);
+    } else if (data && job->json == NULL && !weights) {
+        printf("data: none needed, %s draws its own\n", manifest->name);
+    }
+    if (status == STATUS_OK && weights) {
+        status = obtain_weights(&job->store, manifest, options, &obtained, error);
+        if (status == STATUS_OK)
+            tell_obtained(job, manifest, "weights", &obtained);
+    }
+    return status;
+}
+
+static enum status fetch_all(struct job *job, const struct arguments *arguments, struct error *error)
+{
+    struct progress progress;
+    const struct obtain_options options = {
+        .offline = arguments_flag(arguments, "offline"),
+        .download = { .cacert = arguments_text(arguments, "cacert"),
+                      .retries = arguments_integer(arguments, "retry", RETRIES),
+                      .retry_delay_s = arguments_integer(arguments, "retry-delay", RETRY_DELAY_S),
+                      .speed_time_s = arguments_integer(arguments, "speed-time", SPEED_TIME_S),
+                      .progress = &progress,
+                      .stop_requested = stop_requested,
+                      .warn = print_warning },
+    };
+    enum status status = STATUS_OK;
+    progress_open(&progress, NULL);
+    for (size_t i = 0; i < arguments->operand_count && status == STATUS_OK; i++) {
+        struct manifest manifest;
+        status = manifest_read(arguments->operands[i], &manifest, error);
+        if (status != STATUS_OK)
+            break;
+        status = fetch(job, &manifest, arguments_text(arguments, "only"), &options, error);
+        manifest_free(&manifest);
+    }
+    progress_clear(&progress);
+    return status;
+}
+
+static enum status print_json(struct job *job, struct error *error)
+{
+    char *text = json_dumps(job->json, JSON_INDENT(2));
+    if (text == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    puts(text);
+    free(text);
+    return STATUS_OK;
+}
+
+static enum status run_fetch(const struct arguments *arguments, struct error *error)
+{
+    struct job job = { .json = NULL };
+    const char *format = arguments_text(arguments, "format");
+    const bool caring =
+        arguments_flag(arguments, "verify") || arguments_flag(arguments, "list") || arguments_flag(arguments, "prune");
+    if (arguments->operand_count == 0 && !caring)
+        return error_set(error, STATUS_INPUT, "needs MANIFEST..., or --list, --verify or --prune");
+    enum status status = store_open(&job.store, arguments_text(arguments, "store"), error);
+    if (status != STATUS_OK)
+        return status;
+    if (format != NULL && strcmp(format, "json") == 0) {
+        job.json = json_array();
+        if (job.json == NULL)
+            return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    }
+    stop_watch();
+    /* What is damaged goes first, so that a manifest's fetch gets it anew. */
+    if (caring)
+        status = care(&job, arguments, error);
+    if (status == STATUS_OK)
+        status = fetch_all(&job, arguments, error);
+    if (status == STATUS_OK && job.json != NULL)
+        status = print_json(&job, error);
+    json_decref(job.json);
+    if (status == STATUS_OK && job.damaged > 0)
+        return error_set(error, STATUS_NO, "%zu damaged; fetch with their manifests gets them anew", job.damaged);
+    return status;
+}
+
+static const struct option_definition options[] = {
+    { "store", "DIR", OPTION_TEXT, 0, 0, NULL,
+      "the folder of what was fetched; default: $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else "
+      "~/.cache/selfsame" },
+    { "only", "WHAT", OPTION_CHOICE, 0, 0, "data|weights", "get the data or the weights alone; default: both" },
+    { "offline", NULL, OPTION_FLAG, 0, 0, NULL, "use no network: exit status 3 for what is not there" },
+    { "list", NULL, OPTION_FLAG, 0, 0, NULL, "list what is in the store" },
+    { "verify", NULL, OPTION_FLAG, 0, 0, NULL,
+      "hash all that is in the store again, and move what is damaged out of the way; exit status 1 if anything is" },
+    { "prune", NULL, OPTION_FLAG, 0, 0, NULL,
+      "remove unfinished downloads, damaged files, and archives that have been unpacked" },
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json", "text or json; default: text" },
+    { "cacert", "FILE", OPTION_TEXT, 0, 0, NULL,
+      "certificates to trust, PEM; default: $CURL_CA_BUNDLE, else $SSL_CERT_FILE, else the system's" },
+    { "retry", "N", OPTION_INTEGER, 0, 100, NULL, "tries after the first at each URL, 0 to 100; default: 4" },
+    { "retry-delay", "S", OPTION_INTEGER, 0, 60, NULL,
+      "seconds before the first of them, doubled each time up to a minute; default: 1" },
+    { "speed-time", "S", OPTION_INTEGER, 1, 600, NULL,
+      "give a connection up that for S seconds is slower than 1 kB/s; default: 30" },
+    OPTIONS_END,
+};
+
+const struct command fetch_command = {
+    .name = "fetch",
+    .operands = "[MANIFEST...]",
+    .summary = "get and check the data and weights that manifests name",
+    .options = options,
+    .description =
+        "Downloads what the manifests name into the store, checks every byte against the published digests, unpacks "
+        "data sets, and checks that they "
+        "are the manifest's. What is there already is not downloaded again, and a download that was cut, stopped or "
+        "killed goes on where it was.\n\n"
+        "The mirrors are tried in the manifest's order. Proxies and certificates are set as for curl: https_proxy, "
+        "no_proxy, CURL_CA_BUNDLE and "
+        "so on. Several processes may fetch into one store: the second waits for the first, and finds it done.\n\n"
+        "Afterwards train and eval find the data without --data. It prints where each thing is. Exit status 2: a "
+        "mirror's bytes are not those "
+        "that the manifest names; 3: the network or the disk fails; 130: stopped, and resumable.",
+    .examples = "selfsame fetch msra/resnet20.yaml\tCIFAR-10, 170 MB\n"
+                "selfsame fetch --list --verify\tis everything still whole?\n",
+    .operands_min = 0,
+    .operands_max = SIZE_MAX,
+    .run = run_fetch,
+};

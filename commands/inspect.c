@@ -1,0 +1,153 @@
+/* selfsame inspect: what is in a file of weights. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/command.h"
+#include "experiments/catalog.h"
+#include "fetch/weights/weights.h"
+
+enum { SHAPE_BYTES = 128, FIT_BYTES = 256 };
+
+/* All that is told, in either format. */
+struct findings {
+    const char *path;
+    struct weights weights;
+    char digest[DIGEST_HEX_BYTES];
+    char manifest[FILE_PATH_BYTES]; /* "" for none */
+    bool fits;
+    struct model_config model;
+    struct error misfit;
+};
+
+static const char *shortcut_name(const struct model_config *model)
+{
+    return model->shortcut == SHORTCUT_PROJECTION ? "projection" : "pad-end or pad-both";
+}
+
+/* Which of the published variants a network is; the weights of the last two look alike. */
+static const char *variant_name(const struct model_config *model)
+{
+    bool projection = model->shortcut == SHORTCUT_PROJECTION, bias = model->linear_bias != BIAS_NONE;
+    if (projection && !bias && model->final_batch_norm)
+        return "msra";
+    return !projection && bias && !model->final_batch_norm ? "paper or akamaster" : "none of the published";
+}
+
+static void print_shape(const struct named_tensor *tensor, char text[SHAPE_BYTES])
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        used += (size_t)snprintf(text + used, SHAPE_BYTES - used, "%s%" PRIu32, i > 0 ? "x" : "", tensor->shape[i]);
+    if (tensor->rank == 0)
+        snprintf(text, SHAPE_BYTES, "scalar");
+}
+
+static void print_table(const struct findings *f)
+{
+    const struct weights *weights = &f->weights;
+    printf("file        %s\ncontainer   %s, %zu bytes\nSHA-256     %s\nweights     %s\nparameters  %zu\n", f->path,
+           weights_container_name(weights->container), weights->bytes, weights->sha256, f->digest,
+           weights_parameter_count(weights));
+    if (f->fits)
+        printf("network     depth %" PRIu32 ", %s: shortcut %s, linear bias %s, final batch norm %s\n", f->model.depth,
+               variant_name(&f->model), shortcut_name(&f->model), f->model.linear_bias != BIAS_NONE ? "yes" : "no",
+               f->model.final_batch_norm ? "yes" : "no");
+    else
+        printf("network     none that is known: %s\n", f->misfit.message);
+    printf("manifest    %s\n", f->manifest[0] != '\0' ? f->manifest : "none of the experiments folder names this file");
+    for (size_t i = 0; i < weights->tensors.claim_count; i++)
+        printf("it says     %s = %s\n", weights->tensors.claims[i].name, weights->tensors.claims[i].value);
+    printf("tensors     %zu\n", weights->tensors.count);
+    for (size_t i = 0; i < weights->tensors.count; i++) {
+        char shape[SHAPE_BYTES];
+        print_shape(&weights->tensors.list[i], shape);
+        printf("    %-40s %-5s %s\n", weights->tensors.list[i].name, element_name(weights->tensors.list[i].element),
+               shape);
+    }
+}
+
+static enum status print_json(const struct findings *f, struct error *error)
+{
+    const struct weights *weights = &f->weights;
+    json_t *tensors = json_array(), *claims = json_object(), *network = json_null();
+    for (size_t i = 0; i < weights->tensors.count; i++) {
+        const struct named_tensor *tensor = &weights->tensors.list[i];
+        json_t *shape = json_array();
+        for (uint32_t d = 0; d < tensor->rank; d++)
+            json_array_append_new(shape, json_integer(tensor->shape[d]));
+        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o}", "name", tensor->name, "dtype",
+                                                 element_name(tensor->element), "shape", shape));
+    }
+    for (size_t i = 0; i < weights->tensors.claim_count; i++)
+        json_object_set_new(claims, weights->tensors.claims[i].name, json_string(weights->tensors.claims[i].value));
+    if (f->fits)
+        network = json_pack("{s:i, s:s, s:s, s:b, s:b}", "depth", (int)f->model.depth, "variant",
+                            variant_name(&f->model), "shortcut", shortcut_name(&f->model), "linear_bias",
+                            f->model.linear_bias != BIAS_NONE, "final_batch_norm", f->model.final_batch_norm);
+    json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:o, s:s?, s:o, s:o}", "file", f->path, "container",
+                             weights_container_name(weights->container), "bytes", (json_int_t)weights->bytes, "sha256",
+                             weights->sha256, "weights_sha256", f->digest, "parameters",
+                             (json_int_t)weights_parameter_count(weights), "network", network, "manifest",
+                             f->manifest[0] != '\0' ? f->manifest : NULL, "claims", claims, "tensors", tensors);
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
+    json_decref(json);
+    if (text == NULL)
+        return error_set(error, STATUS_INPUT, "%s: its name is not UTF-8, which JSON needs, or memory is short",
+                         f->path);
+    puts(text);
+    free(text);
+    return STATUS_OK;
+}
+
+static enum status run_inspect(const struct arguments *arguments, struct error *error)
+{
+    const char *format = arguments_text(arguments, "format");
+    struct findings *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    f->path = arguments->operands[0];
+    enum status status = weights_open(&f->weights, f->path, error);
+    if (status != STATUS_OK)
+        goto out;
+    weights_content_digest(&f->weights, f->digest);
+    f->fits = weights_model(&f->weights, f->path, &f->model, &f->misfit) == STATUS_OK;
+    status = catalog_find_weights(f->weights.sha256, f->manifest, error);
+    if (status == STATUS_OK && format != NULL && strcmp(format, "json") == 0)
+        status = print_json(f, error);
+    else if (status == STATUS_OK)
+        print_table(f);
+    weights_close(&f->weights);
+out:
+    free(f);
+    return status;
+}
+
+static const struct option_definition options[] = {
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },
+    OPTIONS_END,
+};
+
+const struct command inspect_command = {
+    .name = "inspect",
+    .operands = "FILE",
+    .summary = "what is in a file of weights",
+    .options = options,
+    .description =
+        "Tells a file's container, its SHA-256, the digest of its weights (which is the same whatever the container), "
+        "the "
+        "network that they fit, "
+        "what the file says about itself, and its tensors.\n\nThe format is recognised by the content: safetensors, "
+        "torch.save's legacy and zip "
+        "files, and the pickles of neon's 2016 models. Nothing in the file is run: pickles are read as data, and one "
+        "that "
+        "asks for more is "
+        "refused by name.",
+    .examples = "selfsame inspect resnet20-12fca82f.th\ta file of torch.save's\n"
+                "selfsame inspect --format json runs/quick-resnet20-seed1/weights.safetensors\ta run's weights\n",
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_inspect,
+};

@@ -1,0 +1,86 @@
+/* selfsame manifest: what a manifest means. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/command.h"
+#include "experiments/manifest.h"
+
+static enum status print_json(const char *path, const struct manifest *manifest, struct error *error)
+{
+    json_t *experiments = json_array();
+    for (size_t i = 0; i < manifest->seed_count; i++) {
+        char hex[DIGEST_HEX_BYTES];
+        manifest_experiment_digest(manifest, manifest->seeds[i], hex);
+        json_array_append_new(experiments,
+                              json_pack("{s:I, s:s}", "seed", (json_int_t)manifest->seeds[i], "sha256", hex));
+    }
+    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s}", "file", path, "name", manifest->name, "sha256",
+                             manifest->sha256, "experiments", experiments, "resolved", manifest->resolved);
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
+    json_decref(json);
+    if (text == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    puts(text);
+    free(text);
+    return STATUS_OK;
+}
+
+static void print_yaml(const char *path, const struct manifest *manifest)
+{
+    printf("# %s, resolved\n# manifest digest   %s\n", path, manifest->sha256);
+    for (size_t i = 0; i < manifest->seed_count; i++) {
+        char hex[DIGEST_HEX_BYTES];
+        manifest_experiment_digest(manifest, manifest->seeds[i], hex);
+        printf("# experiment digest %s (seed %llu)\n", hex, (unsigned long long)manifest->seeds[i]);
+    }
+    fputs(manifest->resolved, stdout);
+}
+
+static enum status run_manifest(const struct arguments *arguments, struct error *error)
+{
+    const char *format = arguments_text(arguments, "format");
+    if (arguments_flag(arguments, "schema")) {
+        manifest_print_schema(stdout);
+        return STATUS_OK;
+    }
+    if (arguments->operand_count == 0)
+        return error_set(error, STATUS_INPUT, "needs MANIFEST..., or --schema");
+    for (size_t i = 0; i < arguments->operand_count; i++) {
+        struct manifest manifest;
+        enum status status = manifest_read(arguments->operands[i], &manifest, error);
+        if (status != STATUS_OK)
+            return status;
+        if (format != NULL && strcmp(format, "json") == 0)
+            status = print_json(arguments->operands[i], &manifest, error);
+        else
+            print_yaml(arguments->operands[i], &manifest);
+        manifest_free(&manifest);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static const struct option_definition options[] = {
+    { "schema", NULL, OPTION_FLAG, 0, 0, NULL, "list every key with its type, bounds, default and meaning instead" },
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "yaml|json", "yaml or json; default: yaml" },
+    OPTIONS_END,
+};
+
+const struct command manifest_command = {
+    .name = "manifest",
+    .operands = "[MANIFEST...]",
+    .summary = "print a manifest in its resolved form, with its digests",
+    .options = options,
+    .description = "Checks manifests and prints them resolved: what they inherit laid together, nothing left to a "
+                   "default. The manifest digest covers the whole of "
+                   "it; the experiment digest, one for each seed, only what moves bits: runs, checkpoints and resumes "
+                   "bind to that.\n\nA MANIFEST is a "
+                   "file, or a path in the installed experiments folder, such as msra/resnet20.yaml.",
+    .examples = "selfsame manifest experiments/msra/resnet20.yaml\tthe 2016 replication's ResNet-20\n"
+                "selfsame manifest --schema\tall keys\n",
+    .operands_min = 0,
+    .operands_max = SIZE_MAX,
+    .run = run_manifest,
+};

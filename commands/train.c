@@ -1,0 +1,441 @@
+/* selfsame train: wires manifest, data, engine and record together, once for each manifest and seed. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/progress.h"
+#include "base/stop.h"
+#include "commands/command.h"
+#include "experiments/manifest.h"
+#include "fetch/data/load.h"
+#include "results/record.h"
+#include "results/recorder.h"
+#include "trainer/engine.h"
+#include "trainer/schedule.h"
+#include "trainer/train.h"
+
+/* ---- one training ------------------------------------------------------------------------------------------------ */
+
+/* A training: one manifest with one seed. */
+struct job {
+    const struct arguments *arguments;
+    const struct manifest *manifest; /* with this one seed */
+    const struct engine_operations *operations;
+    const struct dataset *training, *validation; /* NULL for a dry run */
+    struct recipe recipe;
+    char name[256], experiment_sha256[DIGEST_HEX_BYTES];
+    uint64_t epochs; /* to stop after; 0: all */
+    bool one_of_many;
+    struct recorder *recorder;
+    struct train_listener recording; /* the recorder's callbacks */
+    struct progress progress;        /* of the steps of all epochs to go */
+};
+
+static void tell(const char *message)
+{
+    fprintf(stderr, "selfsame train: %s\n", message);
+}
+
+static enum status check_output(struct error *error)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return STATUS_OK;
+    return errno != 0 ? error_set_errno(error, STATUS_ENVIRONMENT, "standard output cannot be written")
+                      : error_set(error, STATUS_ENVIRONMENT, "standard output cannot be written");
+}
+
+/* The time left is that of the whole training, or of its part that was asked for; evaluations are not in it. */
+static void show_progress(struct job *job, uint64_t step)
+{
+    const struct training_config *training = &job->recipe.training;
+    const uint32_t images = job->training->count;
+    const uint64_t all = schedule_epochs(training, images),
+                   wanted = job->epochs > 0 && job->epochs < all ? job->epochs : all;
+    char label[64];
+    snprintf(label, sizeof label, "epoch %" PRIu64 " of %" PRIu64, schedule_epoch_of(training, images, step - 1) + 1,
+             wanted);
+    progress_report(&job->progress, label, step, schedule_epoch_end(training, images, wanted - 1));
+}
+
+static enum status hear_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count,
+                              struct error *error)
+{
+    struct job *job = context;
+    enum status status = job->recording.steps(job->recording.context, first, results, count, error);
+    if (status == STATUS_OK)
+        show_progress(job, first + count);
+    return status;
+}
+
+static void print_heading(void)
+{
+    printf("%6s %10s %14s %9s %16s %10s  %s\n", "epoch", "rate", "training loss", "error %", "validation err %",
+           "images/s", "weights");
+}
+
+static enum status hear_epoch(void *context, const struct epoch_report *report, const struct training_state *state,
+                              struct error *error)
+{
+    struct job *job = context;
+    enum status status = job->recording.epoch(job->recording.context, report, state, error);
+    if (status != STATUS_OK)
+        return status;
+    const struct metrics_row *row = recorder_last(job->recorder);
+    progress_clear(&job->progress);
+    progress_restart(&job->progress);
+    printf("%6" PRIu64 " %10g %14.6f %9.2f %16.2f %10.0f  %.16s\n", row->epoch + 1, row->learning_rate,
+           row->training_loss, row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
+    return check_output(error);
+}
+
+static enum status hear_interruption(void *context, const struct training_state *state, struct error *error)
+{
+    struct job *job = context;
+    return job->recording.interrupted(job->recording.context, state, error);
+}
+
+/* A word as a shell reads it back. */
+static void print_word(const char *word)
+{
+    if (word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:=@%~")] == '\0') {
+        fprintf(stderr, " %s", word);
+        return;
+    }
+    fputs(" '", stderr);
+    for (; *word != '\0'; word++)
+        fputs(*word == '\'' ? "'\\''" : (char[]){ *word, '\0' }, stderr);
+    fputc('\'', stderr);
+}
+
+/* The command line that goes on with what was stopped. */
+static void print_resume_line(const struct arguments *arguments)
+{
+    fprintf(stderr, "selfsame train: to go on: selfsame train");
+    for (size_t i = 0; i < arguments->operand_count; i++)
+        print_word(arguments->operands[i]);
+    for (size_t i = 0; arguments->command->options[i].name != NULL; i++) {
+        const struct option_definition *option = &arguments->command->options[i];
+        if (option->type != OPTION_FLAG && arguments->texts[i] != NULL) {
+            fprintf(stderr, " --%s", option->name);
+            print_word(arguments->texts[i]);
+        }
+    }
+    fprintf(stderr, " --resume\n");
+}
+
+static void print_outcome(const struct job *job)
+{
+    const struct metrics_row *last = recorder_last(job->recorder);
+    if (last == NULL)
+        return;
+    printf("\nerror:   %.2f %% (%" PRIu64 " of %" PRIu64 ") after %" PRIu64
+           " epochs\nweights: %s\nchain:   %s\nrecord:  %s\n",
+           last->validation_error, last->validation_errors, last->validation_images, last->epoch + 1,
+           last->weights_sha256, last->chain_sha256, recorder_path(job->recorder));
+}
+
+static enum status train_recorded(struct job *job, struct engine *engine, struct training_state *state,
+                                  struct error *error)
+{
+    struct train_listener listener = { .context = job,
+                                       .steps = hear_steps,
+                                       .epoch = hear_epoch,
+                                       .interrupted = hear_interruption,
+                                       .stop_requested = stop_requested };
+    job->recording = recorder_listener(job->recorder);
+    fprintf(stderr,
+            "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine %s (%s), into %s\n",
+            job->manifest->name, job->recipe.model.depth, job->training->count, job->recipe.training.seed,
+            job->operations->name, job->operations->describe(engine), recorder_path(job->recorder));
+    print_heading();
+    enum status status = check_output(error);
+    progress_open(&job->progress, "steps");
+    if (status == STATUS_OK)
+        status = train(job->operations, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
+                       &listener, error);
+    progress_clear(&job->progress);
+    struct error write_error;
+    enum status written = recorder_finish(job->recorder, status, error->message, &write_error);
+    if (status == STATUS_OK && written != STATUS_OK) {
+        *error = write_error;
+        return written;
+    }
+    if (status == STATUS_OK) {
+        print_outcome(job);
+        status = check_output(error);
+    }
+    if (status == STATUS_INTERRUPTED || status == STATUS_ENVIRONMENT)
+        print_resume_line(job->arguments);
+    return status;
+}
+
+/* Whether, of several runs that are being resumed, this one has nothing left to do. */
+static bool is_done(const struct job *job, const struct recorder_options *options)
+{
+    char path[FILE_PATH_BYTES];
+    struct record *record;
+    struct error ignored;
+    if (!options->resume || !job->one_of_many ||
+        file_path(path, &ignored, "%s/%s", options->runs, options->name) != STATUS_OK ||
+        record_open_head(&record, options->runs, path, &ignored) != STATUS_OK)
+        return false;
+    uint64_t done = (uint64_t)json_integer_value(json_object_get(json_object_get(record->fields, "result"), "epochs"));
+    bool is = record->state == RECORD_FINISHED && strcmp(record->experiment_sha256, job->experiment_sha256) == 0 &&
+              done >= (job->epochs != 0 ? job->epochs : record->epochs_wanted);
+    record_close(record);
+    return is;
+}
+
+static enum status record_and_train(struct job *job, const struct network *network, struct engine *engine,
+                                    struct training_state *state, struct error *error)
+{
+    const struct manifest *manifest = job->manifest;
+    char any_test_data[160];
+    const char *notes[3] = { NULL };
+    size_t note_count = 0;
+    if (manifest->note[0] != '\0')
+        notes[note_count++] = manifest->note;
+    if (manifest->test_sha256[0] == '\0') {
+        snprintf(any_test_data, sizeof any_test_data, "the manifest takes any test data; these have the SHA-256 %s",
+                 job->validation->sha256);
+        notes[note_count++] = any_test_data;
+    }
+    struct recorder_options options = {
+        .runs = record_runs_folder(arguments_text(job->arguments, "runs")),
+        .name = job->name,
+        .resume = arguments_flag(job->arguments, "resume"),
+        .manifest_name = manifest->name,
+        .manifest_text = manifest->resolved,
+        .manifest_sha256 = manifest->sha256,
+        .experiment_sha256 = job->experiment_sha256,
+        .arithmetic = engine_arithmetic_version(job->recipe.arithmetic),
+        .exact = job->operations->exact,
+        .recipe = &job->recipe,
+        .network = network,
+        .training_images = job->training->count,
+        .validation_images = job->validation->count,
+        .training_data_sha256 = job->training->sha256,
+        .validation_data_sha256 = job->validation->sha256,
+        .notes = notes,
+        .epochs = job->epochs,
+        .engine_name = job->operations->name,
+        .engine_description = job->operations->describe(engine),
+        .engine_facts = job->operations->facts(engine),
+        .engine_bytes = job->operations->memory_bytes(engine),
+        .say = tell,
+    };
+    if (is_done(job, &options)) {
+        fprintf(stderr, "selfsame train: %s/%s is finished\n", options.runs, options.name);
+        return STATUS_OK;
+    }
+    enum status status = recorder_open(&job->recorder, &options, state, error);
+    if (status == STATUS_OK)
+        status = train_recorded(job, engine, state, error);
+    recorder_close(job->recorder);
+    job->recorder = NULL;
+    return status;
+}
+
+static struct engine_options engine_options(const struct arguments *arguments)
+{
+    return (struct engine_options){ .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
+                                    .isa = arguments_text(arguments, "isa") };
+}
+
+static enum status run_job(struct job *job, struct error *error)
+{
+    struct network *network = NULL;
+    struct engine *engine = NULL;
+    struct training_state state = { .step = 0 };
+    const struct engine_options options = engine_options(job->arguments);
+    enum status status = network_open(&network, &job->recipe.model, error);
+    if (status != STATUS_OK)
+        goto out;
+    state.values = calloc(network->value_count, sizeof *state.values);
+    state.momentum = calloc(network->value_count, sizeof *state.momentum);
+    if (state.values == NULL || state.momentum == NULL) {
+        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu weights of depth %" PRIu32,
+                           network->value_count, job->recipe.model.depth);
+        goto out;
+    }
+    network_initialize(network, job->recipe.training.seed, state.values);
+    status = job->operations->open(&engine, &job->recipe, network, job->training, job->validation, &options, error);
+    if (status == STATUS_OK)
+        status = record_and_train(job, network, engine, &state, error);
+out:
+    if (engine != NULL)
+        job->operations->close(engine);
+    free(state.values);
+    free(state.momentum);
+    network_close(network);
+    return status;
+}
+
+/* What would be done, without data, engine or record. */
+static enum status describe_job(const struct job *job, struct error *error)
+{
+    const struct manifest *manifest = job->manifest;
+    const struct training_config *training = &job->recipe.training;
+    const uint32_t images = manifest->training_images;
+    const struct engine_options options = engine_options(job->arguments);
+    const uint64_t all = schedule_epochs(training, images), epochs = job->epochs != 0 ? job->epochs : all;
+    struct network *network = NULL;
+    size_t bytes = 0;
+    enum status status = network_open(&network, &job->recipe.model, error);
+    if (status == STATUS_OK)
+        status = engine_predict_memory(job->operations, &job->recipe, network, images, manifest->test_images, &options,
+                                       &bytes, error);
+    if (status == STATUS_OK) {
+        printf("run:        %s/%s\nexperiment: %s\narithmetic: %s\n",
+               record_runs_folder(arguments_text(job->arguments, "runs")), job->name, job->experiment_sha256,
+               engine_arithmetic_version(job->recipe.arithmetic));
+        printf("training:   depth %" PRIu32 ", %zu parameters, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64
+               " steps of %" PRIu32 " images\n",
+               job->recipe.model.depth, network->parameter_count, epochs, all,
+               schedule_epoch_end(training, images, epochs - 1), training->batch_size);
+        printf("engine:     %s, %.1f MiB (without the data sets)\n", job->operations->name, (double)bytes / 1048576.0);
+        status = check_output(error);
+    }
+    network_close(network);
+    return status;
+}
+
+/* ---- all trainings ----------------------------------------------------------------------------------------------- */
+
+/* What stands in the way before any data is read. */
+static enum status check_manifest(const struct manifest *manifest, const struct arguments *arguments,
+                                  struct error *error)
+{
+    uint64_t epochs = arguments_integer(arguments, "epochs", 0),
+             all = schedule_epochs(&manifest->recipe.training, manifest->training_images);
+    if (epochs > all)
+        return error_set(error, STATUS_INPUT, "--epochs %" PRIu64 ": the training of %s has %" PRIu64, epochs,
+                         manifest->name, all);
+    return STATUS_OK;
+}
+
+/* Trains, or without data says what that would be. */
+static enum status train_seed(const struct manifest *manifest, uint64_t seed,
+                              const struct engine_operations *operations, const struct dataset *training,
+                              const struct dataset *validation, bool one_of_many, const struct arguments *arguments,
+                              struct error *error)
+{
+    const char *name = arguments_text(arguments, "name");
+    struct manifest one;
+    enum status status = manifest_with_seed(manifest, seed, &one, error);
+    if (status != STATUS_OK)
+        return status;
+    struct job job = { .arguments = arguments,
+                       .manifest = &one,
+                       .operations = operations,
+                       .training = training,
+                       .validation = validation,
+                       .recipe = one.recipe,
+                       .epochs = arguments_integer(arguments, "epochs", 0),
+                       .one_of_many = one_of_many };
+    manifest_experiment_digest(&one, seed, job.experiment_sha256);
+    if (name != NULL)
+        snprintf(job.name, sizeof job.name, "%s", name);
+    else
+        snprintf(job.name, sizeof job.name, "%s-seed%" PRIu64, manifest->name, seed);
+    status = training != NULL ? run_job(&job, error) : describe_job(&job, error);
+    manifest_free(&one);
+    return status;
+}
+
+static enum status train_manifest(const struct manifest *manifest, bool one_of_many, const struct arguments *arguments,
+                                  struct error *error)
+{
+    struct dataset training = { .count = 0 }, validation = { .count = 0 };
+    const struct engine_operations *operations;
+    const bool dry = arguments_flag(arguments, "dry-run"), one_seed = arguments_text(arguments, "seed") != NULL;
+    const size_t seeds = one_seed ? 1 : manifest->seed_count;
+    enum status status =
+        engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
+    if (status == STATUS_OK && !dry)
+        status = data_load(manifest, arguments_text(arguments, "data"), &training, &validation, error);
+    for (size_t i = 0; i < seeds && status == STATUS_OK; i++) {
+        uint64_t seed = one_seed ? arguments_integer(arguments, "seed", 0) : manifest->seeds[i];
+        status = train_seed(manifest, seed, operations, dry ? NULL : &training, dry ? NULL : &validation,
+                            one_of_many || seeds > 1, arguments, error);
+    }
+    dataset_free(&training);
+    dataset_free(&validation);
+    return status;
+}
+
+static enum status run_train(const struct arguments *arguments, struct error *error)
+{
+    size_t count = arguments->operand_count, read = 0, runs = 0;
+    struct manifest *manifests = calloc(count, sizeof *manifests);
+    if (manifests == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "no memory for %zu manifests", count);
+    enum status status = STATUS_OK;
+    for (; read < count && status == STATUS_OK; read++) {
+        status = manifest_read(arguments->operands[read], &manifests[read], error);
+        if (status != STATUS_OK)
+            break;
+        status = check_manifest(&manifests[read], arguments, error);
+        runs += arguments_text(arguments, "seed") != NULL ? 1 : manifests[read].seed_count;
+    }
+    if (status == STATUS_OK && runs > 1 && arguments_text(arguments, "name") != NULL)
+        status = error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time",
+                           arguments_text(arguments, "name"), runs);
+    if (status == STATUS_OK)
+        stop_watch();
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        status = train_manifest(&manifests[i], count > 1, arguments, error);
+    for (size_t i = 0; i < read; i++)
+        manifest_free(&manifests[i]);
+    free(manifests);
+    return status;
+}
+
+static const struct option_definition train_options[] = {
+    OPTION_ENGINE,
+    OPTION_THREADS,
+    OPTION_ISA,
+    { "epochs", "N", OPTION_INTEGER, 1, UINT32_MAX, NULL,
+      "stop after N epochs in all; moves no bits of those; default: all of the manifest's" },
+    { "seed", "N", OPTION_INTEGER, 0, INT64_MAX, NULL,
+      "train with this seed; default: with each of the manifest's in turn" },
+    OPTION_DATA,
+    OPTION_RUNS,
+    { "name", "NAME", OPTION_TEXT, 0, 0, NULL, "the run's name; default: the manifest's, then -seed and the seed" },
+    { "resume", NULL, OPTION_FLAG, 0, 0, NULL,
+      "go on with a run that was stopped, from its newest checkpoint; one that does not exist is begun" },
+    { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL,
+      "say what would be done, and how much memory the engine would take; no data are read, nothing is written" },
+    OPTIONS_END,
+};
+
+const struct command train_command = {
+    .name = "train",
+    .operands = "MANIFEST...",
+    .summary = "train the networks of manifests, and record each run",
+    .description = "Trains each manifest's network with each of its seeds, one after the other, and prints a line for "
+                   "every epoch. A run is a folder "
+                   "under the runs folder: the resolved manifest, a record of what computed it, a line for every epoch "
+                   "and every step, weights and "
+                   "checkpoints.\n\n"
+                   "With arithmetic: exact, the same manifest and seed give the same bits whatever computes them: "
+                   "weights, losses and predictions depend neither on the engine, cpu or cuda, nor on the "
+                   "instruction set nor on the number of threads, and a run may be resumed on another engine. With "
+                   "arithmetic: fast, a run repeats itself on one graphics card and library version.\n\n"
+                   "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint; a second one ends it at once, and "
+                   "then what was computed since the last "
+                   "epoch is lost. Either way --resume goes on and ends with the bits of a run that was never stopped. "
+                   "Of several runs, those that are "
+                   "finished are then passed over.",
+    .options = train_options,
+    .examples =
+        "selfsame train experiments/quick/resnet20.yaml\ta few minutes, without any download\n"
+        "selfsame fetch msra/resnet20.yaml && selfsame train msra/resnet20.yaml\tthe replication of 2016, on CIFAR-10\n"
+        "selfsame train msra/resnet20.yaml --data ~/cifar10 --resume\tgo on after it was stopped\n",
+    .operands_min = 1,
+    .operands_max = SIZE_MAX,
+    .run = run_train,
+};

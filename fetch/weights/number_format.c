@@ -1,0 +1,86 @@
+#include "fetch/weights/number_format.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+static const struct {
+    const char *name;
+    size_t bytes;
+    bool real;
+} elements[] = {
+    [ELEMENT_F32] = { "F32", 4, true },    [ELEMENT_F64] = { "F64", 8, true },      [ELEMENT_F16] = { "F16", 2, true },
+    [ELEMENT_BF16] = { "BF16", 2, true },  [ELEMENT_I64] = { "I64", 8, false },     [ELEMENT_I32] = { "I32", 4, false },
+    [ELEMENT_I16] = { "I16", 2, false },   [ELEMENT_I8] = { "I8", 1, false },       [ELEMENT_U8] = { "U8", 1, false },
+    [ELEMENT_BOOL] = { "BOOL", 1, false }, [ELEMENT_OTHER] = { "other", 0, false },
+};
+
+const char *element_name(enum element element)
+{
+    return elements[element].name;
+}
+
+enum element element_of(const char *name)
+{
+    int element = 0;
+    while (element < ELEMENT_OTHER && strcmp(elements[element].name, name) != 0)
+        element++;
+    return (enum element)element;
+}
+
+size_t element_bytes(enum element element)
+{
+    return elements[element].bytes;
+}
+
+bool element_is_real(enum element element)
+{
+    return elements[element].real;
+}
+
+static float from_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* IEEE binary16: 1 sign, 5 exponent, 10 fraction bits. A NaN keeps its payload. */
+static float from_half(uint32_t half)
+{
+    uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 0x1fu, fraction = half & 0x3ffu;
+    if (exponent == 0x1f)
+        return from_bits(sign | 0x7f800000u | fraction << 13);
+    if (exponent != 0)
+        return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    float magnitude = (float)fraction * 0x1p-24f; /* subnormal, or zero */
+    return sign != 0 ? -magnitude : magnitude;
+}
+
+size_t element_to_float(enum element element, const uint8_t *in, size_t count, float *out)
+{
+    assert(element_is_real(element));
+    if (element == ELEMENT_F32) {
+        bytes_get_floats(out, in, count);
+        return count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (element == ELEMENT_F64) {
+            uint64_t bits = bytes_get_u64(in + 8 * i);
+            double value;
+            memcpy(&value, &bits, sizeof value);
+            double magnitude = value < 0 ? -value : value;
+            /* Beyond float32's largest the conversion would be undefined; infinity is exact. */
+            if (magnitude > 0x1.fffffep127 && magnitude <= 0x1.fffffffffffffp1023)
+                return i;
+            out[i] = (float)value;
+            if (value == value && (double)out[i] != value)
+                return i;
+        } else {
+            uint32_t word = in[2 * i] | (uint32_t)in[2 * i + 1] << 8;
+            out[i] = element == ELEMENT_F16 ? from_half(word) : from_bits(word << 16);
+        }
+    }
+    return count;
+}

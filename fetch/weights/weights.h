@@ -1,0 +1,74 @@
+/* Weights in files: recognised by their content, never by their name, and read as named float32 tensors.
+ *
+ * containers  safetensors; torch.save's legacy and zip formats (fetch/weights/torch.h); neon's pickles of 2016 (fetch/weights/neon.h).
+ * names       As PyTorch users know them (`layer1.0.conv1.weight`); the prefix "module." of DataParallel is taken off,
+ *             neon's layers are named.
+ * numbers     float32; float16 and bfloat16, which float32 holds exactly; float64 if float32 has every one of its
+ *             numbers: nothing is rounded.
+ * digest      The weights digest of base/hash.h, over parameters and running statistics whatever the
+ *             container: what training keeps beside them (`momentum.*` of our checkpoints, `*.num_batches_tracked`) is
+ *             passed over everywhere. */
+#ifndef SELFSAME_WEIGHTS_H
+#define SELFSAME_WEIGHTS_H
+
+#include <stdbool.h>
+
+#include "base/hash.h"
+#include "experiments/manifest.h"
+#include "fetch/weights/safetensors.h"
+#include "fetch/weights/tensors.h"
+#include "trainer/network.h"
+
+enum weights_container { CONTAINER_SAFETENSORS, CONTAINER_TORCH_LEGACY, CONTAINER_TORCH_ZIP, CONTAINER_NEON };
+
+struct weights {
+    enum weights_container container;
+    size_t bytes;                  /* of the file */
+    char sha256[DIGEST_HEX_BYTES]; /* of the file */
+    struct tensors tensors;        /* by name */
+};
+
+/* Reads a file. STATUS_INPUT for one that is no such container or is damaged: names path, place and what to do. */
+enum status weights_open(struct weights *weights, const char *path, struct error *error) MUST_USE;
+/* The same from a file in memory, which stays the caller's. */
+enum status weights_parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes,
+                          struct error *error) MUST_USE;
+void weights_close(struct weights *weights);
+
+/* "torch legacy" and the like. */
+const char *weights_container_name(enum weights_container container);
+/* Whether a manifest's weights.format means this container. */
+bool weights_has_format(const struct weights *weights, enum weights_format format);
+/* Whether a tensor is a parameter or a running statistic, not what training keeps beside them. */
+bool weights_is_weight(const struct named_tensor *tensor);
+/* Numbers in parameters: without running statistics. */
+size_t weights_parameter_count(const struct weights *weights);
+void weights_content_digest(const struct weights *weights, char hex[DIGEST_HEX_BYTES]);
+
+/* The 6n+2 network that the tensors are of: depth, shortcut, bias and final batch norm are read off names and shapes
+ * (of option A's two kinds, which weights cannot tell, PAD_END); the rest of *model is a manifest's to say.
+ * STATUS_INPUT where they are no such network's. */
+enum status weights_model(const struct weights *weights, const char *path, struct model_config *model,
+                          struct error *error) MUST_USE;
+
+/* Copies the tensors to values (network->value_count floats). Names and shapes must be the network's exactly.
+ * STATUS_INPUT names the file, the tensor and what is wrong. Values may be anything, NaN included. */
+enum status weights_fill(const struct weights *weights, const char *path, const struct network *network, float *values,
+                         struct error *error) MUST_USE;
+/* weights_open and weights_fill in one. */
+enum status weights_read(const char *path, const struct network *network, float *values, struct error *error) MUST_USE;
+
+/* Writes safetensors: every tensor of the network, and nothing else but the format's mark that PyTorch tools look for.
+ * Equal weights give equal files. */
+enum status weights_write(const char *path, const struct network *network, const float *values,
+                          struct error *error) MUST_USE;
+/* The same from a file's weights, whatever network they are of, as safetensors or in torch.save's zip format. */
+enum status weights_convert(const struct weights *weights, const char *path, enum weights_container container,
+                            struct error *error) MUST_USE;
+
+/* For those who have opened a safetensors file: copies the float32 tensors called prefix + name whose role is in
+ * `roles` (a bit mask of 1 << enum tensor_role) to values; other values are left alone. */
+enum status weights_take(const struct safetensors *safetensors, const char *path, const char *prefix, unsigned roles,
+                         const struct network *network, float *values, struct error *error) MUST_USE;
+
+#endif

@@ -1,0 +1,244 @@
+#include "fetch/weights/zip.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum {
+    END_BYTES = 22,
+    END64_LOCATOR_BYTES = 20,
+    END64_BYTES = 56,
+    CENTRAL_BYTES = 46,
+    LOCAL_BYTES = 30,
+    COMMENT_MAX = 65535,
+    METHOD_STORED = 0,
+    FLAG_ENCRYPTED = 1,
+    EXTRA_ZIP64 = 1
+};
+enum {
+    END_MARK = 0x06054b50,
+    END64_LOCATOR_MARK = 0x07064b50,
+    END64_MARK = 0x06064b50,
+    CENTRAL_MARK = 0x02014b50,
+    LOCAL_MARK = 0x04034b50
+};
+
+struct reader {
+    const char *path;
+    const uint8_t *file;
+    size_t bytes;
+    struct error *error;
+};
+
+/* Where the central directory is. */
+struct directory {
+    uint64_t offset, bytes, count;
+};
+
+static uint64_t number(const uint8_t *in, size_t count)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < count; i++)
+        value |= (uint64_t)in[i] << 8 * i;
+    return value;
+}
+
+static enum status refuse(const struct reader *r, size_t offset, const char *why)
+{
+    return error_set(r->error, STATUS_INPUT, "%s: byte %zu: %s: the zip file is damaged, truncated or no zip file",
+                     r->path, offset, why);
+}
+
+/* The end record, whose comment must end with the file. */
+static enum status find_end(const struct reader *r, size_t *end)
+{
+    size_t longest = r->bytes < END_BYTES + COMMENT_MAX ? r->bytes : END_BYTES + COMMENT_MAX;
+    for (size_t back = END_BYTES; back <= longest; back++) {
+        const uint8_t *record = r->file + r->bytes - back;
+        if (number(record, 4) == END_MARK && number(record + 20, 2) == back - END_BYTES) {
+            *end = r->bytes - back;
+            return STATUS_OK;
+        }
+    }
+    return refuse(r, r->bytes, "no end record");
+}
+
+static enum status read_end64(const struct reader *r, size_t end, struct directory *directory)
+{
+    const uint8_t *locator = end >= END64_LOCATOR_BYTES ? r->file + end - END64_LOCATOR_BYTES : NULL;
+    if (locator == NULL || number(locator, 4) != END64_LOCATOR_MARK)
+        return STATUS_OK;
+    uint64_t place = number(locator + 8, 8);
+    if (place > end || end - place < END64_BYTES + END64_LOCATOR_BYTES || number(r->file + place, 4) != END64_MARK)
+        return refuse(r, end - END64_LOCATOR_BYTES, "the zip64 end record is not where its locator says");
+    const uint8_t *record = r->file + place;
+    if (number(record + 16, 4) != 0 || number(record + 20, 4) != 0 || number(record + 24, 8) != number(record + 32, 8))
+        return refuse(r, (size_t)place, "the archive spans several disks");
+    directory->count = number(record + 32, 8);
+    directory->bytes = number(record + 40, 8);
+    directory->offset = number(record + 48, 8);
+    return STATUS_OK;
+}
+
+static enum status read_end(const struct reader *r, struct directory *directory)
+{
+    size_t end = 0;
+    enum status status = find_end(r, &end);
+    if (status != STATUS_OK)
+        return status;
+    const uint8_t *record = r->file + end;
+    if (number(record + 4, 2) != 0 || number(record + 6, 2) != 0 || number(record + 8, 2) != number(record + 10, 2))
+        return refuse(r, end, "the archive spans several disks");
+    *directory = (struct directory){ .count = number(record + 10, 2),
+                                     .bytes = number(record + 12, 4),
+                                     .offset = number(record + 16, 4) };
+    status = read_end64(r, end, directory);
+    if (status != STATUS_OK)
+        return status;
+    if (directory->offset > end || directory->bytes > end - directory->offset)
+        return refuse(r, end, "the directory lies outside of the file");
+    if (directory->count > ZIP_ENTRIES_MAX || directory->count > directory->bytes / CENTRAL_BYTES)
+        return refuse(r, end, "more entries than the directory has room for, or than are read");
+    return STATUS_OK;
+}
+
+/* Sizes and offset that do not fit 32 bits stand in the extra field of zip64, those that are needed, in this order. */
+static bool read_extra(const uint8_t *extra, size_t length, uint64_t *values[3])
+{
+    while (length >= 4) {
+        size_t bytes = (size_t)number(extra + 2, 2);
+        if (bytes > length - 4)
+            return false;
+        const uint8_t *data = extra + 4;
+        if (number(extra, 2) == EXTRA_ZIP64) {
+            for (int i = 0; i < 3; i++) {
+                if (*values[i] != UINT32_MAX)
+                    continue;
+                if ((size_t)(extra + 4 + bytes - data) < 8)
+                    return false;
+                *values[i] = number(data, 8);
+                data += 8;
+            }
+            return true;
+        }
+        extra += 4 + bytes;
+        length -= 4 + bytes;
+    }
+    return true;
+}
+
+/* Follows a directory entry to its local header and data. */
+static enum status locate(const struct reader *r, struct zip_entry *entry, uint64_t local, uint64_t bytes,
+                          const struct directory *directory)
+{
+    size_t name_bytes = strlen(entry->name);
+    if (local > directory->offset || directory->offset - local < LOCAL_BYTES ||
+        number(r->file + local, 4) != LOCAL_MARK)
+        return refuse(r, (size_t)(local < r->bytes ? local : r->bytes), "no local header where the directory says");
+    const uint8_t *header = r->file + local;
+    uint64_t data = local + LOCAL_BYTES + number(header + 26, 2) + number(header + 28, 2);
+    if (data > directory->offset || bytes > directory->offset - data)
+        return refuse(r, (size_t)local, "an entry's data lies outside of the file");
+    if (number(header + 26, 2) != name_bytes || memcmp(header + LOCAL_BYTES, entry->name, name_bytes) != 0)
+        return refuse(r, (size_t)local, "the local header has another name than the directory");
+    entry->data = r->file + data;
+    entry->bytes = (size_t)bytes;
+    return STATUS_OK;
+}
+
+static enum status read_entry(const struct reader *r, const struct directory *directory, size_t *place,
+                              struct zip_entry *entry, char **names)
+{
+    size_t end = (size_t)(directory->offset + directory->bytes);
+    const uint8_t *record = r->file + *place;
+    if (end - *place < CENTRAL_BYTES || number(record, 4) != CENTRAL_MARK)
+        return refuse(r, *place, "no entry of the directory");
+    size_t name_bytes = (size_t)number(record + 28, 2), extra_bytes = (size_t)number(record + 30, 2),
+           comment_bytes = (size_t)number(record + 32, 2);
+    uint64_t packed = number(record + 20, 4), bytes = number(record + 24, 4), local = number(record + 42, 4);
+    if (end - *place - CENTRAL_BYTES < name_bytes + extra_bytes + comment_bytes)
+        return refuse(r, *place, "an entry of the directory is cut off");
+    if (name_bytes > ZIP_NAME_MAX || memchr(record + CENTRAL_BYTES, '\0', name_bytes) != NULL)
+        return refuse(r, *place, "an entry's name is too long or has a NUL");
+    if (!read_extra(record + CENTRAL_BYTES + name_bytes, extra_bytes, (uint64_t *[]){ &bytes, &packed, &local }))
+        return refuse(r, *place, "an entry's extra field is cut off");
+    memcpy(*names, record + CENTRAL_BYTES, name_bytes);
+    (*names)[name_bytes] = '\0';
+    entry->name = *names;
+    *names += name_bytes + 1;
+    entry->crc32 = (uint32_t)number(record + 16, 4);
+    entry->stored =
+        number(record + 10, 2) == METHOD_STORED && (number(record + 8, 2) & FLAG_ENCRYPTED) == 0 && packed == bytes;
+    *place += CENTRAL_BYTES + name_bytes + extra_bytes + comment_bytes;
+    return locate(r, entry, local, packed, directory);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct zip_entry *)a)->name, ((const struct zip_entry *)b)->name);
+}
+
+static enum status read_directory(const struct reader *r, struct zip *zip)
+{
+    struct directory directory = { 0, 0, 0 };
+    enum status status = read_end(r, &directory);
+    if (status != STATUS_OK)
+        return status;
+    zip->entries = calloc((size_t)directory.count + 1, sizeof *zip->entries);
+    zip->names = malloc((size_t)directory.bytes + (size_t)directory.count + 1);
+    if (zip->entries == NULL || zip->names == NULL)
+        return error_set(r->error, STATUS_ENVIRONMENT, "no memory for the directory of %s", r->path);
+    size_t place = (size_t)directory.offset;
+    char *names = zip->names;
+    while (status == STATUS_OK && zip->count < directory.count)
+        status = read_entry(r, &directory, &place, &zip->entries[zip->count++], &names);
+    if (status != STATUS_OK)
+        return status;
+    qsort(zip->entries, zip->count, sizeof *zip->entries, by_name);
+    for (size_t i = 1; i < zip->count; i++) {
+        if (strcmp(zip->entries[i - 1].name, zip->entries[i].name) == 0)
+            return error_set(r->error, STATUS_INPUT, "%s has the entry %.200s twice", r->path, zip->entries[i].name);
+    }
+    return STATUS_OK;
+}
+
+enum status zip_open(struct zip *zip, const char *path, const uint8_t *file, size_t bytes, struct error *error)
+{
+    struct reader r = { path, file, bytes, error };
+    *zip = (struct zip){ .entries = NULL };
+    enum status status = read_directory(&r, zip);
+    if (status != STATUS_OK)
+        zip_close(zip);
+    return status;
+}
+
+void zip_close(struct zip *zip)
+{
+    free(zip->entries);
+    free(zip->names);
+    *zip = (struct zip){ .entries = NULL };
+}
+
+const struct zip_entry *zip_find(const struct zip *zip, const char *name)
+{
+    struct zip_entry key = { .name = name };
+    return zip->count == 0 ? NULL : bsearch(&key, zip->entries, zip->count, sizeof *zip->entries, by_name);
+}
+
+enum status zip_check(const struct zip_entry *entry, const char *path, struct error *error)
+{
+    if (!entry->stored)
+        return error_set(error, STATUS_INPUT,
+                         "%s: entry %.200s is compressed or encrypted; torch.save stores its entries as they are", path,
+                         entry->name);
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* else no input with another byte would get any further */
+    return STATUS_OK;
+#endif
+    if (crc32_z(crc32_z(0, NULL, 0), entry->data, entry->bytes) == entry->crc32)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "%s: entry %.200s is damaged: its CRC-32 is not the one that the directory has", path,
+                     entry->name);
+}

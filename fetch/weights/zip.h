@@ -1,0 +1,44 @@
+/* A zip file in memory whose entries are stored, not compressed: what torch.save writes.
+ *
+ * reading  The central directory alone says what there is (local headers of torch's files hold neither sizes nor
+ *          checksums). zip64 is read. Every place is checked to lie in the file, every local header to have the same
+ *          name, every entry's CRC-32 when it is opened.
+ * refused  Several disks, an entry that is there twice, bytes after the end record; when it is opened, a compressed or
+ *          encrypted entry.
+ * source   PKWARE's APPNOTE, 4.3 and 4.5.3. */
+#ifndef SELFSAME_ZIP_H
+#define SELFSAME_ZIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { ZIP_ENTRIES_MAX = 500000, ZIP_NAME_MAX = 1024 };
+
+struct zip_entry {
+    const char *name; /* terminated */
+    const uint8_t *data;
+    size_t bytes;
+    bool stored; /* else compressed or encrypted: it cannot be opened */
+    uint32_t crc32;
+};
+
+struct zip {
+    struct zip_entry *entries; /* in bytewise order of their names */
+    size_t count;
+    char *names;
+};
+
+/* file outlives the zip; path is for messages. STATUS_INPUT for what is not such a file; then there is nothing to free.
+ * */
+enum status zip_open(struct zip *zip, const char *path, const uint8_t *file, size_t bytes,
+                     struct error *error) MUST_USE;
+void zip_close(struct zip *zip);
+/* NULL if there is none of that name. */
+const struct zip_entry *zip_find(const struct zip *zip, const char *name);
+/* Opens an entry: STATUS_INPUT if it is not stored, or its bytes do not have the checksum that the directory says. */
+enum status zip_check(const struct zip_entry *entry, const char *path, struct error *error) MUST_USE;
+
+#endif

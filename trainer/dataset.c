@@ -1,0 +1,51 @@
+#include "trainer/dataset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+enum status dataset_allocate(struct dataset *dataset, uint32_t count, struct error *error)
+{
+    memset(dataset, 0, sizeof *dataset);
+    dataset->images = calloc(count ? count : 1, DATASET_IMAGE_BYTES);
+    dataset->labels = calloc(count ? count : 1, 1);
+    if (dataset->images == NULL || dataset->labels == NULL) {
+        dataset_free(dataset);
+        return error_set(error, STATUS_ENVIRONMENT, "out of memory for a data set of %u images (%.0f MiB)", count,
+                         (double)count * DATASET_RECORD_BYTES / 0x1p20);
+    }
+    dataset->count = count;
+    return STATUS_OK;
+}
+
+void dataset_free(struct dataset *dataset)
+{
+    free(dataset->images);
+    free(dataset->labels);
+    memset(dataset, 0, sizeof *dataset);
+}
+
+void dataset_digest(struct dataset *dataset)
+{
+    struct sha256 sha256;
+    uint8_t digest[DIGEST_BYTES];
+    sha256_start(&sha256);
+    for (size_t i = 0; i < dataset->count; i++) {
+        sha256_add(&sha256, dataset->labels + i, 1);
+        sha256_add(&sha256, dataset->images + i * DATASET_IMAGE_BYTES, DATASET_IMAGE_BYTES);
+    }
+    sha256_finish(&sha256, digest);
+    digest_to_hex(digest, dataset->sha256);
+}
+
+enum status dataset_expect(const struct dataset *dataset, const char *expected_sha256, const char *what,
+                           const char *where, struct error *error)
+{
+    if (strcmp(dataset->sha256, expected_sha256) == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "%s has SHA-256 %s, but %s expects %s; fetch the data anew, or, if these are the data you mean, "
+                     "state their digest in a manifest that inherits this one",
+                     what, dataset->sha256, where, expected_sha256);
+}
