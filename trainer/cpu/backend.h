@@ -1,7 +1,7 @@
 /* What one instruction set's implementation provides to the CPU engine (cpu/engine.c), which picks one at run time.
  *
  *   scalar reference.c: ARITHMETIC.md in plain loops; the meaning. Built twice: plain, and for CPUs with FMA
- *   instructions. avx2, avx512 fused.c, built once per instruction set: blocked layouts, fused passes; tested for equal
+ *   instructions. avx2, avx512 fused/, built once per instruction set: blocked layouts, fused passes; tested for equal
  *   bits against the reference.
  *
  * threads  open starts a team of the number given (team.h), which every call uses; the bits do not depend on it.

@@ -1,8 +1,8 @@
 /* What the fused backend holds: its buffers, packed weights, and the way work reaches the team. Kept for the backward:
  * y of every convolution (plain images) and the output of every block (padded images, which the next convolution and
  * the weight gradient read as they are). */
-#ifndef SELFSAME_FUSED_STATE_H
-#define SELFSAME_FUSED_STATE_H
+#ifndef SELFSAME_STATE_H
+#define SELFSAME_STATE_H
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -11,19 +11,20 @@
 
 #include "base/clock.h"
 #include "trainer/cpu/backend.h"
-#include "trainer/cpu/fused_head.h"
-#include "trainer/cpu/fused_kernels.h"
-#include "trainer/cpu/fused_rows.h"
+#include "trainer/cpu/fused/head.h"
+#include "trainer/cpu/fused/images.h"
+#include "trainer/cpu/fused/kernels.h"
+#include "trainer/cpu/fused/packing.h"
 #include "trainer/cpu/team.h"
 
-enum { STAGES = 3, SUMS_STRIDE = 2 * FEATURES, UNIT_IMAGES_MAX = 4, PIECE_FLOATS = 4096, REDUCE_FLOATS = 64 };
+enum { STAGES = 3, PIECE_FLOATS = 4096, REDUCE_FLOATS = 64 };
 
 struct conv {
-    uint32_t C, K, side, stride, out_side, unit; /* unit: images that a thread takes at once in the backward pass */
-    enum shape shape;
-    float *y;                  /* [batch] plain images */
-    float *forward, *backward; /* packed weights */
-    float *projection_forward, *projection_backward;
+    uint32_t C, K, side, stride, out_side;
+    const struct kernels *kernels;
+    float *y;              /* [batch] plain images */
+    float *forward, *data; /* packed weights */
+    float *projection_forward, *projection_data;
     float *scale, *shift, *mean32, *slope, *constant; /* [64] each: exact.h */
     struct exact_norm norm[FEATURES];
 };
@@ -32,10 +33,12 @@ struct conv {
 struct worker {
     float *input;                  /* the first layer's padded image, [34][34][4]: its units are of one image */
     float *x[STAGES], *dy[STAGES]; /* padded images of a unit */
-    float *strided, *rows;         /* scratch of a stride-2 backward */
-    float *eval_y[2], *eval_a[STAGES][2], *eval_sums; /* inference: one image */
-    uint64_t digest[2];                               /* of the pieces it updated */
-    size_t culprit;                                   /* the first piece of them that is not finite, or piece_count */
+    float *strided;                /* of a unit: the shortcut's data gradient with stride 2 */
+    /* Inference: the images of one item, and the first one's number. */
+    float *eval_y[2], *eval_a[STAGES][2], *eval_sums;
+    uint32_t eval_first;
+    uint64_t digest[2]; /* of the pieces it updated */
+    size_t culprit;     /* the first piece of them that is not finite, or piece_count */
 };
 
 /* A run of elements of one tensor, the unit of the update. */
@@ -72,16 +75,6 @@ static uint32_t stage_of_side(uint32_t side)
     return side == 32 ? 0 : side == 16 ? 1 : 2;
 }
 
-static size_t plain_floats(uint32_t channels, uint32_t side)
-{
-    return (size_t)channels * side * side;
-}
-
-static size_t padded_floats(uint32_t channels, uint32_t side)
-{
-    return (size_t)channels * (side + 2) * (side + 2);
-}
-
 /* The stage's padded image: 16, 32, 64 channels at 32, 16, 8. */
 static size_t stage_padded(uint32_t stage)
 {
@@ -115,12 +108,12 @@ static float *allocate(struct backend *f, size_t floats)
 
 static bool allocate_conv(struct backend *f, struct conv *conv, bool projection)
 {
-    size_t weights = (size_t)conv->K * conv->C * 9;
+    size_t weights = (size_t)conv->K * conv->C * conv->kernels->points;
     float *constants = allocate(f, 5 * FEATURES);
     conv->y = allocate(f, f->batch * plain_floats(conv->K, conv->out_side));
     conv->forward = allocate(f, weights);
-    conv->backward = allocate(f, weights);
-    if (constants == NULL || conv->y == NULL || conv->forward == NULL || conv->backward == NULL)
+    conv->data = allocate(f, weights);
+    if (constants == NULL || conv->y == NULL || conv->forward == NULL || conv->data == NULL)
         return false;
     conv->scale = constants;
     conv->shift = constants + FEATURES;
@@ -130,39 +123,31 @@ static bool allocate_conv(struct backend *f, struct conv *conv, bool projection)
     if (projection) {
         size_t count = (size_t)conv->K * conv->K / 2;
         conv->projection_forward = allocate(f, count);
-        conv->projection_backward = allocate(f, count);
-        return conv->projection_forward != NULL && conv->projection_backward != NULL;
+        conv->projection_data = allocate(f, count);
+        return conv->projection_forward != NULL && conv->projection_data != NULL;
     }
     return true;
 }
 
-/* The images of a weight gradient's group, or the one image that its groups are parts of. */
-static uint32_t images_of_unit(uint32_t out_side)
-{
-    const uint32_t rows = exact_group_rows(out_side);
-    return rows > out_side ? rows / out_side : 1;
-}
-
 static uint32_t unit_count(const struct conv *conv, uint32_t images)
 {
-    return (images + conv->unit - 1) / conv->unit;
+    return (images + conv->kernels->unit_images - 1) / conv->kernels->unit_images;
 }
 
 static bool allocate_worker(struct backend *f, struct worker *worker)
 {
     bool good = (worker->input = allocate(f, 34 * 34 * 4)) != NULL;
     for (uint32_t stage = 0; stage < STAGES; stage++) {
-        size_t unit_floats = images_of_unit(32u >> stage) * stage_padded(stage);
-        good = good && (worker->x[stage] = allocate(f, unit_floats)) != NULL;
-        good = good && (worker->dy[stage] = allocate(f, unit_floats)) != NULL;
+        size_t floats = IMAGES_MAX * stage_padded(stage);
+        good = good && (worker->x[stage] = allocate(f, floats)) != NULL;
+        good = good && (worker->dy[stage] = allocate(f, floats)) != NULL;
         for (int i = 0; i < 2; i++)
-            good = good && (worker->eval_a[stage][i] = allocate(f, stage_padded(stage))) != NULL;
+            good = good && (worker->eval_a[stage][i] = allocate(f, floats)) != NULL;
     }
     for (int i = 0; i < 2; i++)
-        good = good && (worker->eval_y[i] = allocate(f, plain_floats(16, 32))) != NULL;
-    good = good && (worker->eval_sums = allocate(f, SUMS_STRIDE)) != NULL;
-    good = good && (worker->strided = allocate(f, plain_floats(16, 16))) != NULL;
-    return good && (worker->rows = allocate(f, 2 * 32 * 16)) != NULL;
+        good = good && (worker->eval_y[i] = allocate(f, IMAGES_MAX * plain_floats(16, 32))) != NULL;
+    good = good && (worker->eval_sums = allocate(f, IMAGES_MAX * SUMS_STRIDE)) != NULL;
+    return good && (worker->strided = allocate(f, IMAGES_MAX * plain_floats(16, 16))) != NULL;
 }
 
 static enum shape shape_of(const struct conv_layer *layer)
@@ -216,14 +201,14 @@ static bool allocate_all(struct backend *f)
         conv->side = layer->side;
         conv->stride = layer->stride;
         conv->out_side = layer->side / layer->stride;
-        conv->unit = images_of_unit(conv->out_side);
-        conv->shape = shape_of(layer);
+        conv->kernels = &direct_kernels[shape_of(layer)];
         if (!allocate_conv(f, conv, layer->projection >= 0))
             return false;
-        size_t taps = (size_t)unit_count(conv, f->batch) * conv->C * conv->K;
-        parts = 9 * taps > parts ? 9 * taps : parts;
-        if (conv->stride == 2 && network->model.shortcut == SHORTCUT_PROJECTION && taps > projection_parts)
-            projection_parts = taps;
+        size_t weights = (size_t)unit_count(conv, f->batch) * conv->C * conv->K,
+               floats = weights * conv->kernels->points;
+        parts = floats > parts ? floats : parts;
+        if (conv->stride == 2 && network->model.shortcut == SHORTCUT_PROJECTION && weights > projection_parts)
+            projection_parts = weights;
     }
     for (uint32_t b = 0; b <= network->block_count; b++) {
         if ((f->a[b] = allocate(f, f->batch * stage_padded(stage_of_activation(f, b)))) == NULL)
@@ -295,36 +280,14 @@ static enum status fused_open(struct backend **out, const struct recipe *recipe,
                      bytes >> 20, network->model.depth, recipe->training.batch_size);
 }
 
-/* ---- packing ----------------------------------------------------------------------------------------------------- */
-
-/* [groups of G][C/16][r][c of 16][s][G] from w[k][c][r][s]; with flip the roles of k and c change and the taps are
- * mirrored. */
-static void pack(const float *w, float *packed, uint32_t C, uint32_t K, uint32_t G, bool flip)
-{
-    uint32_t outputs = flip ? C : K, inputs = flip ? K : C, inner = inputs < BLOCK ? inputs : BLOCK;
-    for (uint32_t first = 0; first < outputs; first += G) {
-        /* The nine taps of a filter stand together in w, and one block of packed fits into the first-level cache. */
-        for (uint32_t base = 0; base < inputs; base += inner, packed += (size_t)9 * inner * G) {
-            for (uint32_t i = 0; i < inner; i++) {
-                for (uint32_t o = 0; o < G; o++) {
-                    const float *taps =
-                        w + (flip ? (size_t)(base + i) * C + first + o : (size_t)(first + o) * C + base + i) * 9;
-                    for (uint32_t tap = 0; tap < 9; tap++)
-                        packed[((size_t)(tap / 3 * inner + i) * 3 + tap % 3) * G + o] = taps[flip ? 8 - tap : tap];
-                }
-            }
-        }
-    }
-}
-
 static void pack_conv(struct backend *f, uint32_t l)
 {
     const struct conv_layer *layer = &f->network->convs[l];
     struct conv *conv = &f->convs[l];
     const float *w = f->values + f->network->tensors[layer->weight].offset;
-    pack(w, conv->forward, conv->C, conv->K, kernels[conv->shape].forward_vectors * LANES, false);
+    conv->kernels->pack(w, conv->forward, conv->C, conv->K, conv->kernels->forward_vectors * LANES, false);
     if (l > 0)
-        pack(w, conv->backward, conv->C, conv->K, kernels[conv->shape].backward_vectors * LANES, true);
+        conv->kernels->pack(w, conv->data, conv->C, conv->K, conv->kernels->data_vectors * LANES, true);
     if (layer->projection < 0)
         return;
     const float *projection = f->values + f->network->tensors[layer->projection].offset;
@@ -332,7 +295,7 @@ static void pack_conv(struct backend *f, uint32_t l)
     for (uint32_t k = 0; k < K; k++) {
         for (uint32_t c = 0; c < C; c++) {
             conv->projection_forward[(size_t)(k / LANES * C + c) * LANES + k % LANES] = projection[k * C + c];
-            conv->projection_backward[(size_t)(c / LANES * K + k) * LANES + c % LANES] = projection[k * C + c];
+            conv->projection_data[(size_t)(c / LANES * K + k) * LANES + c % LANES] = projection[k * C + c];
         }
     }
 }

@@ -1,19 +1,22 @@
 /* The forward pass, layer by layer over the batch, and the head between the two passes. */
-#ifndef SELFSAME_FUSED_FORWARD_H
-#define SELFSAME_FUSED_FORWARD_H
+#ifndef SELFSAME_FORWARD_H
+#define SELFSAME_FORWARD_H
 
-#include "trainer/cpu/fused_state.h"
+#include "trainer/cpu/fused/images.h"
+#include "trainer/cpu/fused/rows.h"
+#include "trainer/cpu/fused/state.h"
 
+/* Image n of y[l] and of a[b]: of the batch, or with `eval` of a thread's item of an evaluation. */
 static float *y_of(const struct backend *f, const struct worker *eval, uint32_t l, uint32_t n)
 {
     const struct conv *conv = &f->convs[l];
-    return eval != NULL ? eval->eval_y[l % 2] : conv->y + n * plain_floats(conv->K, conv->out_side);
+    return (eval != NULL ? eval->eval_y[l % 2] : conv->y) + n * plain_floats(conv->K, conv->out_side);
 }
 
 static float *a_of(const struct backend *f, const struct worker *eval, uint32_t b, uint32_t n)
 {
     uint32_t stage = stage_of_activation(f, b);
-    return eval != NULL ? eval->eval_a[stage][b % 2] : f->a[b] + n * stage_padded(stage);
+    return (eval != NULL ? eval->eval_a[stage][b % 2] : f->a[b]) + n * stage_padded(stage);
 }
 
 /* How activation a[b] is made: the first layer's norm and ReLU, or block b-1's join. */
@@ -68,40 +71,47 @@ static void load_input(struct worker *worker, const struct backend_batch *batch,
                          CHANNEL, ROW, PIXEL);
 }
 
-/* What forward_image(l, n) reads and writes. */
-static void forward_soon(const struct backend *f, uint32_t l, uint32_t n, struct prefetch_list *soon)
+/* What forward_images reads and writes for these images. */
+static void forward_soon(const struct backend *f, uint32_t l, uint32_t n, uint32_t count, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
     if (l > 0)
-        prefetch_add(soon, y_of(f, NULL, l - 1, n), plain_floats(conv->C, conv->side));
+        prefetch_add(soon, y_of(f, NULL, l - 1, n), count * plain_floats(conv->C, conv->side));
     if (l % 2 == 1) {
         uint32_t b = (l - 1) / 2;
         if (b > 0)
-            prefetch_add(soon, a_of(f, NULL, b - 1, n), stage_padded(stage_of_activation(f, b - 1)));
-        prefetch_add(soon, a_of(f, NULL, b, n), stage_padded(stage_of_activation(f, b)));
+            prefetch_add(soon, a_of(f, NULL, b - 1, n), count * stage_padded(stage_of_activation(f, b - 1)));
+        prefetch_add(soon, a_of(f, NULL, b, n), count * stage_padded(stage_of_activation(f, b)));
     }
-    prefetch_add(soon, y_of(f, NULL, l, n), plain_floats(conv->K, conv->out_side));
+    prefetch_add(soon, y_of(f, NULL, l, n), count * plain_floats(conv->K, conv->out_side));
+    prefetch_spread(soon, count * conv->kernels->forward_turns);
 }
 
-/* Convolution l of image n of the batch; with `eval` in one image's buffers. */
-static void forward_image(const struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l,
-                          uint32_t n, struct worker *eval, struct prefetch_list *soon)
+/* Convolution l of the images n .. n+count-1, at most the kernel's: of the batch, or with `eval` of the thread's
+ * item of an evaluation. */
+static void forward_images(const struct backend *f, struct worker *worker, const struct backend_batch *batch,
+                           uint32_t l, uint32_t n, uint32_t count, struct worker *eval, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
-    struct row_source source = { .load = NULL };
-    const float *x;
-    if (l == 0) {
-        load_input(worker, batch, n);
-        x = worker->input;
-    } else if (l % 2 == 1) {
-        source = join_source(f, eval, (l - 1) / 2, n);
-        x = source.out;
-    } else {
-        source = norm_source(f, eval, l - 1, n, worker->x[stage_of_side(conv->side)]);
-        x = source.out;
+    struct row_source sources[IMAGES_MAX];
+    struct images images = { .count = count,
+                             .x_source = sources,
+                             .y = y_of(f, eval, l, n),
+                             .sums = eval != NULL ? eval->eval_sums : f->sums + (size_t)n * SUMS_STRIDE,
+                             .soon = soon };
+    for (uint32_t i = 0; i < count; i++) {
+        if (l == 0) {
+            load_input(worker, batch, eval != NULL ? eval->eval_first + n : n);
+            sources[i] = (struct row_source){ .load = NULL, .out = worker->input };
+        } else if (l % 2 == 1) {
+            sources[i] = join_source(f, eval, (l - 1) / 2, n + i);
+        } else {
+            const uint32_t stage = stage_of_side(conv->side);
+            sources[i] = norm_source(f, eval, l - 1, n + i, worker->x[stage] + i * stage_padded(stage));
+        }
     }
-    kernels[conv->shape].forward(x, conv->forward, y_of(f, eval, l, n),
-                                 eval != NULL ? eval->eval_sums : f->sums + (size_t)n * SUMS_STRIDE, &source, soon);
+    images.x = sources[0].out;
+    conv->kernels->forward(&images, conv->forward);
 }
 
 /* Makes the last block's output of image n and pools it. */
@@ -109,8 +119,8 @@ static void pool_image(const struct backend *f, struct worker *eval, uint32_t n,
 {
     struct row_source source = join_source(f, eval, f->network->block_count, n);
     float pixels[64][BLOCK] __attribute__((aligned(64)));
-    for (uint32_t h = 0; h < 8; h++)
-        source_row(&source, h);
+    int made = 0;
+    source_rows(&source, &made, 8);
     for (uint32_t block = 0; block < FEATURES / BLOCK; block++) {
         for (uint32_t lane = 0; lane < BLOCK; lane += LANES) {
             for (uint32_t h = 0; h < 8; h++) {
@@ -123,6 +133,12 @@ static void pool_image(const struct backend *f, struct worker *eval, uint32_t n,
         for (uint32_t i = 0; i < BLOCK; i++)
             pool[block * BLOCK + i] = pixels[0][i] * 0x1p-6f;
     }
+}
+
+/* How many of `step` images from n on there are before the end. */
+static uint32_t images_left(uint32_t n, uint32_t step, uint32_t end)
+{
+    return end - n < step ? end - n : step;
 }
 
 static void set_norm(struct conv *conv, uint32_t k, const struct exact_norm *norm)
@@ -159,10 +175,11 @@ static void finish_forward(struct backend *f, uint32_t l, uint32_t N, struct bac
 
 static void forward_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
 {
+    const uint32_t l = pass->l, step = pass->f->convs[l].kernels->forward_images, N = pass->batch->count;
     struct prefetch_list soon = { .count = 0 };
     if (after != item)
-        forward_soon(pass->f, pass->l, after, &soon);
-    forward_image(pass->f, worker, pass->batch, pass->l, item, NULL, &soon);
+        forward_soon(pass->f, l, after * step, images_left(after * step, step, N), &soon);
+    forward_images(pass->f, worker, pass->batch, l, item * step, images_left(item * step, step, N), NULL, &soon);
 }
 
 /* Directions alternate, so that what a pass leaves in the caches is what the next one begins with. */
@@ -170,7 +187,9 @@ static void forward_pass(struct backend *f, const struct backend_batch *batch, s
 {
     for (uint32_t l = 0; l < f->network->conv_count; l++) {
         double began = clock_seconds();
-        run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item }, batch->count, l % 2 == 1);
+        const uint32_t step = f->convs[l].kernels->forward_images;
+        run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item },
+                 (batch->count + step - 1) / step, l % 2 == 1);
         finish_forward(f, l, batch->count, outcome);
         if (f->profile != NULL)
             profile_add(&f->profile->forward_s[l], began);
@@ -216,17 +235,18 @@ static void unpool_image(const struct backend *f, uint32_t n)
     for (uint32_t c = 0; c < FEATURES; c += LANES) {
         vec gradient = vec_load(d + c), mean = vec_load(conv->mean32 + c);
         for (uint32_t h = 0; h < 8; h++) {
-            vec first[8], second[8];
+            vec first[TREE_LEVELS + 1], second[TREE_LEVELS + 1];
             UNROLL
             for (uint32_t w = 0; w < 8; w++) {
                 size_t at = plain_at(c / BLOCK, h, 8) + w * BLOCK + c % BLOCK;
                 vec mask = vec_load(a + padded_at(c / BLOCK, h, 8) + w * BLOCK + c % BLOCK);
-                first[w] = vec_where_positive(mask, gradient);
-                second[w] = vec_mul(first[w], vec_sub(vec_load(y + at), mean));
-                vec_store(g + at, first[w]);
+                vec masked = vec_where_positive(mask, gradient);
+                vec_tree_add(first, w, masked);
+                vec_tree_add(second, w, vec_mul(masked, vec_sub(vec_load(y + at), mean)));
+                vec_store(g + at, masked);
             }
-            vec_store(sums[h] + c, vec_tree(first, 8, 1));
-            vec_store(sums[h] + FEATURES + c, vec_tree(second, 8, 1));
+            vec_store(sums[h] + c, first[3]);
+            vec_store(sums[h] + FEATURES + c, second[3]);
         }
     }
     tree_rows(&sums[0][0], 8, SUMS_STRIDE);

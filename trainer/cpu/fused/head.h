@@ -1,13 +1,16 @@
 /* The head of the fused backend, ARITHMETIC.md section 6: from pooled features to the loss and back to their gradients.
  * A thousandth of a step's work, so plain loops; the trees over the batch are shared with the batch norms. */
-#ifndef SELFSAME_FUSED_HEAD_H
-#define SELFSAME_FUSED_HEAD_H
+#ifndef SELFSAME_HEAD_H
+#define SELFSAME_HEAD_H
 
-#include "trainer/cpu/vector.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "trainer/cpu/fused/images.h"
 #include "trainer/exact.h"
-#include "trainer/network.h"
 
-enum { FEATURES = NETWORK_FEATURES, CLASSES = NETWORK_CLASSES, TREE_CHUNK = 16 };
+enum { TREE_CHUNK = 16 };
 
 /* T64 over `count` rows of `width` floats that are `stride` apart, for each column: a binary counter of partial sums,
  * so that each row is read once. Leaves that fill up to a power of two are +0 and are added. */

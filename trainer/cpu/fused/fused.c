@@ -1,12 +1,31 @@
 /* The fused CPU backend, compiled once per instruction set (FUSED_VECTOR lanes): ARITHMETIC.md with tensors crossing
- * memory as few times as possible.
- *
- * A convolution's pass over an image makes its input row by row (the batch norm, ReLU and shortcut below it),
- * convolves, and takes the sums for its own batch norm as the outputs leave; the passes are separated only where the
- * batch norm must see the whole batch. In the order in which they are included: vector.h, fused_convolution.h,
- * fused_kernels.h, fused_rows.h, fused_head.h, fused_state.h, fused_forward.h, fused_backward.h. Passes hand out
- * images, or units of a few images, to a team of threads. */
-#include "trainer/cpu/fused_backward.h"
+ * memory as few times as possible. README.md is a map of this folder; the pieces follow in reading order. */
+#include "trainer/cpu/fused/vector.h"
+
+#include "trainer/cpu/fused/prefetch.h"
+
+#include "trainer/cpu/fused/images.h"
+
+#include "trainer/cpu/fused/rows.h"
+
+#include "trainer/cpu/fused/sinks.h"
+
+#include "trainer/cpu/fused/direct.h"
+
+#include "trainer/cpu/fused/packing.h"
+
+#include "trainer/cpu/fused/kernels.h"
+
+#include "trainer/cpu/fused/head.h"
+
+#include "trainer/cpu/fused/state.h"
+
+#include "trainer/cpu/fused/forward.h"
+
+#include "trainer/cpu/fused/backward.h"
+
+#include "base/clock.h"
+#include "trainer/cpu/backend.h"
 #include "trainer/exact.h"
 
 /* ---- update ------------------------------------------------------------------------------------------------------ */
@@ -113,23 +132,44 @@ static void running_norms(struct backend *f)
     }
 }
 
-/* All layers of one image in a thread's own buffers, which fit the second-level cache. */
-static void evaluate_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
+/* Convolution l of the images n .. n+count-1 of the thread's item. */
+static void evaluate_layer(const struct backend *f, struct worker *worker, const struct backend_batch *batch,
+                           uint32_t l, uint32_t n, uint32_t count)
+{
+    struct prefetch_list soon = { .count = 0 }; /* all of it is in the cache */
+    const uint32_t step = f->convs[l].kernels->forward_images;
+    for (uint32_t i = 0; i < count; i += step)
+        forward_images(f, worker, batch, l, n + i, images_left(i, step, count), worker, &soon);
+}
+
+/* All layers of a few images in a thread's own buffers: stage by stage, in it as many images at a time as the stage's
+ * kernels take, so that what a layer leaves is in the second-level cache when the next one reads it. */
+static void evaluate_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
 {
     struct backend *f = pass->f;
     const struct backend_batch *batch = pass->batch;
+    const uint32_t first = item * IMAGES_MAX, count = images_left(first, IMAGES_MAX, batch->count);
     struct head_state state = head_state(f);
-    float pool[FEATURES], u[CLASSES], exponential[CLASSES], sum;
-    struct prefetch_list soon = { .count = 0 }; /* all of it is in the cache */
     (void)after;
-    for (uint32_t l = 0; l < f->network->conv_count; l++)
-        forward_image(f, worker, batch, l, n, worker, &soon);
-    pool_image(f, worker, n, pool);
-    head_logits(pool, state.weight, state.bias, u);
-    for (int k = 0; k < CLASSES && state.gamma != NULL; k++)
-        u[k] = fmaf(u[k], f->logits_norm[k].scale, f->logits_norm[k].shift);
-    uint32_t image = batch->samples != NULL ? batch->samples[n].image : batch->first + n;
-    pass->losses[n] = head_softmax(u, batch->data->labels[image], exponential, &sum, &pass->predictions[n]);
+    worker->eval_first = first;
+    for (uint32_t begin = 0, end; begin < f->network->conv_count; begin = end) {
+        const uint32_t side = f->convs[begin].out_side, step = f->convs[begin + 1].kernels->forward_images;
+        for (end = begin; end < f->network->conv_count && f->convs[end].out_side == side;)
+            end++;
+        for (uint32_t n = 0; n < count; n += step)
+            for (uint32_t l = begin; l < end; l++)
+                evaluate_layer(f, worker, batch, l, n, images_left(n, step, count));
+    }
+    for (uint32_t n = 0; n < count; n++) {
+        float pool[FEATURES], u[CLASSES], exponential[CLASSES], sum;
+        pool_image(f, worker, n, pool);
+        head_logits(pool, state.weight, state.bias, u);
+        for (int k = 0; k < CLASSES && state.gamma != NULL; k++)
+            u[k] = fmaf(u[k], f->logits_norm[k].scale, f->logits_norm[k].shift);
+        uint32_t image = batch->samples != NULL ? batch->samples[first + n].image : batch->first + first + n;
+        pass->losses[first + n] =
+            head_softmax(u, batch->data->labels[image], exponential, &sum, &pass->predictions[first + n]);
+    }
 }
 
 static void fused_evaluate(struct backend *f, const struct backend_batch *batch, uint8_t *predictions, float *losses)
@@ -141,7 +181,7 @@ static void fused_evaluate(struct backend *f, const struct backend_batch *batch,
                                                  state.epsilon, state.gamma[k], state.beta[k]);
     run_pass(
         (struct pass){ .f = f, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item },
-        batch->count, false);
+        (batch->count + IMAGES_MAX - 1) / IMAGES_MAX, false);
 }
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */

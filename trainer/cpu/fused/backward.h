@@ -1,9 +1,12 @@
 /* The backward pass. G0 carries the gradient of a block's output down, G1 that between its two convolutions. At stride
  * 1 the new G0 overwrites the old in place, pixel by pixel; at stride 2 it is another shape and goes to G2. */
-#ifndef SELFSAME_FUSED_BACKWARD_H
-#define SELFSAME_FUSED_BACKWARD_H
+#ifndef SELFSAME_BACKWARD_H
+#define SELFSAME_BACKWARD_H
 
-#include "trainer/cpu/fused_forward.h"
+#include "trainer/cpu/fused/forward.h"
+#include "trainer/cpu/fused/images.h"
+#include "trainer/cpu/fused/rows.h"
+#include "trainer/cpu/fused/state.h"
 
 static void finish_backward(struct backend *f, uint32_t l, uint32_t N, struct backend_outcome *outcome)
 {
@@ -29,27 +32,28 @@ static void projection_weight(const float *const *x, const float *const *g, uint
                               float *part)
 {
     const uint32_t K = 2 * C;
-    for (uint32_t k = 0; k < K; k += LANES) {
-        for (uint32_t c = 0; c < C; c += 8) {
-            vec acc[8];
+    for (uint32_t k = 0; k < K; k += BLOCK) {
+        for (uint32_t c = 0; c < C; c += PIXELS) {
+            vec acc[PIXELS * PARTS];
             UNROLL
-            for (int i = 0; i < 8; i++)
+            for (int i = 0; i < PIXELS * PARTS; i++)
                 acc[i] = vec_zero();
             for (uint32_t n = 0; n < images; n++) {
                 for (uint32_t p = 0; p < P; p++) {
-                    const float *gradient = g[n] + plain_at(k / BLOCK, p, P) + k % BLOCK;
+                    const float *gradient = g[n] + plain_at(k / BLOCK, p, P);
                     const float *pixel = x[n] + padded_at(c / BLOCK, 2 * p, 2 * P) + c % BLOCK;
-                    for (uint32_t q = 0; q < P; q++) {
-                        vec d = vec_load(gradient + q * BLOCK);
+                    for (uint32_t q = 0; q < P; q++, gradient += BLOCK, pixel += 2 * BLOCK) {
+                        vec d[PARTS];
+                        load_parts(gradient, d);
                         UNROLL
-                        for (int i = 0; i < 8; i++)
-                            acc[i] = vec_fma(d, vec_set(pixel[2 * q * BLOCK + i]), acc[i]);
+                        for (int i = 0; i < PIXELS * PARTS; i++)
+                            acc[i] = vec_fma(d[i % PARTS], vec_set(pixel[i / PARTS]), acc[i]);
                     }
                 }
             }
             UNROLL
-            for (int i = 0; i < 8; i++)
-                vec_store(part + (size_t)(c + i) * K + k, acc[i]);
+            for (int i = 0; i < PIXELS * PARTS; i++)
+                vec_store(part + (size_t)(c + i / PARTS) * K + k + i % PARTS * LANES, acc[i]);
         }
     }
 }
@@ -58,24 +62,13 @@ static void projection_weight(const float *const *x, const float *const *g, uint
 static void projection_data(const float *g, const float *packed, uint32_t C, uint32_t P, float *strided)
 {
     const uint32_t K = 2 * C;
-    for (uint32_t c = 0; c < C; c += LANES, packed += (size_t)K * LANES) {
-        for (uint32_t p = 0; p < P; p++) {
-            for (uint32_t q = 0; q < P; q += 8) {
-                vec acc[8];
-                UNROLL
-                for (int i = 0; i < 8; i++)
-                    acc[i] = vec_zero();
-                for (uint32_t k = 0; k < K; k++) {
-                    const float *gradient = g + plain_at(k / BLOCK, p, P) + q * BLOCK + k % BLOCK;
-                    vec w = vec_load(packed + (size_t)k * LANES);
-                    UNROLL
-                    for (int i = 0; i < 8; i++)
-                        acc[i] = vec_fma(vec_set(gradient[i * BLOCK]), w, acc[i]);
-                }
-                UNROLL
-                for (int i = 0; i < 8; i++)
-                    vec_store(strided + plain_at(c / BLOCK, p, P) + (q + i) * BLOCK + c % BLOCK, acc[i]);
-            }
+    for (uint32_t c = 0; c < C; c += BLOCK, packed += (size_t)K * BLOCK) {
+        for (uint32_t q = 0; q < P * P; q += PIXELS, strided += PIXELS * BLOCK) {
+            vec acc[PIXELS * PARTS];
+            point_chains(g + (size_t)q * BLOCK, BLOCK, plain_at(1, 0, P), packed, K, acc);
+            UNROLL
+            for (int i = 0; i < PIXELS * PARTS; i++)
+                vec_store(strided + i * LANES, acc[i]);
         }
     }
 }
@@ -93,98 +86,106 @@ static void option_a_data(const float *g, uint32_t first, uint32_t C, uint32_t P
     }
 }
 
-/* What backward_unit reads and writes for these images. */
-static void backward_soon(const struct backend *f, uint32_t l, uint32_t begin, uint32_t count,
+/* The gradients of the shortcuts of `count` images that make up a unit, past a convolution of stride 2: by the block's
+ * inputs, which the sinks get, and by the projection's weights. g: that of the block's sum. */
+static void strided_shortcuts(struct backend *f, struct worker *worker, uint32_t l, uint32_t unit, uint32_t count,
+                              const float *g, struct gradient_sink *sinks)
+{
+    const struct conv *conv = &f->convs[l];
+    const uint32_t C = conv->C, P = conv->out_side;
+    const float *x[IMAGES_MAX], *image_g[IMAGES_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        float *strided = worker->strided + i * plain_floats(C, P);
+        x[i] = sinks[i].activation;
+        image_g[i] = g + i * plain_floats(conv->K, P);
+        sinks[i].residual = NULL;
+        sinks[i].strided = strided;
+        if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
+            projection_data(image_g[i], f->convs[l + 1].projection_data, C, P, strided);
+        else
+            option_a_data(image_g[i], f->network->convs[l].option_a_first, C, P, strided);
+    }
+    if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
+        projection_weight(x, image_g, count, C, P, f->projection_parts + (size_t)unit * C * conv->K);
+}
+
+/* What backward_images reads and writes for these images, spread over the kernels that ask for it. */
+static void backward_soon(const struct backend *f, uint32_t l, uint32_t n, uint32_t count,
                           const struct gradient_route *route, struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
     const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
-    prefetch_add(soon, y_of(f, NULL, l, begin), count * plain_out);
-    prefetch_add(soon, route->in + begin * plain_out, count * plain_out);
-    if (l == 0)
-        return;
-    prefetch_add(soon, y_of(f, NULL, l - 1, begin), count * plain_in);
-    if (l % 2 == 1)
-        prefetch_add(soon, a_of(f, NULL, (l - 1) / 2, begin), count * stage_padded(stage_of_side(conv->side)));
-    prefetch_add(soon, route->out + begin * plain_in, count * plain_in); /* at stride 1 the residual, too */
+    prefetch_add(soon, y_of(f, NULL, l, n), count * plain_out);
+    prefetch_add(soon, route->in + n * plain_out, count * plain_out);
+    if (l > 0) {
+        prefetch_add(soon, y_of(f, NULL, l - 1, n), count * plain_in);
+        if (l % 2 == 1)
+            prefetch_add(soon, a_of(f, NULL, (l - 1) / 2, n), count * stage_padded(stage_of_side(conv->side)));
+        prefetch_add(soon, route->out + n * plain_in, count * plain_in); /* at stride 1 the residual, too */
+    }
+    prefetch_spread(soon, count * conv->kernels->backward_turns);
 }
 
-static void backward_unit(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l,
-                          uint32_t unit, const struct gradient_route *route, struct prefetch_list *soon)
+/* Convolution l's weight gradient over the images n .. n+count-1 of a unit, which goes on in `unit`'s partial sums, or
+ * begins them if these are its first images; and the data gradient of the same images, while dy is in the cache. */
+static void backward_images(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l,
+                            uint32_t unit, bool first, uint32_t n, uint32_t count, const struct gradient_route *route,
+                            struct prefetch_list *soon)
 {
     const struct conv *conv = &f->convs[l];
-    const uint32_t begin = unit * conv->unit,
-                   count = batch->count - begin < conv->unit ? batch->count - begin : conv->unit;
     const uint32_t stage = stage_of_side(conv->side), out_stage = stage_of_side(conv->out_side), b = (l - 1) / 2;
     const size_t plain_in = plain_floats(conv->C, conv->side), plain_out = plain_floats(conv->K, conv->out_side);
-    struct row_source x_sources[UNIT_IMAGES_MAX], dy_sources[UNIT_IMAGES_MAX];
-    struct unit_images images = { .count = count,
-                                  .x_source = x_sources,
-                                  .dy_source = dy_sources,
-                                  .dy = worker->dy[out_stage],
-                                  .dy_stride = stage_padded(out_stage),
-                                  .x_stride = stage_padded(stage),
-                                  .soon = soon };
-    if (l == 0)
+    struct row_source x_sources[IMAGES_MAX], dy_sources[IMAGES_MAX];
+    struct gradient_sink sinks[IMAGES_MAX];
+    struct images images = { .count = count,
+                             .dy = worker->dy[out_stage],
+                             .x_source = x_sources,
+                             .dy_source = dy_sources,
+                             .sink = sinks,
+                             .soon = soon };
+    if (l == 0) {
+        load_input(worker, batch, n);
         images.x = worker->input;
-    else
-        images.x = l % 2 == 1 ? a_of(f, NULL, b, begin) : worker->x[stage];
+    } else {
+        images.x = l % 2 == 1 ? a_of(f, NULL, b, n) : worker->x[stage];
+    }
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t n = begin + i;
         dy_sources[i] = (struct row_source){ .load = row_gradient,
                                              .side = conv->out_side,
                                              .channels = conv->K,
-                                             .y = y_of(f, NULL, l, n),
-                                             .g = route->in + n * plain_out,
+                                             .y = y_of(f, NULL, l, n + i),
+                                             .g = route->in + (n + i) * plain_out,
                                              .scale = conv->scale,
                                              .slope = conv->slope,
                                              .constant = conv->constant,
                                              .out = worker->dy[out_stage] + i * stage_padded(out_stage) };
-        if (l == 0)
-            load_input(worker, batch, n);
         if (l > 0 && l % 2 == 0)
-            x_sources[i] = norm_source(f, NULL, l - 1, n, worker->x[stage] + i * stage_padded(stage));
+            x_sources[i] = norm_source(f, NULL, l - 1, n + i, worker->x[stage] + i * stage_padded(stage));
         else
             x_sources[i] = (struct row_source){ .load = NULL };
     }
-    kernels[conv->shape].weight(&images, f->parts + (size_t)unit * conv->C * conv->K * 9);
+    conv->kernels->weight(&images, f->parts + (size_t)unit * conv->C * conv->K * conv->kernels->points, first);
     if (l == 0)
         return;
     const struct conv *below = &f->convs[l - 1];
-    struct gradient_sink sink = { .scale = below->scale,
-                                  .shift = below->shift,
-                                  .mean = below->mean32,
-                                  .rows = worker->rows,
-                                  .strided = worker->strided };
-    const float *shortcut_x[UNIT_IMAGES_MAX], *shortcut_g[UNIT_IMAGES_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t n = begin + i;
-        const float *dy = images.dy + i * images.dy_stride;
-        sink.y = y_of(f, NULL, l - 1, n);
-        sink.out = route->out + n * plain_in;
-        sink.sums = f->sums + (size_t)n * SUMS_STRIDE;
-        if (l % 2 == 0) {
-            kernels[conv->shape].backward(dy, conv->backward, &sink, soon);
-            continue;
-        }
-        sink.activation = a_of(f, NULL, b, n);
-        if (conv->stride == 1) {
-            sink.residual = route->residual + n * plain_in;
-        } else {
-            shortcut_x[i] = sink.activation;
-            shortcut_g[i] = route->residual + n * plain_out;
-            if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
-                projection_data(shortcut_g[i], f->convs[l + 1].projection_backward, conv->C, conv->out_side,
-                                worker->strided);
-            else
-                option_a_data(shortcut_g[i], f->network->convs[l].option_a_first, conv->C, conv->out_side,
-                              worker->strided);
-        }
-        kernels[conv->shape].backward_residual(dy, conv->backward, &sink, soon);
+    for (uint32_t i = 0; i < count; i++)
+        sinks[i] = (struct gradient_sink){ .scale = below->scale,
+                                           .shift = below->shift,
+                                           .mean = below->mean32,
+                                           .y = y_of(f, NULL, l - 1, n + i),
+                                           .out = route->out + (n + i) * plain_in,
+                                           .sums = f->sums + (size_t)(n + i) * SUMS_STRIDE };
+    if (l % 2 == 0) {
+        conv->kernels->data(&images, conv->data);
+        return;
     }
-    if (conv->stride == 2 && f->recipe.model.shortcut == SHORTCUT_PROJECTION)
-        projection_weight(shortcut_x, shortcut_g, count, conv->C, conv->out_side,
-                          f->projection_parts + (size_t)unit * conv->C * conv->K);
+    for (uint32_t i = 0; i < count; i++) {
+        sinks[i].activation = a_of(f, NULL, b, n + i);
+        sinks[i].residual = route->residual + (n + i) * plain_in;
+    }
+    if (conv->stride == 2)
+        strided_shortcuts(f, worker, l, unit, count, route->residual + n * plain_out, sinks);
+    conv->kernels->data_residual(&images, conv->data);
 }
 
 /* T32 over `width` floats of each unit, those at part + unit * stride; the root lands in out. Where a unit is the sum
@@ -244,13 +245,20 @@ static void reduce_projection(struct backend *f, uint32_t l, uint32_t units)
     }
 }
 
+/* A unit, as many images at a time as the kernels take. */
 static void backward_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
 {
-    struct prefetch_list soon = { .count = 0 };
-    const uint32_t unit = pass->f->convs[pass->l].unit, begin = after * unit, left = pass->batch->count - begin;
-    if (after != item)
-        backward_soon(pass->f, pass->l, begin, left < unit ? left : unit, &pass->route, &soon);
-    backward_unit(pass->f, worker, pass->batch, pass->l, item, &pass->route, &soon);
+    const struct kernels *k = pass->f->convs[pass->l].kernels;
+    const uint32_t N = pass->batch->count, step = k->backward_images, begin = item * k->unit_images,
+                   end = begin + images_left(begin, k->unit_images, N);
+    for (uint32_t n = begin; n < end; n += step) {
+        const uint32_t next = n + step < end ? n + step : after * k->unit_images;
+        struct prefetch_list soon = { .count = 0 };
+        if (n + step < end || after != item)
+            backward_soon(pass->f, pass->l, next, images_left(next, step, N), &pass->route, &soon);
+        backward_images(pass->f, worker, pass->batch, pass->l, item, n == begin, n, images_left(n, step, end),
+                        &pass->route, &soon);
+    }
 }
 
 static void backward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)

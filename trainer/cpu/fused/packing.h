@@ -1,0 +1,31 @@
+/* How the kernels want a convolution's weights: made anew after every update. */
+#ifndef SELFSAME_PACKING_H
+#define SELFSAME_PACKING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trainer/cpu/fused/vector.h"
+
+/* [groups of G][C/16][r][c of 16][s][G] from w[k][c][r][s]; with flip the roles of k and c change and the taps are
+ * mirrored. */
+static void pack_direct(const float *w, float *packed, uint32_t C, uint32_t K, uint32_t G, bool flip)
+{
+    uint32_t outputs = flip ? C : K, inputs = flip ? K : C, inner = inputs < BLOCK ? inputs : BLOCK;
+    for (uint32_t first = 0; first < outputs; first += G) {
+        /* The nine taps of a filter stand together in w, and one block of packed fits into the first-level cache. */
+        for (uint32_t base = 0; base < inputs; base += inner, packed += (size_t)9 * inner * G) {
+            for (uint32_t i = 0; i < inner; i++) {
+                for (uint32_t o = 0; o < G; o++) {
+                    const float *taps =
+                        w + (flip ? (size_t)(base + i) * C + first + o : (size_t)(first + o) * C + base + i) * 9;
+                    for (uint32_t tap = 0; tap < 9; tap++)
+                        packed[((size_t)(tap / 3 * inner + i) * 3 + tap % 3) * G + o] = taps[flip ? 8 - tap : tap];
+                }
+            }
+        }
+    }
+}
+
+#endif
