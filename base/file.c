@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,18 +14,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What marks a file that is being written, after the name that it is to have: file_sweep removes those that a killed
- * process left. */
+/* What marks a file that is being written, after the name that it is to have. */
 #define TEMPORARY_RANDOM ".XXXXXX"
-#define TEMPORARY_SUFFIX ".tmp"
+#define TEMPORARY_SUFFIX ".selfsame.tmp"
+#define TEMPORARY_SUFFIX_OF_0_1 ".tmp"
 
-size_t file_temporary_of(const char *name)
+/* How many bytes of `name` come before a random part and that suffix; 0 where they are not there. */
+static size_t before_suffix(const char *name, const char *suffix)
 {
-    size_t length = strlen(name), suffix = strlen(TEMPORARY_SUFFIX), mark = strlen(TEMPORARY_RANDOM TEMPORARY_SUFFIX);
-    if (length <= mark || strcmp(name + length - suffix, TEMPORARY_SUFFIX) != 0 || name[length - mark] != '.' ||
+    size_t length = strlen(name), mark = strlen(TEMPORARY_RANDOM) + strlen(suffix);
+    if (length <= mark || strcmp(name + length - strlen(suffix), suffix) != 0 || name[length - mark] != '.' ||
         strcspn(name + length - mark + 1, ".") != strlen(TEMPORARY_RANDOM) - 1)
         return 0;
     return length - mark;
+}
+
+size_t file_temporary_of(const char *name)
+{
+    size_t length = before_suffix(name, TEMPORARY_SUFFIX);
+    return length > 0 ? length : before_suffix(name, TEMPORARY_SUFFIX_OF_0_1);
 }
 
 enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const char *format, ...)
@@ -36,6 +44,191 @@ enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const cha
     if (length < 0 || length >= FILE_PATH_BYTES)
         return error_set(error, STATUS_INPUT, "the path %.200s... is longer than %d bytes", path, FILE_PATH_BYTES - 1);
     return STATUS_OK;
+}
+
+static void folder_of(const char *path, char folder[FILE_PATH_BYTES])
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(folder, FILE_PATH_BYTES, ".");
+    else
+        snprintf(folder, FILE_PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* ---- what others may have put there ------------------------------------------------------------------------------ */
+
+/* Whether an owner is to be trusted with a name in `folder`: where everybody may write, only we, root and the folder's
+ * owner are. */
+static enum status check_owner(const char *path, const char *folder, uid_t owner, struct error *error)
+{
+    struct stat about;
+    if (stat(folder, &about) != 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot examine the folder %s", folder);
+    if ((about.st_mode & S_IWOTH) == 0 || owner == geteuid() || owner == 0 || owner == about.st_uid)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "%s belongs to another user (%ld), and everybody may write in %s; remove it, or work in a folder "
+                     "of your own",
+                     path, (long)owner, folder);
+}
+
+enum status file_check_folder(const char *path, bool may_be_link, struct error *error)
+{
+    struct stat about;
+    char folder[FILE_PATH_BYTES];
+    folder_of(path, folder);
+    if (lstat(path, &about) != 0)
+        return error_set_errno(error, STATUS_INPUT, "cannot examine the folder %s", path);
+    if (S_ISLNK(about.st_mode) && !(may_be_link && about.st_uid == geteuid()))
+        return error_set(error, STATUS_INPUT,
+                         "%s is a symbolic link%s, which is not followed; put a folder in its place", path,
+                         may_be_link ? " of another user" : "");
+    if (!S_ISLNK(about.st_mode) && !S_ISDIR(about.st_mode))
+        return error_set(error, STATUS_INPUT, "%s is not a folder; remove it", path);
+    return check_owner(path, folder, about.st_uid, error);
+}
+
+enum status file_open_own(const char *path, int flags, int *descriptor, struct error *error)
+{
+    struct stat about;
+    char folder[FILE_PATH_BYTES];
+    folder_of(path, folder);
+    *descriptor = -1;
+    /* O_NONBLOCK: a pipe without a reader would make it wait. */
+    int opened = open(path, flags | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (opened < 0 && errno == ELOOP)
+        return error_set(error, STATUS_INPUT, "%s is a symbolic link, which is not followed; remove it", path);
+    if (opened < 0 && (errno == ENXIO || errno == EISDIR)) /* a pipe that nobody reads, a socket; a folder */
+        return error_set(error, STATUS_INPUT, "%s is not a regular file; remove it", path);
+    if (opened < 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open %s to write it", path);
+    enum status status = STATUS_OK;
+    if (fstat(opened, &about) != 0)
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot examine %s", path);
+    else if (!S_ISREG(about.st_mode))
+        status = error_set(error, STATUS_INPUT, "%s is not a regular file; remove it", path);
+    else if (about.st_nlink > 1)
+        status = error_set(error, STATUS_INPUT,
+                           "%s has %ju names (hard links), and the file under the others would change with it; put a "
+                           "copy in its place",
+                           path, (uintmax_t)about.st_nlink);
+    else
+        status = check_owner(path, folder, about.st_uid, error);
+    if (status != STATUS_OK)
+        close(opened);
+    else
+        *descriptor = opened;
+    return status;
+}
+
+/* ---- what is there only while a process works -------------------------------------------------------------------- */
+
+/* Its process holds a lock on a temporary file or folder, so that one that a killed process left can be told. True if
+ * nobody holds `descriptor`, which then is ours. */
+static bool lock_is_free(int descriptor)
+{
+    return flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Removes what killed processes left half-written beside `path`, to be renamed to it. What cannot be removed stays. */
+static void sweep_beside(const char *path)
+{
+    char folder[FILE_PATH_BYTES];
+    const char *name = name_of(path);
+    folder_of(path, folder);
+    DIR *list = opendir(folder);
+    for (struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;) {
+        size_t length = before_suffix(entry->d_name, TEMPORARY_SUFFIX);
+        struct stat about;
+        if (length == 0 || length != strlen(name) || strncmp(entry->d_name, name, length) != 0)
+            continue;
+        int left = openat(dirfd(list), entry->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (left < 0)
+            continue;
+        if (fstat(left, &about) == 0 && S_ISREG(about.st_mode) && about.st_uid == geteuid() && lock_is_free(left))
+            (void)unlinkat(dirfd(list), entry->d_name, 0);
+        close(left);
+    }
+    if (list != NULL)
+        closedir(list);
+}
+
+/* Makes and locks a file that is to be renamed to `path`; its name is in `beside`. -1 with errno. */
+static int make_beside(char beside[FILE_PATH_BYTES])
+{
+    enum { TRIES = 100 };
+    char pattern[FILE_PATH_BYTES];
+    struct stat about;
+    memcpy(pattern, beside, sizeof pattern);
+    for (int i = 0; i < TRIES; i++) {
+        memcpy(beside, pattern, sizeof pattern);
+        int descriptor = mkostemps(beside, strlen(TEMPORARY_SUFFIX), O_CLOEXEC);
+        if (descriptor < 0)
+            return -1;
+        /* Another process's sweep may have come between. A file system without locks has no sweep. */
+        bool taken = !lock_is_free(descriptor) && errno == EWOULDBLOCK;
+        if (!taken && fstat(descriptor, &about) == 0 && about.st_nlink > 0)
+            return descriptor;
+        close(descriptor);
+    }
+    errno = EAGAIN;
+    return -1;
+}
+
+/* Removes the folders PREFIX-XXXXXX of killed processes. */
+static void sweep_folders(const char *prefix)
+{
+    char folder[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
+    const char *name = name_of(prefix);
+    const size_t length = strlen(name);
+    struct error ignored;
+    folder_of(prefix, folder);
+    DIR *list = opendir(folder);
+    for (struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;) {
+        struct stat about;
+        if (strncmp(entry->d_name, name, length) != 0 || strlen(entry->d_name) != length + strlen("-XXXXXX") ||
+            entry->d_name[length] != '-')
+            continue;
+        int left = openat(dirfd(list), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (left < 0)
+            continue;
+        if (fstat(left, &about) == 0 && about.st_uid == geteuid() && lock_is_free(left) &&
+            file_path(path, &ignored, "%s/%s", folder, entry->d_name) == STATUS_OK)
+            (void)!file_remove_tree(path, &ignored);
+        close(left);
+    }
+    if (list != NULL)
+        closedir(list);
+}
+
+enum status file_scratch_open(struct scratch *scratch, const char *prefix, struct error *error)
+{
+    scratch->lock = -1;
+    enum status status = file_path(scratch->path, error, "%s-XXXXXX", prefix);
+    if (status != STATUS_OK)
+        return status;
+    sweep_folders(prefix);
+    if (mkdtemp(scratch->path) == NULL)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the temporary folder %s", scratch->path);
+    scratch->lock = open(scratch->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (scratch->lock >= 0)
+        (void)lock_is_free(scratch->lock); /* without locks there is no sweep either */
+    return STATUS_OK;
+}
+
+void file_scratch_close(struct scratch *scratch)
+{
+    struct error ignored;
+    (void)!file_remove_tree(scratch->path, &ignored);
+    if (scratch->lock >= 0)
+        close(scratch->lock);
+    scratch->lock = -1;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -107,15 +300,6 @@ static int write_all(int descriptor, const void *data, size_t bytes)
     return 0;
 }
 
-static void folder_of(const char *path, char folder[FILE_PATH_BYTES])
-{
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        snprintf(folder, FILE_PATH_BYTES, ".");
-    else
-        snprintf(folder, FILE_PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-}
-
 enum status file_sync_folder(const char *path, struct error *error)
 {
     int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -136,7 +320,8 @@ enum status file_write_parts(const char *path, const struct iovec *parts, size_t
     if (status != STATUS_OK)
         return status;
     folder_of(path, folder);
-    int descriptor = mkostemps(beside, strlen(TEMPORARY_SUFFIX), O_CLOEXEC);
+    sweep_beside(path);
+    int descriptor = make_beside(beside);
     if (descriptor < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a file in %s to write %s", folder, path);
     /* mkostemps allows the owner alone; a record is to be read by whom the umask lets. */
@@ -268,13 +453,13 @@ enum status file_sweep(const char *folder, struct error *error)
 enum status append_open(struct appender *appender, const char *path, uint64_t keep, struct error *error)
 {
     struct stat about;
+    int descriptor;
     appender->descriptor = -1;
     enum status status = file_path(appender->path, error, "%s", path);
+    if (status == STATUS_OK)
+        status = file_open_own(path, O_WRONLY | O_APPEND, &descriptor, error);
     if (status != STATUS_OK)
         return status;
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (descriptor < 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open %s for appending", path);
     if (fstat(descriptor, &about) != 0) {
         status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot examine %s", path);
     } else {
@@ -282,8 +467,7 @@ enum status append_open(struct appender *appender, const char *path, uint64_t ke
         if (keep < appender->bytes) {
             appender->bytes = keep;
             if (ftruncate(descriptor, (off_t)keep) != 0)
-                status =
-                    error_set_errno(error, STATUS_ENVIRONMENT, "cannot cut %s to %ju bytes", path, (uintmax_t)keep);
+                status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot cut %s to %" PRIu64 " bytes", path, keep);
         }
     }
     if (status != STATUS_OK) {
@@ -325,13 +509,13 @@ void append_close(struct appender *appender)
 enum status file_lock(const char *folder, int *descriptor, struct error *error)
 {
     char path[FILE_PATH_BYTES], holder[32] = "";
+    int lock;
     *descriptor = -1;
     enum status status = file_path(path, error, "%s/.lock", folder);
+    if (status == STATUS_OK)
+        status = file_open_own(path, O_RDWR, &lock, error);
     if (status != STATUS_OK)
         return status;
-    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (lock < 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open the lock %s", path);
     if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK) {
             ssize_t got = read(lock, holder, sizeof holder - 1);

@@ -22,9 +22,10 @@ enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const cha
  * is STATUS_INPUT. On an error *data is NULL. */
 enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error) MUST_USE;
 
-/* Writes a file durably: beside it under a name of its own, fsync, close, rename, fsync of the folder. After an error
- * the old file, if there was one, is untouched and nothing is left beside it (only when the very last sync failed is
- * the new one in its place). file_write_parts writes several pieces, one after the other. */
+/* Writes a file durably: under another name in the same folder, fsync, close, rename, fsync of the folder. After an
+ * error the old file, if there was one, is untouched, and the other name is gone (only when the very last sync failed
+ * is the new file in place). A killed process leaves the other name; the next write of the same file removes it.
+ * file_write_parts writes several pieces, one after the other. */
 enum status file_write(const char *path, const void *data, size_t bytes, struct error *error) MUST_USE;
 enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error) MUST_USE;
 
@@ -32,10 +33,10 @@ enum status file_write_parts(const char *path, const struct iovec *parts, size_t
 enum status file_make_folders(const char *path, struct error *error) MUST_USE;
 /* fsync of a folder: makes what was created, renamed or removed in it last. */
 enum status file_sync_folder(const char *path, struct error *error) MUST_USE;
-/* Removes what a killed file_write left half-written in a folder. Call it only where no other process writes and all
+/* Removes all that killed processes left half-written in a folder. Call it only where no other process writes and all
  * files are ours. */
 enum status file_sweep(const char *folder, struct error *error) MUST_USE;
-/* How many bytes of `name` are the name that a half-written file was to have; 0 where it is none. */
+/* How many bytes of `name` are the name that a half-written file was to have; 0 where it is none. 0.1.0's count, too. */
 size_t file_temporary_of(const char *name);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
@@ -45,6 +46,29 @@ enum status file_remove(const char *path, struct error *error) MUST_USE;
 /* Removes a folder with all that is in it, or a file; follows no link, crosses into no other file system; one that does
  * not exist is fine. */
 enum status file_remove_tree(const char *path, struct error *error) MUST_USE;
+
+/* ---- folders in which others can write: what they put there must not lead us to another file --------------------- */
+
+/* Opens a file to be written in place, and makes it if it is not there. STATUS_INPUT for a symbolic link, a file with a
+ * second name (a hard link) and what is no regular file; where everybody may write in the folder, also for a file that
+ * is neither ours nor root's nor the folder owner's. O_CREAT, O_NOFOLLOW, O_CLOEXEC are added to `flags`. */
+enum status file_open_own(const char *path, int flags, int *descriptor, struct error *error) MUST_USE;
+/* Whether we may write in a folder: no symbolic link (may_be_link: or one of ours), and the owner as above. */
+enum status file_check_folder(const char *path, bool may_be_link, struct error *error) MUST_USE;
+
+/* ---- a folder of our own for a while ----------------------------------------------------------------------------- */
+
+struct scratch {
+    char path[FILE_PATH_BYTES];
+    int lock;
+};
+
+/* Makes PREFIX-XXXXXX, which nobody else may enter, and removes those that killed processes left. file_scratch_close
+ * removes it with all that is in it. */
+enum status file_scratch_open(struct scratch *scratch, const char *prefix, struct error *error) MUST_USE;
+void file_scratch_close(struct scratch *scratch);
+
+/* ---- appending --------------------------------------------------------------------------------------------------- */
 
 /* A file that only grows, one line or more at a time. */
 struct appender {
@@ -59,6 +83,8 @@ enum status append_open(struct appender *appender, const char *path, uint64_t ke
 enum status append_write(struct appender *appender, const void *data, size_t bytes, struct error *error) MUST_USE;
 enum status append_sync(struct appender *appender, struct error *error) MUST_USE;
 void append_close(struct appender *appender); /* closed or zeroed-with-descriptor -1: nothing happens */
+
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 /* Locks a folder for this process by its file ".lock": *descriptor holds the lock until file_unlock or the process's
  * end, however that comes. STATUS_ENVIRONMENT, naming the process that holds it, where another has it. */

@@ -1,61 +1,39 @@
+/* libcrypto's older interface: its states are plain structs, so that no digest can fail for want of memory. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
 
-#include <openssl/evp.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <assert.h>
+#include <openssl/md5.h>
+#include <openssl/sha.h>
 #include <string.h>
 
-static void require(int good)
-{
-    if (good)
-        return;
-    fputs("selfsame: no memory, or libcrypto lacks SHA-256 or MD5\n", stderr);
-    abort();
-}
-
-static void *start(const EVP_MD *kind)
-{
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    require(context != NULL && EVP_DigestInit_ex(context, kind, NULL) == 1);
-    return context;
-}
-
-static void add(void *context, const void *data, size_t bytes)
-{
-    if (bytes > 0)
-        require(EVP_DigestUpdate(context, data, bytes) == 1);
-}
-
-static void finish(void **context, uint8_t *digest)
-{
-    require(EVP_DigestFinal_ex(*context, digest, NULL) == 1);
-    EVP_MD_CTX_free(*context);
-    *context = NULL;
-}
+static_assert(sizeof(SHA256_CTX) <= sizeof(struct sha256), "struct sha256 is too small");
+static_assert(sizeof(MD5_CTX) <= sizeof(struct md5), "struct md5 is too small");
+static_assert((int)SHA256_DIGEST_LENGTH == (int)DIGEST_BYTES, "");
 
 void sha256_start(struct sha256 *sha256)
 {
-    sha256->context = start(EVP_sha256());
+    SHA256_Init((SHA256_CTX *)sha256->state);
 }
 
 void sha256_add(struct sha256 *sha256, const void *data, size_t bytes)
 {
-    add(sha256->context, data, bytes);
+    SHA256_Update((SHA256_CTX *)sha256->state, data, bytes);
 }
 
 void sha256_finish(struct sha256 *sha256, uint8_t digest[DIGEST_BYTES])
 {
-    finish(&sha256->context, digest);
+    SHA256_Final(digest, (SHA256_CTX *)sha256->state);
 }
 
 void md5_start(struct md5 *md5)
 {
-    md5->context = start(EVP_md5());
+    MD5_Init((MD5_CTX *)md5->state);
 }
 
 void md5_add(struct md5 *md5, const void *data, size_t bytes)
 {
-    add(md5->context, data, bytes);
+    MD5_Update((MD5_CTX *)md5->state, data, bytes);
 }
 
 void sha256_bytes(const void *data, size_t bytes, uint8_t digest[DIGEST_BYTES])
@@ -90,8 +68,8 @@ void digest_to_hex(const uint8_t digest[DIGEST_BYTES], char hex[DIGEST_HEX_BYTES
 
 void md5_finish(struct md5 *md5, char hex[MD5_HEX_BYTES])
 {
-    uint8_t digest[16];
-    finish(&md5->context, digest);
+    uint8_t digest[MD5_DIGEST_LENGTH];
+    MD5_Final(digest, (MD5_CTX *)md5->state);
     to_hex(digest, sizeof digest, hex);
 }
 

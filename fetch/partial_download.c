@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { READ_BYTES = 1 << 20, ORIGIN_BYTES_MAX = PART_URL_BYTES + PART_VALIDATOR_BYTES + 16 };
@@ -20,24 +19,6 @@ static void start_digests(struct part *part)
     sha256_start(&part->sha256);
     if (part->with_md5)
         md5_start(&part->md5);
-}
-
-static void stop_digests(struct part *part, char sha256[DIGEST_HEX_BYTES], char md5[MD5_HEX_BYTES])
-{
-    uint8_t digest[DIGEST_BYTES];
-    md5[0] = '\0';
-    if (part->sha256.context != NULL) {
-        sha256_finish(&part->sha256, digest);
-        digest_to_hex(digest, sha256);
-    }
-    if (part->md5.context != NULL)
-        md5_finish(&part->md5, md5);
-}
-
-static void drop_digests(struct part *part)
-{
-    char sha256[DIGEST_HEX_BYTES], md5[MD5_HEX_BYTES];
-    stop_digests(part, sha256, md5);
 }
 
 static void add_digests(struct part *part, const void *data, size_t bytes)
@@ -107,19 +88,12 @@ enum status part_open(struct part *part, const char *path, bool with_md5, struct
     enum status status = file_path(part->path, error, "%s", path);
     if (status != STATUS_OK)
         return status;
-    part->descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (part->descriptor < 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open %s", path);
-    struct stat about;
-    if (fstat(part->descriptor, &about) != 0)
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot examine %s", path);
-    else if (!S_ISREG(about.st_mode))
-        status = error_set(error, STATUS_ENVIRONMENT, "%s is not a regular file; remove it", path);
-    if (status == STATUS_OK) {
-        start_digests(part);
-        read_origin(part);
-        status = read_digests(part, error);
-    }
+    status = file_open_own(path, O_RDWR, &part->descriptor, error);
+    if (status != STATUS_OK)
+        return status;
+    start_digests(part);
+    read_origin(part);
+    status = read_digests(part, error);
     if (status == STATUS_OK && part->bytes > 0 && part->url[0] == '\0')
         status = part_restart(part, error);
     if (status != STATUS_OK)
@@ -157,7 +131,6 @@ enum status part_restart(struct part *part, struct error *error)
         status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot empty %s", part->path);
     if (status == STATUS_OK)
         status = file_remove(path, error);
-    drop_digests(part);
     start_digests(part);
     part->bytes = 0;
     part->url[0] = part->validator[0] = '\0';
@@ -182,7 +155,12 @@ enum status part_origin(struct part *part, const char *url, const char *validato
 
 enum status part_finish(struct part *part, char sha256[DIGEST_HEX_BYTES], char md5[MD5_HEX_BYTES], struct error *error)
 {
-    stop_digests(part, sha256, md5);
+    uint8_t digest[DIGEST_BYTES];
+    sha256_finish(&part->sha256, digest);
+    digest_to_hex(digest, sha256);
+    md5[0] = '\0';
+    if (part->with_md5)
+        md5_finish(&part->md5, md5);
     if (fsync(part->descriptor) != 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot sync %s", part->path);
     return STATUS_OK;
@@ -190,7 +168,6 @@ enum status part_finish(struct part *part, char sha256[DIGEST_HEX_BYTES], char m
 
 void part_close(struct part *part)
 {
-    drop_digests(part);
     if (part->descriptor >= 0)
         close(part->descriptor);
     part->descriptor = -1;

@@ -4,8 +4,7 @@
  * files    PATH, and beside it PATH.origin with three lines: the URL, the validator (a strong ETag or a Last-Modified;
  *          may be empty) and "one" or "mixed": mixed has pieces that no validator ties together, and only a digest can
  *          tell whether they fit.
- * memory   part_close releases the descriptor and the digests; the files stay until part_remove, or until the store
- *          takes them. */
+ * memory   part_close releases the descriptor; the files stay until part_remove, or until the store takes them. */
 #ifndef SELFSAME_PART_H
 #define SELFSAME_PART_H
 

@@ -1,11 +1,13 @@
 #include "plots/figure.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,6 +132,25 @@ static enum status find_plots(const char *name, char path[FILE_PATH_BYTES], stru
         name, build_installed_plots, build_source_plots);
 }
 
+/* A manifest's published curve. A run's manifest may be somebody else's: its curve.file leads to regular files in the
+ * plots folder alone. */
+static enum status find_curve(const char *name, char path[FILE_PATH_BYTES], struct error *error)
+{
+    char script[FILE_PATH_BYTES];
+    struct stat about;
+    enum status status = find_plots(name, path, error);
+    if (status == STATUS_OK)
+        status = find_plots("error.gp", script, error);
+    if (status != STATUS_OK)
+        return status;
+    const size_t folder = (size_t)(strrchr(script, '/') + 1 - script);
+    if (strncmp(path, script, folder) != 0 || stat(path, &about) != 0 || !S_ISREG(about.st_mode))
+        return error_set(error, STATUS_INPUT,
+                         "the manifest's curve.file leads to %s, which is not a file in the plots folder %.*s", path,
+                         (int)folder, script);
+    return STATUS_OK;
+}
+
 static void print_terminal(FILE *file, const char *path)
 {
     const char *ending = strrchr(path, '.');
@@ -213,7 +234,7 @@ static enum status print_curves(FILE *file, const struct figure_run *runs, size_
         char path[FILE_PATH_BYTES];
         if (manifest->curve_file == NULL || manifest->curve_column == NULL)
             continue;
-        enum status status = find_plots(manifest->curve_file, path, error);
+        enum status status = find_curve(manifest->curve_file, path, error);
         if (status != STATUS_OK)
             return status;
         fprintf(file, "curve_file[%zu] = ", ++curves);
@@ -297,6 +318,7 @@ static enum status run_gnuplot(const char *folder, const char *script, struct er
         return error_set_errno(error, STATUS_ENVIRONMENT, "gnuplot cannot be started");
     }
     if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not to go on after us */
         if (dup2(pipe_ends[1], STDERR_FILENO) >= 0 && dup2(pipe_ends[1], STDOUT_FILENO) >= 0 && chdir(folder) == 0)
             execlp("gnuplot", "gnuplot", "-d", script, (char *)NULL);
         _exit(errno == ENOENT ? 127 : 126);
@@ -315,17 +337,6 @@ static enum status run_gnuplot(const char *folder, const char *script, struct er
                          WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result),
                          said[0] != '\0' ? said : "it said nothing");
     return STATUS_OK;
-}
-
-static void remove_folder(const char *folder)
-{
-    DIR *directory = opendir(folder);
-    if (directory == NULL)
-        return;
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        (void)unlinkat(dirfd(directory), entry->d_name, 0);
-    closedir(directory);
-    (void)rmdir(folder);
 }
 
 /* All the files of one figure lie in a folder of our own until it is drawn. */
@@ -357,14 +368,15 @@ enum status figure_draw(enum figure_kind kind, const struct figure_run *runs, si
                         struct error *error)
 {
     const char *temporary = getenv("TMPDIR");
-    char folder[FILE_PATH_BYTES];
-    enum status status = file_path(folder, error, "%s/selfsame-plot-XXXXXX",
-                                   temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp");
+    char prefix[FILE_PATH_BYTES];
+    struct scratch scratch;
+    enum status status =
+        file_path(prefix, error, "%s/selfsame-plot", temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp");
+    if (status == STATUS_OK)
+        status = file_scratch_open(&scratch, prefix, error);
     if (status != STATUS_OK)
         return status;
-    if (mkdtemp(folder) == NULL)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "%s: a temporary folder cannot be made", folder);
-    status = draw_in(folder, kind, runs, count, path, error);
-    remove_folder(folder);
+    status = draw_in(scratch.path, kind, runs, count, path, error);
+    file_scratch_close(&scratch);
     return status;
 }

@@ -612,6 +612,8 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
     if (status == STATUS_OK)
         status = file_make_folders(recorder->path, error);
     if (status == STATUS_OK)
+        status = file_check_folder(recorder->path, true, error);
+    if (status == STATUS_OK)
         status = file_lock(recorder->path, &recorder->lock, error);
     if (status != STATUS_OK)
         return status;
@@ -623,6 +625,8 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
         status = inside(recorder, RECORD_CHECKPOINTS_FOLDER, path, error);
     if (status == STATUS_OK)
         status = file_make_folders(path, error);
+    if (status == STATUS_OK)
+        status = file_check_folder(path, false, error);
     if (status == STATUS_OK)
         status = file_sweep(path, error);
     if (status == STATUS_OK && exists)

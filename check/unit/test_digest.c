@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "trainer/digests.h"
 
 /* source   FIPS 180-4's examples and NIST's "SHA Test Vectors for Hashing Byte-Oriented Messages". */
 static void test_published_vectors(void **state)
