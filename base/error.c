@@ -54,6 +54,18 @@ enum status error_set_errno(struct error *error, enum status status, const char 
     return error->status;
 }
 
+enum status error_out_of_memory(struct error *error, const char *what, ...)
+{
+    static const char verdict[] = "out of memory for ";
+    va_list arguments;
+    va_start(arguments, what);
+    memcpy(error->message, verdict, sizeof verdict);
+    vsnprintf(error->message + sizeof verdict - 1, sizeof error->message - sizeof verdict + 1, what, arguments);
+    va_end(arguments);
+    error->status = STATUS_ENVIRONMENT;
+    return STATUS_ENVIRONMENT;
+}
+
 enum status error_prefix(struct error *error, const char *format, ...)
 {
     char message[ERROR_MESSAGE_BYTES];

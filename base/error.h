@@ -39,6 +39,9 @@ enum status error_set_v(struct error *error, enum status status, const char *for
 enum status error_set_errno(struct error *error, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* STATUS_ENVIRONMENT and "out of memory for ", followed by what the memory was for. */
+enum status error_out_of_memory(struct error *error, const char *what, ...) __attribute__((format(printf, 2, 3)));
+
 /* Puts "prefix: " before the message that is already there; returns its status. */
 enum status error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -261,14 +261,14 @@ enum status file_read(const char *path, size_t limit, char **data, size_t *bytes
         status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot examine %s", path);
     } else if (!S_ISREG(about.st_mode)) {
         status = error_set(error, STATUS_INPUT, "%s is not a regular file", path);
-    } else if ((uintmax_t)about.st_size > limit) {
-        status = error_set(error, STATUS_INPUT, "%s has %jd bytes, more than the %zu that such a file may have", path,
-                           (intmax_t)about.st_size, limit);
+    } else if ((uint64_t)about.st_size > limit) {
+        status = error_set(error, STATUS_INPUT, "%s has %" PRIu64 " bytes, more than the %zu that such a file may have",
+                           path, (uint64_t)about.st_size, limit);
     } else {
         *bytes = (size_t)about.st_size;
         *data = malloc(*bytes + 1);
         if (*data == NULL)
-            status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu bytes of %s", *bytes, path);
+            status = error_out_of_memory(error, "the %zu bytes of %s", *bytes, path);
         else
             status = read_all(descriptor, path, *data, *bytes, error);
     }

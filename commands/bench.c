@@ -85,7 +85,7 @@ static enum status measure_evaluation(struct engine *engine, const struct datase
 {
     uint8_t *predictions = malloc(noise->count);
     double loss;
-    enum status status = predictions != NULL ? STATUS_OK : error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    enum status status = predictions != NULL ? STATUS_OK : error_out_of_memory(error, "%u predictions", noise->count);
     m->evaluation_images = noise->count;
     for (uint32_t i = 0; i < m->steps && status == STATUS_OK; i++) {
         double began = clock_seconds();
@@ -109,7 +109,7 @@ static enum status measure(const struct recipe *recipe, const struct network *ne
     m->forward_s = calloc(2 * (size_t)network->conv_count, sizeof *m->forward_s);
     enum status status = STATUS_OK;
     if (values == NULL || momentum == NULL || m->step_ms == NULL || m->evaluation_ms == NULL || m->forward_s == NULL)
-        status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        status = error_out_of_memory(error, "the measurement");
     if (status == STATUS_OK) {
         m->backward_s = m->forward_s + network->conv_count;
         m->conv_count = network->conv_count;
@@ -217,7 +217,7 @@ static enum status print_json(const struct network *network, const struct measur
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     if (text == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the measurement");
     puts(text);
     free(text);
     return STATUS_OK;

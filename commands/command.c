@@ -102,7 +102,7 @@ enum status arguments_parse(struct arguments *arguments, const struct command *c
         return STATUS_OK;
     arguments->operands = calloc((size_t)count + 1, sizeof *arguments->operands);
     if (arguments->operands == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "%d arguments", count);
     bool options = true;
     for (int i = 0; i < count; i++) {
         if (options && strcmp(words[i], "--") == 0) {

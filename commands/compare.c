@@ -102,7 +102,7 @@ static enum status print_list(json_t *list, struct error *error)
 {
     char *text = list == NULL ? NULL : json_dumps(list, JSON_INDENT(2));
     if (text == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the comparison");
     puts(text);
     free(text);
     return STATUS_OK;

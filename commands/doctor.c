@@ -203,11 +203,11 @@ static enum status print_table(const struct report *report, struct error *error)
 {
     json_t *host = environment_host();
     if (host == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the report");
     program_print_version(stdout);
-    printf("\nsystem     %s\nprocessor  %s, %lld processors, %u threads used\n",
+    printf("\nsystem     %s\nprocessor  %s, %" JSON_INTEGER_FORMAT " processors, %u threads used\n",
            json_string_value(json_object_get(host, "system")), json_string_value(json_object_get(host, "cpu")),
-           (long long)json_integer_value(json_object_get(host, "cpus")), report->threads);
+           json_integer_value(json_object_get(host, "cpus")), report->threads);
     json_decref(host);
     print_device(report);
     printf("\n%-7s %-8s %-9s ResNet-8 by three recipes, three steps each and an evaluation\n", "engine", "set", "bits");
@@ -274,7 +274,7 @@ static enum status print_json(const struct report *report, struct error *error)
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     if (text == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the report");
     puts(text);
     free(text);
     return STATUS_OK;
@@ -287,7 +287,7 @@ static enum status run_doctor(const struct arguments *arguments, struct error *e
     const char *format = arguments_text(arguments, "format");
     struct report *report = calloc(1, sizeof *report);
     if (report == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the report");
     report->threads = (uint32_t)arguments_integer(arguments, "threads", team_processors());
     enum status status = find_out(report, error);
     if (status == STATUS_OK && format != NULL && strcmp(format, "json") == 0)

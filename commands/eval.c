@@ -108,7 +108,7 @@ static enum status write_predictions(const char *path, const struct dataset *tes
     static const char heading[] = "image\tlabel\tprediction\n";
     char *text = malloc(sizeof heading + (size_t)test->count * LINE_BYTES);
     if (text == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the predictions of %" PRIu32 " images", test->count);
+        return error_out_of_memory(error, "the predictions of %" PRIu32 " images", test->count);
     size_t used = sizeof heading - 1;
     memcpy(text, heading, used);
     for (uint32_t i = 0; i < test->count; i++)
@@ -149,8 +149,7 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
     uint8_t *predictions = malloc(test.count);
     float *momentum = calloc(network->value_count, sizeof *momentum);
     if (predictions == NULL || momentum == NULL)
-        status =
-            error_set(error, STATUS_ENVIRONMENT, "no memory for the predictions of %" PRIu32 " images", test.count);
+        status = error_out_of_memory(error, "the predictions of %" PRIu32 " images", test.count);
     if (status == STATUS_OK)
         status = operations->open(&engine, &manifest->recipe, network, &training, &test, &options, error);
     if (status == STATUS_OK)
@@ -190,9 +189,8 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
         status = network_open(&network, &manifest.recipe.model, error);
     if (status == STATUS_OK) {
         values = calloc(network->value_count, sizeof *values);
-        status = values != NULL
-                     ? weights_fill(&weights, path, network, values, error)
-                     : error_set(error, STATUS_ENVIRONMENT, "no memory for %zu weights", network->value_count);
+        status = values != NULL ? weights_fill(&weights, path, network, values, error)
+                                : error_out_of_memory(error, "%zu weights", network->value_count);
     }
     weights_close(&weights);
     if (status == STATUS_OK)

@@ -1,4 +1,5 @@
 /* selfsame fetch: what manifests name, got and checked; and the care of the store. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct job {
 static void tell_item(struct job *job, const struct store_item *item, const char *did)
 {
     if (job->json == NULL)
-        printf("%-8s %12ju  %s%s%s\n", item->kind, (uintmax_t)item->bytes, item->path, did[0] != '\0' ? "  " : "", did);
+        printf("%-8s %12ju  %s%s%s\n", item->kind, item->bytes, item->path, did[0] != '\0' ? "  " : "", did);
     else
         json_array_append_new(job->json, json_pack("{s:s, s:s, s:s, s:I, s:s}", "kind", item->kind, "name", item->name,
                                                    "path", item->path, "bytes", (json_int_t)item->bytes, "state",
@@ -84,7 +85,7 @@ static enum status care(struct job *job, const struct arguments *arguments, stru
     if (status == STATUS_OK && arguments_flag(arguments, "list"))
         status = store_each(&job->store, list_item, job, error);
     if (status == STATUS_OK && job->json == NULL && arguments_flag(arguments, "prune"))
-        printf("%ju bytes freed\n", (uintmax_t)job->total_bytes);
+        printf("%" PRIu64 " bytes freed\n", job->total_bytes);
     return status;
 }
 
@@ -190,7 +191,7 @@ static enum status print_json(struct job *job, struct error *error)
 {
     char *text = json_dumps(job->json, JSON_INDENT(2));
     if (text == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the list of files");
     puts(text);
     free(text);
     return STATUS_OK;
@@ -210,7 +211,7 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
     if (format != NULL && strcmp(format, "json") == 0) {
         job.json = json_array();
         if (job.json == NULL)
-            return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+            return error_out_of_memory(error, "the list of files");
     }
     stop_watch();
     /* What is damaged goes first, so that a manifest's fetch gets it anew. */

@@ -107,7 +107,7 @@ static enum status run_inspect(const struct arguments *arguments, struct error *
     const char *format = arguments_text(arguments, "format");
     struct findings *f = calloc(1, sizeof *f);
     if (f == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the contents of a file of weights");
     f->path = arguments->operands[0];
     enum status status = weights_open(&f->weights, f->path, error);
     if (status != STATUS_OK)

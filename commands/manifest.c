@@ -1,4 +1,5 @@
 /* selfsame manifest: what a manifest means. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ static enum status print_json(const char *path, const struct manifest *manifest,
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     if (text == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the manifest %s", path);
     puts(text);
     free(text);
     return STATUS_OK;
@@ -32,7 +33,7 @@ static void print_yaml(const char *path, const struct manifest *manifest)
     for (size_t i = 0; i < manifest->seed_count; i++) {
         char hex[DIGEST_HEX_BYTES];
         manifest_experiment_digest(manifest, manifest->seeds[i], hex);
-        printf("# experiment digest %s (seed %llu)\n", hex, (unsigned long long)manifest->seeds[i]);
+        printf("# experiment digest %s (seed %" PRIu64 ")\n", hex, manifest->seeds[i]);
     }
     fputs(manifest->resolved, stdout);
 }

@@ -50,7 +50,7 @@ static enum status run_runs(const struct arguments *arguments, struct error *err
         return status;
     struct table *table = table_open(columns, sizeof columns / sizeof *columns);
     if (table == NULL)
-        status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        status = error_out_of_memory(error, "a table");
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
         char path[FILE_PATH_BYTES];
         struct record *record;

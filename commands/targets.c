@@ -75,7 +75,7 @@ static enum status run_targets(const struct arguments *arguments, struct error *
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
     struct table *table = table_open(columns, sizeof columns / sizeof *columns);
-    enum status status = table != NULL ? STATUS_OK : error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    enum status status = table != NULL ? STATUS_OK : error_out_of_memory(error, "a table");
     size_t targets = 0;
     bool met = true;
     for (size_t i = 0; status == STATUS_OK && i < arguments->operand_count; i++)

@@ -257,8 +257,8 @@ static enum status run_job(struct job *job, struct error *error)
     state.values = calloc(network->value_count, sizeof *state.values);
     state.momentum = calloc(network->value_count, sizeof *state.momentum);
     if (state.values == NULL || state.momentum == NULL) {
-        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu weights of depth %" PRIu32,
-                           network->value_count, job->recipe.model.depth);
+        status = error_out_of_memory(error, "the %zu weights of depth %" PRIu32, network->value_count,
+                                     job->recipe.model.depth);
         goto out;
     }
     network_initialize(network, job->recipe.training.seed, state.values);
@@ -372,7 +372,7 @@ static enum status run_train(const struct arguments *arguments, struct error *er
     size_t count = arguments->operand_count, read = 0, runs = 0;
     struct manifest *manifests = calloc(count, sizeof *manifests);
     if (manifests == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for %zu manifests", count);
+        return error_out_of_memory(error, "%zu manifests", count);
     enum status status = STATUS_OK;
     for (; read < count && status == STATUS_OK; read++) {
         status = manifest_read(arguments->operands[read], &manifests[read], error);

@@ -268,11 +268,11 @@ static enum status fill_urls(const struct setting *urls, struct manifest_source 
 {
     source->urls = calloc(urls->count + 1, sizeof *source->urls);
     if (source->urls == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the URLs of a manifest");
     for (size_t i = 0; i < urls->count; i++) {
         source->urls[i] = strdup(urls->node->children[i]->text);
         if (source->urls[i] == NULL)
-            return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+            return error_out_of_memory(error, "the URLs of a manifest");
         source->url_count++;
     }
     return STATUS_OK;
@@ -293,7 +293,7 @@ static enum status fill_sources(const struct settings *s, struct manifest *manif
     const size_t key_count = schema_list(archives->key)->key_count;
     manifest->archives = calloc(archives->count + 1, sizeof *manifest->archives);
     if (manifest->archives == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the sources of a manifest");
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < archives->count; i++) {
         const struct setting *archive = archives->entries + i * key_count; /* urls, bytes, md5, sha256 */
@@ -319,7 +319,7 @@ static enum status fill_targets(const struct settings *s, struct manifest *manif
     manifest->target_count = targets->count;
     manifest->targets = calloc(targets->count + 1, sizeof *manifest->targets);
     if (manifest->targets == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the targets of a manifest");
     for (size_t i = 0; i < targets->count; i++) {
         const struct setting *target = targets->entries + i * key_count; /* metric, value, tolerance, source */
         manifest->targets[i] = (struct manifest_target){ .best = strcmp(target[0].text, "best_error") == 0,
@@ -327,7 +327,7 @@ static enum status fill_targets(const struct settings *s, struct manifest *manif
                                                          .tolerance = target[2].numbers[0],
                                                          .source = copy(target[3].text) };
         if (manifest->targets[i].source == NULL)
-            return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+            return error_out_of_memory(error, "the targets of a manifest");
     }
     return STATUS_OK;
 }
@@ -378,7 +378,7 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     manifest->experiment = settings_experiment(s);
     if (manifest->seeds == NULL || manifest->name == NULL || manifest->description == NULL || manifest->note == NULL ||
         manifest->resolved == NULL || manifest->experiment == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the manifest %s", s->name);
     for (size_t i = 0; i < seeds->count; i++)
         manifest->seeds[i] = (uint64_t)seeds->numbers[i];
     manifest->recipe.training.seed = manifest->seeds[0];
@@ -428,7 +428,7 @@ enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, s
     int bytes =
         asprintf(&text, "%.*s%s: %" PRIu64 "%s", (int)(line - manifest->resolved), manifest->resolved, key, seed, rest);
     if (bytes < 0)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the manifest of seed %" PRIu64, seed);
     enum status status = manifest_read_text(text, (size_t)bytes, manifest->name, one, error);
     free(text);
     return status;

@@ -24,8 +24,8 @@ static const struct schema_key *find_key(const char *path)
     return NULL;
 }
 
-/* Collects the words that may stand in a section ("" for the top), for suggestions; returns how many, at most max - 1.
- * */
+/* Collects the words that may stand in a section ("" for the top), for suggestions; returns how many, at most max -
+ * 1. */
 static size_t words_of(const char *section, char words[][VALUE_PATH_BYTES], size_t max)
 {
     size_t count = 0, length = strlen(section);
@@ -239,7 +239,7 @@ static enum status apply_inherit(struct node **root, const struct chain *chain, 
         drop_rivals(base, *root);
         *root = node_merge(base, *root);
         if (*root == NULL)
-            status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
+            status = error_out_of_memory(error, "the manifest %s", chain->file);
     }
     node_free(inherit);
     return status;
@@ -272,7 +272,7 @@ static enum status parse(struct settings *settings, struct error *error)
 {
     settings->settings = calloc(schema_key_count, sizeof *settings->settings);
     if (settings->settings == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the manifest %s", settings->name);
     enum status status = check_keys(settings->root, "", error);
     if (status == STATUS_OK)
         status = parse_keys(settings, error);
@@ -288,7 +288,7 @@ enum status settings_read(const char *path, struct settings *settings, struct er
         return status;
     settings->name = strdup(found);
     if (settings->name == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the manifest %s", path);
     status = read_file(found, NULL, NULL, &settings->root, error);
     return status == STATUS_OK ? parse(settings, error) : status;
 }
@@ -299,7 +299,7 @@ enum status settings_read_text(const char *text, size_t bytes, const char *name,
     memset(settings, 0, sizeof *settings);
     settings->name = strdup(name);
     if (settings->name == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the manifest %s", name);
     const struct chain chain = { name, NULL, 1 };
     enum status status = node_parse(text, bytes, name, &settings->root, error);
     if (status == STATUS_OK)

@@ -16,8 +16,7 @@ struct setting {
     const struct schema_key *key;
     bool given;              /* by a manifest or by the table's default */
     const struct node *node; /* where it stands; NULL for a default or when not given */
-    char *
-        text; /* canonical: of a list "1, 2", of text without quotes; NULL for URLs, which are the node's children, and maps */
+    char *text;              /* canonical: "1, 2" for a list, no quotes round a text; NULL for URLs and maps */
     double numbers[SETTING_NUMBERS_MAX];
     size_t count;            /* of the numbers, URLs or maps */
     struct setting *entries; /* VALUE_MAPS: [count][keys of the list] */
@@ -43,8 +42,8 @@ const struct setting *settings_get(const struct settings *settings, const char *
 enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format,
                            ...) __attribute__((format(printf, 4, 5)));
 
-/* The canonical text, and the lines of the keys that move bits: see manifest.h. The caller frees; NULL without memory.
- * */
+/* The canonical text, and the lines of the keys that move bits: see manifest.h. The caller frees; NULL without
+ * memory. */
 char *settings_resolved(const struct settings *settings);
 char *settings_experiment(const struct settings *settings);
 

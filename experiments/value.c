@@ -76,7 +76,7 @@ static enum status parse_numbers(struct setting *setting, const char *path, cons
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? ", " : "", number);
     }
     setting->text = strdup(text);
-    return setting->text != NULL ? STATUS_OK : error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    return setting->text != NULL ? STATUS_OK : error_out_of_memory(error, "the value of %s", path);
 }
 
 static bool is_choice(const char *choices, const char *text)
@@ -233,7 +233,7 @@ static enum status parse_maps(struct setting *setting, const char *path, const s
                            setting->key->high);
     setting->entries = calloc(node->count * list->key_count + 1, sizeof *setting->entries);
     if (setting->entries == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the value of %s", path);
     setting->count = node->count;
     for (size_t i = 0; i < node->count; i++) {
         enum status status =
@@ -261,7 +261,7 @@ enum status value_parse(struct setting *setting, const char *path, const struct 
     if (status != STATUS_OK)
         return status;
     setting->text = strdup(node->text);
-    return setting->text != NULL ? STATUS_OK : error_set(error, STATUS_ENVIRONMENT, "out of memory");
+    return setting->text != NULL ? STATUS_OK : error_out_of_memory(error, "the value of %s", path);
 }
 
 void value_print(FILE *file, const struct setting *setting)

@@ -63,7 +63,7 @@ static enum status next_event(struct reading *reading, yaml_event_t *event)
         return STATUS_OK;
     const yaml_parser_t *parser = &reading->parser;
     if (parser->error == YAML_MEMORY_ERROR)
-        return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
+        return error_out_of_memory(reading->error, "%s", reading->name);
     if (parser->error == YAML_READER_ERROR)
         return error_set(reading->error, STATUS_INPUT, "%s: byte %zu: not valid UTF-8 text: %s", reading->name,
                          parser->problem_offset, parser->problem != NULL ? parser->problem : "unreadable");
@@ -91,7 +91,7 @@ static enum status read_scalar(struct reading *reading, const yaml_event_t *even
     if (*node != NULL)
         (*node)->text = strdup(value);
     if (*node == NULL || (*node)->text == NULL)
-        return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
+        return error_out_of_memory(reading->error, "%s", reading->name);
     (*node)->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     return STATUS_OK;
 }
@@ -135,7 +135,7 @@ static enum status read_children(struct reading *reading, struct node *parent, y
             key = strdup((const char *)event.data.scalar.value);
             yaml_event_delete(&event);
             if (key == NULL)
-                return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
+                return error_out_of_memory(reading->error, "%s", reading->name);
             struct node *twin = node_get(parent, key);
             if (twin != NULL) {
                 status =
@@ -164,7 +164,7 @@ static enum status read_children(struct reading *reading, struct node *parent, y
             return status;
         }
         if (!append(parent, child))
-            return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
+            return error_out_of_memory(reading->error, "%s", reading->name);
     }
 }
 
@@ -187,7 +187,7 @@ static enum status read_node(struct reading *reading, yaml_event_t *event, int d
         return refuse(reading, line, "tags are not allowed; write the value plainly");
     *node = new_node(map ? NODE_MAP : NODE_LIST, reading->name, line);
     if (*node == NULL)
-        return error_set(reading->error, STATUS_ENVIRONMENT, "%s: out of memory", reading->name);
+        return error_out_of_memory(reading->error, "%s", reading->name);
     return read_children(reading, *node, map ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT, depth);
 }
 
@@ -220,7 +220,7 @@ enum status node_parse(const char *text, size_t bytes, const char *name, struct 
     if (bytes > NODE_BYTES_MAX)
         return error_set(error, STATUS_INPUT, "%s: over %d bytes; a manifest is a page of text", name, NODE_BYTES_MAX);
     if (!yaml_parser_initialize(&reading.parser))
-        return error_set(error, STATUS_ENVIRONMENT, "%s: out of memory", name);
+        return error_out_of_memory(error, "%s", name);
     yaml_parser_set_encoding(&reading.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&reading.parser, (const unsigned char *)text, bytes);
     enum status status = read_stream(&reading, root);
@@ -231,7 +231,7 @@ enum status node_parse(const char *text, size_t bytes, const char *name, struct 
         *root = NULL;
     }
     if (status == STATUS_OK && *root == NULL && (*root = new_node(NODE_MAP, name, 1)) == NULL)
-        status = error_set(error, STATUS_ENVIRONMENT, "%s: out of memory", name);
+        status = error_out_of_memory(error, "%s", name);
     if (status == STATUS_OK && (*root)->kind != NODE_MAP)
         status = error_set(error, STATUS_INPUT, "%s:%zu: a manifest is a map of keys and values", name, (*root)->line);
     if (status != STATUS_OK) {

@@ -26,8 +26,8 @@ struct node {
     size_t count;
 };
 
-/* Parses a text that is called `name` in messages. An empty document is an empty map. The caller frees with node_free.
- * */
+/* Parses a text that is called `name` in messages. An empty document is an empty map. The caller frees with
+ * node_free. */
 enum status node_parse(const char *text, size_t bytes, const char *name, struct node **root,
                        struct error *error) MUST_USE;
 void node_free(struct node *node);

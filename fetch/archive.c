@@ -295,7 +295,7 @@ static enum status read_archive(struct unpacking *unpacking)
 {
     struct archive *archive = archive_read_new();
     if (archive == NULL)
-        return error_set(unpacking->error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(unpacking->error, "%s", unpacking->path);
     enum status status = STATUS_OK;
     if (archive_read_support_format_tar(archive) != ARCHIVE_OK ||
         archive_read_open(archive, unpacking, NULL, feed, NULL) != ARCHIVE_OK)

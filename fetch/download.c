@@ -1,6 +1,7 @@
 #include "fetch/download.h"
 
 #include <curl/curl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ static size_t take_header(char *line, size_t one, size_t length, void *context)
 {
     struct transfer *transfer = context;
     char value[PART_VALIDATOR_BYTES];
-    unsigned long long start, end, total;
+    uint64_t start, end, total;
     (void)one;
     if (length >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* the next answer of a chain of redirects */
         transfer->etag[0] = transfer->modified[0] = '\0';
@@ -103,7 +104,7 @@ static size_t take_header(char *line, size_t one, size_t length, void *context)
     } else if (header_value(line, length, "last-modified:", value, sizeof value)) {
         memcpy(transfer->modified, value, sizeof value);
     } else if (header_value(line, length, "content-range:", value, sizeof value)) {
-        int fields = sscanf(value, "bytes %llu-%llu/%llu", &start, &end, &total);
+        int fields = sscanf(value, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64, &start, &end, &total);
         transfer->ranged = fields >= 2;
         transfer->range_start = start;
         transfer->range_total = fields == 3 ? total : 0;
@@ -143,11 +144,11 @@ static enum verdict begin_body(struct transfer *transfer)
         total = length < 0 ? 0 : (uint64_t)length + (code == 0 ? transfer->asked : 0);
     }
     if (source->bytes > 0 && total > 0 && total != source->bytes)
-        return refuse(transfer, VERDICT_WRONG, "it has %ju bytes there, not %ju", (uintmax_t)total,
-                      (uintmax_t)source->bytes);
+        return refuse(transfer, VERDICT_WRONG, "it has %" PRIu64 " bytes there, not %" PRIu64, total, source->bytes);
     if (total > transfer->limit)
-        return refuse(transfer, VERDICT_WRONG, "it has %ju bytes there, more than the %ju that are taken",
-                      (uintmax_t)total, (uintmax_t)transfer->limit);
+        return refuse(transfer, VERDICT_WRONG,
+                      "it has %" PRIu64 " bytes there, more than the %" PRIu64 " that are taken", total,
+                      transfer->limit);
     if (code == 200 && part->bytes > 0 &&
         part_restart(part, transfer->error) != STATUS_OK) /* the server sends all of it: a new file, or no ranges */
         return fatal(transfer);
@@ -172,8 +173,8 @@ static size_t take_body(char *data, size_t one, size_t length, void *context)
     }
     if (length > transfer->limit - transfer->part.bytes) {
         transfer->tainted = true;
-        refuse(transfer, VERDICT_WRONG, "it goes on after %s%ju bytes", transfer->source->bytes > 0 ? "its " : "",
-               (uintmax_t)transfer->limit);
+        refuse(transfer, VERDICT_WRONG, "it goes on after %s%" PRIu64 " bytes",
+               transfer->source->bytes > 0 ? "its " : "", transfer->limit);
         return 0;
     }
     if (part_append(&transfer->part, data, length, transfer->error) != STATUS_OK) {
@@ -253,13 +254,13 @@ static enum status ask_for_rest(struct transfer *transfer, struct curl_slist **h
     if (!validated && (!has_digest(transfer->source) || transfer->source->bytes == 0))
         return part_restart(part, error);
     transfer->asked = part->bytes;
-    snprintf(text, sizeof text, "%ju-", (uintmax_t)part->bytes);
+    snprintf(text, sizeof text, "%" PRIu64 "-", part->bytes);
     curl_easy_setopt(transfer->curl, CURLOPT_RANGE, text);
     if (validated && strncmp(transfer->url, "file:", 5) != 0) {
         snprintf(text, sizeof text, "If-Range: %s", part->validator);
         *headers = curl_slist_append(NULL, text);
         if (*headers == NULL)
-            return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+            return error_out_of_memory(error, "the request of %s", transfer->name);
         curl_easy_setopt(transfer->curl, CURLOPT_HTTPHEADER, *headers);
     }
     return STATUS_OK;
@@ -276,12 +277,11 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
     switch (result) {
     case CURLE_OK:
         if (transfer->part.bytes == 0 || transfer->part.bytes < source->bytes)
-            return refuse(transfer, VERDICT_AGAIN, "it ends after %ju bytes", (uintmax_t)transfer->part.bytes);
+            return refuse(transfer, VERDICT_AGAIN, "it ends after %" PRIu64 " bytes", transfer->part.bytes);
         return VERDICT_DONE;
     case CURLE_HTTP_RETURNED_ERROR:
         if (code == 416 && transfer->asked > 0)
-            return refuse(transfer, VERDICT_AFRESH, "the server has nothing after byte %ju",
-                          (uintmax_t)transfer->asked);
+            return refuse(transfer, VERDICT_AFRESH, "the server has nothing after byte %" PRIu64, transfer->asked);
         return refuse(transfer, code == 408 || code == 429 || code >= 500 ? VERDICT_AGAIN : VERDICT_MISSING,
                       "the server answers %ld%s", code,
                       code == 404   ? " (not found)"
@@ -303,7 +303,7 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
         transfer->unreachable = true;
         return refuse(transfer, VERDICT_AGAIN, "%s", text);
     case CURLE_OUT_OF_MEMORY:
-        error_set(transfer->error, STATUS_ENVIRONMENT, "out of memory");
+        error_out_of_memory(transfer->error, "the transfer of %s", transfer->name);
         return fatal(transfer);
     default:
         return refuse(transfer, VERDICT_AGAIN, "%s", text);
@@ -313,8 +313,8 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
 static enum verdict interrupted(struct transfer *transfer)
 {
     error_set(transfer->error, STATUS_INTERRUPTED,
-              "stopped on request with %ju bytes of %s; the same command goes on from there",
-              (uintmax_t)transfer->part.bytes, transfer->name);
+              "stopped on request with %" PRIu64 " bytes of %s; the same command goes on from there",
+              transfer->part.bytes, transfer->name);
     return fatal(transfer);
 }
 
@@ -355,7 +355,7 @@ static enum verdict try_url(struct transfer *transfer, uint64_t *pause_s)
     transfer->etag[0] = transfer->modified[0] = '\0';
     transfer->verdict = VERDICT_DONE;
     if (multi == NULL || transfer->curl == NULL) {
-        error_set(transfer->error, STATUS_ENVIRONMENT, "out of memory");
+        error_out_of_memory(transfer->error, "the transfer of %s", transfer->name);
         goto out;
     }
     set_options(transfer, message);
@@ -363,7 +363,7 @@ static enum verdict try_url(struct transfer *transfer, uint64_t *pause_s)
     if (ask_for_rest(transfer, &headers, transfer->error) != STATUS_OK)
         goto out;
     if (curl_multi_add_handle(multi, transfer->curl) != CURLM_OK) {
-        error_set(transfer->error, STATUS_ENVIRONMENT, "out of memory");
+        error_out_of_memory(transfer->error, "the transfer of %s", transfer->name);
         goto out;
     }
     verdict = drive(transfer, multi);

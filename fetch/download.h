@@ -7,9 +7,10 @@
  * mirrors  In the order given. One that is wrong (no such file, another size, other bytes, a bad certificate) is left
  *          at once; one that fails (a cut, a time-out, 408, 429, 5xx) is asked again after a pause that doubles, as
  *          often as the options say; what came meanwhile counts: each further MiB gives it all its tries anew.
- * resume   The part file says how far it is and where it is from (fetch/partial_download.h). The same URL is asked for the rest on
- *          the condition that the validator still holds; another mirror, or one without a validator, only where a
- *          published digest and size will tell whether the pieces fit; if they do not, the download begins anew.
+ * resume   The part file says how far it is and where it is from (fetch/partial_download.h). The same URL is asked for
+ *          the rest on the condition that the validator still holds; another mirror, or one without a validator, only
+ *          where a published digest and size will tell whether the pieces fit; if they do not, the download begins
+ *          anew.
  * bounds   `bytes` of the source where it is published, else limit_bytes; ten redirects; a connection that for
  *          speed_time_s seconds is slower than 1 kB/s is a cut. */
 #ifndef SELFSAME_DOWNLOAD_H

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,12 +28,12 @@ enum status gunzip_open(struct gunzip **result, const char *path, uint64_t limit
     *result = NULL;
     struct gunzip *gunzip = calloc(1, sizeof *gunzip);
     if (gunzip == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "%s", path);
     gunzip->limit = limit;
     gunzip->descriptor = -1;
     if (inflateInit2(&gunzip->stream, GZIP_WINDOW) != Z_OK) {
         free(gunzip);
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "%s", path);
     }
     enum status status = file_path(gunzip->path, error, "%s", path);
     if (status == STATUS_OK) {
@@ -95,16 +96,16 @@ enum status gunzip_next(struct gunzip *gunzip, const void **data, size_t *bytes,
         if (result == Z_STREAM_END)
             status = check_end(gunzip, error);
         else if (result == Z_MEM_ERROR)
-            status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
+            status = error_out_of_memory(error, "%s", gunzip->path);
         else if (result != Z_OK)
             status = error_set(error, STATUS_INPUT, "%s is no gzip file or is damaged near byte %lu: %s; fetch it anew",
                                gunzip->path, stream->total_in, stream->msg != NULL ? stream->msg : zError(result));
     }
     *bytes = OUT_BYTES - stream->avail_out;
     if (status == STATUS_OK && *bytes > gunzip->limit - gunzip->out_total)
-        status =
-            error_set(error, STATUS_INPUT, "%s unfolds to more than %ju bytes, which is more than it can rightly hold",
-                      gunzip->path, (uintmax_t)gunzip->limit);
+        status = error_set(error, STATUS_INPUT,
+                           "%s unfolds to more than %" PRIu64 " bytes, which is more than it can rightly hold",
+                           gunzip->path, gunzip->limit);
     gunzip->out_total += *bytes;
     return status;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +65,7 @@ static enum status read_digests(struct part *part, struct error *error)
 {
     char *buffer = malloc(READ_BYTES);
     if (buffer == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "%s", part->path);
     enum status status = STATUS_OK;
     for (;;) {
         ssize_t got = read(part->descriptor, buffer, READ_BYTES);
@@ -109,8 +110,8 @@ enum status part_append(struct part *part, const void *data, size_t bytes, struc
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0) {
-            error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s at byte %ju", part->path,
-                            (uintmax_t)part->bytes + (bytes - left));
+            error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s at byte %" PRIu64, part->path,
+                            part->bytes + (bytes - left));
             if (ftruncate(part->descriptor, (off_t)part->bytes) != 0 ||
                 lseek(part->descriptor, (off_t)part->bytes, SEEK_SET) < 0)
                 return error_prefix(error, "%s holds more than it should", part->path);

@@ -39,8 +39,8 @@ enum status part_restart(struct part *part, struct error *error) MUST_USE;
 /* Says where the next bytes come from. To be called before they are added. */
 enum status part_origin(struct part *part, const char *url, const char *validator, bool mixed,
                         struct error *error) MUST_USE;
-/* Makes it last, and takes the digests; md5 is "" without with_md5. Nothing but part_restart and part_close may follow.
- * */
+/* Makes it last, and takes the digests; md5 is "" without with_md5. Nothing but part_restart and part_close may
+ * follow. */
 enum status part_finish(struct part *part, char sha256[DIGEST_HEX_BYTES], char md5[MD5_HEX_BYTES],
                         struct error *error) MUST_USE;
 void part_close(struct part *part);

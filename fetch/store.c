@@ -26,7 +26,7 @@ static enum status file_sha256(const char *path, char hex[DIGEST_HEX_BYTES], str
     ssize_t got = -1;
     char *buffer = malloc(READ_BYTES);
     if (buffer == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "%s", path);
     enum status status = STATUS_OK;
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)

@@ -1,13 +1,14 @@
 /* Where downloads are kept: files named by their SHA-256, each whole or not there at all.
  *
  * folder   --store DIR, else $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else ~/.cache/selfsame. In it:
- *            sha256/HEX a file; of what is published by MD5 or by the start of its SHA-256 alone, under the SHA-256
- *            that it turned out to have md5/HEX one line: the SHA-256 of the file that was checked against that MD5
- *            unpacked/HEX/ what the archive of that SHA-256 holds, and SHA256SUMS, which sha256sum -c reads partial/KEY
- *            a download that is not finished (fetch/partial_download.h) damaged/ what store_verify took out of the way locks/KEY
- *            empty files that processes lock
- * sharing  Any number of processes; an item is fetched under store_lock, by one of them, and the others find it done.
- *          */
+ *            sha256/HEX     a file. One that is published by MD5 alone, or by the start of its SHA-256, is here under
+ *                           the SHA-256 that it turned out to have.
+ *            md5/HEX        one line: the SHA-256 of the file that was checked against that MD5
+ *            unpacked/HEX/  the contents of the archive of that SHA-256, and SHA256SUMS, which sha256sum -c reads
+ *            partial/KEY    a download that is not finished (fetch/partial_download.h)
+ *            damaged/       what store_verify took out of the way
+ *            locks/KEY      empty files that processes lock
+ * sharing  Any number of processes; an item is fetched under store_lock, by one of them; the others find it done. */
 #ifndef SELFSAME_STORE_H
 #define SELFSAME_STORE_H
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,7 +221,7 @@ static void print_runs(FILE *file, const struct figure_run *runs, size_t count, 
                 lines[i].value, i + 1, lines[i].label, i + 1, lines[i].colour);
     for (uint64_t drop = next_drop(runs[0].record, 0); drop != 0 && drops < SCHEDULE_DROPS_MAX;
          drop = next_drop(runs[0].record, drop))
-        fprintf(file, "drop[%zu] = %llu\n", ++drops, (unsigned long long)drop - 1); /* epochs done when it fell */
+        fprintf(file, "drop[%zu] = %" PRIu64 "\n", ++drops, drop - 1); /* epochs done when it fell */
     fprintf(file, "drops = %zu\ntargets = %zu\n", drops, targets);
 }
 

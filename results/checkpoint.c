@@ -22,8 +22,8 @@ enum status checkpoint_path(const char *folder, uint64_t step, char *path, struc
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* The weights, in the order of the network, which is that of names; then the momentum, whose names come after them all.
- * */
+/* The weights, in the order of the network, which is that of names; then the momentum, whose names come after them
+ * all. */
 static size_t list_tensors(const struct network *network, const struct training_state *state,
                            struct safetensors_source *sources, char (*names)[2 * TENSOR_NAME_BYTES])
 {
@@ -72,7 +72,7 @@ enum status checkpoint_write(const char *folder, const struct network *network, 
         status = safetensors_write(path, sources, list_tensors(network, state, sources, names), metadata,
                                    sizeof metadata / sizeof *metadata, true, error);
     else
-        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the list of tensors of %s", path);
+        status = error_out_of_memory(error, "the list of tensors of %s", path);
     free(sources);
     free(names);
     return status;
@@ -192,7 +192,7 @@ enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count,
                 closedir(list);
                 free(*steps);
                 *steps = NULL;
-                return error_set(error, STATUS_ENVIRONMENT, "no memory for the list of checkpoints in %s", path);
+                return error_out_of_memory(error, "the list of checkpoints in %s", path);
             }
             *steps = more;
         }

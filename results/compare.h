@@ -1,5 +1,4 @@
-/* Two runs side by side: identical, or where they part. Works on what both have: the common prefix of epochs and steps.
- * */
+/* Two runs compared: identical, or where they part. Compares the epochs and steps that both have. */
 #ifndef SELFSAME_COMPARE_H
 #define SELFSAME_COMPARE_H
 

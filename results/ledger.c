@@ -62,7 +62,7 @@ enum status ledger_read(const char *path, size_t limit, struct ledger_row **rows
     size_t count = lines - 1 < limit ? lines - 1 : limit;
     *rows = calloc(count > 0 ? count : 1, sizeof **rows);
     if (*rows == NULL) {
-        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu steps of %s", count, path);
+        status = error_out_of_memory(error, "the %zu steps of %s", count, path);
         goto out;
     }
     for (size_t step = 0; step < count; step++) {

@@ -1,5 +1,6 @@
 #include "results/metrics.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,8 +61,8 @@ enum status metrics_format(const struct metrics_row *row, char **line, struct er
     free(text);
     if (*line == NULL)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "cannot write down epoch %ju: a number is not finite, or there is no memory",
-                         (uintmax_t)row->epoch);
+                         "cannot write down epoch %" PRIu64 ": a number is not finite, or there is no memory",
+                         row->epoch);
     return STATUS_OK;
 }
 
@@ -107,8 +108,8 @@ static enum status parse_line(const char *path, size_t number, const char *line,
             status = error_set(error, STATUS_INPUT, "%s:%zu: \"%s\" %s", path, number, metrics_columns[i].name, wrong);
     }
     if (status == STATUS_OK && row->epoch != number - 1)
-        status = error_set(error, STATUS_INPUT, "%s:%zu: this is epoch %ju, where epoch %zu should stand", path, number,
-                           (uintmax_t)row->epoch, number - 1);
+        status = error_set(error, STATUS_INPUT, "%s:%zu: this is epoch %" PRIu64 ", where epoch %zu should stand", path,
+                           number, row->epoch, number - 1);
     json_decref(object);
     return status;
 }
@@ -137,7 +138,7 @@ enum status metrics_read(const char *path, struct metrics_row **rows, size_t *ep
     *rows = calloc(lines + 1, sizeof **rows);
     line_ends = calloc(lines + 1, sizeof *line_ends);
     if (*rows == NULL || line_ends == NULL)
-        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu epochs of %s", lines, path);
+        status = error_out_of_memory(error, "the %zu epochs of %s", lines, path);
     const char *line = text;
     for (size_t i = 0; i < lines && status == STATUS_OK; i++) {
         const char *newline = strchr(line, '\n');

@@ -4,8 +4,8 @@
 
 #include "results/record.h"
 
-/* As record_open, and names that begin with "published/" are also looked for among the runs that come with the program.
- * */
+/* As record_open, and names that begin with "published/" are also looked for among the runs that come with the
+ * program. */
 enum status published_open(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;
 
 #endif

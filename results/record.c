@@ -1,6 +1,7 @@
 #include "results/record.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,8 +181,8 @@ static enum status read_rest(struct record *record, struct error *error)
     if (status == STATUS_OK)
         status = ledger_read(path, SIZE_MAX, &record->ledger, &record->steps, &record->torn_ledger, error);
     if (status == STATUS_OK && record->epochs > 0 && record->metrics[record->epochs - 1].end_step > record->steps)
-        status = error_set(error, STATUS_INPUT, "%s has %zu steps, but %s has epochs up to step %ju", path,
-                           record->steps, METRICS_FILE, (uintmax_t)record->metrics[record->epochs - 1].end_step);
+        status = error_set(error, STATUS_INPUT, "%s has %zu steps, but %s has epochs up to step %" PRIu64, path,
+                           record->steps, METRICS_FILE, record->metrics[record->epochs - 1].end_step);
     return status;
 }
 
@@ -189,7 +190,7 @@ static enum status open_run(struct record **record, const char *runs, const char
 {
     *record = calloc(1, sizeof **record);
     if (*record == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the run %s", run);
+        return error_out_of_memory(error, "the run %s", run);
     enum status status = find_run(*record, runs, run, error);
     if (status == STATUS_OK)
         status = read_fields(*record, error);
@@ -236,11 +237,12 @@ enum status record_check_chain(const char *path, const char *experiment_sha256, 
     for (size_t epoch = 0; epoch < epochs; epoch++) {
         uint64_t first = step, end = metrics[epoch].end_step;
         if (end <= first || end > steps)
-            return error_set(error, STATUS_INPUT, "%s: epoch %zu ends at step %ju, which is not among its %zu steps",
-                             path, epoch, (uintmax_t)end, steps);
+            return error_set(error, STATUS_INPUT,
+                             "%s: epoch %zu ends at step %" PRIu64 ", which is not among its %zu steps", path, epoch,
+                             end, steps);
         uint8_t *entries = malloc((size_t)(end - first) * DIGEST_STEP_BYTES);
         if (entries == NULL)
-            return error_set(error, STATUS_ENVIRONMENT, "no memory for the chain of %s", path);
+            return error_out_of_memory(error, "the chain of %s", path);
         for (; step < end; step++)
             digest_step(entries + (step - first) * DIGEST_STEP_BYTES, step, ledger[step].loss, ledger[step].errors,
                         ledger[step].digest);
@@ -284,14 +286,14 @@ enum status record_list(const char *runs, char ***names, size_t *count, struct e
             char **more = realloc(*names, (2 * room + 16) * sizeof **names);
             room = 2 * room + 16;
             if (more == NULL) {
-                status = error_set(error, STATUS_ENVIRONMENT, "no memory for the runs in %s", runs);
+                status = error_out_of_memory(error, "the runs in %s", runs);
                 break;
             }
             *names = more;
         }
         (*names)[*count] = strdup(entry->d_name);
         if ((*names)[*count] == NULL)
-            status = error_set(error, STATUS_ENVIRONMENT, "no memory for the runs in %s", runs);
+            status = error_out_of_memory(error, "the runs in %s", runs);
         else
             ++*count;
     }

@@ -344,8 +344,8 @@ static void history_free(struct history *history)
     *history = (struct history){ .metrics = NULL };
 }
 
-/* Reads as much as a checkpoint of `step` needs: what was written after it may be damaged and is to be cut off anyway.
- * */
+/* Reads as much as a checkpoint of `step` needs: what was written after it may be damaged and is to be cut off
+ * anyway. */
 static enum status history_read(const struct recorder *recorder, uint64_t step, struct history *history,
                                 struct error *error)
 {
@@ -649,7 +649,7 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
     struct recorder *made = calloc(1, sizeof *made);
     *recorder = made;
     if (made == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the run's record");
+        return error_out_of_memory(error, "the run's record");
     made->options = options;
     made->lock = made->ledger.descriptor = made->metrics.descriptor = -1;
     made->state = RECORD_RUNNING;
@@ -661,7 +661,7 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
     made->entries = malloc(made->entry_room * DIGEST_STEP_BYTES);
     enum status status = STATUS_OK;
     if (made->entries == NULL)
-        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the run's record");
+        status = error_out_of_memory(error, "the run's record");
     else if (!digest_from_hex(options->experiment_sha256, made->chain))
         status = error_set(error, STATUS_INPUT, "\"%s\" is no experiment digest", options->experiment_sha256);
     if (status == STATUS_OK)

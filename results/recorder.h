@@ -59,8 +59,8 @@ enum status recorder_finish(struct recorder *recorder, enum status outcome, cons
 const char *recorder_path(const struct recorder *recorder);
 const struct metrics_row *recorder_last(const struct recorder *recorder);
 
-/* Releases the lock; without recorder_finish the record stays "running", as a killed process leaves it. NULL is fine.
- * */
+/* Releases the lock; without recorder_finish the record stays "running", as a killed process leaves it. NULL is
+ * fine. */
 void recorder_close(struct recorder *recorder);
 
 #endif

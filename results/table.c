@@ -116,7 +116,7 @@ static enum status print_json(const struct table *table, size_t rows, struct err
     char *text = list == NULL ? NULL : json_dumps(list, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     json_decref(list);
     if (text == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "a table");
     puts(text);
     free(text);
     return STATUS_OK;
@@ -126,7 +126,7 @@ enum status table_print(const struct table *table, const char *format, struct er
 {
     size_t rows = table->cell_count / table->column_count;
     if (table->lost)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for a table");
+        return error_out_of_memory(error, "a table");
     if (format != NULL && strcmp(format, "json") == 0)
         return print_json(table, rows, error);
     if (format != NULL && strcmp(format, "csv") == 0)

@@ -12,8 +12,8 @@ enum status dataset_allocate(struct dataset *dataset, uint32_t count, struct err
     dataset->labels = calloc(count ? count : 1, 1);
     if (dataset->images == NULL || dataset->labels == NULL) {
         dataset_free(dataset);
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for a data set of %u images (%.0f MiB)", count,
-                         (double)count * DATASET_RECORD_BYTES / 0x1p20);
+        return error_out_of_memory(error, "a data set of %u images (%.0f MiB)", count,
+                                   (double)count * DATASET_RECORD_BYTES / 0x1p20);
     }
     dataset->count = count;
     return STATUS_OK;

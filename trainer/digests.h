@@ -1,5 +1,5 @@
-/* The digests that name what a run computed: of its weights, of its steps and of the chain of its epochs. Their bytes are
- * defined in ARITHMETIC.md section 13. */
+/* The digests that name what a run computed: of its weights, of its steps and of the chain of its epochs. Their bytes
+ * are defined in ARITHMETIC.md section 13. */
 #ifndef SELFSAME_DIGESTS_H
 #define SELFSAME_DIGESTS_H
 

@@ -29,8 +29,8 @@ struct step_result {
 /* Who is told of steps while they run. */
 struct step_listener {
     void *context;
-    /* The results of steps first .. first+count-1, each step once and in order; later ones may be running already. False
-     * asks the engine to begin no more; those that it has begun are reported, too. */
+    /* The results of steps first .. first+count-1, each step once and in order; later ones may be running already.
+     * False asks the engine to begin no more; those that it has begun are reported, too. */
     bool (*steps)(void *context, uint64_t first, const struct step_result *results, uint64_t count);
 };
 
@@ -53,8 +53,8 @@ struct engine; /* the engine's own */
 struct engine_operations {
     const char *name;
     bool exact;
-    /* The names that options->isa may have in this build, fastest first: number `index` of them, NULL past the last. NULL
-     * for an engine that has none. */
+    /* The names that options->isa may have in this build, fastest first: number `index` of them, NULL past the last.
+     * NULL for an engine that has none. */
     const char *(*isa)(size_t index);
     /* Sets everything up for one recipe: network, data (either data set may be NULL where it is not needed), buffers.
      * errors   STATUS_ENVIRONMENT without memory or threads, or on a build or processor that cannot compute what is
@@ -65,8 +65,8 @@ struct engine_operations {
     enum status (*set_state)(struct engine *engine, const float *values, const float *momentum, struct error *error);
     enum status (*get_state)(struct engine *engine, float *values, float *momentum, struct error *error);
     /* Runs the steps first .. last-1, or as far as the listener lets it: *done says how many, and the state is the one
-     * after them. A non-finite number is STATUS_NO and names step and tensor, a device that fails STATUS_ENVIRONMENT; then
-     * *done counts the good results, all of them reported, and the state is undefined. */
+     * after them. A non-finite number is STATUS_NO and names step and tensor, a device that fails STATUS_ENVIRONMENT;
+     * then *done counts the good results, all of them reported, and the state is undefined. */
     enum status (*run_steps)(struct engine *engine, uint64_t first, uint64_t last, const struct step_listener *listener,
                              uint64_t *done, struct error *error);
     /* Predicts every image of the validation set with the running statistics: predictions[count], and *loss the mean
@@ -74,14 +74,14 @@ struct engine_operations {
     enum status (*evaluate)(struct engine *engine, uint8_t *predictions, double *loss, struct error *error);
     /* One line for the record, such as "AVX-512, fused, 2 threads"; lives as long as the engine. */
     const char *(*describe)(const struct engine *engine);
-    /* Facts for the record, such as a device's name or the algorithms that a library was held to: texts up to a NULL, or
-     * NULL for none. */
+    /* Facts for the record, such as a device's name or the algorithms that a library was held to: texts up to a NULL,
+     * or NULL for none. */
     const char *const *(*facts)(const struct engine *engine);
-    /* Bytes that the engine holds, all of them allocated by open: of the device's memory where it has its own. Data sets,
-     * and what a driver needs for itself, are not in it. */
+    /* Bytes that the engine holds, all of them allocated by open: of the device's memory where it has its own. Data
+     * sets, and what a driver needs for itself, are not in it. */
     size_t (*memory_bytes)(const struct engine *engine);
-    /* What memory_bytes will be, from the numbers of images alone and without the device; NULL where only open can tell.
-     * Use engine_predict_memory. */
+    /* What memory_bytes will be, from the numbers of images alone and without the device; NULL where only open can
+     * tell. Use engine_predict_memory. */
     size_t (*predict_memory)(const struct recipe *recipe, const struct network *network, uint32_t training_images,
                              uint32_t validation_images, const struct engine_options *options);
     /* As run_steps, for a benchmark: the times of the steps instead of their results. */

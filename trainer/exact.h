@@ -17,8 +17,7 @@
 #error "selfsame cannot be built with -ffast-math or a part of it: its results are defined to the last bit"
 #endif
 #if FLT_EVAL_METHOD != 0
-#error \
-    "selfsame needs float and double arithmetic without extra precision (FLT_EVAL_METHOD 0; on 32-bit x86: -msse2 -mfpmath=sse)"
+#error "selfsame needs float arithmetic without extra precision: FLT_EVAL_METHOD 0; on 32-bit x86 -msse2 -mfpmath=sse"
 #endif
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF

@@ -42,7 +42,7 @@ enum status input_open(struct input **out, const struct input_config *config, co
                          "there is no mean for the bytes of a border");
     struct input *input = calloc(1, sizeof *input);
     if (input == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for the input's tables");
+        return error_out_of_memory(error, "the input's tables");
     float mean[DATASET_CHANNELS];
     input->config = *config;
     if (config->normalization != NORMALIZE_CONSTANTS)

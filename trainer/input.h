@@ -20,7 +20,8 @@ enum status input_open(struct input **input, const struct input_config *config, 
 void input_close(struct input *input);
 
 /* What an engine needs that loads images by itself: input_values[c * 256 + byte], each byte normalised, or, with
- * NORMALIZE_PIXEL_MEAN, input_pixel_mean[(c * 32 + i) * 32 + j]. The other one is NULL; both live as long as the input. */
+ * NORMALIZE_PIXEL_MEAN, input_pixel_mean[(c * 32 + i) * 32 + j]. The other one is NULL; both live as long as the
+ * input. */
 const float *input_values(const struct input *input);
 const float *input_pixel_mean(const struct input *input);
 

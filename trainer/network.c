@@ -120,7 +120,7 @@ static enum status sort_tensors(struct network *network, struct error *error)
         free(named);
         free(sorted);
         free(place);
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for a network of depth %u", network->model.depth);
+        return error_out_of_memory(error, "a network of depth %u", network->model.depth);
     }
     for (uint32_t i = 0; i < count; i++) {
         memcpy(named[i].name, network->tensors[i].name, sizeof named[i].name);
@@ -174,7 +174,7 @@ enum status network_open(struct network **out, const struct model_config *model,
     }
     if (network == NULL || network->convs == NULL || network->tensors == NULL) {
         network_close(network);
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for a network of depth %u", model->depth);
+        return error_out_of_memory(error, "a network of depth %u", model->depth);
     }
     add_layers(network);
     status = sort_tensors(network, error);

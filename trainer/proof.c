@@ -150,7 +150,7 @@ static enum status run_recipe(const struct engine_operations *operations, const 
     values = calloc(network->value_count, sizeof *values);
     momentum = calloc(network->value_count, sizeof *momentum);
     if (values == NULL || momentum == NULL) {
-        status = error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        status = error_out_of_memory(error, "%zu weights", network->value_count);
         goto out;
     }
     network_initialize(network, recipe->training.seed, values);

@@ -22,8 +22,8 @@ struct proof {
 };
 
 /* Trains ResNet-8 by each published recipe for three steps of up to 16 images and evaluates it. The digest is the
- * SHA-256 over, for each recipe: the steps' ledger entries, the weights' digest, the momentum's, the predictions, and the
- * evaluation's loss as 8 bytes of binary64, lowest first. `training` and `validation` have the images that the enum
+ * SHA-256 over, for each recipe: the steps' ledger entries, the weights' digest, the momentum's, the predictions, and
+ * the evaluation's loss as 8 bytes of binary64, lowest first. `training` and `validation` have the images that the enum
  * says, of the embedded data set.
  * errors   as the engine's; *proof holds what was found out before. */
 enum status proof_run(const struct engine_operations *operations, const struct engine_options *options,

@@ -40,7 +40,7 @@ enum status sampler_open(struct sampler **out, const struct recipe *recipe, uint
     }
     if (sampler == NULL || sampler->order == NULL || sampler->spare == NULL) {
         sampler_close(sampler);
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for the order of %u images", images);
+        return error_out_of_memory(error, "the order of %u images", images);
     }
     *out = sampler;
     return STATUS_OK;

@@ -1,5 +1,6 @@
 #include "trainer/train.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -63,8 +64,7 @@ static enum status stop(struct training *training, struct error *error)
         status = training->listener->interrupted(training->listener->context, training->state, error);
     if (status != STATUS_OK)
         return status;
-    return error_set(error, STATUS_INTERRUPTED, "stopped on request after step %llu",
-                     (unsigned long long)training->state->step);
+    return error_set(error, STATUS_INTERRUPTED, "stopped on request after step %" PRIu64, training->state->step);
 }
 
 static enum status finish_epoch(struct training *training, uint64_t epoch, uint64_t epochs, double train_seconds,
@@ -133,7 +133,7 @@ enum status train(const struct engine_operations *operations, struct engine *eng
 {
     struct training *training = calloc(1, sizeof *training);
     if (training == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the training");
     *training = (struct training){ .operations = operations,
                                    .engine = engine,
                                    .config = &recipe->training,
@@ -144,7 +144,7 @@ enum status train(const struct engine_operations *operations, struct engine *eng
     training->predictions = malloc(validation->count);
     enum status status = STATUS_ENVIRONMENT;
     if (training->predictions == NULL)
-        error_set(error, STATUS_ENVIRONMENT, "out of memory for %u predictions", validation->count);
+        error_out_of_memory(error, "%u predictions", validation->count);
     else
         status = run(training, epochs, error);
     free(training->predictions);

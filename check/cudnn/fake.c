@@ -1,6 +1,7 @@
-/* A stand-in for cuDNN and cuBLAS, for tests without a device: the functions that library.h lists, on host memory. A plan
- * interprets the operations of its graph one after the other in binary64; numbers are rounded where a tensor is stored.
- * It does so at once, or, after fake_defer, when the imitation of CUDA's streams comes to it. The heuristic knows one engine, number 0, for every graph. */
+/* A stand-in for cuDNN and cuBLAS, for tests without a device: the functions that library.h lists, on host memory. A
+ * plan interprets the operations of its graph one after the other in binary64; numbers are rounded where a tensor is
+ * stored. It does so at once, or, after fake_defer, when the imitation of CUDA's streams comes to it. The heuristic
+ * knows one engine, number 0, for every graph. */
 #include <cublas_v2.h>
 #include <cudnn.h>
 #include <math.h>

@@ -1,6 +1,7 @@
-/* The CUDA engine against the scalar engine, bit for bit: steps, ledger, state, evaluation, over variants of the network,
- * odd batches and a resume that changes engine; and what it says when a call of the runtime fails. On the host this runs on
- * an imitation of CUDA (check/cuda_host/), which takes queued work in any order that is allowed. */
+/* The CUDA engine against the scalar engine, bit for bit: steps, ledger, state, evaluation, over variants of the
+ * network, odd batches and a resume that changes engine; and what it says when a call of the runtime fails. On the host
+ * this runs on an imitation of CUDA (check/cuda_host/), which takes queued work in any order that is allowed. */
+#include <inttypes.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -206,11 +207,10 @@ static void expect_same(const struct world *world, const struct outcome *expecte
     assert_int_equal(found->heard, found->done);
     for (uint64_t i = 0; i < expected->done; i++) {
         if (memcmp(&expected->results[i], &found->results[i], sizeof found->results[i]) != 0)
-            fail_msg("step %u: loss %a and %a, errors %u and %u, images %u and %u, digest %llx and %llx", (unsigned)i,
-                     (double)expected->results[i].loss, (double)found->results[i].loss, expected->results[i].errors,
-                     found->results[i].errors, expected->results[i].images, found->results[i].images,
-                     (unsigned long long)expected->results[i].digest[0],
-                     (unsigned long long)found->results[i].digest[0]);
+            fail_msg("step %u: loss %a and %a, errors %u and %u, images %u and %u, digest %" PRIx64 " and %" PRIx64,
+                     (unsigned)i, (double)expected->results[i].loss, (double)found->results[i].loss,
+                     expected->results[i].errors, found->results[i].errors, expected->results[i].images,
+                     found->results[i].images, expected->results[i].digest[0], found->results[i].digest[0]);
     }
     expect_same_state(world, expected, found);
     assert_memory_equal(found->predictions, expected->predictions, VALIDATION);

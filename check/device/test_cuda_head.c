@@ -1,5 +1,5 @@
-/* The head and what surrounds it on the device: the scalar reference's bits, for batches of all sizes, and the culprits of
- * section 1. */
+/* The head and what surrounds it on the device: the scalar reference's bits, for batches of all sizes, and the culprits
+ * of section 1. */
 #include "check/support/cuda_memory.h"
 #include "trainer/cpu/reference.h"
 #include "trainer/cuda/kernels.h"

@@ -206,7 +206,8 @@ static void test_pack_only(void **unused)
     close_state(&state);
 }
 
-/* Sets element `within` of some tensors' gradients, or values where there is none, and expects the first to be named. */
+/* Sets element `within` of some tensors' gradients, or values where there is none, and expects the first to be
+ * named. */
 static void check_culprit(const uint32_t *tensors, uint32_t count, float value, float rate)
 {
     struct state state = open_state(open_network(8, SHORTCUT_PROJECTION, true), MOMENTUM_NEON, rate);

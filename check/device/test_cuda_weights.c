@@ -1,5 +1,6 @@
-/* The weight gradients on CUDA, and all of a projection, against the scalar reference, bit for bit: every shape, batches
- * whose last group is whole and batches whose is not, and numbers that would show another order or a lost sign. */
+/* The weight gradients on CUDA, and all of a projection, against the scalar reference, bit for bit: every shape,
+ * batches whose last group is whole and batches whose is not, and numbers that would show another order or a lost
+ * sign. */
 #include "check/support/cuda_memory.h"
 #include "trainer/cpu/reference.h"
 #include "trainer/cuda/kernels.h"

@@ -20,8 +20,9 @@ enum adversity {
     ADVERSITY_CONSTANT,  /* every filter of a layer the same, no variance between channels; momentum 0 */
     /* The following end with a non-finite number, the same one everywhere. */
     ADVERSITY_DIVERGING, /* a learning rate of 1e30: the next step's forward */
-    ADVERSITY_GAMMA, /* a gamma of 1e30 in the last layer, whose weights are as large as its input is small: the forward is finite and, without a
-                            norm over the logits, the gradient of that input is not */
+    /* A gamma of 1e30 in the last layer, whose weights are as large as its input is small: the forward is finite and,
+     * without a norm over the logits, the gradient of that input is not. */
+    ADVERSITY_GAMMA,
     ADVERSITY_LINEAR, /* 1e38 in all of linear.weight: the batch norm over the logits or, without one, the loss */
     ADVERSITY_RATE    /* a learning rate of 3e38 and a weight decay of 10: the update of the first gamma */
 };
@@ -156,7 +157,7 @@ static inline enum status trial_run(const struct trial *trial, const struct netw
     enum status status = STATUS_ENVIRONMENT;
     if (samples == NULL || trace->values == NULL || trace->momentum == NULL || trace->losses == NULL ||
         trace->predictions == NULL)
-        error_set(error, status, "out of memory");
+        error_out_of_memory(error, "a trial");
     else
         status = input_open(&input, &recipe.input, data, error);
     if (status == STATUS_OK)

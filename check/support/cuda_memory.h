@@ -1,5 +1,5 @@
-/* Arrays on the device, for tests of kernels: through the CUDA runtime alone, so that the same tests run on a GPU and on
- * the host that imitates one.
+/* Arrays on the device, for tests of kernels: through the CUDA runtime alone, so that the same tests run on a GPU and
+ * on the host that imitates one.
  *
  * memory   What a test takes, cuda_release frees all together.
  * errors   A test fails at once. */

@@ -1,6 +1,6 @@
-/* A whole training step in binary64 over check/support/float64.h: forward, loss, every gradient, running statistics; or an
- * evaluation. The ReLUs may be told which numbers to pass: the sign of one that is nearly 0 depends on roundings, and a
- * few such make all gradients incomparable. */
+/* A whole training step in binary64 over check/support/float64.h: forward, loss, every gradient, running statistics; or
+ * an evaluation. The ReLUs may be told which numbers to pass: the sign of one that is nearly 0 depends on roundings,
+ * and a few such make all gradients incomparable. */
 #ifndef SELFSAME_CHECK_FLOAT64_NETWORK_H
 #define SELFSAME_CHECK_FLOAT64_NETWORK_H
 

@@ -5,6 +5,7 @@
  *                    [reference=fma] [only=ISA]
  *
  * Exit status 0 when all bits agree, 1 when some differ (the first differing tensor is named), 2 for a bad argument. */
+#include <inttypes.h>
 #include "check/support/backends.h"
 
 #include "base/clock.h"
@@ -99,9 +100,9 @@ static int compare(const struct request *request, const struct network *network,
         return 2;
     }
     const struct backend_outcome *last = &trace->outcomes[trace->steps - 1];
-    printf("%-40s %u threads  %6.2f s  loss %-13.9g errors %-3u digest %016llx%016llx %s\n", operations->variant,
-           threads, clock_seconds() - began, (double)last->loss, last->errors, (unsigned long long)last->digest[0],
-           (unsigned long long)last->digest[1], last->non_finite);
+    printf("%-40s %u threads  %6.2f s  loss %-13.9g errors %-3u digest %016" PRIx64 "%016" PRIx64 " %s\n",
+           operations->variant, threads, clock_seconds() - began, (double)last->loss, last->errors, last->digest[0],
+           last->digest[1], last->non_finite);
     const char *difference =
         expected == NULL ? NULL : trace_difference(&request->trial, network, expected, trace, text, sizeof text);
     if (difference == NULL)

@@ -15,9 +15,10 @@
 
 enum { STEPS = 3, BATCH = 4, TRAINING = 7, VALIDATION = 6 }; /* steps of 4, 3 and 4 images; evaluations of 4 and 4 */
 
-/* Largest difference allowed: of a loss, relative to it; of a tensor, its momentum included, relative to its largest number. In
- * float32, where sums of up to 4096 numbers round on the one side alone, 3.5e-6 and 1.2e-5 were found (msra at depth 14);
- * in bfloat16, where every activation rounds at 2^-9, 1.1e-2 of a loss (msra: its norm over the logits of 3 images). */
+/* Largest difference allowed: of a loss, relative to it; of a tensor, its momentum included, relative to its largest
+ * number. In float32, where sums of up to 4096 numbers round on the one side alone, 3.5e-6 and 1.2e-5 were found (msra
+ * at depth 14); in bfloat16, where every activation rounds at 2^-9, 1.1e-2 of a loss (msra: its norm over the logits of
+ * 3 images). */
 static const double TOLERANCE = 1e-4;
 static const double LOSS_TOLERANCE_BF16 = 0.05;
 

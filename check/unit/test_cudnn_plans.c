@@ -1,7 +1,7 @@
 /* cuDNN itself, without a GPU: for devices that are only described, it accepts every graph of a network, has a
  * deterministic engine for each within the workspace that the engine reserves, and chooses the same one again. Skipped
- * where there is no cuDNN. cuDNN compiles batch norm's kernels for it, so one device is looked at unless CUDNN_PLANS_ALL
- * is set; CUDNN_PLANS_LIST prints the choices. */
+ * where there is no cuDNN. cuDNN compiles batch norm's kernels for it, so one device is looked at unless
+ * CUDNN_PLANS_ALL is set; CUDNN_PLANS_LIST prints the choices. */
 #include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>

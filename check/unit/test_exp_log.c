@@ -1,5 +1,6 @@
 /* exact_expf and exact_logf over all 2^32 inputs (SELFSAME_LONG=1, or one in 61 of them) against the C library's
  * binary64 functions, rounded once: not one of the 2^32 differs. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,8 +72,8 @@ static struct sweep sweep_all(bool logarithm)
         total.far += sweeps[i].far;
         total.wrong_kind += sweeps[i].wrong_kind;
     }
-    print_message("%s: %llu inputs, %llu differ from the rounded binary64 value\n", logarithm ? "log" : "exp",
-                  (unsigned long long)total.inputs, (unsigned long long)total.differing);
+    print_message("%s: %" PRIu64 " inputs, %" PRIu64 " differ from the rounded binary64 value\n",
+                  logarithm ? "log" : "exp", total.inputs, total.differing);
     return total;
 }
 

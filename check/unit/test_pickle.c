@@ -382,8 +382,8 @@ static void test_damage(void **state)
     }
 }
 
-/* Python 3 at protocol 2: bytes through _codecs.encode, none at all through bytes(). Python 2: an OrderedDict of pairs.
- * */
+/* Python 3 at protocol 2: bytes through _codecs.encode, none at all through bytes(). Python 2: an OrderedDict of
+ * pairs. */
 static void test_constructors(void **state)
 {
     (void)state;

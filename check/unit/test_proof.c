@@ -1,5 +1,5 @@
-/* The known digest that selfsame doctor holds engines against: it is the scalar reference's, and no fault that an engine
- * can have leaves it as it is. */
+/* The known digest that selfsame doctor holds engines against: it is the scalar reference's, and no fault that an
+ * engine can have leaves it as it is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

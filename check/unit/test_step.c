@@ -1,6 +1,6 @@
-/* Whole training steps of the scalar reference: against binary64 (check/support/float64_network.h) with the ReLUs of the
- * float32 run, and against PyTorch (check/goldens/pytorch_step.py). The binary64 network is itself held against central
- * differences and PyTorch. */
+/* Whole training steps of the scalar reference: against binary64 (check/support/float64_network.h) with the ReLUs of
+ * the float32 run, and against PyTorch (check/goldens/pytorch_step.py). The binary64 network is itself held against
+ * central differences and PyTorch. */
 #include "check/support/step_case.h"
 #include "check/support/tolerance.h"
 
@@ -60,8 +60,8 @@ static int print_errors(void **state)
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
-/* The build with FMA instructions where they are, for its speed: check/unit/test_backends holds its bits against the plain
- * one. */
+/* The build with FMA instructions where they are, for its speed: check/unit/test_backends holds its bits against the
+ * plain one. */
 static const struct backend_operations *reference(void)
 {
 #ifdef HAVE_X86_64

@@ -1,5 +1,6 @@
 #include "fetch/data/cifar10.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -99,9 +100,10 @@ static enum status check_size(const char *path, uint64_t bytes, struct error *er
 {
     if (bytes == CIFAR10_FILE_BYTES)
         return STATUS_OK;
-    return error_set(error, STATUS_INPUT, "%s is too %s: %llu bytes, expected %d (%d records of %d); fetch it anew",
-                     path, bytes < CIFAR10_FILE_BYTES ? "short" : "long", (unsigned long long)bytes, CIFAR10_FILE_BYTES,
-                     CIFAR10_FILE_IMAGES, DATASET_RECORD_BYTES);
+    return error_set(error, STATUS_INPUT,
+                     "%s is too %s: %" PRIu64 " bytes, expected %d (%d records of %d); fetch it anew", path,
+                     bytes < CIFAR10_FILE_BYTES ? "short" : "long", bytes, CIFAR10_FILE_BYTES, CIFAR10_FILE_IMAGES,
+                     DATASET_RECORD_BYTES);
 }
 
 static enum status read_binary(const char *path, struct dataset *dataset, uint32_t first, struct error *error)

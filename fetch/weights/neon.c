@@ -49,7 +49,7 @@ static enum status add_layer(struct reader *r, const struct pickle_value *value,
         size_t capacity = r->layer_capacity == 0 ? 64 : 2 * r->layer_capacity;
         struct layer *layers = realloc(r->layers, capacity * sizeof *layers);
         if (layers == NULL)
-            return error_set(r->error, STATUS_ENVIRONMENT, "no memory for the layers of %s", r->path);
+            return error_out_of_memory(r->error, "the layers of %s", r->path);
         r->layers = layers;
         r->layer_capacity = capacity;
     }

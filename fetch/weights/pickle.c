@@ -1,5 +1,6 @@
 #include "fetch/weights/pickle_machine.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ enum status pickle_refuse(struct pickle_machine *m, const char *format, ...)
 
 enum status pickle_no_memory(struct pickle_machine *m)
 {
-    (void)error_set(m->error, STATUS_ENVIRONMENT, "no memory for the pickle in %s", m->path);
+    (void)error_out_of_memory(m->error, "the pickle in %s", m->path);
     return STATUS_ENVIRONMENT;
 }
 
@@ -137,7 +138,7 @@ enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, s
 static enum status take_bytes(struct pickle_machine *m, uint64_t count, const uint8_t **data)
 {
     if (count > m->bytes - m->next)
-        return pickle_refuse(m, "wants %ju bytes, but %zu follow: the file is truncated or damaged", (uintmax_t)count,
+        return pickle_refuse(m, "wants %" PRIu64 " bytes, but %zu follow: the file is truncated or damaged", count,
                              m->bytes - m->next);
     *data = m->file + m->next;
     m->next += (size_t)count;
@@ -376,7 +377,7 @@ static enum status do_put(struct pickle_machine *m, int operand)
     if (status != STATUS_OK)
         return status;
     if (place >= PICKLE_MEMO_MAX)
-        return pickle_refuse(m, "puts a value at place %ju of the memo; places end at %d", (uintmax_t)place,
+        return pickle_refuse(m, "puts a value at place %" PRIu64 " of the memo; places end at %d", place,
                              PICKLE_MEMO_MAX);
     if (place >= m->memo_count) {
         size_t count = m->memo_count == 0 ? 256 : m->memo_count;
@@ -400,7 +401,7 @@ static enum status do_get(struct pickle_machine *m, int operand)
     if (status != STATUS_OK)
         return status;
     if (place >= m->memo_count || m->memo[place] == NULL)
-        return pickle_refuse(m, "wants place %ju of the memo, where nothing was put", (uintmax_t)place);
+        return pickle_refuse(m, "wants place %" PRIu64 " of the memo, where nothing was put", place);
     return pickle_push(m, m->memo[place]);
 }
 

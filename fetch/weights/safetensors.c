@@ -1,5 +1,6 @@
 #include "fetch/weights/safetensors.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,14 +99,15 @@ static enum status read_entry(struct safetensor *tensor, const json_t *entry, co
     uint64_t from = (uint64_t)json_integer_value(begin), to = (uint64_t)json_integer_value(end), bytes = 0;
     if (to > data_bytes)
         return error_set(error, STATUS_INPUT,
-                         "%s: tensor \"%s\" ends at byte %ju of the data, which has %zu: the file is truncated", path,
-                         tensor->name, (uintmax_t)to, data_bytes);
+                         "%s: tensor \"%s\" ends at byte %" PRIu64 " of the data, which has %zu: the file is truncated",
+                         path, tensor->name, to, data_bytes);
     status = shape_bytes(tensor, path, &bytes, error);
     if (status != STATUS_OK)
         return status;
     if (bytes != to - from)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has %ju bytes, but its dtype and shape need %ju", path,
-                         tensor->name, (uintmax_t)(to - from), (uintmax_t)bytes);
+        return error_set(error, STATUS_INPUT,
+                         "%s: tensor \"%s\" has %" PRIu64 " bytes, but its dtype and shape need %" PRIu64, path,
+                         tensor->name, (to - from), bytes);
     tensor->data = data + from;
     tensor->bytes = (size_t)bytes;
     return STATUS_OK;
@@ -197,11 +199,11 @@ static enum status parse(struct safetensors *safetensors, const char *path, stru
     uint64_t length = bytes_get_u64((const uint8_t *)safetensors->file);
     if (length > HEADER_LIMIT)
         return error_set(error, STATUS_INPUT,
-                         "%s is not safetensors: its header would have %ju bytes, over the limit of %d", path,
-                         (uintmax_t)length, HEADER_LIMIT);
+                         "%s is not safetensors: its header would have %" PRIu64 " bytes, over the limit of %d", path,
+                         length, HEADER_LIMIT);
     if (length > safetensors->bytes - LENGTH_BYTES)
-        return error_set(error, STATUS_INPUT, "%s is truncated: its header has %ju bytes, but only %zu follow", path,
-                         (uintmax_t)length, safetensors->bytes - LENGTH_BYTES);
+        return error_set(error, STATUS_INPUT, "%s is truncated: its header has %" PRIu64 " bytes, but only %zu follow",
+                         path, length, safetensors->bytes - LENGTH_BYTES);
     const char *text = safetensors->file + LENGTH_BYTES;
     if (length == 0 || text[0] != '{')
         return error_set(error, STATUS_INPUT, "%s is not safetensors: its header does not begin with {", path);
@@ -217,7 +219,7 @@ static enum status parse(struct safetensors *safetensors, const char *path, stru
         return status;
     safetensors->tensors = calloc(json_object_size(safetensors->header) + 1, sizeof *safetensors->tensors);
     if (safetensors->tensors == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the tensors of %s", path);
+        return error_out_of_memory(error, "the tensors of %s", path);
     const uint8_t *data = (const uint8_t *)text + length;
     size_t data_bytes = safetensors->bytes - LENGTH_BYTES - (size_t)length;
     const char *name;
@@ -339,7 +341,7 @@ enum status safetensors_write(const char *path, const struct safetensors_source 
         bytes += 4 * source_count(&sources[i]);
     char *file = header != NULL ? malloc(bytes) : NULL;
     if (file == NULL) {
-        status = error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu bytes of %s", bytes, path);
+        status = error_out_of_memory(error, "the %zu bytes of %s", bytes, path);
         goto out;
     }
     bytes_put_u64((uint8_t *)file, header_bytes);

@@ -52,7 +52,7 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
         size_t capacity = tensors->capacity == 0 ? 64 : 2 * tensors->capacity;
         struct named_tensor *list = realloc(tensors->list, capacity * sizeof *list);
         if (list == NULL)
-            return error_set(error, STATUS_ENVIRONMENT, "no memory for the tensors of %s", path);
+            return error_out_of_memory(error, "the tensors of %s", path);
         tensors->list = list;
         tensors->capacity = capacity;
     }
@@ -63,7 +63,7 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
     if (tensor.name == NULL || (element_is_real(element) && tensor.values == NULL)) {
         free(tensor.name);
         free(tensor.values);
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for tensor \"%s\" of %s", shown, path);
+        return error_out_of_memory(error, "tensor \"%s\" of %s", shown, path);
     }
     if (element_is_real(element))
         tensors->value_count += count;

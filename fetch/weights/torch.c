@@ -85,7 +85,7 @@ static enum status collect_storages(struct reader *r)
 {
     r->storages = calloc(r->pickle.persistent_count + 1, sizeof *r->storages);
     if (r->storages == NULL)
-        return error_set(r->error, STATUS_ENVIRONMENT, "no memory for the storages of %s", r->path);
+        return error_out_of_memory(r->error, "the storages of %s", r->path);
     for (size_t i = 0; i < r->pickle.persistent_count; i++) {
         enum status status = read_reference(r, r->pickle.persistent[i], &r->storages[i]);
         if (status != STATUS_OK)

@@ -1,5 +1,6 @@
 #include "fetch/weights/torch_write.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,9 +217,8 @@ enum status torch_write(const char *path, const struct safetensors_source *sourc
                 put_archive(file, sources, count, entries, object, object_bytes);
     if (file != NULL && fclose(file) != 0)
         good = false;
-    enum status status =
-        good ? file_write(path, archive, archive_bytes, error)
-             : error_set(error, STATUS_ENVIRONMENT, "no memory for the %ju bytes of %s", (uintmax_t)bytes, path);
+    enum status status = good ? file_write(path, archive, archive_bytes, error)
+                              : error_out_of_memory(error, "the %" PRIu64 " bytes of %s", bytes, path);
     free(object);
     free(archive);
     free(entries);

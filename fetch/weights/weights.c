@@ -23,7 +23,7 @@ enum status weights_write(const char *path, const struct network *network, const
 {
     struct safetensors_source *sources = calloc(network->tensor_count, sizeof *sources);
     if (sources == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the list of tensors of %s", path);
+        return error_out_of_memory(error, "the list of tensors of %s", path);
     for (uint32_t i = 0; i < network->tensor_count; i++) {
         const struct tensor *tensor = &network->tensors[i];
         sources[i] = (struct safetensors_source){ tensor->name, tensor->rank, tensor->shape, values + tensor->offset };
@@ -40,7 +40,7 @@ enum status weights_convert(const struct weights *weights, const char *path, enu
     struct safetensors_source *sources = calloc(tensors->count + 1, sizeof *sources);
     size_t count = 0;
     if (sources == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the list of tensors of %s", path);
+        return error_out_of_memory(error, "the list of tensors of %s", path);
     for (size_t i = 0; i < tensors->count; i++) {
         const struct named_tensor *tensor = &tensors->list[i];
         if (weights_is_weight(tensor))
@@ -59,7 +59,7 @@ static void shape_text(char text[SHAPE_TEXT_BYTES], uint32_t rank, const uint64_
 {
     size_t used = (size_t)snprintf(text, SHAPE_TEXT_BYTES, "(");
     for (uint32_t i = 0; i < rank && used < SHAPE_TEXT_BYTES; i++)
-        used += (size_t)snprintf(text + used, SHAPE_TEXT_BYTES - used, "%s%ju", i > 0 ? ", " : "", (uintmax_t)shape[i]);
+        used += (size_t)snprintf(text + used, SHAPE_TEXT_BYTES - used, "%s%" PRIu64, i > 0 ? ", " : "", shape[i]);
     if (used < SHAPE_TEXT_BYTES)
         snprintf(text + used, SHAPE_TEXT_BYTES - used, ")");
 }
@@ -195,7 +195,7 @@ static enum status read_safetensors(struct tensors *tensors, const char *path, c
     struct safetensors safetensors;
     char *copy = malloc(bytes + 1);
     if (copy == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the %zu bytes of %s", bytes, path);
+        return error_out_of_memory(error, "the %zu bytes of %s", bytes, path);
     memcpy(copy, file, bytes);
     enum status status = safetensors_parse(&safetensors, path, copy, bytes, error); /* which owns the copy now */
     if (status != STATUS_OK)
@@ -247,8 +247,8 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
     return NULL;
 }
 
-/* A safetensors header has at most 100,000,000 bytes, so the upper half of its length is zero, and begins with a brace.
- * */
+/* A safetensors header has at most 100,000,000 bytes, so the upper half of its length is zero, and begins with a
+ * brace. */
 static bool is_safetensors(const uint8_t *file, size_t bytes)
 {
     return is_at(file, bytes, 4, "\0\0\0\0{", 5);
@@ -386,7 +386,7 @@ enum status weights_model(const struct weights *weights, const char *path, struc
         return status;
     float *values = malloc(network->value_count * sizeof *values);
     status = values != NULL ? weights_fill(weights, path, network, values, error)
-                            : error_set(error, STATUS_ENVIRONMENT, "no memory for %zu weights", network->value_count);
+                            : error_out_of_memory(error, "%zu weights", network->value_count);
     free(values);
     network_close(network);
     return status;

@@ -1,6 +1,6 @@
 /* Weights in files: recognised by their content, never by their name, and read as named float32 tensors.
  *
- * containers  safetensors; torch.save's legacy and zip formats (fetch/weights/torch.h); neon's pickles of 2016 (fetch/weights/neon.h).
+ * containers  safetensors; torch.save's legacy and zip formats (torch.h); neon's pickles of 2016 (neon.h).
  * names       As PyTorch users know them (`layer1.0.conv1.weight`); the prefix "module." of DataParallel is taken off,
  *             neon's layers are named.
  * numbers     float32; float16 and bfloat16, which float32 holds exactly; float64 if float32 has every one of its

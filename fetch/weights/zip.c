@@ -189,7 +189,7 @@ static enum status read_directory(const struct reader *r, struct zip *zip)
     zip->entries = calloc((size_t)directory.count + 1, sizeof *zip->entries);
     zip->names = malloc((size_t)directory.bytes + (size_t)directory.count + 1);
     if (zip->entries == NULL || zip->names == NULL)
-        return error_set(r->error, STATUS_ENVIRONMENT, "no memory for the directory of %s", r->path);
+        return error_out_of_memory(r->error, "the directory of %s", r->path);
     size_t place = (size_t)directory.offset;
     char *names = zip->names;
     while (status == STATUS_OK && zip->count < directory.count)

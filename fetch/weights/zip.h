@@ -31,8 +31,8 @@ struct zip {
     char *names;
 };
 
-/* file outlives the zip; path is for messages. STATUS_INPUT for what is not such a file; then there is nothing to free.
- * */
+/* file outlives the zip; path is for messages. STATUS_INPUT for what is not such a file; then there is nothing to
+ * free. */
 enum status zip_open(struct zip *zip, const char *path, const uint8_t *file, size_t bytes,
                      struct error *error) MUST_USE;
 void zip_close(struct zip *zip);

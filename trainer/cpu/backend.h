@@ -39,7 +39,7 @@ struct backend_batch {
 struct backend_outcome {
     float loss;
     uint32_t errors;
-    uint64_t digest[2];                     /* over the state after the step */
+    uint64_t digest[2];                /* over the state after the step */
     char non_finite[NON_FINITE_BYTES]; /* empty, or what became non-finite first, in the step's own order:
                                                forward layers, loss, backward layers, then the updated tensors */
 };

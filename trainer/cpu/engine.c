@@ -129,7 +129,7 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
     engine->losses = calloc(validated, sizeof *engine->losses);
     engine->tree = calloc(validated, sizeof *engine->tree);
     if (engine->samples == NULL || engine->losses == NULL || engine->tree == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for %zu images", validated);
+        return error_out_of_memory(error, "%zu images", validated);
     snprintf(engine->description, sizeof engine->description, "%s, %u thread%s", engine->operations->variant, threads,
              threads == 1 ? "" : "s");
     return engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads, options->inference,
@@ -143,7 +143,7 @@ static enum status cpu_open(struct engine **out, const struct recipe *recipe, co
     *out = NULL;
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the engine");
     engine->recipe = *recipe;
     engine->network = network;
     engine->training = training;

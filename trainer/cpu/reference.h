@@ -57,8 +57,8 @@ enum {
 
 /* ---- convolutions ------------------------------------------------------------------------------------------------ */
 
-/* A 3x3 convolution with padding 1: x (C,H,H), w (K,C,3,3), y (K,P,P) with P = H / stride. A projection's w is (K,C).
- * */
+/* A 3x3 convolution with padding 1: x (C,H,H), w (K,C,3,3), y (K,P,P) with P = H / stride. A projection's w is
+ * (K,C). */
 struct conv2d {
     uint32_t C, K, H, stride; /* C: 3 or a multiple of 16 */
 };

@@ -147,7 +147,7 @@ static enum status reference_open(struct backend **out, const struct recipe *rec
         return status;
     struct backend *r = calloc(1, sizeof *r);
     if (r == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the scalar backend");
     r->recipe = *recipe;
     r->network = network;
     r->threads = threads;
@@ -157,9 +157,8 @@ static enum status reference_open(struct backend **out, const struct recipe *rec
     if (posix_memalign(&r->memory, 64, bytes) != 0) {
         r->memory = NULL;
         reference_close(r);
-        return error_set(error, STATUS_ENVIRONMENT,
-                         "no memory for the %zu MiB of depth %u at batch %u; a smaller batch_size needs less",
-                         bytes >> 20, network->model.depth, recipe->training.batch_size);
+        return error_out_of_memory(error, "the %zu MiB of depth %u at batch %u; a smaller batch_size needs less",
+                                   bytes >> 20, network->model.depth, recipe->training.batch_size);
     }
     memset(r->memory, 0, bytes);
     r->memory_bytes = 0;

@@ -139,7 +139,7 @@ enum status team_open(struct team **out, uint32_t threads, struct error *error)
     *out = NULL;
     struct team *team = calloc(1, sizeof *team);
     if (team == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for %u threads", threads);
+        return error_out_of_memory(error, "%u threads", threads);
     team->threads = threads;
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->begin, NULL);
@@ -148,7 +148,7 @@ enum status team_open(struct team **out, uint32_t threads, struct error *error)
     team->shares = aligned_alloc(_Alignof(struct share), threads * sizeof *team->shares);
     if (team->members == NULL || team->shares == NULL) {
         team_close(team);
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for %u threads", threads);
+        return error_out_of_memory(error, "%u threads", threads);
     }
     for (uint32_t t = 1; t < threads; t++) {
         team->members[t] = (struct member){ .team = team, .thread = t };

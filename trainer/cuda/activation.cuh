@@ -1,5 +1,5 @@
-/* An activation as its reader forms it: from the convolution's output below, its batch norm's constants and the shortcut;
- * ARITHMETIC.md sections 4 and 5. */
+/* An activation as its reader forms it: from the convolution's output below, its batch norm's constants and the
+ * shortcut; ARITHMETIC.md sections 4 and 5. */
 #ifndef SELFSAME_CUDA_ACTIVATION_CUH
 #define SELFSAME_CUDA_ACTIVATION_CUH
 

@@ -1,17 +1,24 @@
-/* Convolution backward to its input, on to the gradient and the constants of the batch norm below: ARITHMETIC.md sections 2,
- * 4 and 5. */
+/* Convolution backward to its input, on to the gradient and the constants of the batch norm below: ARITHMETIC.md
+ * sections 2, 4 and 5. */
 #include "trainer/cuda/convolution.cuh"
 #include "trainer/cuda/statistics.cuh"
 
 /* K filters with outputs of side P, C input channels; a block makes CB of them, for ROWS rows of IMAGES images. With
- * stride 1 a thread makes 8 pixels of a row by TC channels; with stride 2 four columns of two rows, 2m and 2m + 1: so all
- * threads have the same taps. */
-template <int K_, int C_, int P_, int STRIDE_, int IMAGES_, int ROWS_, int CB_, int TC_>
-struct backward_tile {
+ * stride 1 a thread makes 8 pixels of a row by TC channels; with stride 2 four columns of two rows, 2m and 2m + 1: so
+ * all threads have the same taps. */
+template <int K_, int C_, int P_, int STRIDE_, int IMAGES_, int ROWS_, int CB_, int TC_> struct backward_tile {
     enum {
-        K = K_, C = C_, P = P_, STRIDE = STRIDE_, H = P * STRIDE, IMAGES = IMAGES_, ROWS = ROWS_, CB = CB_, TC = TC_,
-        LINES = STRIDE,       /* rows of a thread */
-        TX = 8 / LINES,       /* columns of a thread */
+        K = K_,
+        C = C_,
+        P = P_,
+        STRIDE = STRIDE_,
+        H = P * STRIDE,
+        IMAGES = IMAGES_,
+        ROWS = ROWS_,
+        CB = CB_,
+        TC = TC_,
+        LINES = STRIDE, /* rows of a thread */
+        TX = 8 / LINES, /* columns of a thread */
         CHANNELS = EXACT_CHANNEL_BLOCK,
         CHUNKS = K / CHANNELS,
         COLUMNS = H / TX,
@@ -29,17 +36,16 @@ struct backward_tile {
 };
 
 /* One chunk's part of the chains, stride 1. */
-template <class T>
-DEVICE void multiply_all(float (&acc)[T::TC][8], const float *x, const float *w)
+template <class T> DEVICE void multiply_all(float (&acc)[T::TC][8], const float *x, const float *w)
 {
 #pragma unroll 1
     for (int r = 0; r < 3; r++) {
 #pragma unroll 4
         for (int k = 0; k < T::CHANNELS; k++) {
-            const float *row = x + k * T::chunk::PLANE + r * T::chunk::PITCH, *taps = w + (r * T::CHANNELS + k) * 3 * T::CB;
+            const float *row = x + k * T::chunk::PLANE + r * T::chunk::PITCH,
+                        *taps = w + (r * T::CHANNELS + k) * 3 * T::CB;
             const float4 left = *(const float4 *)row, right = *(const float4 *)(row + 4);
-            const float v[10] = { row[-1], left.x,  left.y,  left.z,  left.w,
-                                  right.x, right.y, right.z, right.w, row[8] };
+            const float v[10] = { row[-1], left.x, left.y, left.z, left.w, right.x, right.y, right.z, right.w, row[8] };
 #pragma unroll
             for (int s = 0; s < 3; s++) {
                 float weights[T::TC];
@@ -55,10 +61,9 @@ DEVICE void multiply_all(float (&acc)[T::TC][8], const float *x, const float *w)
     }
 }
 
-/* The same with stride 2, over the taps that exist: acc[c][0..3] is the even row and acc[c][4..7] the odd one; x the row m
- * of dy from column w0 / 2 on. */
-template <class T>
-DEVICE void multiply_existing(float (&acc)[T::TC][8], const float *x, const float *w)
+/* The same with stride 2, over the taps that exist: acc[c][0..3] is the even row and acc[c][4..7] the odd one; x the
+ * row m of dy from column w0 / 2 on. */
+template <class T> DEVICE void multiply_existing(float (&acc)[T::TC][8], const float *x, const float *w)
 {
 #pragma unroll
     for (int r = 0; r < 3; r++) {
@@ -87,8 +92,8 @@ DEVICE void multiply_existing(float (&acc)[T::TC][8], const float *x, const floa
 
 /* Adds the shortcut's gradient to N neighbouring pixels from column w of row h on. */
 template <int N>
-DEVICE void add_shortcut(float (&d)[N], const struct cuda_shortcut_source &shortcut, uint32_t C, uint32_t side, uint32_t n,
-                         uint32_t c, uint32_t h, uint32_t w)
+DEVICE void add_shortcut(float (&d)[N], const struct cuda_shortcut_source &shortcut, uint32_t C, uint32_t side,
+                         uint32_t n, uint32_t c, uint32_t h, uint32_t w)
 {
     if (shortcut.kind == CUDA_SHORTCUT_SAME) {
         const float *array = shortcut.array + (((size_t)n * C + c) * side + h) * side + w;
@@ -157,22 +162,26 @@ static __global__ void __launch_bounds__(T::THREADS, 2)
     for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
         if (chunk > 0)
             __syncthreads();
-        fill_weights<T::CHANNELS, T::CB, T::THREADS>(w, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::C, T::C,
-                                                     first);
-        fill_rows<typename T::chunk, T::THREADS>(
-            x, image0, count, T::STRIDE == 1 ? (int)row0 - 1 : (int)row0 / 2,
-            [&](uint32_t n, uint32_t channel, int p, int q, int) {
-                const uint32_t k = chunk * T::CHANNELS + channel;
-                const size_t at = (((size_t)n * T::K + k) * T::P + p) * T::P + q;
-                const float4 g = *(const float4 *)(arguments.output.g + at), y = *(const float4 *)(arguments.output.y + at);
-                const float scale = __ldg(&arguments.output.norm[k].scale),
-                            slope = __ldg(&arguments.output.gradient[k].slope),
-                            constant = __ldg(&arguments.output.gradient[k].constant);
-                return float4{ fmaf(g.x, scale, fmaf(slope, y.x, constant)), fmaf(g.y, scale, fmaf(slope, y.y, constant)),
-                               fmaf(g.z, scale, fmaf(slope, y.z, constant)), fmaf(g.w, scale, fmaf(slope, y.w, constant)) };
-            });
+        fill_weights<T::CHANNELS, T::CB, T::THREADS>(w, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::C,
+                                                     T::C, first);
+        fill_rows<typename T::chunk, T::THREADS>(x, image0, count, T::STRIDE == 1 ? (int)row0 - 1 : (int)row0 / 2,
+                                                 [&](uint32_t n, uint32_t channel, int p, int q, int) {
+                                                     const uint32_t k = chunk * T::CHANNELS + channel;
+                                                     const size_t at = (((size_t)n * T::K + k) * T::P + p) * T::P + q;
+                                                     const float4 g = *(const float4 *)(arguments.output.g + at),
+                                                                  y = *(const float4 *)(arguments.output.y + at);
+                                                     const float scale = __ldg(&arguments.output.norm[k].scale),
+                                                                 slope = __ldg(&arguments.output.gradient[k].slope),
+                                                                 constant =
+                                                                     __ldg(&arguments.output.gradient[k].constant);
+                                                     return float4{ fmaf(g.x, scale, fmaf(slope, y.x, constant)),
+                                                                    fmaf(g.y, scale, fmaf(slope, y.y, constant)),
+                                                                    fmaf(g.z, scale, fmaf(slope, y.z, constant)),
+                                                                    fmaf(g.w, scale, fmaf(slope, y.w, constant)) };
+                                                 });
         __syncthreads();
-        const float *rows = x + (within * T::chunk::ROWS + line) * T::chunk::PITCH + T::chunk::BEFORE + column / T::STRIDE;
+        const float *rows =
+            x + (within * T::chunk::ROWS + line) * T::chunk::PITCH + T::chunk::BEFORE + column / T::STRIDE;
         if (T::STRIDE == 1)
             multiply_all<T>(acc, rows, w + slice * T::TC);
         else
@@ -194,13 +203,15 @@ static __global__ void __launch_bounds__(T::THREADS, 2)
                 products[i][j] = 0.0f;
             }
             if (inside)
-                finish_row(d[i], products[i], arguments, arguments.statistics.norm[c0 + c], image, c0 + c, h + i, column);
+                finish_row(d[i], products[i], arguments, arguments.statistics.norm[c0 + c], image, c0 + c, h + i,
+                           column);
         }
         if (T::LINES == 1) {
             sum = lane_tree_between(tree_of(d[0]), 1, T::IMAGE_LANES);
             product = lane_tree_between(tree_of(products[0]), 1, T::IMAGE_LANES);
         } else { /* each row first */
-            sum = lane_tree_between(tree_of(d[0]), 1, T::COLUMNS) + lane_tree_between(tree_of(d[T::LINES - 1]), 1, T::COLUMNS);
+            sum = lane_tree_between(tree_of(d[0]), 1, T::COLUMNS) +
+                  lane_tree_between(tree_of(d[T::LINES - 1]), 1, T::COLUMNS);
             product = lane_tree_between(tree_of(products[0]), 1, T::COLUMNS) +
                       lane_tree_between(tree_of(products[T::LINES - 1]), 1, T::COLUMNS);
             sum = lane_tree_between(sum, T::COLUMNS, T::IMAGE_LANES);
@@ -219,7 +230,8 @@ template <class T>
 static cudaError_t backward(const struct cuda_backward_data_arguments *arguments, cudaStream_t stream)
 {
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::C / T::CB);
-    static_assert((int)T::C / (int)T::CB <= (int)CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS, "what the caller allocates");
+    static_assert((int)T::C / (int)T::CB <= (int)CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS,
+                  "what the caller allocates");
     return launch_large(backward_data_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }
 

@@ -1,10 +1,10 @@
-/* Weight gradients of the 3x3 convolutions: ARITHMETIC.md section 2, backward weights. NOTES.md counts operations, bytes
- * and registers, and says why the shapes are cut as they are. */
+/* Weight gradients of the 3x3 convolutions: ARITHMETIC.md section 2, backward weights. NOTES.md counts operations,
+ * bytes and registers, and says why the shapes are cut as they are. */
 #include "trainer/cuda/device.cuh"
 
-/* How a shape is cut. A block takes GROUPS neighbouring groups, CB channels and KB filters of one of them each; a thread
- * one channel, FILTERS filters and their nine taps. ROWS output rows at a time go through shared memory: while they are
- * multiplied, the next ones are on their way in registers.
+/* How a shape is cut. A block takes GROUPS neighbouring groups, CB channels and KB filters of one of them each; a
+ * thread one channel, FILTERS filters and their nine taps. ROWS output rows at a time go through shared memory: while
+ * they are multiplied, the next ones are on their way in registers.
  *
  * Input rows are counted through the images, as output rows are; a chunk that begins at output row G brings the ROWS *
  * STRIDE input rows from STRIDE * G + AHEAD on, so that the chunks' new rows meet whatever the images' borders. They go

@@ -2,26 +2,29 @@
  *
  * A block makes KB channels of some rows of its images. The channels that it reads come in chunks of 16 (3 in the first
  * layer): their rows lie in shared memory with a border of zeros, and so do the chunk's weights, in the order of the
- * chain. A thread makes a few pixels by TK channels; the lanes of a warp are different pixels and read the same weights. */
+ * chain. A thread makes a few pixels by TK channels; the lanes of a warp are different pixels and read the same
+ * weights. */
 #ifndef SELFSAME_CUDA_CONVOLUTION_CUH
 #define SELFSAME_CUDA_CONVOLUTION_CUH
 
 #include "trainer/cuda/device.cuh"
 
-/* Rows of a chunk in shared memory. A row is BEFORE floats of which the last is the left border, SIDE pixels, and the right
- * border, which is the next row's first float where BEFORE is not 0. */
-template <int CHANNELS_, int IMAGES_, int ROWS_, int SIDE_, int BEFORE_>
-struct chunk_shape {
+/* Rows of a chunk in shared memory. A row is BEFORE floats of which the last is the left border, SIDE pixels, and the
+ * right border, which is the next row's first float where BEFORE is not 0. */
+template <int CHANNELS_, int IMAGES_, int ROWS_, int SIDE_, int BEFORE_> struct chunk_shape {
     enum {
-        CHANNELS = CHANNELS_, IMAGES = IMAGES_, ROWS = ROWS_, SIDE = SIDE_, BEFORE = BEFORE_,
+        CHANNELS = CHANNELS_,
+        IMAGES = IMAGES_,
+        ROWS = ROWS_,
+        SIDE = SIDE_,
+        BEFORE = BEFORE_,
         PITCH = SIDE + 4,
         PLANE = IMAGES * ROWS * PITCH,
         FLOATS = CHANNELS * PLANE + 4
     };
 };
 
-template <class S, int THREADS>
-DEVICE void clear_borders(float *x)
+template <class S, int THREADS> DEVICE void clear_borders(float *x)
 {
     const float4 zero = { 0.0f, 0.0f, 0.0f, 0.0f };
     for (int i = threadIdx.x; i < S::CHANNELS * S::IMAGES * S::ROWS; i += THREADS)
@@ -58,8 +61,7 @@ DEVICE void fill_weights(float *w, const float *packed, uint32_t K, uint32_t fir
         ((float4 *)w)[item] = __ldg((const float4 *)(packed + item / QUADS * K + first) + item % QUADS);
 }
 
-template <int TK>
-DEVICE void load_weights(float (&v)[TK], const float *w)
+template <int TK> DEVICE void load_weights(float (&v)[TK], const float *w)
 {
 #pragma unroll
     for (int i = 0; i < TK; i += 4) {
@@ -69,8 +71,7 @@ DEVICE void load_weights(float (&v)[TK], const float *w)
 }
 
 /* T over values of lanes first, first + distance, ... for distances from `from` to before `to`. */
-template <class T>
-DEVICE T lane_tree_between(T v, uint32_t from, uint32_t to)
+template <class T> DEVICE T lane_tree_between(T v, uint32_t from, uint32_t to)
 {
 #pragma unroll
     for (uint32_t distance = from; distance < to; distance *= 2)
@@ -78,8 +79,7 @@ DEVICE T lane_tree_between(T v, uint32_t from, uint32_t to)
     return v;
 }
 
-template <int N>
-DEVICE float tree_of(const float (&v)[N])
+template <int N> DEVICE float tree_of(const float (&v)[N])
 {
     float copy[N];
 #pragma unroll

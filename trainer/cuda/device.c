@@ -177,7 +177,8 @@ static enum status describe(struct device *device, struct error *error)
     return STATUS_OK;
 }
 
-/* Architectures later than the lowest that was compiled for have code or PTX; whether it suits, the first launch tells. */
+/* Architectures later than the lowest that was compiled for have code or PTX; whether it suits, the first launch
+ * tells. */
 static enum status check_architecture(const struct device *device, struct error *error)
 {
     int major = 0, minor = 0;
@@ -245,7 +246,7 @@ static enum status peak_open(struct peak_run *run, uint32_t blocks, struct error
     run->arguments.blocks = blocks;
     run->sums = (float *)malloc(bytes);
     if (run->sums == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the sums of %u blocks", blocks);
     enum status status = succeeded(cudaMalloc(&out, bytes), "cudaMalloc", error);
     run->arguments.out = (float *)out;
     if (status == STATUS_OK)

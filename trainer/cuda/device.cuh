@@ -1,4 +1,5 @@
-/* What the kernels share: launching, reports, aligned trees over registers, lanes and lists, and the last block of a grid. */
+/* What the kernels share: launching, reports, aligned trees over registers, lanes and lists, and the last block of a
+ * grid. */
 #ifndef SELFSAME_CUDA_DEVICE_CUH
 #define SELFSAME_CUDA_DEVICE_CUH
 
@@ -66,9 +67,9 @@ DEVICE uint32_t power_of_two_at_least(uint32_t n)
 
 enum { LIST_HEIGHTS = 16 };
 
-/* T over the leaves first .. first+span-1 of a list, load(i) being leaf i, +0 beyond its end; span is a power of two, at
- * most N << LIST_HEIGHTS, and first a multiple of it. N loads are in flight at once; left halves wait in registers, by
- * the height of their trees. */
+/* T over the leaves first .. first+span-1 of a list, load(i) being leaf i, +0 beyond its end; span is a power of two,
+ * at most N << LIST_HEIGHTS, and first a multiple of it. N loads are in flight at once; left halves wait in registers,
+ * by the height of their trees. */
 template <int N, class T, class Load> DEVICE T list_tree(uint32_t first, uint32_t span, uint32_t count, Load load)
 {
     T waiting[LIST_HEIGHTS];
@@ -100,8 +101,8 @@ template <int N, class T, class Load> DEVICE T list_tree(uint32_t first, uint32_
     return sum;
 }
 
-/* T over load(0..count) by all threads of a block, a power of two of them, at most 1024; every thread gets it. shared: an
- * entry per thread, free again on return. */
+/* T over load(0..count) by all threads of a block, a power of two of them, at most 1024; every thread gets it. shared:
+ * an entry per thread, free again on return. */
 template <int N, class T, class Load> DEVICE T block_tree(uint32_t count, T *shared, Load load)
 {
     const uint32_t width = power_of_two_at_least(count), threads = blockDim.x;

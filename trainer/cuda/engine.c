@@ -1,5 +1,5 @@
-/* The exact engine on an NVIDIA GPU: opens the device, keeps data and state there, queues steps as CUDA graphs and hears
- * their results while later ones run. NOTES.md says what was counted. */
+/* The exact engine on an NVIDIA GPU: opens the device, keeps data and state there, queues steps as CUDA graphs and
+ * hears their results while later ones run. NOTES.md says what was counted. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ static enum status allocate_host(struct layout *layout, const struct network *ne
     layout->outputs = calloc((size_t)network->block_count + 1, sizeof *layout->outputs);
     layout->kept = calloc((size_t)network->block_count + 1, sizeof *layout->kept);
     if (layout->y == NULL || layout->outputs == NULL || layout->kept == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for the layout of depth %u", network->model.depth);
+        return error_out_of_memory(error, "the layout of depth %u", network->model.depth);
     return STATUS_OK;
 }
 
@@ -85,7 +85,8 @@ static enum status blame(const void *context, uint64_t step, uint32_t number, st
     else if (number == culprits->logits)
         non_finite_describe(text, sizeof text, NON_FINITE_LOGITS, "");
     else
-        non_finite_describe(text, sizeof text, NON_FINITE_FORWARD, network->tensors[network->convs[number].weight].name);
+        non_finite_describe(text, sizeof text, NON_FINITE_FORWARD,
+                            network->tensors[network->convs[number].weight].name);
     return non_finite_error(error, step, text);
 }
 
@@ -159,7 +160,7 @@ static enum status upload_tables(struct engine *engine, struct error *error)
     const struct layout *layout = &engine->layout;
     struct cuda_piece *pieces = calloc(engine->sizes.piece_count, sizeof *pieces);
     if (pieces == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for the tables of the weights");
+        return error_out_of_memory(error, "the tables of the weights");
     layout_pieces(network, pieces);
     enum status status = cuda_upload(layout->pieces, pieces, engine->sizes.piece_count * sizeof *pieces, error);
     free(pieces);
@@ -244,7 +245,7 @@ static enum status cuda_open(struct engine **out, const struct recipe *recipe, c
     *out = NULL;
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the engine");
     engine->recipe = *recipe;
     engine->network = network;
     engine->training = training;

@@ -61,7 +61,8 @@ struct layout_sizes {
     bool pixel_mean;
 };
 
-/* Fills `layout`, whose host arrays the caller has allocated, with addresses in the allocation at `memory`; NULL only counts. */
+/* Fills `layout`, whose host arrays the caller has allocated, with addresses in the allocation at `memory`; NULL only
+ * counts. */
 void layout_make(struct layout *layout, const struct layout_sizes *sizes, void *memory);
 /* The pieces of the update, and how many; pieces may be NULL. */
 uint32_t layout_pieces(const struct network *network, struct cuda_piece *pieces);
@@ -88,7 +89,8 @@ struct engine {
     const char *facts[DEVICE_FACTS + 1];
 };
 
-/* Launches a step of `images` images, or what an evaluation of the images from `first` on is; *call names what failed. */
+/* Launches a step of `images` images, or what an evaluation of the images from `first` on is; *call names what
+ * failed. */
 cudaError_t step_launch(struct engine *engine, uint32_t images, struct queue_marks *marks, const char **call);
 cudaError_t evaluation_launch(struct engine *engine, uint32_t first, uint32_t images, const char **call);
 /* Launches what packs the weights of a state that was set. */

@@ -1,26 +1,34 @@
-/* Convolution forward, from the output of the convolution below to the constants of this one's batch norm: ARITHMETIC.md
- * sections 2 and 4. */
+/* Convolution forward, from the output of the convolution below to the constants of this one's batch norm:
+ * ARITHMETIC.md sections 2 and 4. */
 #include "trainer/cuda/activation.cuh"
 #include "trainer/cuda/convolution.cuh"
 #include "trainer/cuda/statistics.cuh"
 
-/* C input channels of side H, K filters; a block makes KB of them, for ROWS rows of IMAGES images; a thread TX pixels of
- * a row by TK filters. */
-template <int C_, int K_, int H_, int STRIDE_, int IMAGES_, int ROWS_, int KB_, int TX_, int TK_>
-struct forward_tile {
+/* C input channels of side H, K filters; a block makes KB of them, for ROWS rows of IMAGES images; a thread TX pixels
+ * of a row by TK filters. */
+template <int C_, int K_, int H_, int STRIDE_, int IMAGES_, int ROWS_, int KB_, int TX_, int TK_> struct forward_tile {
     enum {
-        C = C_, K = K_, H = H_, STRIDE = STRIDE_, P = H / STRIDE, IMAGES = IMAGES_, ROWS = ROWS_, KB = KB_, TX = TX_, TK = TK_,
+        C = C_,
+        K = K_,
+        H = H_,
+        STRIDE = STRIDE_,
+        P = H / STRIDE,
+        IMAGES = IMAGES_,
+        ROWS = ROWS_,
+        KB = KB_,
+        TX = TX_,
+        TK = TK_,
         CHANNELS = C < EXACT_CHANNEL_BLOCK ? C : (int)EXACT_CHANNEL_BLOCK,
         CHUNKS = C / CHANNELS,
         COLUMNS = P / TX,
         PIXEL_THREADS = IMAGES * ROWS * COLUMNS,
         THREADS = PIXEL_THREADS * (KB / TK),
-        BANDS = P / ROWS,                                     /* of an image */
+        BANDS = P / ROWS,                                                 /* of an image */
         IMAGE_LANES = ROWS * COLUMNS < WARP ? ROWS * COLUMNS : (int)WARP, /* of a warp, in one image */
-        UNITS = P * COLUMNS / IMAGE_LANES,                    /* sums of an image */
-        TAPS = STRIDE * (TX - 1) + 3                          /* pixels of a row that a thread reads */
+        UNITS = P * COLUMNS / IMAGE_LANES,                                /* sums of an image */
+        TAPS = STRIDE * (TX - 1) + 3                                      /* pixels of a row that a thread reads */
     };
-    typedef chunk_shape<CHANNELS, IMAGES, STRIDE * (ROWS - 1) + 3, H, 4> chunk;
+    typedef chunk_shape<CHANNELS, IMAGES, STRIDE *(ROWS - 1) + 3, H, 4> chunk;
     enum { WEIGHT_FLOATS = CHANNELS * 9 * KB, SHARED_BYTES = (chunk::FLOATS + WEIGHT_FLOATS) * 4 };
     static_assert(PIXEL_THREADS % WARP == 0, "a warp reads the same weights");
     static_assert(IMAGES == 1 || BANDS == 1, "several images, or a part of one");
@@ -28,14 +36,14 @@ struct forward_tile {
 };
 
 /* One chunk's part of the chains. */
-template <class T>
-DEVICE void multiply(float (&acc)[T::TK][T::TX], const float *x, const float *w)
+template <class T> DEVICE void multiply(float (&acc)[T::TK][T::TX], const float *x, const float *w)
 {
 #pragma unroll 1
     for (int r = 0; r < 3; r++) {
 #pragma unroll 4
         for (int c = 0; c < T::CHANNELS; c++) {
-            const float *row = x + c * T::chunk::PLANE + r * T::chunk::PITCH, *taps = w + (r * T::CHANNELS + c) * 3 * T::KB;
+            const float *row = x + c * T::chunk::PLANE + r * T::chunk::PITCH,
+                        *taps = w + (r * T::CHANNELS + c) * 3 * T::KB;
             const float4 left = *(const float4 *)row, right = *(const float4 *)(row + 4);
             float v[10];
             v[0] = row[-1];
@@ -78,8 +86,8 @@ static __global__ void __launch_bounds__(T::THREADS, 2) forward_kernel(const str
     for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
         if (chunk > 0)
             __syncthreads();
-        fill_weights<T::CHANNELS, T::KB, T::THREADS>(w, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::K, T::K,
-                                                     first);
+        fill_weights<T::CHANNELS, T::KB, T::THREADS>(w, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::K,
+                                                     T::K, first);
         fill_rows<typename T::chunk, T::THREADS>(
             x, image0, count, (int)(T::STRIDE * row0) - 1, [&](uint32_t n, uint32_t channel, int h, int w0, int line) {
                 const uint32_t c = chunk * T::CHANNELS + channel;
@@ -126,11 +134,11 @@ static __global__ void __launch_bounds__(T::THREADS, 2) forward_kernel(const str
     finish_statistics<T::THREADS, T::KB>(arguments.statistics, shape, gridDim.x);
 }
 
-template <class T>
-static cudaError_t forward(const struct cuda_forward_arguments *arguments, cudaStream_t stream)
+template <class T> static cudaError_t forward(const struct cuda_forward_arguments *arguments, cudaStream_t stream)
 {
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::K / T::KB);
-    static_assert((int)T::K / (int)T::KB <= (int)CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS, "what the caller allocates");
+    static_assert((int)T::K / (int)T::KB <= (int)CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS,
+                  "what the caller allocates");
     return launch_large(forward_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }
 

@@ -1,5 +1,5 @@
-/* From the last convolution to the loss and back: pooling, linear layer, logits' batch norm, softmax; and what evaluation
- * makes of the logits. ARITHMETIC.md sections 5, 6 and 8. */
+/* From the last convolution to the loss and back: pooling, linear layer, logits' batch norm, softmax; and what
+ * evaluation makes of the logits. ARITHMETIC.md sections 5, 6 and 8. */
 #include "trainer/cuda/activation.cuh"
 #include "trainer/cuda/statistics.cuh"
 

@@ -102,9 +102,10 @@ cudaError_t cuda_load(const struct cuda_load_arguments *arguments, cudaStream_t 
 
 enum cuda_shortcut {
     CUDA_SHORTCUT_NONE,
-    CUDA_SHORTCUT_SAME,      /* an array of the same shape */
-    CUDA_SHORTCUT_SUBSAMPLED /* forward: z[n,k,p,q] = array[n,k-first,2p,2q], (N,channels,2P,2P), +0 for other k;
-                                backward: dx[n,c,h,w] gets array[n,c+first,h/2,w/2], (N,channels,H/2,H/2), for even h, w */
+    CUDA_SHORTCUT_SAME, /* an array of the same shape */
+    /* forward: z[n,k,p,q] = array[n,k-first,2p,2q], (N,channels,2P,2P), +0 for other k;
+     * backward: dx[n,c,h,w] gets array[n,c+first,h/2,w/2], (N,channels,H/2,H/2), for even h, w */
+    CUDA_SHORTCUT_SUBSAMPLED
 };
 
 struct cuda_shortcut_source {

@@ -1,8 +1,8 @@
 /* The device's rate of fused multiply-adds, measured: chains in registers, on every multiprocessor.
  *
  * launch   PEAK_THREADS threads a block; each advances PEAK_CHAINS independent chains x = fma(x, factor, addend) by
- *          `rounds` rounds of PEAK_UNROLL, and writes the sum of its chains. With factor 0.5 and addend 1 every chain ends at
- *          exactly 2 after some thirty steps, so that what was measured can be checked, too.
+ *          `rounds` rounds of PEAK_UNROLL, and writes the sum of its chains. With factor 0.5 and addend 1 every chain
+ *          ends at exactly 2 after some thirty steps, so that what was measured can be checked, too.
  * shapes   out (blocks, PEAK_THREADS), float32, on the device.
  * errors   those of the launch. */
 #ifndef SELFSAME_CUDA_PEAK_H

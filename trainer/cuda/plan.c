@@ -75,8 +75,8 @@ uint32_t layout_pieces(const struct network *network, struct cuda_piece *pieces)
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
-/* Blocks of a stage from one kept output to the next. Up to five blocks a stage all are kept; of more, three, and those in
- * between are made again on the way back: depth 110 then fits into half of what it took in 2016. */
+/* Blocks of a stage from one kept output to the next. Up to five blocks a stage all are kept; of more, three, and those
+ * in between are made again on the way back: depth 110 then fits into half of what it took in 2016. */
 static uint32_t segment_blocks(const struct network *network)
 {
     const uint32_t blocks = network->block_count / 3;
@@ -88,8 +88,8 @@ static void lay_out_activations(struct layout *layout, struct carving *carving, 
     const struct network *network = sizes->network;
     const size_t batch = sizes->batch;
     const uint32_t blocks = network->block_count / 3, segment = segment_blocks(network);
-    /* The rear y of the last stage are free while the first two stages are at hand, of which each output is at most four
-     * times as large. */
+    /* The rear y of the last stage are free while the first two stages are at hand, of which each output is at most
+     * four times as large. */
     const uint32_t borrowed = network->conv_count - 4 * (segment - 1);
     for (uint32_t l = 0; l < network->conv_count; l++)
         layout->y[l] = carve_floats(carving, batch * output_floats(&network->convs[l]));

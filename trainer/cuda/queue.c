@@ -271,7 +271,7 @@ enum status queue_profile(struct step_queue *queue, uint32_t layers, uint64_t fi
     uint32_t made = 0;
     marks.events = calloc(marks.room, sizeof *marks.events);
     if (marks.events == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for the times of %u layers", layers);
+        return error_out_of_memory(error, "the times of %u layers", layers);
     for (; made < marks.room && status == STATUS_OK; made++) {
         const cudaError_t code = cudaEventCreateWithFlags(&marks.events[made], cudaEventDefault);
         if (code != cudaSuccess)

@@ -1,5 +1,5 @@
-/* Steps of an engine on a GPU, queued: a step is a CUDA graph, series of them are launched ahead, and the results of one
- * series are heard while the next one runs. Which kernels a step has is the engine's.
+/* Steps of an engine on a GPU, queued: a step is a CUDA graph, series of them are launched ahead, and the results of
+ * one series are heard while the next one runs. Which kernels a step has is the engine's.
  *
  * order    The stream keeps steps and orders of images apart; a step's graph may use other streams inside.
  * errors   STATUS_ENVIRONMENT, naming the call of the runtime that failed; STATUS_NO from blame. */
@@ -54,8 +54,8 @@ void queue_close(struct step_queue *queue);
 enum status queue_run(struct step_queue *queue, uint64_t first, uint64_t last, const struct step_listener *listener,
                       uint64_t *done, struct error *error) MUST_USE;
 
-/* engine_operations.profile. A step marks its begin, each layer forward, the head, each layer backward from the last one,
- * and the update: 2 layers + 3 marks. */
+/* engine_operations.profile. A step marks its begin, each layer forward, the head, each layer backward from the last
+ * one, and the update: 2 layers + 3 marks. */
 enum status queue_profile(struct step_queue *queue, uint32_t layers, uint64_t first, uint64_t last,
                           struct engine_profile *profile, struct error *error) MUST_USE;
 

@@ -1,5 +1,5 @@
-/* The constants of a convolution's batch norm, from the sums that the blocks of a grid have left: ARITHMETIC.md section 4.
- * The last block of the channels at hand takes T64 over the images. */
+/* The constants of a convolution's batch norm, from the sums that the blocks of a grid have left: ARITHMETIC.md section
+ * 4. The last block of the channels at hand takes T64 over the images. */
 #ifndef SELFSAME_CUDA_STATISTICS_CUH
 #define SELFSAME_CUDA_STATISTICS_CUH
 

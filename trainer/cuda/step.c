@@ -36,14 +36,14 @@ static void mark(struct launches *run)
 }
 
 /* From here on the side stream may run what the main stream has left. */
-static void fork(struct launches *run)
+static void fork_side(struct launches *run)
 {
     check(run, cudaEventRecord(run->engine->fork, run->engine->main), "cudaEventRecord");
     check(run, cudaStreamWaitEvent(run->engine->side, run->engine->fork, 0), "cudaStreamWaitEvent");
 }
 
 /* From here on the main stream may overwrite what the side stream has read. */
-static void join(struct launches *run)
+static void join_side(struct launches *run)
 {
     check(run, cudaEventRecord(run->engine->join, run->engine->side), "cudaEventRecord");
     check(run, cudaStreamWaitEvent(run->engine->main, run->engine->join, 0), "cudaStreamWaitEvent");
@@ -241,7 +241,7 @@ static void head(struct launches *run)
              .dbeta = gradient(engine, network->logits_beta),
              .dbias = gradient(engine, network->linear_bias),
              .loss = report_of(engine, engine->culprits.loss) });
-    fork(run);
+    fork_side(run);
     LAUNCH(run, cuda_linear_weight, engine->side,
            { .count = run->images,
              .pool = layout->pool,
@@ -358,7 +358,7 @@ static void remake(struct launches *run, uint32_t b)
     uint32_t first = b;
     while (!engine->layout.kept[first])
         first--;
-    join(run); /* what lies there may still be read */
+    join_side(run); /* what lies there may still be read */
     for (uint32_t i = first + 1; i <= b; i++) {
         const struct conv_layer *layer = &engine->network->convs[2 * i];
         const uint32_t side = layer->side / layer->stride;
@@ -378,16 +378,16 @@ static void backward_block(struct launches *run, uint32_t b)
     if (!layout->kept[b] && (b + 1 == engine->network->block_count || layout->kept[b + 1]))
         remake(run, b);
     /* The inner gradient's reader on the side is the last block's first layer. */
-    join(run);
-    fork(run);
+    join_side(run);
+    fork_side(run);
     weigh(run, second, (struct cuda_activation){ .y = layout->y[first], .norm = norms(engine, first) }, layout->g);
     if (projects(engine, b))
         weigh_projection(run, b);
     descend(run, second, layout->g, (struct cuda_shortcut_source){ .kind = CUDA_SHORTCUT_NONE }, NULL, layout->inner);
     mark(run);
     const struct cuda_shortcut_source shortcut = carry(run, b);
-    join(run);
-    fork(run);
+    join_side(run);
+    fork_side(run);
     weigh(run, first, (struct cuda_activation){ .y = layout->outputs[b] }, layout->inner);
     descend(run, first, layout->inner, shortcut, layout->outputs[b], layout->g);
     mark(run);
@@ -398,9 +398,9 @@ static void backward(struct launches *run)
     const struct engine *engine = run->engine;
     for (uint32_t b = engine->network->block_count; b-- > 0;)
         backward_block(run, b);
-    fork(run);
+    fork_side(run);
     weigh(run, 0, (struct cuda_activation){ .y = engine->layout.x }, engine->layout.g);
-    join(run);
+    join_side(run);
     mark(run);
 }
 

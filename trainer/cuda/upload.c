@@ -51,7 +51,7 @@ enum status cuda_upload_norms(const struct network *network, struct cuda_norm_pl
     const size_t count = (size_t)network->conv_count + 1;
     struct cuda_norm_place *made = calloc(count, sizeof *made);
     if (made == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for the table of %zu batch norms", count);
+        return error_out_of_memory(error, "the table of %zu batch norms", count);
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *layer = &network->convs[l];
         made[l] = (struct cuda_norm_place){ (uint32_t)t[layer->gamma].offset, (uint32_t)t[layer->beta].offset,

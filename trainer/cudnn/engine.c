@@ -1,5 +1,6 @@
-/* The fast engine on an NVIDIA GPU: cuDNN's convolutions and batch norms, cuBLAS's products, the exact engine's data order
- * and update. Opens the device and the libraries, plans, keeps data and state there. NOTES.md says what was counted. */
+/* The fast engine on an NVIDIA GPU: cuDNN's convolutions and batch norms, cuBLAS's products, the exact engine's data
+ * order and update. Opens the device and the libraries, plans, keeps data and state there. NOTES.md says what was
+ * counted. */
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -63,7 +64,7 @@ static enum status allocate_host(struct layout *layout, const struct network *ne
     layout->outputs = calloc(network->conv_count, sizeof *layout->outputs);
     layout->masks = calloc(network->conv_count, sizeof *layout->masks);
     if (layout->y == NULL || layout->outputs == NULL || layout->masks == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for the layout of depth %u", network->model.depth);
+        return error_out_of_memory(error, "the layout of depth %u", network->model.depth);
     return STATUS_OK;
 }
 
@@ -154,7 +155,7 @@ static enum status state_facts(struct engine *engine, struct error *error)
     char of_device[DEVICE_FACTS][DEVICE_FACT_BYTES];
     engine->facts = calloc(FACTS_MAX, sizeof *engine->facts);
     if (engine->facts == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the facts of the engine");
     snprintf(engine->description, sizeof engine->description, "%s, cuDNN %u.%u.%u, %s, channels-last", device->name,
              cudnn / 10000, cudnn / 100 % 100, cudnn % 100, precision);
     device_facts(device, of_device);
@@ -225,7 +226,7 @@ static enum status upload_tables(struct engine *engine, struct error *error)
     engine->weight_of = calloc(network->tensor_count, sizeof *engine->weight_of);
     if (pieces == NULL || engine->weights == NULL || engine->weight_of == NULL) {
         free(pieces);
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory for the tables of the weights");
+        return error_out_of_memory(error, "the tables of the weights");
     }
     cudnn_layout_tables(&engine->sizes, pieces, engine->weights);
     for (uint32_t t = 0, next = 0; t < network->tensor_count; t++)
@@ -253,7 +254,7 @@ static enum status blame(const void *context, uint64_t step, uint32_t number, st
         non_finite_describe(text, sizeof text, NON_FINITE_LOSS, "");
     else
         non_finite_describe(text, sizeof text, NON_FINITE_UPDATE,
-                         engine->network->tensors[number - NON_FINITE_NUMBER_TENSOR].name);
+                            engine->network->tensors[number - NON_FINITE_NUMBER_TENSOR].name);
     return non_finite_error(error, step, text);
 }
 
@@ -354,7 +355,7 @@ static enum status fast_open(struct engine **out, const struct recipe *recipe, c
     *out = NULL;
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "out of memory");
+        return error_out_of_memory(error, "the engine");
     engine->recipe = *recipe;
     engine->network = network;
     engine->training = training;
@@ -411,8 +412,8 @@ static enum status fast_profile(struct engine *engine, uint64_t first, uint64_t 
     return queue_profile(&engine->queue, engine->network->conv_count, first, last, profile, error);
 }
 
-/* All at a time are as many as there are plans for: the last ones begin before the end of those before them, and overwrite
- * what these found. */
+/* All at a time are as many as there are plans for: the last ones begin before the end of those before them, and
+ * overwrite what these found. */
 static enum status fast_evaluate(struct engine *engine, uint8_t *predictions, double *loss, struct error *error)
 {
     const struct layout *layout = &engine->layout;

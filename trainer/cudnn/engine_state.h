@@ -1,5 +1,5 @@
-/* What the cuDNN engine holds, and the series of launches that a step is. engine.c opens, runs and closes; memory.c lays
- * the device's memory out; step.c launches. */
+/* What the cuDNN engine holds, and the series of launches that a step is. engine.c opens, runs and closes; memory.c
+ * lays the device's memory out; step.c launches. */
 #ifndef SELFSAME_CUDNN_ENGINE_STATE_H
 #define SELFSAME_CUDNN_ENGINE_STATE_H
 
@@ -17,8 +17,8 @@ enum { NON_FINITE_NUMBER_LOGITS, NON_FINITE_NUMBER_LOSS, NON_FINITE_NUMBER_TENSO
 
 enum { GRADIENTS = 4 };
 
-/* Everything of the engine's that is on the device, but for the data sets: pieces of one allocation. void: in the numbers
- * of the precision. Sizes are those of `batch` images. */
+/* Everything of the engine's that is on the device, but for the data sets: pieces of one allocation. void: in the
+ * numbers of the precision. Sizes are those of `batch` images. */
 struct layout {
     size_t bytes; /* of the whole */
     float *values, *momentum, *gradients;
@@ -63,7 +63,8 @@ struct layout_sizes {
     bool pixel_mean;
 };
 
-/* The tables of the update's pieces and of the packed weights, either of which may be NULL; fills the counts in sizes. */
+/* The tables of the update's pieces and of the packed weights, either of which may be NULL; fills the counts in
+ * sizes. */
 void cudnn_layout_tables(struct layout_sizes *sizes, struct cuda_piece *pieces, struct cudnn_weight_place *weights);
 /* Fills `layout`, whose host arrays the caller has allocated, with addresses in the allocation at `memory`; NULL only
  * counts. */

@@ -1,6 +1,6 @@
 /* The kernels that the cuDNN engine has beside the libraries': between the suite's layouts and cuDNN's, and what cuDNN
- * does not do. Order of images, input, head and update are the exact engine's: trainer/cuda/kernels.h, whose conventions
- * hold here, too.
+ * does not do. Order of images, input, head and update are the exact engine's: trainer/cuda/kernels.h, whose
+ * conventions hold here, too.
  *
  * shapes   "Packed" is channels-last, in the numbers of the precision: activations (N,H,W,C), weights (K,R,S,C), with
  *          narrow = 1 in bfloat16, rounded to nearest even, else float32. */
@@ -25,7 +25,8 @@ struct cudnn_pad_arguments {
 };
 cudaError_t cudnn_pad(const struct cudnn_pad_arguments *arguments, cudaStream_t stream);
 
-/* One convolution's weights (K,C,taps) at values[at], and packed, with `channels` >= C of them, at packed[packed_at]. */
+/* One convolution's weights (K,C,taps) at values[at], and packed, with `channels` >= C of them, at
+ * packed[packed_at]. */
 struct cudnn_weight_place {
     uint32_t at, packed_at, K, C, channels, taps;
 };

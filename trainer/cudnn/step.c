@@ -244,8 +244,8 @@ static void head(struct launches *run)
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
-/* From the gradient dy of layer l's ReLU to that of its convolution's output, dx, leaving that of the sum before the ReLU
- * in g; and the gradient of its weights. */
+/* From the gradient dy of layer l's ReLU to that of its convolution's output, dx, leaving that of the sum before the
+ * ReLU in g; and the gradient of its weights. */
 static void layer_backward(struct launches *run, uint32_t l, const void *input, const void *dy, void *g, void *dx)
 {
     const struct engine *engine = run->engine;

@@ -275,9 +275,8 @@ static enum status fused_open(struct backend **out, const struct recipe *recipe,
     }
     size_t bytes = f == NULL ? 0 : f->allocated_bytes;
     fused_close(f);
-    return error_set(error, STATUS_ENVIRONMENT,
-                     "out of memory after %zu MiB for depth %u at batch %u; a smaller batch_size needs less",
-                     bytes >> 20, network->model.depth, recipe->training.batch_size);
+    return error_out_of_memory(error, "depth %u at batch %u, after %zu MiB; a smaller batch_size needs less",
+                               network->model.depth, recipe->training.batch_size, bytes >> 20);
 }
 
 static void pack_conv(struct backend *f, uint32_t l)
