@@ -7,7 +7,7 @@
 #include "commands/command.h"
 #include "experiments/catalog.h"
 #include "fetch/data/load.h"
-#include "fetch/store.h"
+#include "fetch/obtain.h"
 #include "fetch/weights/weights.h"
 #include "results/record.h"
 #include "trainer/engine.h"
@@ -78,13 +78,7 @@ static enum status find_weights(const struct arguments *arguments, char path[FIL
     if (status == STATUS_OK)
         status = store_open(&store, NULL, error);
     if (status == STATUS_OK)
-        status = store_find(&store, &manifest.weights, path, error);
-    if (status == STATUS_OK && path[0] == '\0')
-        status = error_set(error, STATUS_ENVIRONMENT,
-                           "the weights of %s are not in the store %s: selfsame fetch %s gets them, if "
-                           "their publisher still has them; or "
-                           "name their file with --weights",
-                           manifest.name, store.folder, named);
+        status = obtain_find_weights(&store, &manifest, path, error);
     manifest_free(&manifest);
     return status;
 }
@@ -184,7 +178,13 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
         weights_close(&weights);
         return status;
     }
-    status = check_format(&manifest, path, &weights, error);
+    if (arguments_text(arguments, "weights") == NULL && !catalog_names(&manifest.weights, weights.sha256) &&
+        manifest.weights.md5[0] == '\0')
+        status = error_set(error, STATUS_INPUT,
+                           "the stored weights %s are damaged: they have SHA-256 %s; selfsame fetch %s gets them anew",
+                           path, weights.sha256, manifest.path);
+    if (status == STATUS_OK)
+        status = check_format(&manifest, path, &weights, error);
     if (status == STATUS_OK)
         status = network_open(&network, &manifest.recipe.model, error);
     if (status == STATUS_OK) {

@@ -52,7 +52,9 @@ static enum status verify_item(void *context, const struct store_item *item, str
         return error_set(error, STATUS_INTERRUPTED, "stopped on request; what was checked so far is said above");
     if (strcmp(item->kind, "file") != 0 && strcmp(item->kind, "unpacked") != 0)
         return STATUS_OK;
-    enum status status = store_verify(&job->store, item, why, error);
+    enum status status = store_check(&job->store, item, true, why, error);
+    if (status == STATUS_OK && why[0] != '\0')
+        status = store_set_aside(&job->store, item, error);
     if (status != STATUS_OK)
         return status;
     tell_item(job, item, why[0] == '\0' ? "good" : "damaged");
@@ -119,7 +121,7 @@ static enum status check_dataset(const struct manifest *manifest, const char *fo
 static enum status fetch_dataset(struct job *job, const struct manifest *manifest, const struct obtain_options *options,
                                  struct obtained *obtained, struct error *error)
 {
-    struct store_item item = { .kind = "unpacked" };
+    struct store_item item;
     char why[STORE_WHY_BYTES];
     struct error verify_error;
     enum status status = obtain_dataset(&job->store, manifest, options, obtained, error);
@@ -127,10 +129,10 @@ static enum status fetch_dataset(struct job *job, const struct manifest *manifes
         status = check_dataset(manifest, obtained->path, error);
     if (status != STATUS_INPUT || obtained->path[0] == '\0' || obtained->fetched)
         return status;
-    /* What lay in the store may have been damaged since. */
-    snprintf(item.name, sizeof item.name, "%s", obtained->sha256);
-    memcpy(item.path, obtained->path, sizeof item.path);
-    if (store_verify(&job->store, &item, why, &verify_error) != STATUS_OK || why[0] == '\0')
+    /* What lies in the store may have been damaged in a way that its stamps do not show. */
+    if (store_item_of(&job->store, "unpacked", obtained->sha256, &item, &verify_error) != STATUS_OK ||
+        store_check(&job->store, &item, true, why, &verify_error) != STATUS_OK || why[0] == '\0' ||
+        store_set_aside(&job->store, &item, &verify_error) != STATUS_OK)
         return status;
     fprintf(stderr, "selfsame fetch: moved to %s/damaged: %s\n", job->store.folder, why);
     status = obtain_dataset(&job->store, manifest, options, obtained, error);

@@ -391,12 +391,18 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     return status == STATUS_OK ? fill_targets(s, manifest, error) : status;
 }
 
-static enum status finish(struct settings *settings, enum status status, struct manifest *manifest, struct error *error)
+static enum status finish(struct settings *settings, enum status status, const char *path, struct manifest *manifest,
+                          struct error *error)
 {
     memset(manifest, 0, sizeof *manifest);
     if (status == STATUS_OK)
         status = fill(settings, manifest, error);
     settings_free(settings);
+    if (status == STATUS_OK) {
+        manifest->path = strdup(path);
+        if (manifest->path == NULL)
+            status = error_out_of_memory(error, "the manifest %s", path);
+    }
     if (status != STATUS_OK)
         manifest_free(manifest);
     return status;
@@ -406,7 +412,7 @@ enum status manifest_read(const char *path, struct manifest *manifest, struct er
 {
     struct settings settings;
     enum status status = settings_read(path, &settings, error);
-    return finish(&settings, status, manifest, error);
+    return finish(&settings, status, path, manifest, error);
 }
 
 enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest,
@@ -414,7 +420,7 @@ enum status manifest_read_text(const char *text, size_t bytes, const char *name,
 {
     struct settings settings;
     enum status status = settings_read_text(text, bytes, name, &settings, error);
-    return finish(&settings, status, manifest, error);
+    return finish(&settings, status, name, manifest, error);
 }
 
 enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
@@ -429,7 +435,7 @@ enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, s
         asprintf(&text, "%.*s%s: %" PRIu64 "%s", (int)(line - manifest->resolved), manifest->resolved, key, seed, rest);
     if (bytes < 0)
         return error_out_of_memory(error, "the manifest of seed %" PRIu64, seed);
-    enum status status = manifest_read_text(text, (size_t)bytes, manifest->name, one, error);
+    enum status status = manifest_read_text(text, (size_t)bytes, manifest->path, one, error);
     free(text);
     return status;
 }
@@ -452,6 +458,7 @@ void manifest_free(struct manifest *manifest)
         free(manifest->targets[i].source);
     free(manifest->targets);
     free(manifest->seeds);
+    free(manifest->path);
     free(manifest->name);
     free(manifest->description);
     free(manifest->note);

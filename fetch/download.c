@@ -25,7 +25,7 @@ enum verdict {
 };
 
 struct transfer {
-    const struct manifest_source *source;
+    const struct source *source;
     const struct download_options *options;
     const char *name;
     uint64_t limit; /* bytes; exact where source->bytes is there */
@@ -59,7 +59,7 @@ static enum verdict refuse(struct transfer *transfer, enum verdict verdict, cons
     return verdict;
 }
 
-static bool has_digest(const struct manifest_source *source)
+static bool has_digest(const struct source *source)
 {
     return source->sha256[0] != '\0' || source->md5[0] != '\0' || source->sha256_prefix[0] != '\0';
 }
@@ -121,7 +121,7 @@ static enum verdict fatal(struct transfer *transfer)
 /* The first byte of a body has come: are these the bytes that were asked for? */
 static enum verdict begin_body(struct transfer *transfer)
 {
-    const struct manifest_source *source = transfer->source;
+    const struct source *source = transfer->source;
     struct part *part = &transfer->part;
     const bool same_url = strcmp(part->url, transfer->url) == 0;
     char validator[PART_VALIDATOR_BYTES];
@@ -268,7 +268,7 @@ static enum status ask_for_rest(struct transfer *transfer, struct curl_slist **h
 
 static enum verdict judge(struct transfer *transfer, CURLcode result, const char *message)
 {
-    const struct manifest_source *source = transfer->source;
+    const struct source *source = transfer->source;
     const char *text = message[0] != '\0' ? message : curl_easy_strerror(result);
     long code = 0;
     curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &code);
@@ -292,6 +292,8 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
         return refuse(transfer, VERDICT_AFRESH, "%s", text);
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_TOO_MANY_REDIRECTS:
     case CURLE_FILE_COULDNT_READ_FILE:
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -302,9 +304,8 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
     case CURLE_COULDNT_CONNECT:
         transfer->unreachable = true;
         return refuse(transfer, VERDICT_AGAIN, "%s", text);
-    case CURLE_OUT_OF_MEMORY:
-        error_out_of_memory(transfer->error, "the transfer of %s", transfer->name);
-        return fatal(transfer);
+    case CURLE_OUT_OF_MEMORY: /* libcurl's word also for an answer that is larger than it takes */
+        return refuse(transfer, VERDICT_MISSING, "its answer takes more memory than there is: %s", text);
     default:
         return refuse(transfer, VERDICT_AGAIN, "%s", text);
     }
@@ -383,7 +384,7 @@ out:
 
 static enum verdict check_digests(struct transfer *transfer, struct download_result *result)
 {
-    const struct manifest_source *source = transfer->source;
+    const struct source *source = transfer->source;
     /* A file in pieces whose digest is wrong may be no mirror's fault. */
     const enum verdict wrong = transfer->part.mixed || transfer->asked > 0 ? VERDICT_AFRESH : VERDICT_WRONG;
     char md5[MD5_HEX_BYTES];
@@ -468,9 +469,8 @@ static enum verdict try_mirror(struct transfer *transfer, struct download_result
     }
 }
 
-enum status download_file(const struct manifest_source *source, const char *name, uint64_t limit_bytes,
-                          const char *part, const struct download_options *options, struct download_result *result,
-                          struct error *error)
+enum status download_file(const struct source *source, const char *name, uint64_t limit_bytes, const char *part,
+                          const struct download_options *options, struct download_result *result, struct error *error)
 {
     struct transfer transfer = { .source = source,
                                  .options = options,

@@ -4,8 +4,8 @@
  * urls     https, http and file. An https URL is never redirected to plain http. Proxies as curl users set them:
  *          https_proxy, http_proxy, all_proxy, no_proxy; certificates likewise: CURL_CA_BUNDLE, SSL_CERT_FILE,
  *          SSL_CERT_DIR.
- * mirrors  In the order given. One that is wrong (no such file, another size, other bytes, a bad certificate) is left
- *          at once; one that fails (a cut, a time-out, 408, 429, 5xx) is asked again after a pause that doubles, as
+ * mirrors  In the order given. One that is wrong (no such file, another size, other bytes, a bad certificate, an answer
+ *          that is no HTTP or too large to be read) is left at once; one that fails (a cut, a time-out, 408, 429, 5xx) is asked again after a pause that doubles, as
  *          often as the options say; what came meanwhile counts: each further MiB gives it all its tries anew.
  * resume   The part file says how far it is and where it is from (fetch/partial_download.h). The same URL is asked for
  *          the rest on the condition that the validator still holds; another mirror, or one without a validator, only
@@ -21,7 +21,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
-#include "experiments/manifest.h"
+#include "fetch/source.h"
 
 struct download_options {
     const char *cacert;        /* --cacert: a file of certificates; NULL: the system's, or the environment's */
@@ -45,10 +45,10 @@ struct download_result {
 
 /* Downloads into the part file at `part`, which is whole, synced and checked after STATUS_OK; `name` is for people. The
  * caller holds a lock: two processes must not write one part.
- * errors   STATUS_INPUT where every mirror has something else than the manifest says, STATUS_ENVIRONMENT for network,
+ * errors   STATUS_INPUT where every mirror has something else than what is published, STATUS_ENVIRONMENT for network,
  *          disk and memory; both name every URL and what was wrong with it. STATUS_INTERRUPTED. */
-enum status download_file(const struct manifest_source *source, const char *name, uint64_t limit_bytes,
-                          const char *part, const struct download_options *options, struct download_result *result,
+enum status download_file(const struct source *source, const char *name, uint64_t limit_bytes, const char *part,
+                          const struct download_options *options, struct download_result *result,
                           struct error *error) MUST_USE;
 
 #endif

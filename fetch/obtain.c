@@ -8,14 +8,25 @@
 
 static const uint64_t file_limit_bytes = UINT64_C(1) << 30; /* where a manifest does not say how large a file is */
 
-void obtain_name(const struct manifest_source *source, char name[256])
+static struct source source_of(const struct manifest_source *from)
+{
+    struct source source = { .urls = (const char *const *)from->urls,
+                             .url_count = from->url_count,
+                             .bytes = from->bytes };
+    memcpy(source.sha256, from->sha256, sizeof source.sha256);
+    memcpy(source.sha256_prefix, from->sha256_prefix, sizeof source.sha256_prefix);
+    memcpy(source.md5, from->md5, sizeof source.md5);
+    return source;
+}
+
+static void name_of(const struct source *source, char name[OBTAIN_NAME_BYTES])
 {
     const char *url = source->url_count > 0 ? source->urls[0] : "";
     size_t length = strcspn(url, "?#");
     size_t start = length;
     while (start > 0 && url[start - 1] != '/')
         start--;
-    snprintf(name, 256, "%.*s", (int)(length - start), url + start);
+    snprintf(name, OBTAIN_NAME_BYTES, "%.*s", (int)(length - start), url + start);
 }
 
 struct waiting {
@@ -40,7 +51,7 @@ static enum status lock(const struct store *store, const char *key, const char *
                       descriptor, error);
 }
 
-static enum status download(const struct store *store, const struct manifest_source *source, const char *key,
+static enum status download(const struct store *store, const struct source *source, const char *key,
                             const struct obtain_options *options, struct obtained *obtained, bool *mirrors_failed,
                             struct error *error)
 {
@@ -59,21 +70,126 @@ static enum status download(const struct store *store, const struct manifest_sou
     return store_keep(store, source, part, result.sha256, obtained->path, error);
 }
 
+/* ---- what is there already --------------------------------------------------------------------------------------- */
+
+/* An item of the store whose place is known: "" in *why if it is still good. */
+static enum status check(const struct store *store, const char *kind, const char *sha256, char why[STORE_WHY_BYTES],
+                         struct error *error)
+{
+    struct store_item item;
+    enum status status = store_item_of(store, kind, sha256, &item, error);
+    return status == STATUS_OK ? store_check(store, &item, false, why, error) : status;
+}
+
+/* Takes a damaged item out of the way: what is wanted is then as if it had never been there. */
+static enum status set_aside(const struct store *store, const char *kind, const char *sha256, const char *why,
+                             const struct obtain_options *options, struct error *error)
+{
+    struct store_item item;
+    char message[STORE_WHY_BYTES + FILE_PATH_BYTES];
+    enum status status = store_item_of(store, kind, sha256, &item, error);
+    if (status == STATUS_OK)
+        status = store_set_aside(store, &item, error);
+    if (status == STATUS_OK && options->download.warn != NULL) {
+        snprintf(message, sizeof message, "damaged, and moved to %.*s/damaged: %s", FILE_PATH_BYTES - 32, store->folder,
+                 why);
+        options->download.warn(options->download.context, message);
+    }
+    return status;
+}
+
+/* The source's file, checked; "" in obtained->path where it is not there. */
+static enum status take_stored(const struct store *store, const struct source *source,
+                               const struct obtain_options *options, struct obtained *obtained, struct error *error)
+{
+    char why[STORE_WHY_BYTES];
+    enum status status = store_find(store, source, obtained->path, error);
+    if (status != STATUS_OK || obtained->path[0] == '\0')
+        return status;
+    status = store_digest(store, source, obtained->sha256, error);
+    if (status == STATUS_OK)
+        status = check(store, "file", obtained->sha256, why, error);
+    if (status != STATUS_OK || why[0] == '\0')
+        return status;
+    obtained->path[0] = '\0';
+    return set_aside(store, "file", obtained->sha256, why, options, error);
+}
+
+/* Where the archive is unpacked to, "" where it is not. Whether it is good is not looked at. */
+static enum status find_unpacked(const struct store *store, const struct source *archive, char sha256[DIGEST_HEX_BYTES],
+                                 char folder[FILE_PATH_BYTES], struct error *error)
+{
+    folder[0] = '\0';
+    enum status status = store_digest(store, archive, sha256, error);
+    if (status == STATUS_OK && sha256[0] != '\0')
+        status = store_unpacked(store, sha256, folder, error);
+    if (status == STATUS_OK && folder[0] != '\0' && !file_is_folder(folder))
+        folder[0] = '\0';
+    return status;
+}
+
+enum status obtain_find_weights(const struct store *store, const struct manifest *manifest, char path[FILE_PATH_BYTES],
+                                struct error *error)
+{
+    const struct source source = source_of(&manifest->weights);
+    char sha256[DIGEST_HEX_BYTES], why[STORE_WHY_BYTES];
+    enum status status = store_find(store, &source, path, error);
+    if (status == STATUS_OK && path[0] == '\0')
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "the weights of %s are not in the store %s: selfsame fetch %s gets them, if their publisher "
+                         "still has them; or name their file with --weights",
+                         manifest->name, store->folder, manifest->path);
+    if (status == STATUS_OK)
+        status = store_digest(store, &source, sha256, error);
+    if (status == STATUS_OK)
+        status = check(store, "file", sha256, why, error);
+    if (status == STATUS_OK && why[0] != '\0')
+        status =
+            error_set(error, STATUS_INPUT, "the stored weights of %s are damaged: %s; selfsame fetch %s gets them anew",
+                      manifest->name, why, manifest->path);
+    return status;
+}
+
+enum status obtain_find_dataset(const struct store *store, const struct manifest *manifest,
+                                char folder[FILE_PATH_BYTES], struct error *error)
+{
+    char sha256[DIGEST_HEX_BYTES], why[STORE_WHY_BYTES];
+    enum status status = STATUS_OK;
+    folder[0] = '\0';
+    for (size_t i = 0; i < manifest->archive_count && status == STATUS_OK && folder[0] == '\0'; i++) {
+        const struct source archive = source_of(&manifest->archives[i]);
+        status = find_unpacked(store, &archive, sha256, folder, error);
+    }
+    if (status == STATUS_OK && folder[0] == '\0')
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "%s needs CIFAR-10, which is not in the store %s: selfsame fetch %s gets it (170 MB); if you "
+                         "have it already, name its folder or archive with --data",
+                         manifest->name, store->folder, manifest->path);
+    if (status == STATUS_OK)
+        status = check(store, "unpacked", sha256, why, error);
+    if (status == STATUS_OK && why[0] != '\0')
+        status = error_set(error, STATUS_INPUT, "the stored data set is damaged: %s; selfsame fetch %s gets it anew",
+                           why, manifest->path);
+    return status;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
 /* The source's file, from the store or else from the network. *mirrors_failed: it cannot be had, for all that this
  * machine can do. */
-static enum status obtain_file(const struct store *store, const struct manifest_source *source,
+static enum status obtain_file(const struct store *store, const struct source *source,
                                const struct obtain_options *options, struct obtained *obtained, bool *mirrors_failed,
                                struct error *error)
 {
     char key[STORE_KEY_BYTES];
     int descriptor;
     *mirrors_failed = false;
-    obtain_name(source, obtained->name);
+    name_of(source, obtained->name);
     enum status status = store_key(source, key, error);
     if (status == STATUS_OK)
-        status = store_find(store, source, obtained->path, error);
+        status = take_stored(store, source, options, obtained, error);
     if (status != STATUS_OK || obtained->path[0] != '\0')
-        return status == STATUS_OK ? store_digest(store, source, obtained->sha256, error) : status;
+        return status;
     if (options->offline) {
         *mirrors_failed = true;
         return error_set(error, STATUS_ENVIRONMENT, "%s is not in the store %s, and --offline forbids to download it",
@@ -82,10 +198,8 @@ static enum status obtain_file(const struct store *store, const struct manifest_
     status = lock(store, key, obtained->name, options, &descriptor, error);
     if (status != STATUS_OK)
         return status;
-    status = store_find(store, source, obtained->path, error); /* another process may have fetched it meanwhile */
-    if (status == STATUS_OK && obtained->path[0] != '\0')
-        status = store_digest(store, source, obtained->sha256, error);
-    else if (status == STATUS_OK)
+    status = take_stored(store, source, options, obtained, error); /* another process may have fetched it meanwhile */
+    if (status == STATUS_OK && obtained->path[0] == '\0')
         status = download(store, source, key, options, obtained, mirrors_failed, error);
     file_unlock(descriptor);
     return status;
@@ -97,36 +211,14 @@ enum status obtain_weights(const struct store *store, const struct manifest *man
     bool mirrors_failed;
     memset(obtained, 0, sizeof *obtained);
     if (manifest->weights.url_count == 0)
-        return error_set(error, STATUS_INPUT,
-                         "the manifest %s says of no weights where they are to be had (weights.urls)", manifest->name);
-    enum status status = obtain_file(store, &manifest->weights, options, obtained, &mirrors_failed, error);
+        return error_set(error, STATUS_INPUT, "the manifest %s names no URL for its weights (weights.urls)",
+                         manifest->path);
+    const struct source source = source_of(&manifest->weights);
+    enum status status = obtain_file(store, &source, options, obtained, &mirrors_failed, error);
     return status == STATUS_OK ? status : error_prefix(error, "the weights of %s", manifest->name);
 }
 
 /* ---- the data set ------------------------------------------------------------------------------------------------ */
-
-static enum status find_unpacked(const struct store *store, const struct manifest_source *archive,
-                                 char sha256[DIGEST_HEX_BYTES], char folder[FILE_PATH_BYTES], struct error *error)
-{
-    folder[0] = '\0';
-    enum status status = store_digest(store, archive, sha256, error);
-    if (status == STATUS_OK && sha256[0] != '\0')
-        status = store_unpacked(store, sha256, folder, error);
-    if (status == STATUS_OK && folder[0] != '\0' && !file_is_folder(folder))
-        folder[0] = '\0';
-    return status;
-}
-
-enum status obtain_find_dataset(const struct store *store, const struct manifest *manifest,
-                                char folder[FILE_PATH_BYTES], struct error *error)
-{
-    enum status status = STATUS_OK;
-    char sha256[DIGEST_HEX_BYTES];
-    folder[0] = '\0';
-    for (size_t i = 0; i < manifest->archive_count && status == STATUS_OK && folder[0] == '\0'; i++)
-        status = find_unpacked(store, &manifest->archives[i], sha256, folder, error);
-    return status;
-}
 
 /* Unpacks the archive at obtained->path, which then is the folder's. */
 static enum status unpack(const struct store *store, const struct obtain_options *options, struct obtained *obtained,
@@ -147,67 +239,52 @@ static enum status unpack(const struct store *store, const struct obtain_options
     return status;
 }
 
-/* A file that has been in the store for a while may have been damaged since; a fetch is the moment to notice, and to
- * get it anew. */
-static enum status recheck(const struct store *store, const struct obtain_options *options, struct obtained *obtained,
-                           bool *damaged, struct error *error)
+/* The data set where it is unpacked already and still good; else "" in obtained->path. */
+static enum status take_unpacked(const struct store *store, const struct source *archive,
+                                 const struct obtain_options *options, struct obtained *obtained, struct error *error)
 {
-    struct store_item item = { .kind = "file" };
     char why[STORE_WHY_BYTES];
-    snprintf(item.name, sizeof item.name, "%s", obtained->sha256);
-    memcpy(item.path, obtained->path, sizeof item.path);
-    enum status status = store_verify(store, &item, why, error);
-    *damaged = status == STATUS_OK && why[0] != '\0';
-    if (*damaged && options->download.warn != NULL) {
-        char message[STORE_WHY_BYTES + 64];
-        snprintf(message, sizeof message, "a damaged file was moved out of the way: %s", why);
-        options->download.warn(options->download.context, message);
-    }
-    return status;
-}
-
-static enum status obtain_archive(const struct store *store, const struct manifest_source *archive,
-                                  const struct obtain_options *options, struct obtained *obtained, bool *mirrors_failed,
-                                  struct error *error)
-{
-    bool damaged = false;
-    enum status status = obtain_file(store, archive, options, obtained, mirrors_failed, error);
-    if (status == STATUS_OK && !obtained->fetched)
-        status = recheck(store, options, obtained, &damaged, error);
-    if (status == STATUS_OK && damaged)
-        status = obtain_file(store, archive, options, obtained, mirrors_failed, error);
-    return status == STATUS_OK ? unpack(store, options, obtained, error) : status;
+    name_of(archive, obtained->name);
+    enum status status = find_unpacked(store, archive, obtained->sha256, obtained->path, error);
+    if (status != STATUS_OK || obtained->path[0] == '\0')
+        return status;
+    status = check(store, "unpacked", obtained->sha256, why, error);
+    if (status != STATUS_OK || why[0] == '\0')
+        return status;
+    obtained->path[0] = '\0';
+    return set_aside(store, "unpacked", obtained->sha256, why, options, error);
 }
 
 enum status obtain_dataset(const struct store *store, const struct manifest *manifest,
                            const struct obtain_options *options, struct obtained *obtained, struct error *error)
 {
-    struct error failed[2] = { { STATUS_OK, "" },
-                               { STATUS_OK, "" } }; /* of the first archive, and of the others' last */
+    struct error first = { STATUS_OK, "" }, last = { STATUS_OK, "" }; /* of the archives that could not be had */
     enum status status = STATUS_OK;
     memset(obtained, 0, sizeof *obtained);
+    if (manifest->archive_count == 0)
+        return error_set(error, STATUS_INPUT, "the manifest %s names no archive for its data set (dataset.archives)",
+                         manifest->path);
     for (size_t i = 0; i < manifest->archive_count; i++) {
-        obtain_name(&manifest->archives[i], obtained->name);
-        status = find_unpacked(store, &manifest->archives[i], obtained->sha256, obtained->path, error);
+        const struct source archive = source_of(&manifest->archives[i]);
+        status = take_unpacked(store, &archive, options, obtained, error);
         if (status != STATUS_OK || obtained->path[0] != '\0')
             return status;
     }
     for (size_t i = 0; i < manifest->archive_count; i++) {
+        const struct source archive = source_of(&manifest->archives[i]);
         bool mirrors_failed = false;
-        status = obtain_archive(store, &manifest->archives[i], options, obtained, &mirrors_failed, error);
-        if (status == STATUS_OK || !mirrors_failed)
+        status = obtain_file(store, &archive, options, obtained, &mirrors_failed, error);
+        if (status == STATUS_OK)
+            return unpack(store, options, obtained, error);
+        if (!mirrors_failed)
             return status;
-        failed[i > 0] = *error;
+        *(i == 0 ? &first : &last) = *error;
         if (i + 1 < manifest->archive_count && !options->offline && options->download.warn != NULL)
             options->download.warn(options->download.context, "trying the next archive of the data set");
     }
-    if (manifest->archive_count == 0)
-        return error_set(error, STATUS_INPUT,
-                         "the manifest %s says of no archive where its data set is to be had (dataset.archives)",
-                         manifest->name);
-    *error = failed[0];
-    if (failed[1].message[0] != '\0')
-        error_set(error, failed[0].status == STATUS_INPUT ? failed[1].status : failed[0].status, "%.900s; and %.900s",
-                  failed[0].message, failed[1].message);
-    return error->status;
+    const char *hint = "if you have CIFAR-10 already, train and eval read its folder or archive with --data";
+    if (last.message[0] != '\0')
+        return error_set(error, first.status == STATUS_INPUT ? last.status : first.status, "%.900s; and %.900s; %s",
+                         first.message, last.message, hint);
+    return error_set(error, first.status, "%.1900s; %s", first.message, hint);
 }

@@ -1,4 +1,5 @@
-/* What a manifest names, got into the store: its data set, checked and unpacked, and its weights. */
+/* What a manifest names, got into the store: its data set, checked and unpacked, and its weights. The only room of
+ * fetch/ that knows a manifest's sources. */
 #ifndef SELFSAME_OBTAIN_H
 #define SELFSAME_OBTAIN_H
 
@@ -13,19 +14,19 @@ struct obtain_options {
     bool offline; /* only what is there */
 };
 
+enum { OBTAIN_NAME_BYTES = 256 };
+
 struct obtained {
     char path[FILE_PATH_BYTES];    /* of the weights' file, or of the folder that the archive is unpacked to */
-    char name[256];                /* of the file as its publisher calls it */
+    char name[OBTAIN_NAME_BYTES];  /* of the file as its publisher calls it: its URL's last part, without a query */
     char sha256[DIGEST_HEX_BYTES]; /* of the file or archive */
     uint64_t received;             /* bytes over the network; 0 where it was there */
     bool fetched;
 };
 
-/* What a URL's file is called: its last part, without a query. */
-void obtain_name(const struct manifest_source *source, char name[256]);
-
-/* The weights' file. STATUS_INPUT where the manifest names none. Errors as those of download_file, store_lock and
- * store_keep; with options->offline STATUS_ENVIRONMENT for what is missing. */
+/* The weights' file. What lies in the store and is damaged is set aside and downloaded anew. STATUS_INPUT where the
+ * manifest names none. Errors as those of download_file, store_lock and store_keep; with options->offline
+ * STATUS_ENVIRONMENT for what is missing. */
 enum status obtain_weights(const struct store *store, const struct manifest *manifest,
                            const struct obtain_options *options, struct obtained *obtained,
                            struct error *error) MUST_USE;
@@ -36,7 +37,10 @@ enum status obtain_dataset(const struct store *store, const struct manifest *man
                            const struct obtain_options *options, struct obtained *obtained,
                            struct error *error) MUST_USE;
 
-/* The folder of the data set in the store, "" where it is not there; no network. */
+/* What is in the store already, without network: the weights' file, the data set's folder. STATUS_ENVIRONMENT where it
+ * is not there, STATUS_INPUT where it is damaged; both say what to do. */
+enum status obtain_find_weights(const struct store *store, const struct manifest *manifest, char path[FILE_PATH_BYTES],
+                                struct error *error) MUST_USE;
 enum status obtain_find_dataset(const struct store *store, const struct manifest *manifest,
                                 char folder[FILE_PATH_BYTES], struct error *error) MUST_USE;
 

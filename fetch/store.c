@@ -13,8 +13,9 @@
 
 #include "fetch/archive.h"
 #include "fetch/partial_download.h"
+#include "fetch/stamp.h"
 
-static const char *const FOLDERS[] = { "sha256", "md5", "unpacked", "partial", "damaged", "locks" };
+static const char *const FOLDERS[] = { "sha256", "md5", "unpacked", "stamps", "partial", "damaged", "locks" };
 enum { FOLDER_COUNT = sizeof FOLDERS / sizeof *FOLDERS };
 
 /* The SHA-256 of a whole file, which may be large. */
@@ -62,7 +63,7 @@ enum status store_open(struct store *store, const char *folder, struct error *er
         "no folder for downloads: neither SELFSAME_STORE nor XDG_CACHE_HOME nor HOME is set; name one with --store");
 }
 
-enum status store_key(const struct manifest_source *source, char key[STORE_KEY_BYTES], struct error *error)
+enum status store_key(const struct source *source, char key[STORE_KEY_BYTES], struct error *error)
 {
     if (source->sha256[0] != '\0')
         snprintf(key, STORE_KEY_BYTES, "%s", source->sha256);
@@ -71,9 +72,10 @@ enum status store_key(const struct manifest_source *source, char key[STORE_KEY_B
     else if (source->sha256_prefix[0] != '\0')
         snprintf(key, STORE_KEY_BYTES, "prefix-%s", source->sha256_prefix);
     else
-        return error_set(
-            error, STATUS_INPUT,
-            "the manifest gives neither sha256 nor sha256_prefix nor md5: nothing says which bytes are meant");
+        return error_set(error, STATUS_INPUT,
+                         "the manifest gives neither sha256 nor sha256_prefix nor md5: nothing says which bytes are "
+                         "meant; add one of "
+                         "them");
     return STATUS_OK;
 }
 
@@ -104,7 +106,7 @@ static enum status find_prefix(const struct store *store, const char *folder, co
     return status;
 }
 
-enum status store_digest(const struct store *store, const struct manifest_source *source, char sha256[DIGEST_HEX_BYTES],
+enum status store_digest(const struct store *store, const struct source *source, char sha256[DIGEST_HEX_BYTES],
                          struct error *error)
 {
     char path[FILE_PATH_BYTES], *text = NULL;
@@ -135,7 +137,7 @@ enum status store_digest(const struct store *store, const struct manifest_source
     return STATUS_OK;
 }
 
-enum status store_find(const struct store *store, const struct manifest_source *source, char path[FILE_PATH_BYTES],
+enum status store_find(const struct store *store, const struct source *source, char path[FILE_PATH_BYTES],
                        struct error *error)
 {
     char sha256[DIGEST_HEX_BYTES];
@@ -181,7 +183,7 @@ enum status store_lock(const struct store *store, const char *key, bool (*stop_r
         status = file_path(path, error, "%s/locks/%s", store->folder, key);
     if (status != STATUS_OK)
         return status;
-    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (lock < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open the lock %s", path);
     while (status == STATUS_OK && flock(lock, LOCK_EX | LOCK_NB) != 0) {
@@ -208,8 +210,8 @@ enum status store_part(const struct store *store, const char *key, char path[FIL
     return file_path(path, error, "%s/partial/%s", store->folder, key);
 }
 
-enum status store_keep(const struct store *store, const struct manifest_source *source, const char *part,
-                       const char *sha256, char path[FILE_PATH_BYTES], struct error *error)
+enum status store_keep(const struct store *store, const struct source *source, const char *part, const char *sha256,
+                       char path[FILE_PATH_BYTES], struct error *error)
 {
     char folder[FILE_PATH_BYTES], name[FILE_PATH_BYTES], line[DIGEST_HEX_BYTES + 1];
     enum status status = file_path(path, error, "%s/sha256/%s", store->folder, sha256);
@@ -302,64 +304,153 @@ enum status store_each(const struct store *store,
     return status;
 }
 
-/* Compares a file with a digest; *why is "" where it fits. */
-static enum status check_file(const char *path, const char *sha256, char why[STORE_WHY_BYTES], struct error *error)
+/* ---- whether it is still good ------------------------------------------------------------------------------------ */
+
+enum status store_item_of(const struct store *store, const char *kind, const char *sha256, struct store_item *item,
+                          struct error *error)
 {
-    char found[DIGEST_HEX_BYTES];
-    enum status status = file_sha256(path, found, error);
-    if (status == STATUS_OK && strcmp(found, sha256) != 0)
-        snprintf(why, STORE_WHY_BYTES, "%.300s has SHA-256 %s", path, found);
-    return status;
+    *item = (struct store_item){ .kind = kind };
+    snprintf(item->name, sizeof item->name, "%s", sha256);
+    return file_path(item->path, error, "%s/%s/%s", store->folder, strcmp(kind, "file") == 0 ? "sha256" : kind, sha256);
 }
 
-/* Goes through SHA256SUMS: lines of 64 digits, two blanks and a name. */
-static enum status check_unpacked(const char *folder, char why[STORE_WHY_BYTES], struct error *error)
+/* The files of an item and the digests that they must have: one file, or the lines of SHA256SUMS. */
+struct sums {
+    char *text; /* names point into it */
+    size_t count;
+    struct {
+        const char *name; /* in the folder; NULL: the item itself */
+        char sha256[DIGEST_HEX_BYTES];
+    } files[ARCHIVE_FILES_MAX];
+};
+
+static enum status file_of(const struct store_item *item, const char *name, char path[FILE_PATH_BYTES],
+                           struct error *error)
 {
-    enum { SUMS_BYTES_MAX = 1 << 16 };
-    char path[FILE_PATH_BYTES], *text = NULL, sha256[DIGEST_HEX_BYTES];
-    size_t bytes, files = 0;
-    enum status status = file_path(path, error, "%s/" ARCHIVE_SUMS, folder);
+    return name == NULL ? file_path(path, error, "%s", item->path) : file_path(path, error, "%s/%s", item->path, name);
+}
+
+/* Reads SHA256SUMS: lines of 64 digits, two blanks and a name. */
+static enum status read_sums(const struct store_item *item, struct sums *sums, char why[STORE_WHY_BYTES],
+                             struct error *error)
+{
+    enum { SUMS_BYTES_MAX = 1 << 16, DIGITS = DIGEST_HEX_BYTES - 1 };
+    char path[FILE_PATH_BYTES];
+    size_t bytes;
+    if (strcmp(item->kind, "file") == 0) {
+        memcpy(sums->files[sums->count++].sha256, item->name, DIGEST_HEX_BYTES);
+        return STATUS_OK;
+    }
+    enum status status = file_of(item, ARCHIVE_SUMS, path, error);
     if (status == STATUS_OK && !file_exists(path)) {
-        snprintf(why, STORE_WHY_BYTES, "it lacks " ARCHIVE_SUMS);
+        snprintf(why, STORE_WHY_BYTES, "%.300s is missing", path);
         return STATUS_OK;
     }
     if (status == STATUS_OK)
-        status = file_read(path, SUMS_BYTES_MAX, &text, &bytes, error);
-    for (char *line = text, *end; status == STATUS_OK && why[0] == '\0' && line != NULL && *line != '\0';
-         line = end + 1) {
+        status = file_read(path, SUMS_BYTES_MAX, &sums->text, &bytes, error);
+    if (status != STATUS_OK)
+        return status;
+    for (char *line = sums->text, *end; *line != '\0'; line = end + 1) {
         end = strchr(line, '\n');
-        if (end == NULL || end - line < 67 || memcmp(line + 64, "  ", 2) != 0) {
-            snprintf(why, STORE_WHY_BYTES, ARCHIVE_SUMS " is no list of digests");
-            break;
+        if (end == NULL || end - line < DIGITS + 3 || memcmp(line + DIGITS, "  ", 2) != 0 ||
+            sums->count == ARCHIVE_FILES_MAX) {
+            snprintf(why, STORE_WHY_BYTES, "%.300s is no list of digests", path);
+            return STATUS_OK;
         }
         *end = '\0';
-        snprintf(sha256, sizeof sha256, "%.64s", line);
-        status = file_path(path, error, "%s/%s", folder, line + 66);
-        if (status == STATUS_OK && !file_exists(path))
-            snprintf(why, STORE_WHY_BYTES, "it lacks %.300s", line + 66);
-        else if (status == STATUS_OK)
-            status = check_file(path, sha256, why, error);
-        files++;
+        snprintf(sums->files[sums->count].sha256, DIGEST_HEX_BYTES, "%.64s", line);
+        sums->files[sums->count++].name = line + DIGITS + 2;
     }
-    if (status == STATUS_OK && why[0] == '\0' && files == 0)
-        snprintf(why, STORE_WHY_BYTES, ARCHIVE_SUMS " is empty");
+    if (sums->count == 0)
+        snprintf(why, STORE_WHY_BYTES, "%.300s is empty", path);
+    return STATUS_OK;
+}
+
+enum { STAMPS_BYTES = (ARCHIVE_FILES_MAX + 1) * STAMP_BYTES };
+
+/* The stamps of all files of an item, a line each. */
+static enum status take_stamps(const struct store_item *item, const struct sums *sums, char text[STAMPS_BYTES],
+                               bool *settled, struct error *error)
+{
+    size_t used = 0;
+    *settled = true;
+    text[0] = '\0';
+    for (size_t i = 0; i <= sums->count; i++) {
+        char path[FILE_PATH_BYTES], stamp[STAMP_BYTES];
+        bool this_settled;
+        if (i == sums->count && strcmp(item->kind, "file") == 0)
+            break;
+        enum status status = file_of(item, i < sums->count ? sums->files[i].name : ARCHIVE_SUMS, path, error);
+        if (status != STATUS_OK)
+            return status;
+        stamp_of(path, stamp, &this_settled);
+        *settled = *settled && this_settled;
+        used += (size_t)snprintf(text + used, STAMPS_BYTES - used, "%s\n", stamp);
+    }
+    return STATUS_OK;
+}
+
+static bool has_stamps(const char *path, const char *stamps)
+{
+    struct error ignored;
+    char *text;
+    size_t bytes;
+    if (file_read(path, STAMPS_BYTES, &text, &bytes, &ignored) != STATUS_OK)
+        return false;
+    const bool same = strcmp(text, stamps) == 0;
     free(text);
+    return same;
+}
+
+/* Hashes all files; *why says the first that is not what it was. */
+static enum status hash_files(const struct store_item *item, const struct sums *sums, char why[STORE_WHY_BYTES],
+                              struct error *error)
+{
+    for (size_t i = 0; i < sums->count && why[0] == '\0'; i++) {
+        char path[FILE_PATH_BYTES], found[DIGEST_HEX_BYTES];
+        enum status status = file_of(item, sums->files[i].name, path, error);
+        if (status == STATUS_OK && !file_exists(path)) {
+            snprintf(why, STORE_WHY_BYTES, "%.300s is missing", path);
+            return STATUS_OK;
+        }
+        if (status == STATUS_OK)
+            status = file_sha256(path, found, error);
+        if (status != STATUS_OK)
+            return status;
+        if (strcmp(found, sums->files[i].sha256) != 0)
+            snprintf(why, STORE_WHY_BYTES, "%.300s has SHA-256 %s, not %s", path, found, sums->files[i].sha256);
+    }
+    return STATUS_OK;
+}
+
+enum status store_check(const struct store *store, const struct store_item *item, bool anew, char why[STORE_WHY_BYTES],
+                        struct error *error)
+{
+    char path[FILE_PATH_BYTES], stamps[STAMPS_BYTES];
+    struct sums sums = { .text = NULL };
+    struct error ignored;
+    bool settled = false;
+    why[0] = '\0';
+    enum status status = file_path(path, error, "%s/stamps/%s-%s", store->folder, item->kind, item->name);
+    if (status == STATUS_OK)
+        status = read_sums(item, &sums, why, error);
+    if (status == STATUS_OK && why[0] == '\0')
+        status = take_stamps(item, &sums, stamps, &settled, error);
+    if (status != STATUS_OK || why[0] != '\0' || (!anew && has_stamps(path, stamps)))
+        goto out;
+    status = hash_files(item, &sums, why, error);
+    /* A stamp that cannot be written costs no more than another hashing. */
+    if (status == STATUS_OK && why[0] == '\0' && settled && make_folders(store, &ignored) == STATUS_OK)
+        (void)!file_write(path, stamps, strlen(stamps), &ignored);
+out:
+    free(sums.text);
     return status;
 }
 
-enum status store_verify(const struct store *store, const struct store_item *item, char why[STORE_WHY_BYTES],
-                         struct error *error)
+enum status store_set_aside(const struct store *store, const struct store_item *item, struct error *error)
 {
     char to[FILE_PATH_BYTES];
-    enum status status = STATUS_OK;
-    why[0] = '\0';
-    if (strcmp(item->kind, "file") == 0)
-        status = check_file(item->path, item->name, why, error);
-    else if (strcmp(item->kind, "unpacked") == 0)
-        status = check_unpacked(item->path, why, error);
-    if (status != STATUS_OK || why[0] == '\0')
-        return status;
-    status = make_folders(store, error);
+    enum status status = make_folders(store, error);
     if (status == STATUS_OK)
         status = file_path(to, error, "%s/damaged/%s-%s", store->folder, item->kind, item->name);
     if (status == STATUS_OK)
@@ -368,6 +459,8 @@ enum status store_verify(const struct store *store, const struct store_item *ite
         status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot move the damaged %s out of the way", item->path);
     return status;
 }
+
+/* ---- pruning ----------------------------------------------------------------------------------------------------- */
 
 /* Whether nothing is lost with an item. */
 static enum status dispensable(const struct store *store, const struct store_item *item, bool *yes, struct error *error)
@@ -391,7 +484,7 @@ enum status store_prune(const struct store *store, const struct store_item *item
     status = file_path(path, error, "%s/locks/%.*s", store->folder, (int)strcspn(item->name, "."), item->name);
     if (status != STATUS_OK)
         return status;
-    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (lock < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open the lock %s", path);
     *removed = flock(lock, LOCK_EX | LOCK_NB) == 0;

@@ -1,14 +1,16 @@
 /* Where downloads are kept: files named by their SHA-256, each whole or not there at all.
  *
  * folder   --store DIR, else $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else ~/.cache/selfsame. In it:
- *            sha256/HEX     a file. One that is published by MD5 alone, or by the start of its SHA-256, is here under
- *                           the SHA-256 that it turned out to have.
- *            md5/HEX        one line: the SHA-256 of the file that was checked against that MD5
- *            unpacked/HEX/  the contents of the archive of that SHA-256, and SHA256SUMS, which sha256sum -c reads
- *            partial/KEY    a download that is not finished (fetch/partial_download.h)
- *            damaged/       what store_verify took out of the way
- *            locks/KEY      empty files that processes lock
- * sharing  Any number of processes; an item is fetched under store_lock, by one of them; the others find it done. */
+ *            sha256/HEX      a file; where only an MD5 or the start of a SHA-256 is published, under the SHA-256 that
+ *                            it turned out to have
+ *            md5/HEX         one line: the SHA-256 of the file that was checked against that MD5
+ *            unpacked/HEX/   what the archive of that SHA-256 holds, and SHA256SUMS, which sha256sum -c reads
+ *            stamps/KIND-HEX how the files of an item looked when they were last hashed (fetch/stamp.h)
+ *            partial/KEY     a download that is not finished (fetch/partial_download.h)
+ *            damaged/        what store_set_aside took out of the way
+ *            locks/KEY       empty files that processes lock
+ * sharing  Any number of processes; an item is fetched under store_lock, by one of them, and the others find it done.
+ * trust    What lies here may have been damaged or changed since it came: call store_check before you use it. */
 #ifndef SELFSAME_STORE_H
 #define SELFSAME_STORE_H
 
@@ -16,7 +18,7 @@
 #include <stdint.h>
 
 #include "base/file.h"
-#include "experiments/manifest.h"
+#include "fetch/source.h"
 
 struct store {
     char folder[FILE_PATH_BYTES];
@@ -30,14 +32,14 @@ enum status store_open(struct store *store, const char *folder, struct error *er
 
 /* What is published about a source, as a file name: its SHA-256, else "md5-..." or "prefix-...". STATUS_INPUT where
  * nothing is. */
-enum status store_key(const struct manifest_source *source, char key[STORE_KEY_BYTES], struct error *error) MUST_USE;
+enum status store_key(const struct source *source, char key[STORE_KEY_BYTES], struct error *error) MUST_USE;
 
 /* The SHA-256 of the source's file, "" where it is not known here yet: of an archive that was unpacked and pruned it
  * is. */
-enum status store_digest(const struct store *store, const struct manifest_source *source, char sha256[DIGEST_HEX_BYTES],
+enum status store_digest(const struct store *store, const struct source *source, char sha256[DIGEST_HEX_BYTES],
                          struct error *error) MUST_USE;
-/* The source's file, or "" where it is not there. Not hashed again: store_verify does. */
-enum status store_find(const struct store *store, const struct manifest_source *source, char path[FILE_PATH_BYTES],
+/* The source's file, or "" where it is not there. Whether it is still good is store_check's to say. */
+enum status store_find(const struct store *store, const struct source *source, char path[FILE_PATH_BYTES],
                        struct error *error) MUST_USE;
 /* The folder that the archive of this SHA-256 is, or is to be, unpacked to. */
 enum status store_unpacked(const struct store *store, const char *sha256, char path[FILE_PATH_BYTES],
@@ -53,8 +55,8 @@ enum status store_lock(const struct store *store, const char *key, bool (*stop_r
 enum status store_part(const struct store *store, const char *key, char path[FILE_PATH_BYTES],
                        struct error *error) MUST_USE;
 /* Under the lock: takes a finished, synced and checked part in as the file of that SHA-256. */
-enum status store_keep(const struct store *store, const struct manifest_source *source, const char *part,
-                       const char *sha256, char path[FILE_PATH_BYTES], struct error *error) MUST_USE;
+enum status store_keep(const struct store *store, const struct source *source, const char *part, const char *sha256,
+                       char path[FILE_PATH_BYTES], struct error *error) MUST_USE;
 
 /* One item of the store. */
 struct store_item {
@@ -70,11 +72,17 @@ enum status store_each(const struct store *store,
                        enum status (*visit)(void *context, const struct store_item *item, struct error *error),
                        void *context, struct error *error) MUST_USE;
 
-/* Hashes a file, or an unpacked folder's files, and moves what is damaged to damaged/, so that the next fetch gets it
- * anew. *why is "" if all is well. */
+/* The item of that kind, "file" or "unpacked", and SHA-256; its size is left at 0. */
+enum status store_item_of(const struct store *store, const char *kind, const char *sha256, struct store_item *item,
+                          struct error *error) MUST_USE;
+
+/* Whether a file, or an unpacked folder's files, are what they were when they came: *why is "" if so. They are hashed
+ * where they changed since they last were, or in any case with `anew`. */
 enum { STORE_WHY_BYTES = 512 };
-enum status store_verify(const struct store *store, const struct store_item *item, char why[STORE_WHY_BYTES],
-                         struct error *error) MUST_USE;
+enum status store_check(const struct store *store, const struct store_item *item, bool anew, char why[STORE_WHY_BYTES],
+                        struct error *error) MUST_USE;
+/* Moves a damaged item to damaged/, so that the next fetch gets it anew. */
+enum status store_set_aside(const struct store *store, const struct store_item *item, struct error *error) MUST_USE;
 
 /* Removes an item that can be had again or is of no use: unfinished downloads, damaged items, what a killed process
  * left, and archives that are unpacked. *removed tells whether. What another process works on stays. */

@@ -16,6 +16,18 @@ FILE, PORT_FILE, LOG = sys.argv[1:4]
 DATA = open(FILE, "rb").read()
 OTHER = bytes(255 - byte for byte in DATA)
 HALF = len(DATA) // 2
+ANSWERS = {
+    "http09": DATA,
+    "banner": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "nothing": b"",
+    "half-header": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "bad-status": b"HTTP/1.1 9999999999 WHAT\r\n\r\n",
+    "bad-length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + DATA,
+    "bad-chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + DATA,
+    "bad-encoding": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "bad-redirect": b"HTTP/1.1 302 Found\r\nLocation: http://\x01\x02:99999999/\r\nContent-Length: 0\r\n\r\n",
+    "long-line": b"x" * 2000000,
+}
 seen = {}
 lock = threading.Lock()
 
@@ -26,9 +38,12 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *words):
         pass
 
-    def begin(self, status, length=None, **headers):
+    def note(self, status):
         with lock, open(LOG, "a") as log:
             print(self.path, self.headers.get("Range", "-"), status, file=log)
+
+    def begin(self, status, length=None, **headers):
+        self.note(status)
         self.send_response(status)
         if length is not None:
             self.send_header("Content-Length", str(length))
@@ -147,6 +162,20 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(0.1)
         elif mode == "silent":
             time.sleep(20)
+        elif mode == "huge-header":  # more than any client takes
+            self.begin(200, len(DATA), X_Long="x" * 200000)
+            self.send(DATA)
+        elif mode == "many-headers":
+            self.begin(200, len(DATA), **{f"X_{i}": "y" * 5000 for i in range(200)})
+            self.send(DATA)
+        elif mode in ANSWERS:  # no HTTP, or nearly
+            self.note(200)
+            self.send(ANSWERS[mode])
+            self.close_connection = True
+        elif mode == "endless-100":
+            self.note(100)
+            while self.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000):
+                pass
         elif mode == "loop":
             self.begin(302, 0, Location=self.path)
         elif mode == "moved":

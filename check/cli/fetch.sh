@@ -81,6 +81,23 @@ refuses 3 to-file "rotocol" "a redirect to a local file"
 refuses 3 slow "too slow\|slow" "a body that drips" --speed-time 1 --retry 0
 refuses 3 silent "imed\? \?out\|too slow\|slow" "no answer" --speed-time 1 --retry 0
 
+# A mirror whose answer is no HTTP, or too much of it, does not stand in the way of the next one.
+for mode in huge-header many-headers http09 banner nothing half-header bad-status bad-length bad-chunks bad-encoding bad-redirect long-line; do
+    rm -rf store
+    weights m.yaml "'$bad/$mode/w', '$bad/good/w'"
+    expect 0 "a mirror that answers $mode, and a good one" fetch m.yaml --retry 0
+    says "/$mode/w: "
+    weights m.yaml "'$bad/$mode/w'"
+    rm -rf store
+    run fetch m.yaml --retry 0
+    if [ "$status" -eq 3 ] || [ "$status" -eq 2 ]; then pass "  alone: exit $status"; else fail "  alone: exit $status"; fi
+    says "cannot download w: $bad/$mode/w: "
+done
+rm -rf store
+weights m.yaml "'$bad/endless-100/w', '$bad/good/w'"
+timeout 60 "$SELFSAME" fetch m.yaml --retry 0 --speed-time 1 > stdout 2> stderr
+if [ $? -eq 0 ]; then pass "a mirror that never comes to its answer, and a good one"; else fail "a mirror that never comes to its answer"; fi
+
 rm -rf store
 weights m.yaml "'http://127.0.0.1:1/w', 'http://nowhere.invalid/w', '$bad/404/w', '$bad/other/w', '$bad/good/mirror'"
 expect 0 "the fifth mirror" fetch m.yaml --retry-delay 0
@@ -156,6 +173,11 @@ expect 1 "--verify of a damaged file" fetch --verify
 says "damaged"
 expect 0 "  which is then fetched anew" fetch m.yaml
 prints "fetched"
+printf 'y' | dd of="store/sha256/$sha256" bs=1 seek=1000 conv=notrunc 2> /dev/null
+expect 0 "a damaged file is fetched anew without --verify, too" fetch m.yaml
+says "damaged, and moved to .*/damaged"
+prints "fetched"
+if cmp -s file "store/sha256/$sha256"; then pass "  whole"; else fail "  not whole"; fi
 expect 0 "  and good" fetch --verify
 prints "good"
 expect 0 "--prune" fetch --prune
@@ -170,19 +192,22 @@ for name in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 tes
 done
 tar -C plain --sort=name --mtime=@0 --owner=0 --group=0 -cf - cifar-10-batches-bin | gzip -n > zeros.tar.gz # the same bytes each time
 training=$(head -c 153650000 /dev/zero | sha256sum | cut -d ' ' -f 1)
-# dataset FILE.yaml ARCHIVE [digest of the training data]
+# dataset FILE.yaml ARCHIVE [digest of the training data [of the test data]]
 dataset() {
     cat > "$1" <<YAML
 inherit: msra/resnet20.yaml
 dataset:
   train_sha256: ${3:-$training}
+  test_sha256: ${4:-$(head -c 30730000 /dev/zero | sha256sum | cut -d ' ' -f 1)}
   archives: [{urls: ["file://$PWD/$2"], bytes: $(size "$2"), sha256: $(digest "$2")}]
 YAML
 }
 rm -rf store
 dataset d.yaml zeros.tar.gz
 expect 3 "training without the data" train d.yaml --runs runs
-says "selfsame fetch"
+says "selfsame fetch d.yaml gets it (170 MB); .*--data"
+expect 3 "fetch of a data set without network" fetch d.yaml --offline
+says "not in the store .*; if you have CIFAR-10 already, .*--data"
 expect 0 "a data set" fetch d.yaml
 prints "^data: $PWD/store/unpacked/"
 if (cd store/unpacked/*/ && sha256sum -c SHA256SUMS) > sums 2>&1; then pass "  sha256sum agrees"; else fail "  sha256sum: $(cat sums)"; fi
@@ -195,7 +220,7 @@ expect 0 "both" fetch both.yaml
 prints "^data: "
 prints "^weights: .*present"
 expect 2 "--only weights of a manifest without" fetch d.yaml --only weights
-says "says of no weights where"
+says "names no URL for its weights"
 printf 'inherit: d.yaml\nname: dull\nmodel: {depth: 8}\ntraining: {steps: 1, schedule: {drop_epochs: []}}\n' > dull.yaml
 expect 0 "  is found without --data" train dull.yaml --runs runs
 expect 0 "--prune of an archive that is unpacked" fetch --prune
@@ -206,6 +231,14 @@ printf 'x' | dd of="$(ls -d store/unpacked/*)/cifar-10-batches-bin/test_batch.bi
 expect 1 "--verify of damaged data" fetch --verify
 says "test_batch.bin has SHA-256"
 expect 0 "  which is then unpacked anew" fetch d.yaml
+# Where the manifest takes any test data, only the store knows what they were.
+dataset any.yaml zeros.tar.gz "$training" any
+printf 'inherit: any.yaml\nname: any\nmodel: {depth: 8}\ntraining: {steps: 1, schedule: {drop_epochs: []}}\n' > any-dull.yaml
+printf 'x' | dd of="$(ls -d store/unpacked/*)/cifar-10-batches-bin/test_batch.bin" bs=1 seek=1000 conv=notrunc 2> /dev/null
+expect 2 "training on damaged test data" train any-dull.yaml --runs any-runs
+says "the stored data set is damaged: .*test_batch.bin has SHA-256 .*; selfsame fetch any-dull.yaml gets it anew"
+expect 0 "  which it does" fetch any-dull.yaml
+expect 0 "  and then training" train any-dull.yaml --runs any-runs
 printf 'x' | dd of="$(ls -d store/unpacked/*)/cifar-10-batches-bin/data_batch_2.bin" bs=1 seek=1000 conv=notrunc 2> /dev/null
 expect 0 "data that training would miss are unpacked anew" fetch d.yaml
 says "data_batch_2.bin has SHA-256"

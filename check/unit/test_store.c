@@ -1,4 +1,5 @@
-/* The store: where it is, what is found by what, what is damaged or in the way, and the lock. */
+/* The store: where it is, what is found by what, what is damaged or in the way, and the lock. Linked with --wrap for
+ * time(). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,10 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fetch/partial_download.h"
+#include "fetch/stamp.h"
 #include "fetch/store.h"
+
+static time_t seconds_later;
+
+time_t __real_time(time_t *out);
+time_t __wrap_time(time_t *out);
+time_t __wrap_time(time_t *out)
+{
+    return __real_time(out) + seconds_later;
+}
 
 /* printf 'hello\n' | sha256sum, md5sum */
 #define HELLO_SHA256 "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
@@ -45,7 +57,7 @@ static void no_waiting(void *context)
 }
 
 /* Takes in a file with these bytes, as a download would. */
-static void keep(const struct store *store, const struct manifest_source *source, const char *text)
+static void keep(const struct store *store, const struct source *source, const char *text)
 {
     char key[STORE_KEY_BYTES], part_path[FILE_PATH_BYTES], path[FILE_PATH_BYTES], sha256[DIGEST_HEX_BYTES],
         md5[MD5_HEX_BYTES];
@@ -96,10 +108,10 @@ static void test_found_by(void **state)
     const struct store *store = *state;
     struct error error;
     char path[FILE_PATH_BYTES], sha256[DIGEST_HEX_BYTES], key[STORE_KEY_BYTES];
-    static const struct manifest_source by_sha256 = { .sha256 = HELLO_SHA256 }, by_md5 = { .md5 = HELLO_MD5 },
-                                        by_prefix = { .sha256_prefix = "5891b5b5" }, by_nothing = { .bytes = 6 },
-                                        another = { .sha256_prefix = "5891b5b6" };
-    const struct manifest_source *const sources[] = { &by_sha256, &by_md5, &by_prefix };
+    static const struct source by_sha256 = { .sha256 = HELLO_SHA256 }, by_md5 = { .md5 = HELLO_MD5 },
+                               by_prefix = { .sha256_prefix = "5891b5b5" }, by_nothing = { .bytes = 6 },
+                               another = { .sha256_prefix = "5891b5b6" };
+    const struct source *const sources[] = { &by_sha256, &by_md5, &by_prefix };
     assert_int_equal(store_key(&by_nothing, key, &error), STATUS_INPUT);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(store_find(store, sources[i], path, &error), STATUS_OK);
@@ -133,8 +145,10 @@ static enum status visit(void *context, const struct store_item *item, struct er
     char why[STORE_WHY_BYTES] = "";
     bool removed = false;
     tally->items++;
-    if (tally->verify)
-        assert_int_equal(store_verify(tally->store, item, why, error), STATUS_OK);
+    if (tally->verify && (strcmp(item->kind, "file") == 0 || strcmp(item->kind, "unpacked") == 0))
+        assert_int_equal(store_check(tally->store, item, true, why, error), STATUS_OK);
+    if (why[0] != '\0')
+        assert_int_equal(store_set_aside(tally->store, item, error), STATUS_OK);
     if (tally->prune)
         assert_int_equal(store_prune(tally->store, item, &removed, error), STATUS_OK);
     tally->damaged += why[0] != '\0';
@@ -145,7 +159,7 @@ static enum status visit(void *context, const struct store_item *item, struct er
 static void test_care(void **state)
 {
     const struct store *store = *state;
-    static const struct manifest_source source = { .sha256 = HELLO_SHA256 };
+    static const struct source source = { .sha256 = HELLO_SHA256 };
     struct tally tally = { .store = store, .verify = true };
     struct error error;
     char path[FILE_PATH_BYTES];
@@ -174,6 +188,54 @@ static void test_care(void **state)
     assert_int_equal(store_each(store, visit, &tally, &error), STATUS_OK);
     assert_int_equal(tally.removed, 2);
     assert_false(file_exists(path));
+}
+
+static void assert_check(const struct store *store, const struct store_item *item, bool anew, const char *why)
+{
+    struct error error;
+    char found[STORE_WHY_BYTES];
+    assert_int_equal(store_check(store, item, anew, found, &error), STATUS_OK);
+    if (why[0] == '\0')
+        assert_string_equal(found, "");
+    else
+        assert_non_null(strstr(found, why));
+}
+
+/* What has not changed since it was hashed is not hashed again; what has is. */
+static void test_stamps(void **state)
+{
+    const struct store *store = *state;
+    static const struct source source = { .sha256 = HELLO_SHA256 };
+    struct store_item item;
+    struct error error;
+    char stamps[FILE_PATH_BYTES], stamp[STAMP_BYTES + 1];
+    bool settled;
+    keep(store, &source, "hello\n");
+    assert_int_equal(file_path(stamps, &error, "%s/stamps/file-" HELLO_SHA256, store->folder), STATUS_OK);
+    assert_int_equal(store_item_of(store, "file", HELLO_SHA256, &item, &error), STATUS_OK);
+    /* A stamp of this moment is not kept: the next change could have the same time. */
+    seconds_later = 0;
+    assert_check(store, &item, false, "");
+    assert_false(file_exists(stamps));
+    seconds_later = -60; /* nor one of the future */
+    assert_check(store, &item, false, "");
+    assert_false(file_exists(stamps));
+    seconds_later = 60;
+    assert_check(store, &item, false, "");
+    assert_true(file_exists(stamps));
+    /* Another file of the same size. */
+    assert_int_equal(file_write(item.path, "jello\n", 6, &error), STATUS_OK);
+    assert_check(store, &item, false, "has SHA-256 ");
+    /* That the stamp is believed, and that it is not where all is to be hashed anew. */
+    stamp_of(item.path, stamp, &settled);
+    strcat(stamp, "\n");
+    assert_int_equal(file_write(stamps, stamp, strlen(stamp), &error), STATUS_OK);
+    assert_check(store, &item, false, "");
+    assert_check(store, &item, true, "has SHA-256 ");
+    /* A stamp that is none. */
+    assert_int_equal(file_write(stamps, "\n", 1, &error), STATUS_OK);
+    assert_check(store, &item, false, "has SHA-256 ");
+    seconds_later = 0;
 }
 
 static void test_unpacked_care(void **state)
@@ -288,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_folder),
         cmocka_unit_test_setup_teardown(test_found_by, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_care, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stamps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unpacked_care, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_part, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),

@@ -28,15 +28,7 @@ static enum status load_from_store(const struct manifest *manifest, struct datas
     enum status status = store_open(&store, NULL, error);
     if (status == STATUS_OK)
         status = obtain_find_dataset(&store, manifest, folder, error);
-    if (status != STATUS_OK)
-        return status;
-    if (folder[0] == '\0')
-        return error_set(
-            error, STATUS_ENVIRONMENT,
-            "the manifest %s needs CIFAR-10, which is not in the store %s: selfsame fetch MANIFEST gets it; or name "
-            "a folder that holds its batches with --data DIR",
-            manifest->name, store.folder);
-    return cifar10_read(folder, training, test, error);
+    return status == STATUS_OK ? cifar10_read(folder, training, test, error) : status;
 }
 
 static enum status load(const struct manifest *manifest, const char *folder, struct dataset *training,
