@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 /* What marks a file that is being written, after the name that it is to have. */
 #define TEMPORARY_RANDOM ".XXXXXX"
 #define TEMPORARY_SUFFIX ".selfsame.tmp"
@@ -282,6 +284,19 @@ enum status file_read(const char *path, size_t limit, char **data, size_t *bytes
     return STATUS_OK;
 }
 
+enum status file_read_text(const char *path, size_t limit, char **text, size_t *bytes, bool *changed,
+                           struct error *error)
+{
+    enum status status = file_read(path, limit, text, bytes, error);
+    if (status != STATUS_OK)
+        return status;
+    const size_t unified = text_unify(*text, *bytes);
+    if (changed != NULL)
+        *changed = unified != *bytes;
+    *bytes = unified;
+    return STATUS_OK;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* 0 when all is written, else -1 with errno. */
@@ -502,42 +517,6 @@ void append_close(struct appender *appender)
     if (appender->descriptor >= 0)
         close(appender->descriptor);
     appender->descriptor = -1;
-}
-
-/* ---- locks ------------------------------------------------------------------------------------------------------- */
-
-enum status file_lock(const char *folder, int *descriptor, struct error *error)
-{
-    char path[FILE_PATH_BYTES], holder[32] = "";
-    int lock;
-    *descriptor = -1;
-    enum status status = file_path(path, error, "%s/.lock", folder);
-    if (status == STATUS_OK)
-        status = file_open_own(path, O_RDWR, &lock, error);
-    if (status != STATUS_OK)
-        return status;
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) {
-            ssize_t got = read(lock, holder, sizeof holder - 1);
-            holder[got > 0 ? got : 0] = '\0';
-            holder[strcspn(holder, "\n")] = '\0';
-            status = error_set(error, STATUS_ENVIRONMENT, "%s is in use by %s%s; wait for it to end, or stop it",
-                               folder, holder[0] != '\0' ? "process " : "another process", holder);
-        } else {
-            status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot lock %s", path);
-        }
-        close(lock);
-        return status;
-    }
-    /* The number only serves the message above; the lock holds without it. */
-    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
-    if (ftruncate(lock, 0) != 0 || write_all(lock, holder, (size_t)length) != 0) {
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);
-        close(lock);
-        return status;
-    }
-    *descriptor = lock;
-    return STATUS_OK;
 }
 
 void file_unlock(int descriptor)

@@ -22,6 +22,11 @@ enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const cha
  * is STATUS_INPUT. On an error *data is NULL. */
 enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error) MUST_USE;
 
+/* The same for a text that people exchange, as text_unify (base/text.h) leaves it. *changed (may be NULL): whether that
+ * took anything away. */
+enum status file_read_text(const char *path, size_t limit, char **text, size_t *bytes, bool *changed,
+                           struct error *error) MUST_USE;
+
 /* Writes a file durably: under another name in the same folder, fsync, close, rename, fsync of the folder. After an
  * error the old file, if there was one, is untouched, and the other name is gone (only when the very last sync failed
  * is the new file in place). A killed process leaves the other name; the next write of the same file removes it.
@@ -84,11 +89,7 @@ enum status append_write(struct appender *appender, const void *data, size_t byt
 enum status append_sync(struct appender *appender, struct error *error) MUST_USE;
 void append_close(struct appender *appender); /* closed or zeroed-with-descriptor -1: nothing happens */
 
-/* ---- locks ------------------------------------------------------------------------------------------------------- */
-
-/* Locks a folder for this process by its file ".lock": *descriptor holds the lock until file_unlock or the process's
- * end, however that comes. STATUS_ENVIRONMENT, naming the process that holds it, where another has it. */
-enum status file_lock(const char *folder, int *descriptor, struct error *error) MUST_USE;
+/* Releases a lock of the store. */
 void file_unlock(int descriptor);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "commands/command.h"
 #include "results/compare.h"
-#include "results/published_run.h"
 
 /* The next line of a text: its length, without the newline. */
 static size_t line_length(const char *text)
@@ -53,14 +52,15 @@ static void print_text(const struct record *first, const struct record *second, 
 {
     printf("%s and %s: %s\n", first->path, second->path, c->identical ? "identical" : "different");
     if (!c->same_arithmetic)
-        printf("  arithmetic: %s and %s; their bits are not meant to agree\n", first->arithmetic, second->arithmetic);
+        printf("  arithmetic: %s and %s; their bits are not meant to agree\n", first->facts.arithmetic,
+               second->facts.arithmetic);
     if (!c->same_experiment) {
         printf("  experiments: %.16s... and %.16s...; what differs in the manifests (- first, + second):\n",
-               first->experiment_sha256, second->experiment_sha256);
-        print_missing("-", first->manifest, second->manifest);
-        print_missing("+", second->manifest, first->manifest);
-        if (first->seed != second->seed)
-            printf("    seed %" PRIu64 " and %" PRIu64 "\n", first->seed, second->seed);
+               first->facts.experiment_sha256, second->facts.experiment_sha256);
+        print_missing("-", first->manifest_text, second->manifest_text);
+        print_missing("+", second->manifest_text, first->manifest_text);
+        if (first->facts.seed != second->facts.seed)
+            printf("    seed %" PRIu64 " and %" PRIu64 "\n", first->facts.seed, second->facts.seed);
     }
     if (!c->same_validation)
         printf("  validation images: not the same, so that losses and errors on them are not compared\n");
@@ -116,11 +116,11 @@ static enum status run_compare(const struct arguments *arguments, struct error *
     struct record *first = NULL;
     bool identical = true;
     json_t *list = json ? json_array() : NULL;
-    enum status status = published_open(&first, runs, arguments->operands[0], error);
+    enum status status = record_open(&first, runs, arguments->operands[0], error);
     for (size_t i = 1; status == STATUS_OK && i < arguments->operand_count; i++) {
         struct record *other = NULL;
         struct comparison comparison;
-        status = published_open(&other, runs, arguments->operands[i], error);
+        status = record_open(&other, runs, arguments->operands[i], error);
         if (status != STATUS_OK)
             break;
         compare_records(first, other, &comparison);

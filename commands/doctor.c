@@ -1,4 +1,5 @@
 /* selfsame doctor: what is here, which engines work, and whether the exact ones give the known bits. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,14 +202,11 @@ static void print_finding(const struct finding *finding)
 
 static enum status print_table(const struct report *report, struct error *error)
 {
-    json_t *host = environment_host();
-    if (host == NULL)
-        return error_out_of_memory(error, "the report");
+    struct environment environment;
+    environment_read(&environment);
     program_print_version(stdout);
-    printf("\nsystem     %s\nprocessor  %s, %" JSON_INTEGER_FORMAT " processors, %u threads used\n",
-           json_string_value(json_object_get(host, "system")), json_string_value(json_object_get(host, "cpu")),
-           json_integer_value(json_object_get(host, "cpus")), report->threads);
-    json_decref(host);
+    printf("\nsystem     %s\nprocessor  %s, %" PRIu64 " processors, %u threads used\n", environment.system,
+           environment.cpu, environment.cpus, report->threads);
     print_device(report);
     printf("\n%-7s %-8s %-9s ResNet-8 by three recipes, three steps each and an evaluation\n", "engine", "set", "bits");
     for (size_t i = 0; i < report->count; i++)
@@ -261,13 +259,17 @@ static json_t *finding_json(const struct finding *finding)
 
 static enum status print_json(const struct report *report, struct error *error)
 {
+    struct environment environment;
+    struct record_facts facts = { .format = 0 };
     json_t *engines = json_array();
+    environment_read(&environment);
+    environment_describe(&environment, &facts);
     for (size_t i = 0; i < report->count; i++)
         json_array_append_new(engines, finding_json(&report->findings[i]));
     json_t *json =
         json_pack("{s:s, s:o, s:o, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:s, s:b}", "arithmetic", EXACT_VERSION, "program",
-                  environment_program(), "host", environment_host(), "threads", (int)report->threads, "build_cuda",
-                  "toolkit", text_or_null(device_build_toolkit), "architectures",
+                  record_json_section(&facts, "program"), "host", record_json_section(&facts, "host"), "threads",
+                  (int)report->threads, "build_cuda", "toolkit", text_or_null(device_build_toolkit), "architectures",
                   text_or_null(device_build_architectures), "device", device_json(report), "device_error",
                   text_or_null(report->device_status != STATUS_OK ? report->device_error.message : NULL), "engines",
                   engines, "known_digest", proof_known_digest, "exact", (int)all_exact(report));

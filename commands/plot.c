@@ -5,7 +5,6 @@
 
 #include "commands/command.h"
 #include "plots/figure.h"
-#include "results/published_run.h"
 
 enum { FORMAT_COUNT = 3 };
 static const char *const formats[FORMAT_COUNT] = { "png", "svg", "pdf" };
@@ -48,13 +47,9 @@ static enum status draw_all(const struct figure_run *runs, size_t count, const c
     return STATUS_OK;
 }
 
-/* Opens run i; both of its parts are closed by run_plot. */
-static enum status open_run(const char *runs, const char *name, struct record **record, struct manifest *manifest,
-                            struct error *error)
+static enum status open_run(const char *runs, const char *name, struct record **record, struct error *error)
 {
-    enum status status = published_open(record, runs, name, error);
-    if (status == STATUS_OK)
-        status = manifest_read_text((*record)->manifest, strlen((*record)->manifest), (*record)->path, manifest, error);
+    enum status status = record_open(record, runs, name, error);
     if (status == STATUS_OK && (*record)->epochs == 0)
         status = error_set(error, STATUS_INPUT, "%s has no whole epoch yet: there is nothing to draw", name);
     return status;
@@ -66,24 +61,21 @@ static enum status run_plot(const struct arguments *arguments, struct error *err
                *folder = arguments_text(arguments, "out");
     const char *list = arguments_text(arguments, "format");
     struct record *records[FIGURE_RUNS_MAX] = { NULL };
-    struct manifest manifests[FIGURE_RUNS_MAX];
     struct figure_run figure_runs[FIGURE_RUNS_MAX];
     unsigned chosen;
-    memset(manifests, 0, sizeof manifests);
     folder = folder == NULL ? "figures" : folder;
     enum status status = parse_formats(list == NULL ? "png,svg,pdf" : list, &chosen, error);
     for (size_t i = 0; status == STATUS_OK && i < arguments->operand_count; i++) {
-        status = open_run(runs, arguments->operands[i], &records[i], &manifests[i], error);
-        figure_runs[i] = (struct figure_run){ records[i], &manifests[i] };
+        status = open_run(runs, arguments->operands[i], &records[i], error);
+        if (status == STATUS_OK)
+            figure_runs[i] = (struct figure_run){ records[i], &records[i]->manifest };
     }
     if (status == STATUS_OK)
         status = file_make_folders(folder, error);
     if (status == STATUS_OK)
         status = draw_all(figure_runs, arguments->operand_count, folder, chosen, error);
-    for (size_t i = 0; i < FIGURE_RUNS_MAX; i++) {
+    for (size_t i = 0; i < FIGURE_RUNS_MAX; i++)
         record_close(records[i]);
-        manifest_free(&manifests[i]);
-    }
     return status;
 }
 

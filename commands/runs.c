@@ -11,23 +11,18 @@ static const struct table_column columns[] = {
     { "engine", false }, { "weights", false },  { "started", false },
 };
 
-static const char *text_at(const json_t *fields, const char *section, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json_object_get(fields, section), key));
-    return text != NULL ? text : "";
-}
-
 static void add_row(struct table *table, const struct record *record)
 {
+    char state[RECORD_STATE_BYTES];
     double best = 100.0;
     for (size_t i = 0; i < record->epochs; i++)
         best = record->metrics[i].validation_error < best ? record->metrics[i].validation_error : best;
     table_cell(table, "%s", record->name);
-    table_cell(table, "%s", record->manifest_name);
-    table_cell(table, "%" PRIu64, record->seed);
-    table_cell(table, "%s", record_state_name(record->state));
+    table_cell(table, "%s", record->facts.manifest_name);
+    table_cell(table, "%" PRIu64, record->facts.seed);
+    table_cell(table, "%s", record_state_text(record, state));
     table_cell(table, "%zu", record->epochs);
-    table_cell(table, "%" PRIu64, record->epochs_wanted);
+    table_cell(table, "%" PRIu64, record->facts.epochs_wanted);
     if (record->epochs > 0) {
         table_cell(table, "%.2f", record->metrics[record->epochs - 1].validation_error);
         table_cell(table, "%.2f", best);
@@ -35,9 +30,9 @@ static void add_row(struct table *table, const struct record *record)
         table_cell(table, "%s", "");
         table_cell(table, "%s", "");
     }
-    table_cell(table, "%s", text_at(record->fields, "engine", "description"));
+    table_cell(table, "%s", record->facts.engine_description);
     table_cell(table, "%.16s", record->epochs > 0 ? record->metrics[record->epochs - 1].weights_sha256 : "");
-    table_cell(table, "%s", text_at(record->fields, "time", "started"));
+    table_cell(table, "%s", record->facts.time_started);
 }
 
 static enum status run_runs(const struct arguments *arguments, struct error *error)
@@ -77,9 +72,13 @@ const struct command runs_command = {
     .operands = "",
     .summary = "list the runs that are recorded",
     .options = options,
-    .description = "Lists the runs of the runs folder: state, epochs done and wanted, validation error after the last "
-                   "epoch and the best so far in percent, and the "
-                   "start of the weights digest. Damaged records are named on standard error and left out.",
+    .description =
+        "Lists the runs of the runs folder by their folders' names: state, epochs done and wanted, validation error "
+        "after the last "
+        "epoch and the best so far in percent, and the "
+        "start of the weights digest. A run is running while a process holds its lock, and else stopped (--resume "
+        "goes on), finished (finished 3 of 180: as many epochs as were asked for), or failed.\n\nDamaged "
+        "records are named on standard error and left out.",
     .examples = "selfsame runs --format csv > runs.csv\tfor a spreadsheet\n",
     .operands_min = 0,
     .operands_max = 0,

@@ -4,14 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "experiments/manifest.h"
-#include "results/published_run.h"
+#include "results/record.h"
 #include "results/table.h"
 
 static const struct table_column columns[] = {
     { "run", false },       { "metric", false },   { "measured", true }, { "target", true },
     { "difference", true }, { "tolerance", true }, { "verdict", false }, { "source", false },
 };
+
+enum { PROGRESS_BYTES = RECORD_STATE_BYTES + 64 };
 
 /* The metric's value so far, percent; only with at least one epoch. */
 static double measured(const struct record *record, bool best)
@@ -22,10 +23,23 @@ static double measured(const struct record *record, bool best)
     return value;
 }
 
+/* How far an unfinished run is: "finished 3 of 180 epochs", "stopped after 3 of 180 epochs". */
+static const char *progress_text(const struct record *record, char text[PROGRESS_BYTES])
+{
+    char state[RECORD_STATE_BYTES];
+    if (record_state(record) == RUN_FINISHED)
+        snprintf(text, PROGRESS_BYTES, "%s epochs", record_state_text(record, state));
+    else
+        snprintf(text, PROGRESS_BYTES, "%s after %zu of %" PRIu64 " epochs", record_state_text(record, state),
+                 record->epochs, record->facts.epochs_wanted);
+    return text;
+}
+
 /* Adds a line; false if the target is not met. */
 static bool add_row(struct table *table, const struct record *record, const struct manifest_target *target)
 {
-    const bool whole = record->epochs > 0 && record->epochs == record->epochs_wanted;
+    char text[PROGRESS_BYTES];
+    const bool whole = record->epochs > 0 && record->epochs == record->facts.epochs_wanted;
     table_cell(table, "%s", record->name);
     table_cell(table, "%s", target->best ? "best error %" : "final error %");
     if (record->epochs == 0) {
@@ -45,7 +59,7 @@ static bool add_row(struct table *table, const struct record *record, const stru
     if (whole)
         table_cell(table, "%s", met ? "met" : "missed");
     else
-        table_cell(table, "unfinished: %zu of %" PRIu64 " epochs", record->epochs, record->epochs_wanted);
+        table_cell(table, "unfinished: %s", progress_text(record, text));
     table_cell(table, "%s", target->source);
     return met;
 }
@@ -54,21 +68,17 @@ static enum status add_run(struct table *table, const char *runs, const char *ru
                            struct error *error)
 {
     struct record *record;
-    struct manifest manifest;
-    enum status status = published_open(&record, runs, run, error);
+    enum status status = record_open(&record, runs, run, error);
     if (status != STATUS_OK)
         return status;
-    status = manifest_read_text(record->manifest, strlen(record->manifest), record->path, &manifest, error);
-    if (status == STATUS_OK) {
-        for (size_t i = 0; i < manifest.target_count; i++)
-            *met = add_row(table, record, &manifest.targets[i]) && *met;
-        *targets += manifest.target_count;
-        if (manifest.target_count == 0)
-            fprintf(stderr, "selfsame targets: %s: its manifest %s states no targets\n", run, manifest.name);
-        manifest_free(&manifest);
-    }
+    const struct manifest *manifest = &record->manifest;
+    for (size_t i = 0; i < manifest->target_count; i++)
+        *met = add_row(table, record, &manifest->targets[i]) && *met;
+    *targets += manifest->target_count;
+    if (manifest->target_count == 0)
+        fprintf(stderr, "selfsame targets: %s: its manifest %s states no targets\n", run, manifest->name);
     record_close(record);
-    return status;
+    return STATUS_OK;
 }
 
 static enum status run_targets(const struct arguments *arguments, struct error *error)

@@ -182,9 +182,9 @@ static bool is_done(const struct job *job, const struct recorder_options *option
         file_path(path, &ignored, "%s/%s", options->runs, options->name) != STATUS_OK ||
         record_open_head(&record, options->runs, path, &ignored) != STATUS_OK)
         return false;
-    uint64_t done = (uint64_t)json_integer_value(json_object_get(json_object_get(record->fields, "result"), "epochs"));
-    bool is = record->state == RECORD_FINISHED && strcmp(record->experiment_sha256, job->experiment_sha256) == 0 &&
-              done >= (job->epochs != 0 ? job->epochs : record->epochs_wanted);
+    const struct record_facts *facts = &record->facts;
+    bool is = facts->state == RECORD_FINISHED && strcmp(facts->experiment_sha256, job->experiment_sha256) == 0 &&
+              facts->result.epochs >= (job->epochs != 0 ? job->epochs : facts->epochs_wanted);
     record_close(record);
     return is;
 }

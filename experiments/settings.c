@@ -258,7 +258,7 @@ static enum status read_file(const char *path, const struct chain *child, const 
     }
     if (chain.length > INHERIT_MAX)
         return value_error(inherit, "inherit", error, "more than %d manifests, one upon the other", INHERIT_MAX);
-    enum status status = file_read(path, NODE_BYTES_MAX, &text, &bytes, error);
+    enum status status = file_read_text(path, NODE_BYTES_MAX, &text, &bytes, NULL, error);
     if (status != STATUS_OK)
         return inherit == NULL ? status : error_prefix(error, "%s:%zu: inherit", inherit->file, inherit->line);
     status = node_parse(text, bytes, path, root, error);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum status value_error(const struct node *node, const char *path, struct error *error, const char *format, ...)
 {
     va_list arguments;
@@ -91,19 +93,6 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-/* No ASCII control character, and none of those of Unicode that YAML takes for the end of a line or refuses when it
- * reads them back: U+0080 to U+009F, U+2028, U+2029, U+FEFF, U+FFFE and U+FFFF. */
-static bool is_one_line(const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0) ||
-            (c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) ||
-            (c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf) || (c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe))
-            return false;
-    }
-    return true;
-}
-
 static enum status check_word(const struct schema_key *key, const char *path, const struct node *node,
                               struct error *error)
 {
@@ -140,7 +129,7 @@ static enum status check_word(const struct schema_key *key, const char *path, co
         if (strlen(text) > SCHEMA_TEXT_BYTES_MAX)
             return value_error(node, path, error, "has %zu bytes; at most %d are taken", strlen(text),
                                SCHEMA_TEXT_BYTES_MAX);
-        if (!is_one_line(text))
+        if (!text_is_one_line(text))
             return value_error(node, path, error, "must be one line without control characters");
     }
     return STATUS_OK;

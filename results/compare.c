@@ -38,9 +38,9 @@ static uint64_t epoch_of(const struct record *record, uint64_t step)
 void compare_records(const struct record *first, const struct record *second, struct comparison *c)
 {
     memset(c, 0, sizeof *c);
-    c->same_arithmetic = strcmp(first->arithmetic, second->arithmetic) == 0;
-    c->same_experiment = strcmp(first->experiment_sha256, second->experiment_sha256) == 0;
-    c->same_validation = strcmp(first->validation_data_sha256, second->validation_data_sha256) == 0;
+    c->same_arithmetic = strcmp(first->facts.arithmetic, second->facts.arithmetic) == 0;
+    c->same_experiment = strcmp(first->facts.experiment_sha256, second->facts.experiment_sha256) == 0;
+    c->same_validation = strcmp(first->facts.validation_data_sha256, second->facts.validation_data_sha256) == 0;
     c->epochs = first->epochs < second->epochs ? first->epochs : second->epochs;
     c->steps = first->steps < second->steps ? first->steps : second->steps;
     c->longer_first = first->steps > second->steps || first->epochs > second->epochs;

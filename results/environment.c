@@ -31,29 +31,36 @@ static void read_cpu(char name[256])
     fclose(file);
 }
 
-json_t *environment_host(void)
+void environment_read(struct environment *environment)
 {
     struct utsname names;
-    char cpu[256], system[512] = "";
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    if (uname(&names) != 0)
-        memset(&names, 0, sizeof names);
-    else
-        snprintf(system, sizeof system, "%s %s %s", names.sysname, names.release, names.machine);
-    read_cpu(cpu);
-    return json_pack("{s:s, s:s, s:s, s:i}", "name", names.nodename, "system", system, "cpu", cpu, "cpus",
-                     cpus > 0 ? (int)cpus : 0);
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    *environment = (struct environment){ .cpus = cpus > 0 ? (uint64_t)cpus : 0 };
+    if (uname(&names) == 0) {
+        snprintf(environment->host, sizeof environment->host, "%s", names.nodename);
+        snprintf(environment->system, sizeof environment->system, "%s %s %s", names.sysname, names.release,
+                 names.machine);
+    }
+    read_cpu(environment->cpu);
 }
 
-json_t *environment_program(void)
+void environment_describe(const struct environment *environment, struct record_facts *facts)
 {
-    const char *libc = "unknown";
+    facts->host_name = environment->host;
+    facts->host_system = environment->system;
+    facts->host_cpu = environment->cpu;
+    facts->host_cpus = environment->cpus;
+    facts->program_version = build_version;
+    facts->program_compiler = build_compiler;
+    facts->program_flags = build_flags;
+    facts->program_configured = build_configure;
+    facts->libcrypto_version = OpenSSL_version(OPENSSL_VERSION);
+    facts->jansson_version = JANSSON_VERSION;
 #ifdef __GLIBC__
-    libc = gnu_get_libc_version();
+    facts->libc_version = gnu_get_libc_version();
+#else
+    facts->libc_version = "unknown";
 #endif
-    return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s}}", "version", build_version, "compiler", build_compiler,
-                     "flags", build_flags, "configured", build_configure, "libraries", "libc", libc, "libcrypto",
-                     OpenSSL_version(OPENSSL_VERSION), "jansson", JANSSON_VERSION);
 }
 
 size_t environment_peak_memory_bytes(void)

@@ -2,13 +2,21 @@
 #ifndef SELFSAME_ENVIRONMENT_H
 #define SELFSAME_ENVIRONMENT_H
 
-#include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* {"name", "system", "cpu", "cpus"}: the host; "" or 0 for what the system does not tell. NULL without memory. */
-json_t *environment_host(void);
-/* {"version", "compiler", "flags", "configured", "libraries": {name: version}}: this program. NULL without memory. */
-json_t *environment_program(void);
+#include "results/record_json.h"
+
+/* The host's texts are "" and its number 0 where the system does not tell. */
+struct environment {
+    char host[256], system[512], cpu[256];
+    uint64_t cpus; /* online */
+};
+
+void environment_read(struct environment *environment);
+/* Sets the facts on the host, which then point into the struct, and on this program. */
+void environment_describe(const struct environment *environment, struct record_facts *facts);
+
 /* The most memory that this process has had so far. */
 size_t environment_peak_memory_bytes(void);
 /* The time in UTC as "2026-11-24T03:54:00Z". */

@@ -1,5 +1,5 @@
-/* The step ledger: `ledger.txt` of a run. A heading and one line for every training step, all of LEDGER_LINE_BYTES, so
- * that step s (from 0) stands at byte (s + 1) * LEDGER_LINE_BYTES:
+/* The step ledger: `ledger.txt` of a run, or `ledger.txt.gz` of one that is published. A heading and one line for every training step, all of LEDGER_LINE_BYTES, so
+ * that step s (from 0) is at byte (s + 1) * LEDGER_LINE_BYTES:
  *
  *          step            loss errors                  weights digest
  *             0  2.87112403e+00    115 6f0c...(32 digits: digest[0], digest[1])
@@ -13,9 +13,11 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/file.h"
 
 enum { LEDGER_LINE_BYTES = 67 };
 #define LEDGER_FILE "ledger.txt"
+#define LEDGER_GZIP_FILE "ledger.txt.gz"
 
 struct ledger_row {
     float loss;         /* of the batch, before the step */
@@ -28,10 +30,20 @@ struct ledger_row {
 void ledger_heading(char line[LEDGER_LINE_BYTES + 1]);
 bool ledger_format(char line[LEDGER_LINE_BYTES + 1], uint64_t step, const struct ledger_row *row);
 
-/* Reads the whole lines, at most `limit` steps; the caller frees *rows. What a killed process or a power cut left
- * unfinished at the end (part of a line, or NUL bytes) is dropped, and *torn tells how many bytes of it there are.
- * Anything else that does not fit is STATUS_INPUT, naming the file and line. A missing file is one without steps. */
-enum status ledger_read(const char *path, size_t limit, struct ledger_row **rows, size_t *steps, size_t *torn,
-                        struct error *error) MUST_USE;
+/* The whole lines of a ledger. */
+struct ledger_lines {
+    struct ledger_row *rows; /* [steps] */
+    size_t steps;
+    size_t torn;  /* bytes of an unfinished last line (part of a line, or NUL bytes) that was left out; 0: none */
+    bool changed; /* the file is not ledger.txt byte for byte: it is compressed, or went through an editor */
+    char path[FILE_PATH_BYTES]; /* the file that was read */
+};
+
+/* Reads the ledger in a run's folder, ledger.txt or else ledger.txt.gz: at most `limit` steps. What does not fit is
+ * STATUS_INPUT, naming the file and line. Where neither is there, there are no steps. */
+enum status ledger_read(const char *folder, size_t limit, struct ledger_lines *lines, struct error *error) MUST_USE;
+/* Writes a run's first `steps` steps as ledger.txt, durably, and removes ledger.txt.gz. */
+enum status ledger_write(const char *folder, const struct ledger_row *rows, size_t steps, struct error *error) MUST_USE;
+void ledger_free(struct ledger_lines *lines);
 
 #endif

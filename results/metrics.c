@@ -108,57 +108,75 @@ static enum status parse_line(const char *path, size_t number, const char *line,
             status = error_set(error, STATUS_INPUT, "%s:%zu: \"%s\" %s", path, number, metrics_columns[i].name, wrong);
     }
     if (status == STATUS_OK && row->epoch != number - 1)
-        status = error_set(error, STATUS_INPUT, "%s:%zu: this is epoch %" PRIu64 ", where epoch %zu should stand", path,
+        status = error_set(error, STATUS_INPUT, "%s:%zu: this is epoch %" PRIu64 ", where epoch %zu should be", path,
                            number, row->epoch, number - 1);
     json_decref(object);
     return status;
 }
 
-enum status metrics_read(const char *path, struct metrics_row **rows, size_t *epochs, uint64_t **ends, size_t *torn,
-                         struct error *error)
+/* What follows the last newline counts if it is a whole line: editors take the last newline away. Else it is what a killed
+ * process or a power cut left. */
+static bool ends_in_line(const char *path, size_t number, const char *end, size_t bytes)
 {
-    char *text;
-    size_t bytes, lines = 0;
-    uint64_t *line_ends = NULL;
-    *rows = NULL;
-    *epochs = *torn = 0;
-    if (ends != NULL)
-        *ends = NULL;
+    struct metrics_row row;
+    struct error ignored;
+    return bytes > 0 && parse_line(path, number, end, bytes, &row, &ignored) == STATUS_OK;
+}
+
+static enum status parse_lines(const char *path, size_t count, struct metrics_lines *lines, struct error *error)
+{
+    const char *line = lines->text;
+    for (size_t i = 0; i < count; i++) {
+        const char *newline = strchr(line, '\n');
+        struct metrics_row *row = &lines->rows[i];
+        enum status status = parse_line(path, i + 1, line, (size_t)(newline - line), row, error);
+        if (status == STATUS_OK && row->end_step <= (i > 0 ? row[-1].end_step : 0))
+            status = error_set(error, STATUS_INPUT, "%s:%zu: \"end_step\" does not rise", path, i + 1);
+        if (status != STATUS_OK)
+            return status;
+        line = newline + 1;
+        lines->ends[i] = (size_t)(line - lines->text);
+    }
+    lines->epochs = count;
+    return STATUS_OK;
+}
+
+enum status metrics_read(const char *path, struct metrics_lines *lines, struct error *error)
+{
+    size_t bytes, good, count = 0;
+    *lines = (struct metrics_lines){ .epochs = 0 };
     if (!file_exists(path))
         return STATUS_OK;
-    enum status status = file_read(path, METRICS_FILE_LIMIT, &text, &bytes, error);
+    enum status status = file_read_text(path, METRICS_FILE_LIMIT, &lines->text, &bytes, &lines->changed, error);
     if (status != STATUS_OK)
         return status;
-    size_t good = strnlen(text, bytes);
-    while (good > 0 && text[good - 1] != '\n')
+    for (good = strnlen(lines->text, bytes); good > 0 && lines->text[good - 1] != '\n';)
         good--;
     for (size_t i = 0; i < good; i++)
-        lines += text[i] == '\n';
-    *torn = bytes - good;
-    *rows = calloc(lines + 1, sizeof **rows);
-    line_ends = calloc(lines + 1, sizeof *line_ends);
-    if (*rows == NULL || line_ends == NULL)
-        status = error_out_of_memory(error, "the %zu epochs of %s", lines, path);
-    const char *line = text;
-    for (size_t i = 0; i < lines && status == STATUS_OK; i++) {
-        const char *newline = strchr(line, '\n');
-        status = parse_line(path, i + 1, line, (size_t)(newline - line), &(*rows)[i], error);
-        if (status == STATUS_OK && (*rows)[i].end_step <= (i > 0 ? (*rows)[i - 1].end_step : 0))
-            status = error_set(error, STATUS_INPUT, "%s:%zu: \"end_step\" does not rise", path, i + 1);
-        line = newline + 1;
-        line_ends[i] = (uint64_t)(line - text);
+        count += lines->text[i] == '\n';
+    if (ends_in_line(path, count + 1, lines->text + good, bytes - good)) {
+        lines->text[bytes] = '\n'; /* in the place of the NUL that ends what was read: nothing looks beyond it */
+        lines->changed = true;
+        good = bytes + 1;
+        count++;
+    } else {
+        lines->torn = bytes - good;
     }
-    free(text);
-    if (status != STATUS_OK) {
-        free(*rows);
-        *rows = NULL;
-        free(line_ends);
-        return status;
-    }
-    *epochs = lines;
-    if (ends != NULL)
-        *ends = line_ends;
+    lines->rows = calloc(count + 1, sizeof *lines->rows);
+    lines->ends = calloc(count + 1, sizeof *lines->ends);
+    if (lines->rows != NULL && lines->ends != NULL)
+        status = parse_lines(path, count, lines, error);
     else
-        free(line_ends);
-    return STATUS_OK;
+        status = error_out_of_memory(error, "the %zu epochs of %s", count, path);
+    if (status != STATUS_OK)
+        metrics_free(lines);
+    return status;
+}
+
+void metrics_free(struct metrics_lines *lines)
+{
+    free(lines->rows);
+    free(lines->text);
+    free(lines->ends);
+    *lines = (struct metrics_lines){ .epochs = 0 };
 }

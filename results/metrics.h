@@ -3,6 +3,7 @@
 #ifndef SELFSAME_METRICS_H
 #define SELFSAME_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,11 +42,19 @@ extern const size_t metrics_column_count;
 /* One line with its newline; the caller frees it. */
 enum status metrics_format(const struct metrics_row *row, char **line, struct error *error) MUST_USE;
 
-/* Reads all whole lines; the caller frees *rows. An unfinished end is dropped, *torn tells how many bytes it had.
- * Anything else that does not fit is STATUS_INPUT, naming the file and line. Unknown keys are skipped: a later version
- * may have more. A missing file is one without epochs. ends (may be NULL), to be freed as well: the byte after each
- * line. */
-enum status metrics_read(const char *path, struct metrics_row **rows, size_t *epochs, uint64_t **ends, size_t *torn,
-                         struct error *error) MUST_USE;
+/* The whole lines of a file. */
+struct metrics_lines {
+    struct metrics_row *rows; /* [epochs] */
+    size_t epochs;
+    char *text;   /* of them, each ended by a line feed alone */
+    size_t *ends; /* [epochs]: the byte of the text after each line */
+    size_t torn;  /* bytes of an unfinished last line that was left out; 0: none */
+    bool changed; /* the file's own bytes are not those of text: a byte order mark, carriage returns, no last newline */
+};
+
+/* Reads a file. Anything but an unfinished end that does not fit is STATUS_INPUT, naming the file and line. Unknown keys
+ * are skipped: a later version may have more. A missing file is one without epochs. */
+enum status metrics_read(const char *path, struct metrics_lines *lines, struct error *error) MUST_USE;
+void metrics_free(struct metrics_lines *lines);
 
 #endif

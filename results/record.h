@@ -1,16 +1,18 @@
 /* The run record: a folder that is readable without us. This header reads it; results/recorder.h writes it.
  *
  * manifest.yaml        resolved: nothing left to a default
- * record.json          state, identity, engine, host, times, final numbers, digests
+ * record.json          state, identity, engine, host, times, final numbers, digests (results/record_json.h)
  * metrics.jsonl        a line per epoch (results/metrics.h)
- * ledger.txt           a line per training step (results/ledger.h)
+ * ledger.txt           a line per training step (results/ledger.h); ledger.txt.gz in runs that are published
  * weights.safetensors  after the last whole epoch
  * checkpoints/         step-NNNNNNNN.safetensors (results/checkpoint.h)
- * .lock                held while a process writes */
+ * .lock                held while a process writes (base/lock.h)
+ *
+ * The four texts may have a byte order mark and carriage returns: they are read, and their digests are computed, as if
+ * these were not there. */
 #ifndef SELFSAME_RECORD_H
 #define SELFSAME_RECORD_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,65 +20,52 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "experiments/manifest.h"
+#include "results/find_run.h"
 #include "results/ledger.h"
 #include "results/metrics.h"
+#include "results/record_json.h"
 
-#define RECORD_FILE "record.json"
 #define RECORD_MANIFEST_FILE "manifest.yaml"
 #define RECORD_WEIGHTS_FILE "weights.safetensors"
 #define RECORD_CHECKPOINTS_FOLDER "checkpoints"
+#define RECORD_LOCK_FILE ".lock"
 
-enum record_state {
-    RECORD_RUNNING,     /* a process is at it, or was killed */
-    RECORD_INTERRUPTED, /* stopped with a checkpoint; --resume goes on */
-    RECORD_FINISHED,    /* all epochs that were asked for are done */
-    RECORD_FAILED       /* became non-finite, or met an error: record.json's "failure" says what */
+/* What a run is doing, as its lock and its folder tell. */
+enum run_state {
+    RUN_RUNNING,  /* a process holds its lock */
+    RUN_STOPPED,  /* unfinished, and no process is at it: interrupted, or killed; --resume goes on */
+    RUN_FINISHED, /* all epochs that were asked for are done: `epochs` of facts.epochs_wanted */
+    RUN_FAILED    /* facts.failure says why */
 };
 
-const char *record_state_name(enum record_state state);
-
-/* A run that was read. Everything is owned by the struct and lives until record_close. What is not in record.json is ""
- * or 0. */
+/* A run that was read. Everything is owned by the struct and lives until record_close. */
 struct record {
-    char path[FILE_PATH_BYTES]; /* the folder */
-    char name[256];
-    enum record_state state;
-    char manifest_name[256];
-    char experiment_sha256[DIGEST_HEX_BYTES], manifest_sha256[DIGEST_HEX_BYTES];
-    char training_data_sha256[DIGEST_HEX_BYTES], validation_data_sha256[DIGEST_HEX_BYTES];
-    char arithmetic[32]; /* such as "exact-1" */
-    bool exact;          /* its digests may be compared with those of any other exact run of this arithmetic */
-    uint64_t seed;
-    uint64_t epochs_wanted; /* by the recipe; --epochs may have stopped earlier */
-    uint64_t steps_wanted;
-    char *manifest;              /* text of manifest.yaml */
-    json_t *fields;              /* the whole of record.json, for what is not above */
-    struct metrics_row *metrics; /* [epochs] */
+    char path[FILE_PATH_BYTES];  /* the folder */
+    char name[RUN_NAME_BYTES];   /* the folder's */
+    bool locked;                 /* by another process, when it was opened */
+    struct record_facts facts;   /* record.json */
+    char *manifest_text;         /* manifest.yaml */
+    struct manifest manifest;    /* the same, read */
+    struct metrics_row *metrics; /* [epochs]; an unfinished run may have more than facts.result.epochs */
     size_t epochs;
     struct ledger_row *ledger; /* [steps]; may go beyond the last epoch's end while a run is unfinished */
     size_t steps;
-    size_t torn_metrics, torn_ledger; /* bytes of an unfinished last line that was left out; 0: none */
+    struct metrics_lines metrics_lines; /* the files that the two above are of */
+    struct ledger_lines ledger_lines;
 };
 
-/* The runs folder: `option` (of --runs) unless NULL, else the environment's SELFSAME_RUNS unless empty, else "runs". */
-const char *record_runs_folder(const char *option);
-
-/* Opens a run by its folder (anything with a slash, and every existing folder that holds a record.json) or its name
- * under `runs`. STATUS_INPUT where there is no such run or its files do not fit, naming file and line. */
+/* Opens a run (results/find_run.h says how it may be called) and holds its files against each other
+ * (results/record_check.h). STATUS_INPUT where there is no such run, where its files do not fit, naming file and line,
+ * or where two of them contradict each other, naming both. */
 enum status record_open(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;
-/* The same without manifest, metrics and ledger: record.json alone is read. */
+/* The same of record.json alone: there are no manifest, metrics and ledger. */
 enum status record_open_head(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;
 void record_close(struct record *record);
 
-/* Recomputes the chain of all epochs from the experiment digest, the weights digests and the ledger of `steps` steps.
- * STATUS_INPUT names `path` and the first epoch where it does not agree: a file was damaged or changed. */
-enum status record_check_chain(const char *path, const char *experiment_sha256, const struct metrics_row *metrics,
-                               size_t epochs, const struct ledger_row *ledger, size_t steps,
-                               struct error *error) MUST_USE;
-
-/* The names of the runs in a runs folder, sorted; a folder that does not exist has none. The caller frees with
- * record_list_free. */
-enum status record_list(const char *runs, char ***names, size_t *count, struct error *error) MUST_USE;
-void record_list_free(char **names, size_t count);
+enum run_state record_state(const struct record *record);
+/* In words: "running", "stopped", "finished", "finished 3 of 180", "failed". */
+enum { RECORD_STATE_BYTES = 64 };
+const char *record_state_text(const struct record *record, char text[RECORD_STATE_BYTES]);
 
 #endif

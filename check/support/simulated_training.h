@@ -16,27 +16,28 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "experiments/manifest.h"
 #include "results/record.h"
 #include "results/recorder.h"
 #include "trainer/schedule.h"
 
-#define EXPERIMENT_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define EXPERIMENT_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define DIGEST_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define DIGEST_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 enum { SIMULATED_IMAGES = 100, SIMULATED_CHUNK = 2 };
 
 static char runs_folder[] = "/tmp/test_record.XXXXXX";
-static struct recipe simulated_recipe = {
-    .model = { .depth = 8,
-               .shortcut = SHORTCUT_PROJECTION,
-               .final_batch_norm = true,
-               .batch_norm_epsilon = 1e-3,
-               .batch_norm_rate = 0.1 },
-    .training = { .batch_size = 32,
-                  .length = 14,
-                  .schedule = { .learning_rate = 0.1, .drop_factor = 0.1, .drop_count = 1, .drops = { 5 } },
-                  .seed = 7 },
-};
+/* What is trained; the run's own manifest.yaml is this one resolved. */
+static const char simulated_text[] = "name: simulated\n"
+                                     "dataset: {kind: embedded, training_images: 100, test_images: 10,\n"
+                                     "  train_sha256: " DIGEST_A ", test_sha256: " DIGEST_B ",\n"
+                                     "  padding: {mode: mean}, normalization: {kind: channel-mean}}\n"
+                                     "model: {depth: 8, shortcut: projection, linear_bias: none}\n"
+                                     "training: {epochs: 14, batch_size: 32, last_batch: continue, seed: 7,\n"
+                                     "  optimizer: {form: neon}, schedule: {learning_rate: 0.1, drop_epochs: [5]}}\n";
+static struct manifest simulated_manifest;
+static char simulated_experiment[DIGEST_HEX_BYTES];
+#define simulated_recipe simulated_manifest.recipe
 static struct network *simulated_network;
 static char said[4][ERROR_MESSAGE_BYTES + 256];
 static size_t said_count;
@@ -62,17 +63,17 @@ static inline struct recorder_options simulated_options(const char *name, bool r
         .name = name,
         .resume = resume,
         .manifest_name = "simulated",
-        .manifest_text = "name: simulated\n",
-        .manifest_sha256 = EXPERIMENT_B,
-        .experiment_sha256 = EXPERIMENT_A,
+        .manifest_text = simulated_manifest.resolved,
+        .manifest_sha256 = simulated_manifest.sha256,
+        .experiment_sha256 = simulated_experiment,
         .arithmetic = "exact-1",
         .exact = true,
         .recipe = &simulated_recipe,
         .network = simulated_network,
         .training_images = SIMULATED_IMAGES,
         .validation_images = 10,
-        .training_data_sha256 = EXPERIMENT_A,
-        .validation_data_sha256 = EXPERIMENT_B,
+        .training_data_sha256 = DIGEST_A,
+        .validation_data_sha256 = DIGEST_B,
         .engine_name = "simulated",
         .engine_description = "none",
         .say = hear,
@@ -144,7 +145,7 @@ static inline enum status simulated_train(struct training_state *state, uint64_t
             .last = epoch + 1 == training->length,
             .learning_rate = schedule_learning_rate(training, SIMULATED_IMAGES, end - 1),
             .training_loss = state->loss_sum / (double)state->image_sum,
-            .training_error = (double)state->error_sum,
+            .training_error = 100.0 * (double)state->error_sum / (double)state->image_sum,
             .validation_loss = (double)state->values[0],
             .validation_error = (double)((epoch * 7 + 3) % 10) * 10.0,
             .validation_errors = (uint32_t)((epoch * 7 + 3) % 10),
@@ -262,7 +263,11 @@ static inline int simulated_setup(void **state)
 {
     struct error error;
     (void)state;
-    if (mkdtemp(runs_folder) == NULL || network_open(&simulated_network, &simulated_recipe.model, &error) != STATUS_OK)
+    if (mkdtemp(runs_folder) == NULL || manifest_read_text(simulated_text, strlen(simulated_text), "simulated",
+                                                           &simulated_manifest, &error) != STATUS_OK)
+        return -1;
+    manifest_experiment_digest(&simulated_manifest, simulated_recipe.training.seed, simulated_experiment);
+    if (network_open(&simulated_network, &simulated_recipe.model, &error) != STATUS_OK)
         return -1;
     struct recorder_options options = simulated_options("whole", false);
     return simulated_session(&options, simulated_recipe.training.length, UINT64_MAX, false, &error) == STATUS_OK ? 0
@@ -273,6 +278,7 @@ static inline int simulated_teardown(void **state)
 {
     (void)state;
     network_close(simulated_network);
+    manifest_free(&simulated_manifest);
     remove_tree(runs_folder);
     return 0;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 
 static int set_up(void **state)
 {
@@ -53,20 +54,22 @@ static void test_planted_names(void **state)
     (void)state;
     struct error error;
     struct appender appender;
-    int lock;
+    struct lock lock;
+    bool taken;
+    char holder[LOCK_HOLDER_BYTES];
     put("victim", "precious\n");
     for (int hard = 0; hard < 2; hard++) {
         assert_int_equal(hard ? link("victim", "file") : symlink("victim", "file"), 0);
         assert_int_equal(append_open(&appender, "file", 0, &error), STATUS_INPUT);
         assert_non_null(strstr(error.message, hard ? "2 names" : "symbolic link"));
         assert_int_equal(hard ? link("victim", ".lock") : symlink("victim", ".lock"), 0);
-        assert_int_equal(file_lock(".", &lock, &error), STATUS_INPUT);
+        assert_int_equal(lock_try(&lock, ".lock", &taken, holder, &error), STATUS_INPUT);
         assert_int_equal(unlink("file") + unlink(".lock"), 0);
     }
     assert_holds("victim", "precious\n");
     /* A link to nothing must not make it. */
     assert_int_equal(symlink("nothing", ".lock"), 0);
-    assert_int_equal(file_lock(".", &lock, &error), STATUS_INPUT);
+    assert_int_equal(lock_try(&lock, ".lock", &taken, holder, &error), STATUS_INPUT);
     assert_false(file_exists("nothing"));
     assert_int_equal(unlink(".lock"), 0);
     assert_int_equal(mkfifo("file", 0600), 0);
@@ -76,8 +79,9 @@ static void test_planted_names(void **state)
     assert_int_equal(unlink("file"), 0);
     assert_int_equal(append_open(&appender, "file", 0, &error), STATUS_OK);
     append_close(&appender);
-    assert_int_equal(file_lock(".", &lock, &error), STATUS_OK);
-    file_unlock(lock);
+    assert_int_equal(lock_try(&lock, ".lock", &taken, holder, &error), STATUS_OK);
+    assert_true(taken);
+    lock_release(&lock);
 }
 
 /* Only root can make files of others. */

@@ -22,17 +22,20 @@ static void test_read_back(void **state)
     struct record *record;
     struct error error;
     assert_int_equal(record_open(&record, runs_folder, "whole", &error), STATUS_OK);
-    assert_int_equal(record->state, RECORD_FINISHED);
+    const struct record_facts *facts = &record->facts;
+    assert_int_equal(facts->state, RECORD_FINISHED);
+    assert_int_equal(record_state(record), RUN_FINISHED);
     assert_string_equal(record->name, "whole");
-    assert_string_equal(record->manifest_name, "simulated");
-    assert_string_equal(record->manifest, "name: simulated\n");
-    assert_string_equal(record->experiment_sha256, EXPERIMENT_A);
-    assert_string_equal(record->manifest_sha256, EXPERIMENT_B);
-    assert_string_equal(record->arithmetic, "exact-1");
-    assert_true(record->exact);
-    assert_int_equal(record->seed, 7);
-    assert_int_equal(record->epochs_wanted, 14);
-    assert_int_equal(record->steps_wanted, 44); /* ceil(14 * 100 / 32) */
+    assert_string_equal(facts->name, "whole");
+    assert_string_equal(facts->manifest_name, "simulated");
+    assert_string_equal(record->manifest_text, simulated_manifest.resolved);
+    assert_string_equal(facts->experiment_sha256, simulated_experiment);
+    assert_string_equal(facts->manifest_sha256, simulated_manifest.sha256);
+    assert_string_equal(facts->arithmetic, "exact-1");
+    assert_true(facts->exact);
+    assert_int_equal(facts->seed, 7);
+    assert_int_equal(facts->epochs_wanted, 14);
+    assert_int_equal(facts->steps_wanted, 44); /* ceil(14 * 100 / 32) */
     assert_int_equal(record->epochs, 14);
     assert_int_equal(record->steps, 44);
     assert_int_equal(record->metrics[0].end_step, 4);
@@ -40,9 +43,6 @@ static void test_read_back(void **state)
     assert_true(record->metrics[4].learning_rate == (double)0.1f);
     assert_true(record->metrics[5].learning_rate == (double)(float)(0.1 * 0.1));
     assert_true(record->metrics[3].images_per_second == 64.0);
-    assert_int_equal(record_check_chain(record->path, record->experiment_sha256, record->metrics, record->epochs,
-                                        record->ledger, record->steps, &error),
-                     STATUS_OK);
     struct training_state again = simulated_start();
     for (size_t i = 0; i < record->steps; i++) {
         struct step_result result;
@@ -51,11 +51,9 @@ static void test_read_back(void **state)
         assert_int_equal(record->ledger[i].errors, result.errors);
         assert_memory_equal(record->ledger[i].digest, result.digest, sizeof result.digest);
     }
-    const json_t *result = json_object_get(record->fields, "result");
-    assert_true(json_number_value(json_object_get(result, "best_validation_error")) == 0.0);
-    assert_int_equal(json_integer_value(json_object_get(result, "best_epoch")), 1);
-    assert_string_equal(json_string_value(json_object_get(result, "weights_sha256")),
-                        record->metrics[13].weights_sha256);
+    assert_true(facts->result.best_validation_error == 0.0);
+    assert_int_equal(facts->result.best_epoch, 1);
+    assert_string_equal(facts->result.last.weights_sha256, record->metrics[13].weights_sha256);
     simulated_end(&again);
     record_close(record);
 }
@@ -125,9 +123,10 @@ static void test_torn_lines(void **state)
     run_path(path, "torn", RECORD_CHECKPOINTS_FOLDER "/step-00000099.safetensors.Xyz123.tmp");
     assert_int_equal(file_write(path, "half", 4, &error), STATUS_OK);
     assert_int_equal(record_open(&record, runs_folder, "torn", &error), STATUS_OK);
-    assert_int_equal(record->state, RECORD_RUNNING);
-    assert_int_equal(record->torn_metrics, 17);
-    assert_int_equal(record->torn_ledger, 22);
+    assert_int_equal(record->facts.state, RECORD_RUNNING);
+    assert_int_equal(record_state(record), RUN_STOPPED);
+    assert_int_equal(record->metrics_lines.torn, 17);
+    assert_int_equal(record->ledger_lines.torn, 22);
     assert_int_equal(record->steps, 21);
     record_close(record);
     assert_int_equal(resume_to_end("torn", &error), STATUS_OK);
@@ -196,7 +195,7 @@ static void test_foreign_checkpoints(void **state)
     char from[FILE_PATH_BYTES], to[FILE_PATH_BYTES], *file;
     size_t bytes;
     struct recorder_options options = simulated_options("other", false);
-    options.experiment_sha256 = EXPERIMENT_B;
+    options.experiment_sha256 = DIGEST_B;
     assert_int_equal(simulated_session(&options, all_epochs(), 12, true, &error), STATUS_INTERRUPTED);
     stop_run("mixed", 12, true);
     run_path(from, "other", RECORD_CHECKPOINTS_FOLDER "/step-00000010.safetensors");
@@ -245,14 +244,13 @@ static void test_damaged_metrics(void **state)
         { "{\"epoch\": \"0\"}\n", "metrics.jsonl:1: \"epoch\" is not a whole number" },
         { "{\"epoch\": 0, \"epoch\": 0}\n", "metrics.jsonl:1: duplicate" },
     };
-    struct metrics_row *rows;
-    size_t epochs, torn;
+    struct metrics_lines read;
     char path[FILE_PATH_BYTES];
     struct error error;
     snprintf(path, sizeof path, "%s/metrics.jsonl", runs_folder);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         assert_int_equal(file_write(path, lines[i].text, strlen(lines[i].text), &error), STATUS_OK);
-        assert_int_equal(metrics_read(path, &rows, &epochs, NULL, &torn, &error), STATUS_INPUT);
+        assert_int_equal(metrics_read(path, &read, &error), STATUS_INPUT);
         if (strstr(error.message, lines[i].complaint) == NULL)
             fail_msg("%s: %s", lines[i].text, error.message);
     }
@@ -279,9 +277,9 @@ static void test_refusals(void **state)
     expect_refusal(&options, STATUS_INPUT, "is finished, with 14 of 14 epochs");
     options.resume = true;
     expect_refusal(&options, STATUS_INPUT, "is finished, with 14 of 14 epochs");
-    options.experiment_sha256 = EXPERIMENT_B;
-    expect_refusal(&options, STATUS_INPUT, EXPERIMENT_A);
-    expect_refusal(&options, STATUS_INPUT, EXPERIMENT_B);
+    options.experiment_sha256 = DIGEST_B;
+    expect_refusal(&options, STATUS_INPUT, simulated_experiment);
+    expect_refusal(&options, STATUS_INPUT, DIGEST_B);
     stop_run("unfinished", 9, true);
     options = simulated_options("unfinished", false);
     expect_refusal(&options, STATUS_INPUT, "go on with it by --resume");
@@ -311,13 +309,19 @@ static void test_changed_manifest(void **state)
     struct record *record;
     stop_run("mirror", 9, true);
     struct recorder_options options = simulated_options("mirror", true);
-    options.manifest_sha256 = EXPERIMENT_A;
-    options.manifest_text = "name: simulated\nmirror: other\n";
+    char text[4096], sha256[DIGEST_HEX_BYTES];
+    snprintf(text, sizeof text, "%s", simulated_manifest.resolved);
+    char *place = strstr(text, "description: ''");
+    assert_non_null(place);
+    memcpy(place, "description: xx", strlen("description: xx"));
+    sha256_hex(text, strlen(text), sha256);
+    options.manifest_sha256 = sha256;
+    options.manifest_text = text;
     assert_int_equal(simulated_session(&options, all_epochs(), UINT64_MAX, false, &error), STATUS_OK);
     assert_int_equal(record_open(&record, runs_folder, "mirror", &error), STATUS_OK);
-    assert_string_equal(record->manifest, "name: simulated\nmirror: other\n");
-    assert_string_equal(record->manifest_sha256, EXPERIMENT_A);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(record->fields, "time"), "sessions")), 2);
+    assert_string_equal(record->manifest_text, text);
+    assert_string_equal(record->facts.manifest_sha256, sha256);
+    assert_int_equal(record->facts.sessions, 2);
     record_close(record);
     assert_same_file("whole", "mirror", LEDGER_FILE);
 }
@@ -353,9 +357,8 @@ static void test_failed(void **state)
     recorder_close(recorder);
     simulated_end(&training);
     assert_int_equal(record_open(&record, runs_folder, "failed", &error), STATUS_OK);
-    assert_int_equal(record->state, RECORD_FAILED);
-    assert_string_equal(json_string_value(json_object_get(record->fields, "failure")),
-                        "step 3: conv1.weight is not finite");
+    assert_int_equal(record_state(record), RUN_FAILED);
+    assert_string_equal(record->facts.failure, "step 3: conv1.weight is not finite");
     record_close(record);
 }
 

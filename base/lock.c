@@ -1,0 +1,208 @@
+#include "base/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool without_locks(int number)
+{
+    return number == ENOLCK || number == ENOSYS || number == EOPNOTSUPP;
+}
+
+/* Up to the first newline of a file; "" where it cannot be read. */
+static void read_line(int descriptor, char *line, size_t size)
+{
+    ssize_t got = descriptor >= 0 ? pread(descriptor, line, size - 1, 0) : 0;
+    line[got > 0 ? got : 0] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+}
+
+static void pause_briefly(void)
+{
+    const struct timespec time = { .tv_nsec = 20 * 1000 * 1000 };
+    (void)nanosleep(&time, NULL);
+}
+
+/* ---- owner files ------------------------------------------------------------------------------------------------- */
+
+enum { HOST_BYTES = 256, BOOT_BYTES = 64 };
+
+/* Who holds a lock. The boot's identifier, not its time, which moves as the clock is set. */
+struct owner {
+    char host[HOST_BYTES], boot[BOOT_BYTES];
+    long process;
+};
+
+static void read_self(struct owner *owner)
+{
+    int descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    *owner = (struct owner){ .process = (long)getpid() };
+    if (gethostname(owner->host, sizeof owner->host - 1) != 0 || owner->host[0] == '\0')
+        snprintf(owner->host, sizeof owner->host, "unknown");
+    read_line(descriptor, owner->boot, sizeof owner->boot);
+    if (owner->boot[0] == '\0')
+        snprintf(owner->boot, sizeof owner->boot, "unknown");
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+/* False where there is no owner file, or it names nobody (yet). */
+static bool read_owner(const char *path, struct owner *owner)
+{
+    char line[LOCK_HOLDER_BYTES];
+    int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    read_line(descriptor, line, sizeof line);
+    if (descriptor >= 0)
+        close(descriptor);
+    return sscanf(line, "host %255s process %ld boot %63s", owner->host, &owner->process, owner->boot) == 3;
+}
+
+/* Of another host nothing can be known. */
+static bool has_ended(const struct owner *owner, const struct owner *self)
+{
+    if (strcmp(owner->host, self->host) != 0)
+        return false;
+    return strcmp(owner->boot, self->boot) != 0 || owner->process <= 0 ||
+           (kill((pid_t)owner->process, 0) != 0 && errno == ESRCH);
+}
+
+static enum status write_owner(const char *path, const struct owner *self, bool *made, struct error *error)
+{
+    char line[LOCK_HOLDER_BYTES];
+    int length = snprintf(line, sizeof line, "host %s process %ld boot %s\n", self->host, self->process, self->boot);
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    *made = descriptor >= 0;
+    if (descriptor < 0 && errno == EEXIST)
+        return STATUS_OK;
+    if (descriptor < 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make %s", path);
+    const bool good = write(descriptor, line, (size_t)length) == length && fsync(descriptor) == 0;
+    enum status status = good ? STATUS_OK : error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);
+    close(descriptor);
+    if (status != STATUS_OK)
+        unlink(path);
+    return status;
+}
+
+/* Takes the lock by its owner file. */
+static enum status own(const char *path, bool *taken, char holder[LOCK_HOLDER_BYTES], struct error *error)
+{
+    struct owner self, other, again;
+    bool took_over = false;
+    read_self(&self);
+    enum status status = write_owner(path, &self, taken, error);
+    if (status == STATUS_OK && !*taken && read_owner(path, &other) && has_ended(&other, &self)) {
+        took_over = true;
+        unlink(path);
+        status = write_owner(path, &self, taken, error);
+    }
+    if (status != STATUS_OK)
+        return status;
+    /* Two processes may find the same ended one; the second then removes the file that the first has just made. */
+    if (*taken && took_over) {
+        pause_briefly();
+        *taken = read_owner(path, &again) && again.process == self.process && strcmp(again.host, self.host) == 0;
+    }
+    if (*taken)
+        return STATUS_OK;
+    if (!read_owner(path, &other))
+        snprintf(holder, LOCK_HOLDER_BYTES, "another process");
+    else if (strcmp(other.host, self.host) == 0)
+        snprintf(holder, LOCK_HOLDER_BYTES, "process %ld", other.process);
+    else
+        snprintf(holder, LOCK_HOLDER_BYTES,
+                 "process %ld on the host %s (or was, if that was killed: this file system has no locks, so remove "
+                 "%.160s once that process has ended)",
+                 other.process, other.host, path);
+    return STATUS_OK;
+}
+
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
+
+/* lock_is_held holds the lock for a moment when it looks: that is waited out. */
+static int lock_patiently(int descriptor)
+{
+    enum { TRIES = 10 };
+    for (int i = 1; flock(descriptor, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK || i == TRIES)
+            return -1;
+        pause_briefly();
+    }
+    return 0;
+}
+
+enum status lock_try(struct lock *lock, const char *path, bool *taken, char holder[LOCK_HOLDER_BYTES],
+                     struct error *error)
+{
+    enum status status;
+    char line[32];
+    *lock = (struct lock){ .descriptor = -1 };
+    *taken = false;
+    holder[0] = '\0';
+    int descriptor;
+    status = file_open_own(path, O_RDWR, &descriptor, error);
+    if (status != STATUS_OK)
+        return status;
+    if (lock_patiently(descriptor) == 0) {
+        /* The number only serves messages; the lock holds without it. */
+        int length = snprintf(line, sizeof line, "%ld\n", (long)getpid());
+        *taken = true;
+        if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, line, (size_t)length, 0) != length)
+            status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);
+    } else if (errno == EWOULDBLOCK) {
+        read_line(descriptor, line, sizeof line);
+        snprintf(holder, LOCK_HOLDER_BYTES, "%s%s", line[0] != '\0' ? "process " : "another process", line);
+    } else if (without_locks(errno)) {
+        status = file_path(lock->owner, error, "%s" LOCK_OWNER_SUFFIX, path);
+        if (status == STATUS_OK)
+            status = own(lock->owner, taken, holder, error);
+    } else {
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot lock %s", path);
+    }
+    if (status == STATUS_OK && *taken) {
+        lock->descriptor = descriptor;
+    } else {
+        close(descriptor);
+        lock->owner[0] = '\0';
+    }
+    return status;
+}
+
+void lock_release(struct lock *lock)
+{
+    if (lock->descriptor < 0)
+        return;
+    if (lock->owner[0] != '\0')
+        unlink(lock->owner);
+    close(lock->descriptor);
+    lock->descriptor = -1;
+}
+
+bool lock_is_held(const char *path)
+{
+    char owner_path[FILE_PATH_BYTES];
+    struct owner owner, self;
+    struct error ignored;
+    bool held = false;
+    int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0)
+        return false;
+    if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {
+        (void)flock(descriptor, LOCK_UN);
+    } else if (errno == EWOULDBLOCK) {
+        held = true;
+    } else if (file_path(owner_path, &ignored, "%s" LOCK_OWNER_SUFFIX, path) == STATUS_OK &&
+               read_owner(owner_path, &owner)) {
+        read_self(&self);
+        held = !has_ended(&owner, &self);
+    }
+    close(descriptor);
+    return held;
+}

@@ -1,0 +1,130 @@
+#include "results/find_run.h"
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/build_info.h"
+#include "results/record_json.h"
+
+const char *record_runs_folder(const char *option)
+{
+    const char *environment = getenv("SELFSAME_RUNS");
+    if (option != NULL)
+        return option;
+    return environment != NULL && environment[0] != '\0' ? environment : "runs";
+}
+
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
+
+static bool has_record(const char *folder)
+{
+    char path[FILE_PATH_BYTES];
+    struct error ignored;
+    return file_path(path, &ignored, "%s/%s", folder, RECORD_FILE) == STATUS_OK && file_exists(path);
+}
+
+/* A run that comes with the program: of the source tree, or as installed. "" where there is none of that name. */
+static enum status find_published(const char *run, char folder[FILE_PATH_BYTES], struct error *error)
+{
+    const char *const folders[] = { build_source_published, build_installed_published };
+    static const char prefix[] = "published/";
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && strncmp(run, prefix, strlen(prefix)) == 0; i++) {
+        status = file_path(folder, error, "%s/%s", folders[i], run + strlen(prefix));
+        if (status != STATUS_OK || has_record(folder))
+            return status;
+    }
+    folder[0] = '\0';
+    return status;
+}
+
+enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BYTES], struct error *error)
+{
+    size_t length = strlen(run);
+    while (length > 1 && run[length - 1] == '/')
+        length--;
+    enum status status = find_published(run, folder, error);
+    if (status != STATUS_OK || folder[0] != '\0')
+        return status;
+    if (strchr(run, '/') != NULL || has_record(run)) {
+        status = file_path(folder, error, "%.*s", (int)length, run);
+        if (status == STATUS_OK && !has_record(folder))
+            status = error_set(error, STATUS_INPUT, "%s is not a run: it has no %s", folder, RECORD_FILE);
+        return status;
+    }
+    status = file_path(folder, error, "%s/%s", runs, run);
+    if (status == STATUS_OK && !has_record(folder))
+        status = error_set(error, STATUS_INPUT,
+                           "there is no run \"%s\" in the folder %s (no %s/%s); name a run's folder, or give the "
+                           "runs folder with --runs",
+                           run, runs, folder, RECORD_FILE);
+    return status;
+}
+
+void find_run_name(const char *folder, char name[RUN_NAME_BYTES])
+{
+    /* "." and the like have no name of their own. */
+    char *whole = realpath(folder, NULL);
+    const char *from = whole != NULL ? whole : folder, *slash = strrchr(from, '/');
+    snprintf(name, RUN_NAME_BYTES, "%s", slash != NULL && slash[1] != '\0' ? slash + 1 : from);
+    free(whole);
+}
+
+/* ---- listing ----------------------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum status record_list(const char *runs, char ***names, size_t *count, struct error *error)
+{
+    enum status status = STATUS_OK;
+    size_t room = 0;
+    *names = NULL;
+    *count = 0;
+    if (!file_exists(runs))
+        return STATUS_OK;
+    DIR *list = opendir(runs);
+    if (list == NULL)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the runs folder %s", runs);
+    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(list)) != NULL;) {
+        char path[FILE_PATH_BYTES];
+        if (entry->d_name[0] == '.' || file_path(path, error, "%s/%s", runs, entry->d_name) != STATUS_OK ||
+            !has_record(path))
+            continue;
+        if (*count == room) {
+            char **more = realloc(*names, (2 * room + 16) * sizeof **names);
+            room = 2 * room + 16;
+            if (more == NULL) {
+                status = error_out_of_memory(error, "the runs in %s", runs);
+                break;
+            }
+            *names = more;
+        }
+        (*names)[*count] = strdup(entry->d_name);
+        if ((*names)[*count] == NULL)
+            status = error_out_of_memory(error, "the runs in %s", runs);
+        else
+            ++*count;
+    }
+    closedir(list);
+    if (status != STATUS_OK) {
+        record_list_free(*names, *count);
+        *names = NULL;
+        *count = 0;
+    } else if (*count > 0) {
+        qsort(*names, *count, sizeof **names, by_name);
+    }
+    return status;
+}
+
+void record_list_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}

@@ -1,0 +1,28 @@
+/* Where runs are: the runs folder, and the runs that come with the program.
+ *
+ * A run is called by its folder (anything with a slash, and every existing folder that holds a record.json), by its
+ * name in the runs folder, or as published/... where it comes with the program. Its name is its folder's. */
+#ifndef SELFSAME_FIND_RUN_H
+#define SELFSAME_FIND_RUN_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+enum { RUN_NAME_BYTES = 256 };
+
+/* The runs folder: `option` (of --runs) unless NULL, else the environment's SELFSAME_RUNS unless empty, else "runs". */
+const char *record_runs_folder(const char *option);
+
+/* The folder of a run. STATUS_INPUT where there is none. */
+enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BYTES], struct error *error) MUST_USE;
+/* The name of the run in a folder. */
+void find_run_name(const char *folder, char name[RUN_NAME_BYTES]);
+
+/* The names of the runs in a runs folder, sorted; a folder that does not exist has none. The caller frees with
+ * record_list_free. */
+enum status record_list(const char *runs, char ***names, size_t *count, struct error *error) MUST_USE;
+void record_list_free(char **names, size_t count);
+
+#endif

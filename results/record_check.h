@@ -1,0 +1,32 @@
+/* A record held against itself: its files repeat each other, and where two of them disagree, one was changed or damaged
+ * after it was written.
+ *
+ * record.json      its own digest; the manifest's digest, and what follows from the manifest: experiment digest, length,
+ *                  depth, data; the last epoch, the best one, and the digest of metrics.jsonl
+ * metrics.jsonl    steps and learning rates, which follow from the manifest; errors, from their counts
+ * ledger.txt       the chain of digests over it and the metrics; the training losses and errors, which are its means
+ * weights          their digest in metrics.jsonl
+ *
+ * Records of 0.1.0 have neither the digest of record.json nor that of metrics.jsonl: of those, validation losses before
+ * the last epoch, and times, are not covered. */
+#ifndef SELFSAME_RECORD_CHECK_H
+#define SELFSAME_RECORD_CHECK_H
+
+#include "results/record.h"
+
+/* All but the weights: what record_open does. STATUS_INPUT names the run, the two files that contradict each other, and
+ * what each says. */
+enum status record_check(const struct record *record, struct error *error) MUST_USE;
+
+/* Recomputes the chain of the first `epochs` epochs. STATUS_INPUT names `path` and the first epoch where it does not
+ * agree. */
+enum status record_check_chain(const char *path, const char *experiment_sha256, const struct metrics_row *metrics,
+                               size_t epochs, const struct ledger_row *ledger, size_t steps,
+                               struct error *error) MUST_USE;
+
+/* Holds weights that were read from a file of the run against metrics.jsonl: of a finished run they are the last
+ * epoch's; of any other, some epoch's. *epoch (may be NULL) is that epoch, from 0. */
+enum status record_check_weights(const struct record *record, const char *path, const struct network *network,
+                                 const float *values, uint64_t *epoch, struct error *error) MUST_USE;
+
+#endif

@@ -1,0 +1,159 @@
+#include "results/resume.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "results/checkpoint.h"
+#include "results/record_check.h"
+#include "trainer/schedule.h"
+
+static void say(const struct resume_options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const struct resume_options *options, const char *format, ...)
+{
+    char message[ERROR_MESSAGE_BYTES + 256];
+    if (options->say == NULL)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    options->say(message);
+}
+
+static uint64_t epoch_begin(const struct resume_options *options, uint64_t epoch)
+{
+    return epoch == 0 ? 0 : schedule_epoch_end(options->training, options->images, epoch - 1);
+}
+
+void resume_free(struct resume_point *point)
+{
+    metrics_free(&point->metrics);
+    ledger_free(&point->ledger);
+}
+
+/* Reads as much as a checkpoint of `step` needs: what was written after it is to be cut off anyway. */
+static enum status read_history(const struct resume_options *options, uint64_t step, struct resume_point *point,
+                                struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    enum status status = file_path(path, error, "%s/%s", options->folder, METRICS_FILE);
+    if (status == STATUS_OK)
+        status = metrics_read(path, &point->metrics, error);
+    if (status == STATUS_OK && point->metrics.torn > 0)
+        say(options, "%s ends in an unfinished line of %zu bytes, which is dropped", path, point->metrics.torn);
+    if (status == STATUS_OK)
+        status = ledger_read(options->folder, (size_t)step, &point->ledger, error);
+    if (status == STATUS_OK && point->ledger.torn > 0)
+        say(options, "%s ends in an unfinished line of %zu bytes, which is dropped", point->ledger.path,
+            point->ledger.torn);
+    return status;
+}
+
+/* Whether a checkpoint's place is one in the history: its epochs and steps are there, and their chain ends in its. */
+static enum status check_history(const struct resume_options *options, const struct checkpoint_place *place,
+                                 uint64_t step, const struct resume_point *point, struct error *error)
+{
+    const char *chain = options->experiment_sha256;
+    if (point->ledger.steps < step || point->metrics.epochs < place->epochs)
+        return error_set(
+            error, STATUS_INPUT,
+            "%s has %zu epochs and its ledger at least %zu steps, fewer than the checkpoint of step %" PRIu64 " needs",
+            options->folder, point->metrics.epochs, point->ledger.steps, step);
+    if (place->epochs > 0) {
+        const struct metrics_row *last = &point->metrics.rows[place->epochs - 1];
+        chain = last->chain_sha256;
+        if (last->end_step > step)
+            return error_set(error, STATUS_INPUT,
+                             "%s/%s does not agree with the checkpoint of step %" PRIu64 " on where epoch %" PRIu64
+                             " ends",
+                             options->folder, METRICS_FILE, step, place->epochs - 1);
+    }
+    if (step < epoch_begin(options, place->epochs) || step > epoch_begin(options, place->epochs + 1))
+        return error_set(error, STATUS_INPUT,
+                         "%s: the checkpoint of step %" PRIu64 " says that %" PRIu64 " epochs are done, which that "
+                         "step is not after",
+                         options->folder, step, place->epochs);
+    enum status status = record_check_chain(options->folder, options->experiment_sha256, point->metrics.rows,
+                                            (size_t)place->epochs, point->ledger.rows, point->ledger.steps, error);
+    if (status == STATUS_OK && strcmp(chain, place->chain_sha256) != 0)
+        status = error_set(error, STATUS_INPUT,
+                           "%s/%s is not that of the checkpoint of step %" PRIu64 ": their chains differ",
+                           options->folder, METRICS_FILE, step);
+    return status;
+}
+
+static enum status try_checkpoint(const struct resume_options *options, uint64_t step, struct training_state *state,
+                                  struct resume_point *point, struct error *error)
+{
+    struct checkpoint_place place;
+    enum status status =
+        checkpoint_read(options->folder, step, options->network, options->experiment_sha256, &place, state, error);
+    if (status == STATUS_OK)
+        status = read_history(options, step, point, error);
+    if (status == STATUS_OK)
+        status = check_history(options, &place, step, point, error);
+    if (status == STATUS_OK) {
+        point->step = step;
+        point->epochs = place.epochs;
+        digest_from_hex(place.chain_sha256, point->chain);
+    } else {
+        resume_free(point);
+    }
+    return status;
+}
+
+enum status resume_find(const struct resume_options *options, struct training_state *state, struct resume_point *point,
+                        struct error *error)
+{
+    uint64_t *steps;
+    size_t count;
+    *point = (struct resume_point){ .step = 0 };
+    digest_from_hex(options->experiment_sha256, point->chain);
+    enum status status = checkpoint_list(options->folder, &steps, &count, error);
+    if (status != STATUS_OK)
+        return status;
+    /* After one epoch, it may be that its checkpoint was the first thing that could not be written. */
+    if (count == 0 && options->epochs > 1)
+        status = error_set(error, STATUS_INPUT,
+                           "%s has %" PRIu64 " epochs, but no checkpoint to go on from (published runs come without); "
+                           "choose another name with --name to run it from the start",
+                           options->folder, options->epochs);
+    else if (count == 0)
+        say(options, "%s has no checkpoint yet and begins again with the first step", options->folder);
+    for (size_t i = count; i-- > 0;) {
+        status = try_checkpoint(options, steps[i], state, point, error);
+        if (status == STATUS_OK)
+            say(options, "resuming %s after epoch %" PRIu64 ", step %" PRIu64, options->folder, point->epochs,
+                point->step);
+        if (status != STATUS_INPUT)
+            break;
+        if (i > 0)
+            say(options, "%s; going on from the checkpoint before it", error->message);
+        else
+            error_prefix(
+                error,
+                "no checkpoint of %s is good, so it cannot be resumed; to start over, remove that folder; the last one "
+                "tried",
+                options->folder);
+    }
+    free(steps);
+    return status;
+}
+
+enum status resume_unify(const struct resume_options *options, const struct resume_point *point,
+                         uint64_t *metrics_bytes, uint64_t *ledger_bytes, struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    *metrics_bytes = point->epochs > 0 ? point->metrics.ends[point->epochs - 1] : 0;
+    *ledger_bytes = point->step > 0 ? (point->step + 1) * LEDGER_LINE_BYTES : 0;
+    enum status status = file_path(path, error, "%s/%s", options->folder, METRICS_FILE);
+    if (status == STATUS_OK && point->metrics.changed)
+        status = file_write(path, point->metrics.text, (size_t)*metrics_bytes, error);
+    if (status == STATUS_OK && point->ledger.changed)
+        status = ledger_write(options->folder, point->ledger.rows, (size_t)point->step, error);
+    return status;
+}
