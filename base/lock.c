@@ -118,8 +118,8 @@ static enum status own(const char *path, bool *taken, char holder[LOCK_HOLDER_BY
         snprintf(holder, LOCK_HOLDER_BYTES, "process %ld", other.process);
     else
         snprintf(holder, LOCK_HOLDER_BYTES,
-                 "process %ld on the host %s (or was, if that was killed: this file system has no locks, so remove "
-                 "%.160s once that process has ended)",
+                 "process %ld on the host %.100s (or was, if that was killed: this file system has no locks, so remove "
+                 "%.200s once that process has ended)",
                  other.process, other.host, path);
     return STATUS_OK;
 }

@@ -200,7 +200,7 @@ static void print_finding(const struct finding *finding)
     }
 }
 
-static enum status print_table(const struct report *report, struct error *error)
+static void print_table(const struct report *report)
 {
     struct environment environment;
     environment_read(&environment);
@@ -214,7 +214,6 @@ static enum status print_table(const struct report *report, struct error *error)
     printf("\nexact: %s (%zu of %zu that work give the known digest, %.16s)\n", all_exact(report) ? "yes" : "no",
            count_verdict(report, VERDICT_EXACT),
            count_verdict(report, VERDICT_EXACT) + count_verdict(report, VERDICT_OTHER_BITS), proof_known_digest);
-    return STATUS_OK;
 }
 
 static json_t *text_or_null(const char *text)
@@ -295,7 +294,7 @@ static enum status run_doctor(const struct arguments *arguments, struct error *e
     if (status == STATUS_OK && format != NULL && strcmp(format, "json") == 0)
         status = print_json(report, error);
     else if (status == STATUS_OK)
-        status = print_table(report, error);
+        print_table(report);
     if (status == STATUS_OK)
         status = conclude(report, error);
     free(report);

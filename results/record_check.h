@@ -13,6 +13,7 @@
 #define SELFSAME_RECORD_CHECK_H
 
 #include "results/record.h"
+#include "trainer/network.h"
 
 /* All but the weights: what record_open does. STATUS_INPUT names the run, the two files that contradict each other, and
  * what each says. */

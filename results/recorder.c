@@ -474,7 +474,7 @@ static enum status begin(struct recorder *recorder, struct error *error)
 
 static enum status lock_run(struct recorder *recorder, struct error *error)
 {
-    char path[FILE_PATH_BYTES], holder[LOCK_HOLDER_BYTES], message[FILE_PATH_BYTES + 256];
+    char path[FILE_PATH_BYTES], holder[LOCK_HOLDER_BYTES], message[2 * FILE_PATH_BYTES + 256];
     bool taken;
     enum status status = inside(recorder, RECORD_LOCK_FILE, path, error);
     if (status == STATUS_OK)

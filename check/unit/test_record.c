@@ -148,6 +148,20 @@ static void flip_byte(const char *name, const char *file, long place)
     assert_int_equal(fclose(stream), 0);
 }
 
+/* Puts another digit in the place of one. */
+static void change_digit(const char *name, const char *file, long place)
+{
+    char path[FILE_PATH_BYTES];
+    run_path(path, name, file);
+    FILE *stream = fopen(path, "r+");
+    assert_non_null(stream);
+    assert_int_equal(fseek(stream, place, SEEK_SET), 0);
+    int digit = fgetc(stream);
+    assert_int_equal(fseek(stream, place, SEEK_SET), 0);
+    fputc(digit == '0' ? '1' : '0', stream);
+    assert_int_equal(fclose(stream), 0);
+}
+
 static void truncate_file(const char *name, const char *file, off_t bytes)
 {
     char path[FILE_PATH_BYTES];
@@ -220,10 +234,17 @@ static void test_damaged_history(void **state)
     struct error error;
     struct record *record;
     stop_run("history", 23, true);
-    flip_byte("history", LEDGER_FILE, 2 * LEDGER_LINE_BYTES - 3);
+    char path[FILE_PATH_BYTES], *ledger;
+    size_t bytes;
+    run_path(path, "history", LEDGER_FILE);
+    assert_int_equal(file_read(path, 1 << 20, &ledger, &bytes, &error), STATUS_OK);
+    change_digit("history", LEDGER_FILE, 2 * LEDGER_LINE_BYTES - 3);
     assert_int_equal(resume_to_end("history", &error), STATUS_INPUT);
     assert_non_null(strstr(error.message, "the chain of epoch 0"));
-    flip_byte("history", LEDGER_FILE, 2 * LEDGER_LINE_BYTES - 3);
+    assert_int_equal(record_open(&record, runs_folder, "history", &error), STATUS_INPUT);
+    assert_non_null(strstr(error.message, "metrics.jsonl and ledger.txt contradict each other"));
+    assert_int_equal(file_write(path, ledger, bytes, &error), STATUS_OK);
+    free(ledger);
     flip_byte("history", LEDGER_FILE, 2 * LEDGER_LINE_BYTES + 11);
     assert_int_equal(record_open(&record, runs_folder, "history", &error), STATUS_INPUT);
     assert_non_null(strstr(error.message, "ledger.txt:3: this is not the line of step 1"));
