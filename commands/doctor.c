@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/build_info.h"
+#include "base/machine.h"
 #include "commands/command.h"
 #include "fetch/data/embedded.h"
 #include "results/environment.h"
-#include "trainer/cpu/team.h"
 #include "trainer/cuda/device.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
@@ -289,7 +289,7 @@ static enum status run_doctor(const struct arguments *arguments, struct error *e
     struct report *report = calloc(1, sizeof *report);
     if (report == NULL)
         return error_out_of_memory(error, "the report");
-    report->threads = (uint32_t)arguments_integer(arguments, "threads", team_processors());
+    report->threads = (uint32_t)arguments_integer(arguments, "threads", machine_processors_usable());
     enum status status = find_out(report, error);
     if (status == STATUS_OK && format != NULL && strcmp(format, "json") == 0)
         status = print_json(report, error);

@@ -2,8 +2,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "commands/command.h"
+#include "commands/table.h"
 #include "results/record.h"
-#include "results/table.h"
 
 static const struct table_column columns[] = {
     { "run", false },    { "manifest", false }, { "seed", true },     { "state", false },

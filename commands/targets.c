@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "commands/command.h"
+#include "commands/table.h"
 #include "results/record.h"
-#include "results/table.h"
 
 static const struct table_column columns[] = {
     { "run", false },       { "metric", false },   { "measured", true }, { "target", true },

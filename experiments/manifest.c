@@ -13,18 +13,9 @@
 
 /* ---- from settings to the recipe --------------------------------------------------------------------------------- */
 
-/* Which of the key's choices a setting is: their order in the table is that of the enums in trainer/recipe.h. */
 static int choice(const struct settings *settings, const char *path)
 {
-    const struct setting *setting = settings_get(settings, path);
-    const char *choices = setting->key->choices;
-    for (int i = 0; choices != NULL; i++) {
-        size_t length = strcspn(choices, "|");
-        if (strlen(setting->text) == length && strncmp(setting->text, choices, length) == 0)
-            return i;
-        choices = choices[length] == '|' ? choices + length + 1 : NULL;
-    }
-    return 0;
+    return settings_get(settings, path)->choice;
 }
 
 static double real(const struct settings *settings, const char *path)
@@ -194,13 +185,11 @@ static enum status check_drop_count(const struct settings *s, struct error *erro
 static enum status check_sources(const struct settings *s, struct error *error)
 {
     const struct setting *archives = settings_get(s, "dataset.archives");
-    const size_t key_count = schema_list(archives->key)->key_count;
     if (archives->count > 0 && choice(s, "dataset.kind") == DATASET_EMBEDDED)
         return settings_error(s, "dataset.archives", error,
                               "an embedded data set comes from no archive; write archives: []");
     for (size_t i = 0; i < archives->count; i++) {
-        const struct setting *archive = archives->entries + i * key_count; /* urls, bytes, md5, sha256 */
-        if (!archive[2].given && !archive[3].given)
+        if (!settings_of_entry(archives, i, "md5")->given && !settings_of_entry(archives, i, "sha256")->given)
             return settings_error(s, "dataset.archives", error,
                                   "entry %zu has neither sha256 nor md5: nothing says which bytes are meant", i + 1);
     }
@@ -254,14 +243,26 @@ static enum status check_seeds(const struct settings *s, struct error *error)
 
 /* ---- putting it together ----------------------------------------------------------------------------------------- */
 
-static char *copy(const char *text)
+static enum status fill_texts(const struct settings *s, struct manifest *manifest, struct error *error)
 {
-    return text == NULL ? NULL : strdup(text);
-}
-
-static char *copy_text(const struct settings *s, const char *path)
-{
-    return given(s, path) ? strdup(settings_get(s, path)->text) : NULL;
+    const struct {
+        const char *path;
+        char **text;
+    } texts[] = { { "name", &manifest->name },
+                  { "description", &manifest->description },
+                  { "dataset.note", &manifest->note },
+                  { "weights.note", &manifest->weights_note },
+                  { "curve.file", &manifest->curve_file },
+                  { "curve.column", &manifest->curve_column },
+                  { "curve.source", &manifest->curve_source } };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (!given(s, texts[i].path))
+            continue;
+        *texts[i].text = strdup(settings_get(s, texts[i].path)->text);
+        if (*texts[i].text == NULL)
+            return error_out_of_memory(error, "the manifest %s", s->name);
+    }
+    return STATUS_OK;
 }
 
 static enum status fill_urls(const struct setting *urls, struct manifest_source *source, struct error *error)
@@ -290,16 +291,15 @@ static enum status fill_sources(const struct settings *s, struct manifest *manif
 {
     const struct setting *archives = settings_get(s, "dataset.archives"),
                          *prefix = settings_get(s, "weights.sha256_prefix");
-    const size_t key_count = schema_list(archives->key)->key_count;
     manifest->archives = calloc(archives->count + 1, sizeof *manifest->archives);
     if (manifest->archives == NULL)
         return error_out_of_memory(error, "the sources of a manifest");
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < archives->count; i++) {
-        const struct setting *archive = archives->entries + i * key_count; /* urls, bytes, md5, sha256 */
-        fill_facts(&archive[1], &archive[2], &archive[3], &manifest->archives[i]);
+        fill_facts(settings_of_entry(archives, i, "bytes"), settings_of_entry(archives, i, "md5"),
+                   settings_of_entry(archives, i, "sha256"), &manifest->archives[i]);
         manifest->archive_count++;
-        status = fill_urls(&archive[0], &manifest->archives[i], error);
+        status = fill_urls(settings_of_entry(archives, i, "urls"), &manifest->archives[i], error);
     }
     fill_facts(settings_get(s, "weights.bytes"), settings_get(s, "weights.md5"), settings_get(s, "weights.sha256"),
                &manifest->weights);
@@ -315,17 +315,16 @@ static enum status fill_sources(const struct settings *s, struct manifest *manif
 static enum status fill_targets(const struct settings *s, struct manifest *manifest, struct error *error)
 {
     const struct setting *targets = settings_get(s, "targets");
-    const size_t key_count = schema_list(targets->key)->key_count;
     manifest->target_count = targets->count;
     manifest->targets = calloc(targets->count + 1, sizeof *manifest->targets);
     if (manifest->targets == NULL)
         return error_out_of_memory(error, "the targets of a manifest");
     for (size_t i = 0; i < targets->count; i++) {
-        const struct setting *target = targets->entries + i * key_count; /* metric, value, tolerance, source */
-        manifest->targets[i] = (struct manifest_target){ .best = strcmp(target[0].text, "best_error") == 0,
-                                                         .value = target[1].numbers[0],
-                                                         .tolerance = target[2].numbers[0],
-                                                         .source = copy(target[3].text) };
+        manifest->targets[i] =
+            (struct manifest_target){ .best = settings_of_entry(targets, i, "metric")->choice == METRIC_BEST_ERROR,
+                                      .value = settings_of_entry(targets, i, "value")->numbers[0],
+                                      .tolerance = settings_of_entry(targets, i, "tolerance")->numbers[0],
+                                      .source = strdup(settings_of_entry(targets, i, "source")->text) };
         if (manifest->targets[i].source == NULL)
             return error_out_of_memory(error, "the targets of a manifest");
     }
@@ -345,8 +344,8 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
         status = check_sources(s, error);
     if (status != STATUS_OK)
         return status;
-    const bool fast = strcmp(settings_get(s, "arithmetic")->text, "fast") == 0;
-    if (given(s, "precision") && !fast)
+    const enum arithmetic arithmetic = (enum arithmetic)choice(s, "arithmetic");
+    if (given(s, "precision") && arithmetic != ARITHMETIC_FAST)
         return settings_error(s, "precision", error,
                               "only arithmetic: fast can be of another precision; exact is float32 throughout");
     manifest->dataset_kind = (enum dataset_kind)choice(s, "dataset.kind");
@@ -356,7 +355,7 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     manifest->test_images =
         manifest->dataset_kind == DATASET_EMBEDDED ? (uint32_t)real(s, "dataset.test_images") : CIFAR10_TEST_IMAGES;
     fill_recipe(s, &manifest->recipe);
-    manifest->recipe.arithmetic = fast ? ARITHMETIC_FAST : ARITHMETIC_EXACT;
+    manifest->recipe.arithmetic = arithmetic;
     manifest->recipe.precision = given(s, "precision") ? (enum precision)choice(s, "precision") : PRECISION_FP32;
     struct error depth_error;
     if (network_check_depth(manifest->recipe.model.depth, &depth_error) != STATUS_OK)
@@ -367,18 +366,13 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     const struct setting *seeds = settings_get(s, given(s, "training.seeds") ? "training.seeds" : "training.seed");
     manifest->seed_count = seeds->count;
     manifest->seeds = calloc(seeds->count + 1, sizeof *manifest->seeds);
-    manifest->name = copy_text(s, "name");
-    manifest->description = copy_text(s, "description");
-    manifest->note = copy_text(s, "dataset.note");
-    manifest->weights_note = copy_text(s, "weights.note");
-    manifest->curve_file = copy_text(s, "curve.file");
-    manifest->curve_column = copy_text(s, "curve.column");
-    manifest->curve_source = copy_text(s, "curve.source");
     manifest->resolved = settings_resolved(s);
     manifest->experiment = settings_experiment(s);
-    if (manifest->seeds == NULL || manifest->name == NULL || manifest->description == NULL || manifest->note == NULL ||
-        manifest->resolved == NULL || manifest->experiment == NULL)
+    if (manifest->seeds == NULL || manifest->resolved == NULL || manifest->experiment == NULL)
         return error_out_of_memory(error, "the manifest %s", s->name);
+    status = fill_texts(s, manifest, error);
+    if (status != STATUS_OK)
+        return status;
     for (size_t i = 0; i < seeds->count; i++)
         manifest->seeds[i] = (uint64_t)seeds->numbers[i];
     manifest->recipe.training.seed = manifest->seeds[0];
@@ -484,16 +478,25 @@ void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, 
     digest_to_hex(digest, hex);
 }
 
-static const char *const type_names[] = { "text",          "name",       "integer",      "real",
-                                          "true|false",    "choice",     "digest",       "list of integers",
-                                          "list of reals", "hex digits", "list of URLs", "list of maps" };
+static const char *const type_names[] = { [VALUE_TEXT] = "text",
+                                          [VALUE_NAME] = "name",
+                                          [VALUE_INTEGER] = "integer",
+                                          [VALUE_REAL] = "real",
+                                          [VALUE_BOOLEAN] = "true|false",
+                                          [VALUE_DIGEST] = "digest",
+                                          [VALUE_INTEGERS] = "list of integers",
+                                          [VALUE_REALS] = "list of reals",
+                                          [VALUE_HEX] = "hex digits",
+                                          [VALUE_URLS] = "list of URLs",
+                                          [VALUE_MAPS] = "list of maps" };
 
 static void print_keys(FILE *file, const struct schema_key *keys, size_t count, const char *prefix)
 {
     for (size_t i = 0; i < count; i++) {
         const struct schema_key *key = &keys[i];
-        fprintf(file, "%s%s\n    %s", prefix, key->path,
-                key->type == VALUE_CHOICE ? key->choices : type_names[key->type]);
+        char words[SCHEMA_WORDS_BYTES];
+        schema_print_words(key->choices, words);
+        fprintf(file, "%s%s\n    %s", prefix, key->path, key->type == VALUE_CHOICE ? words : type_names[key->type]);
         if (key->low <= key->high && key->high > 0)
             fprintf(file, ", %.15g to %.15g", key->low, key->high);
         if (key->fallback != NULL)

@@ -18,9 +18,8 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "experiments/schema.h"
 #include "trainer/recipe.h"
-
-enum dataset_kind { DATASET_CIFAR10, DATASET_EMBEDDED };
 
 struct manifest_target {
     bool best;               /* of all epochs; else after the last */
@@ -37,8 +36,6 @@ struct manifest_source {
     char sha256[DIGEST_HEX_BYTES];
     char sha256_prefix[DIGEST_HEX_BYTES]; /* its first digits, where only those are published */
 };
-
-enum weights_format { WEIGHTS_AUTO, WEIGHTS_NEON, WEIGHTS_TORCH, WEIGHTS_SAFETENSORS };
 
 struct manifest {
     char *path; /* as it was named: for messages that say what to do with it */

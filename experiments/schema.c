@@ -1,16 +1,87 @@
 #include "experiments/schema.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/recipe.h"
+
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define LARGE 9007199254740991.0 /* 2^53 - 1 */
+
+static const struct schema_choice dataset_kinds[] = {
+    { "cifar10", DATASET_CIFAR10 },
+    { "embedded", DATASET_EMBEDDED },
+    { NULL, 0 },
+};
+static const struct schema_choice paddings[] = {
+    { "mean", PADDING_MEAN },
+    { "zero", PADDING_ZERO },
+    { "zero-raw", PADDING_ZERO_RAW },
+    { NULL, 0 },
+};
+static const struct schema_choice normalizations[] = {
+    { "channel-mean", NORMALIZE_CHANNEL_MEAN },
+    { "pixel-mean", NORMALIZE_PIXEL_MEAN },
+    { "constants", NORMALIZE_CONSTANTS },
+    { NULL, 0 },
+};
+static const struct schema_choice shortcuts[] = {
+    { "projection", SHORTCUT_PROJECTION },
+    { "pad-end", SHORTCUT_PAD_END },
+    { "pad-both", SHORTCUT_PAD_BOTH },
+    { NULL, 0 },
+};
+static const struct schema_choice biases[] = {
+    { "none", BIAS_NONE },
+    { "zero", BIAS_ZERO },
+    { "uniform", BIAS_UNIFORM },
+    { NULL, 0 },
+};
+static const struct schema_choice last_batches[] = {
+    { "continue", LAST_BATCH_CONTINUE },
+    { "short", LAST_BATCH_SHORT },
+    { NULL, 0 },
+};
+static const struct schema_choice momentum_forms[] = {
+    { "neon", MOMENTUM_NEON },
+    { "pytorch", MOMENTUM_PYTORCH },
+    { NULL, 0 },
+};
+static const struct schema_choice arithmetics[] = {
+    { "exact", ARITHMETIC_EXACT },
+    { "fast", ARITHMETIC_FAST },
+    { NULL, 0 },
+};
+static const struct schema_choice precisions[] = {
+    { "fp32", PRECISION_FP32 },
+    { "tf32", PRECISION_TF32 },
+    { "bf16", PRECISION_BF16 },
+    { NULL, 0 },
+};
+static const struct schema_choice weights_formats[] = {
+    { "auto", WEIGHTS_AUTO },
+    { "neon", WEIGHTS_NEON },
+    { "torch", WEIGHTS_TORCH },
+    { "safetensors", WEIGHTS_SAFETENSORS },
+    { NULL, 0 },
+};
+static const struct schema_choice metrics[] = {
+    { "final_error", METRIC_FINAL_ERROR },
+    { "best_error", METRIC_BEST_ERROR },
+    { NULL, 0 },
+};
+static const struct schema_choice or_any[] = {
+    { "any", 0 },
+    { NULL, 0 },
+};
 
 const struct schema_key schema_keys[] = {
     { "name", VALUE_NAME, 0, 0, NULL, NULL, true, false, NULL, "names the experiment and, with the seed, its runs" },
     { "description", VALUE_TEXT, 0, 0, NULL, "''", false, false, NULL, "one line for people" },
 
-    { "dataset.kind", VALUE_CHOICE, 0, 0, "cifar10|embedded", NULL, true, true, NULL,
+    { "dataset.kind", VALUE_CHOICE, 0, 0, dataset_kinds, NULL, true, true, NULL,
       "cifar10: read from files; embedded: drawn by integer code" },
     { "dataset.training_images", VALUE_INTEGER, 10, 100000, NULL, NULL, false, true, NULL,
       "embedded only: images to train on" },
@@ -18,14 +89,14 @@ const struct schema_key schema_keys[] = {
       "embedded only: images to evaluate on" },
     { "dataset.train_sha256", VALUE_DIGEST, 0, 0, NULL, NULL, true, true, NULL,
       "SHA-256 of the training records (label byte and image) in order" },
-    { "dataset.test_sha256", VALUE_DIGEST, 0, 0, "any", NULL, true, false, NULL,
+    { "dataset.test_sha256", VALUE_DIGEST, 0, 0, or_any, NULL, true, false, NULL,
       "the same of the test records, or any: then the record says which they were" },
     { "dataset.note", VALUE_TEXT, 0, 0, NULL, "''", false, false, NULL, "about the data, for the record" },
     { "dataset.padding.pixels", VALUE_INTEGER, 0, 8, NULL, "4", false, true, NULL,
       "border on each side for the random crops, pixels" },
-    { "dataset.padding.mode", VALUE_CHOICE, 0, 0, "mean|zero|zero-raw", NULL, true, true, NULL,
+    { "dataset.padding.mode", VALUE_CHOICE, 0, 0, paddings, NULL, true, true, NULL,
       "mean: of the row or column; zero: after normalisation; zero-raw: a black border" },
-    { "dataset.normalization.kind", VALUE_CHOICE, 0, 0, "channel-mean|pixel-mean|constants", NULL, true, true, NULL,
+    { "dataset.normalization.kind", VALUE_CHOICE, 0, 0, normalizations, NULL, true, true, NULL,
       "minus the training set's mean per channel or pixel; or x/255 minus mean over deviation" },
     { "dataset.normalization.mean", VALUE_REALS, -10, 10, NULL, NULL, false, true, NULL,
       "constants only: three numbers, R, G, B" },
@@ -35,10 +106,10 @@ const struct schema_key schema_keys[] = {
       "cifar10 only: archives that hold the files, the preferred one first; [] takes back what is inherited" },
 
     { "model.depth", VALUE_INTEGER, 8, 10000, NULL, NULL, true, true, NULL, "6n+2" },
-    { "model.shortcut", VALUE_CHOICE, 0, 0, "projection|pad-end|pad-both", NULL, true, true, NULL,
+    { "model.shortcut", VALUE_CHOICE, 0, 0, shortcuts, NULL, true, true, NULL,
       "where the shape changes: 1x1 convolution that starts as the identity, or option A with the zero channels last, "
       "or half before and half after" },
-    { "model.linear_bias", VALUE_CHOICE, 0, 0, "none|zero|uniform", NULL, true, true, NULL,
+    { "model.linear_bias", VALUE_CHOICE, 0, 0, biases, NULL, true, true, NULL,
       "of the linear layer: absent, starts at 0, starts uniform in +-1/8" },
     { "model.final_batch_norm", VALUE_BOOLEAN, 0, 0, NULL, "false", false, true, NULL, "batch norm over the logits" },
     { "model.batch_norm.epsilon", VALUE_REAL, 1e-12, 1, NULL, "0.00001", false, true, NULL, "added to the variance" },
@@ -54,9 +125,9 @@ const struct schema_key schema_keys[] = {
     { "training.steps", VALUE_INTEGER, 1, 1e9, NULL, NULL, false, true, "training.epochs",
       "length, steps; one of the two" },
     { "training.batch_size", VALUE_INTEGER, 1, 65536, NULL, "128", false, true, NULL, "images a step" },
-    { "training.last_batch", VALUE_CHOICE, 0, 0, "continue|short", NULL, true, true, NULL,
+    { "training.last_batch", VALUE_CHOICE, 0, 0, last_batches, NULL, true, true, NULL,
       "filled up from the next pass, or smaller" },
-    { "training.optimizer.form", VALUE_CHOICE, 0, 0, "neon|pytorch", NULL, true, true, NULL,
+    { "training.optimizer.form", VALUE_CHOICE, 0, 0, momentum_forms, NULL, true, true, NULL,
       "neon: v <- m v - lr (g + d w), w <- w + v; pytorch: v <- m v + (g + d w), w <- w - lr v" },
     { "training.optimizer.momentum", VALUE_REAL, 0, 0.9999, NULL, "0.9", false, true, NULL, "m" },
     { "training.optimizer.weight_decay", VALUE_REAL, 0, 1, NULL, "0.0001", false, true, NULL, "d, of every parameter" },
@@ -83,9 +154,9 @@ const struct schema_key schema_keys[] = {
     { "training.seeds", VALUE_INTEGERS, 0, LARGE, NULL, NULL, false, false, "training.seed",
       "several runs, one after the other; one of the two" },
 
-    { "arithmetic", VALUE_CHOICE, 0, 0, "exact|fast", "exact", false, true, NULL,
+    { "arithmetic", VALUE_CHOICE, 0, 0, arithmetics, "exact", false, true, NULL,
       "exact: specified to the last bit; fast: as cuDNN and cuBLAS compute it, which repeats on one card and version" },
-    { "precision", VALUE_CHOICE, 0, 0, "fp32|tf32|bf16", NULL, false, true, NULL,
+    { "precision", VALUE_CHOICE, 0, 0, precisions, NULL, false, true, NULL,
       "fast only: of products, the weights being float32; fp32 if it is not given" },
 
     { "weights.urls", VALUE_URLS, 0, 8, NULL, NULL, false, false, NULL,
@@ -96,7 +167,7 @@ const struct schema_key schema_keys[] = {
     { "weights.sha256", VALUE_DIGEST, 0, 0, NULL, NULL, false, false, "weights.sha256_prefix", "the file's SHA-256" },
     { "weights.sha256_prefix", VALUE_HEX, 8, 64, NULL, NULL, false, false, "weights.sha256",
       "how the file's SHA-256 begins, where that is what was published; one of the two" },
-    { "weights.format", VALUE_CHOICE, 0, 0, "auto|neon|torch|safetensors", NULL, false, false, NULL,
+    { "weights.format", VALUE_CHOICE, 0, 0, weights_formats, NULL, false, false, NULL,
       "the file's format; auto: by its content" },
     { "weights.note", VALUE_TEXT, 0, 0, NULL, NULL, false, false, NULL, "about the weights, for people" },
 
@@ -110,7 +181,7 @@ const struct schema_key schema_keys[] = {
 const size_t schema_key_count = COUNT(schema_keys);
 
 static const struct schema_key target_keys[] = {
-    { "metric", VALUE_CHOICE, 0, 0, "final_error|best_error", NULL, true, false, NULL,
+    { "metric", VALUE_CHOICE, 0, 0, metrics, NULL, true, false, NULL,
       "validation error after the last epoch, or the least of all, percent" },
     { "value", VALUE_REAL, 0, 100, NULL, NULL, true, false, NULL, "as published, percent" },
     { "tolerance", VALUE_REAL, 0, 100, NULL, NULL, true, false, NULL,
@@ -139,4 +210,24 @@ const struct schema_list *schema_list(const struct schema_key *key)
             return &schema_lists[i];
     }
     abort(); /* a list of maps without its row is a mistake in this file */
+}
+
+const struct schema_choice *schema_find_choice(const struct schema_choice *choices, const char *word)
+{
+    for (; choices != NULL && choices->word != NULL; choices++) {
+        if (strcmp(choices->word, word) == 0)
+            return choices;
+    }
+    return NULL;
+}
+
+void schema_print_words(const struct schema_choice *choices, char text[SCHEMA_WORDS_BYTES])
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (; choices != NULL && choices->word != NULL; choices++) {
+        int bytes = snprintf(text + used, SCHEMA_WORDS_BYTES - used, "%s%s", used > 0 ? "|" : "", choices->word);
+        used += (size_t)bytes;
+        assert(used < SCHEMA_WORDS_BYTES);
+    }
 }

@@ -25,11 +25,21 @@ enum value_type {
     VALUE_MAPS      /* a list of at most `high` maps, whose keys schema_list names */
 };
 
+enum dataset_kind { DATASET_CIFAR10, DATASET_EMBEDDED };
+enum weights_format { WEIGHTS_AUTO, WEIGHTS_NEON, WEIGHTS_TORCH, WEIGHTS_SAFETENSORS };
+enum metric { METRIC_FINAL_ERROR, METRIC_BEST_ERROR };
+
+/* A word that a key may have, and what it means: a value of an enum above or in trainer/recipe.h. */
+struct schema_choice {
+    const char *word; /* NULL ends a list */
+    int meaning;
+};
+
 struct schema_key {
     const char *path; /* such as "training.batch_size"; sections are its parts */
     enum value_type type;
-    double low, high;    /* of the value, or of each element; exact for integers up to 2^53; of VALUE_HEX, the digits */
-    const char *choices; /* separated by '|' */
+    double low, high; /* of the value, or of each element; exact for integers up to 2^53; of VALUE_HEX, the digits */
+    const struct schema_choice *choices;
     const char *fallback; /* default as YAML text, where no rival is given; NULL: none */
     bool required;        /* without a default and needed in every manifest */
     bool moves_bits;      /* enters the experiment digest */
@@ -52,5 +62,12 @@ extern const struct schema_list schema_lists[];
 extern const size_t schema_list_count;
 /* The list of a VALUE_MAPS key. */
 const struct schema_list *schema_list(const struct schema_key *key);
+
+/* The choice of that word, or NULL; also where there are none (choices is NULL). */
+const struct schema_choice *schema_find_choice(const struct schema_choice *choices, const char *word);
+
+enum { SCHEMA_WORDS_BYTES = 128 };
+/* The words, separated by '|'. */
+void schema_print_words(const struct schema_choice *choices, char text[SCHEMA_WORDS_BYTES]);
 
 #endif

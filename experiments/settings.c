@@ -1,5 +1,6 @@
 #include "experiments/settings.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -328,6 +329,16 @@ const struct setting *settings_get(const struct settings *settings, const char *
     if (key == NULL)
         abort(); /* a path that is not in the table is a mistake in this program */
     return &settings->settings[key - schema_keys];
+}
+
+const struct setting *settings_of_entry(const struct setting *list, size_t entry, const char *name)
+{
+    const struct schema_list *keys = schema_list(list->key);
+    size_t k = 0;
+    while (k < keys->key_count && strcmp(keys->keys[k].path, name) != 0)
+        k++;
+    assert(k < keys->key_count);
+    return &list->entries[entry * keys->key_count + k];
 }
 
 enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format,

@@ -3,24 +3,12 @@
 #ifndef SELFSAME_SETTINGS_H
 #define SELFSAME_SETTINGS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
-#include "experiments/schema.h"
-#include "experiments/yaml.h"
+#include "experiments/value.h"
 
-enum { SETTING_NUMBERS_MAX = 64, INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };
-
-struct setting {
-    const struct schema_key *key;
-    bool given;              /* by a manifest or by the table's default */
-    const struct node *node; /* where it stands; NULL for a default or when not given */
-    char *text;              /* canonical: "1, 2" for a list, no quotes round a text; NULL for URLs and maps */
-    double numbers[SETTING_NUMBERS_MAX];
-    size_t count;            /* of the numbers, URLs or maps */
-    struct setting *entries; /* VALUE_MAPS: [count][keys of the list] */
-};
+enum { INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };
 
 struct settings {
     char *name;               /* the manifest's file, for messages */
@@ -37,6 +25,8 @@ void settings_free(struct settings *settings);
 
 /* The setting of a path that the schema has. */
 const struct setting *settings_get(const struct settings *settings, const char *path);
+/* The setting called `name` of one map in a list of maps. */
+const struct setting *settings_of_entry(const struct setting *list, size_t entry, const char *name);
 
 /* STATUS_INPUT "file:line: path: message", the file alone for a key that no manifest gives. */
 enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format,

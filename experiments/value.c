@@ -81,37 +81,27 @@ static enum status parse_numbers(struct setting *setting, const char *path, cons
     return setting->text != NULL ? STATUS_OK : error_out_of_memory(error, "the value of %s", path);
 }
 
-static bool is_choice(const char *choices, const char *text)
-{
-    size_t length = strlen(text);
-    while (choices != NULL) {
-        size_t size = strcspn(choices, "|");
-        if (size == length && strncmp(choices, text, length) == 0)
-            return true;
-        choices = choices[size] == '|' ? choices + size + 1 : NULL;
-    }
-    return false;
-}
-
 static enum status check_word(const struct schema_key *key, const char *path, const struct node *node,
                               struct error *error)
 {
     const char *text = node->text;
+    char words[SCHEMA_WORDS_BYTES];
+    schema_print_words(key->choices, words);
     switch (key->type) {
     case VALUE_CHOICE:
-        if (!is_choice(key->choices, text))
-            return value_error(node, path, error, "'%.60s' is none of %s", text, key->choices);
+        if (schema_find_choice(key->choices, text) == NULL)
+            return value_error(node, path, error, "'%.60s' is none of %s", text, words);
         break;
     case VALUE_BOOLEAN:
         if (node->quoted || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))
             return value_error(node, path, error, "must be true or false, not '%.60s'", text);
         break;
     case VALUE_DIGEST:
-        if (key->choices != NULL && is_choice(key->choices, text))
+        if (schema_find_choice(key->choices, text) != NULL)
             break;
         if (strlen(text) != 64 || text[strspn(text, "0123456789abcdef")] != '\0')
             return value_error(node, path, error, "must be 64 lower-case hex digits%s%s",
-                               key->choices != NULL ? " or " : "", key->choices != NULL ? key->choices : "");
+                               key->choices != NULL ? " or " : "", words);
         break;
     case VALUE_HEX:
         if (strlen(text) < (size_t)key->low || strlen(text) > (size_t)key->high ||
@@ -249,6 +239,8 @@ enum status value_parse(struct setting *setting, const char *path, const struct 
     enum status status = check_word(setting->key, path, node, error);
     if (status != STATUS_OK)
         return status;
+    if (type == VALUE_CHOICE)
+        setting->choice = schema_find_choice(setting->key->choices, node->text)->meaning;
     setting->text = strdup(node->text);
     return setting->text != NULL ? STATUS_OK : error_out_of_memory(error, "the value of %s", path);
 }

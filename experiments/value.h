@@ -2,11 +2,27 @@
 #ifndef SELFSAME_VALUE_H
 #define SELFSAME_VALUE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
-#include "experiments/settings.h"
+#include "base/error.h"
+#include "experiments/schema.h"
+#include "experiments/yaml.h"
 
-enum { VALUE_PATH_BYTES = 128 };
+enum { VALUE_PATH_BYTES = 128, SETTING_NUMBERS_MAX = 64 };
+
+/* What a manifest says about a key. */
+struct setting {
+    const struct schema_key *key;
+    bool given;              /* by a manifest or by the table's default */
+    const struct node *node; /* where it stands; NULL for a default or when not given */
+    char *text;              /* canonical: "1, 2" for a list, no quotes round a text; NULL for URLs and maps */
+    int choice;              /* VALUE_CHOICE: its meaning */
+    double numbers[SETTING_NUMBERS_MAX];
+    size_t count;            /* of the numbers, URLs or maps */
+    struct setting *entries; /* VALUE_MAPS: [count][keys of the list] */
+};
 
 /* STATUS_INPUT "file:line: path: message". */
 enum status value_error(const struct node *node, const char *path, struct error *error, const char *format, ...)

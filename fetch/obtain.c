@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fetch/archive.h"
-#include "fetch/data/cifar10.h"
+#include "fetch/cifar10_archives.h"
 
 static const uint64_t file_limit_bytes = UINT64_C(1) << 30; /* where a manifest does not say how large a file is */
 

@@ -7,41 +7,23 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
-#include <unistd.h>
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
 #endif
 
 #include "base/build_info.h"
-
-/* The CPU's name as /proc/cpuinfo has it; "" elsewhere. */
-static void read_cpu(char name[256])
-{
-    char line[512];
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    name[0] = '\0';
-    if (file == NULL)
-        return;
-    while (name[0] == '\0' && fgets(line, sizeof line, file) != NULL) {
-        const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) == 0 && colon != NULL)
-            snprintf(name, 256, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " "), "\n"),
-                     colon + 1 + strspn(colon + 1, " "));
-    }
-    fclose(file);
-}
+#include "base/machine.h"
 
 void environment_read(struct environment *environment)
 {
     struct utsname names;
-    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    *environment = (struct environment){ .cpus = cpus > 0 ? (uint64_t)cpus : 0 };
+    *environment = (struct environment){ .cpus = machine_processors_online() };
     if (uname(&names) == 0) {
         snprintf(environment->host, sizeof environment->host, "%s", names.nodename);
         snprintf(environment->system, sizeof environment->system, "%s %s %s", names.sysname, names.release,
                  names.machine);
     }
-    read_cpu(environment->cpu);
+    machine_processor_name(environment->cpu);
 }
 
 void environment_describe(const struct environment *environment, struct record_facts *facts)

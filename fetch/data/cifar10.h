@@ -5,18 +5,8 @@
 #ifndef SELFSAME_CIFAR10_H
 #define SELFSAME_CIFAR10_H
 
-#include "fetch/archive.h"
+#include "fetch/cifar10_archives.h"
 #include "trainer/dataset.h"
-
-enum {
-    CIFAR10_FILE_IMAGES = 10000,
-    CIFAR10_FILE_BYTES = CIFAR10_FILE_IMAGES * DATASET_RECORD_BYTES,
-    CIFAR10_PICKLE_BYTES_MAX = CIFAR10_FILE_BYTES + (1 << 20) /* a pickled batch names its images, too */
-};
-
-/* What the two official archives hold: the binary version's first, then the Python version's. */
-extern const struct archive_layout cifar10_layouts[];
-extern const size_t cifar10_layout_count;
 
 /* Reads and checks the files in `folder`, which holds them or a folder cifar-10-batches-bin or -py with them, and takes
  * the digests. Either data set may be NULL: its files are then not looked at.

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "fetch/data/cifar10.h"
+#include "fetch/cifar10_archives.h"
 #include "fetch/weights/ndarray.h"
 
 static enum status take_labels(const char *path, const struct pickle_value *labels, uint8_t *to, struct error *error)

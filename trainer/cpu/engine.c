@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/machine.h"
 #include "trainer/cpu/backend.h"
 #include "trainer/cpu/float_environment.h"
 #include "trainer/cpu/team.h"
@@ -111,7 +112,7 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
         status = choose_backend(options->isa, &engine->operations, error);
     if (status != STATUS_OK)
         return status;
-    uint32_t threads = options->threads != 0 ? options->threads : team_processors();
+    uint32_t threads = options->threads != 0 ? options->threads : machine_processors_usable();
     if (threads > THREADS_MAX)
         return error_set(error, STATUS_INPUT, "%u threads are more than the %d that this program runs", threads,
                          THREADS_MAX);

@@ -1,7 +1,6 @@
 #include "trainer/cpu/team.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,15 +122,6 @@ bool team_take(struct team *team, uint32_t thread, uint32_t *victim, uint32_t *i
         *victim = (*victim + 1) % team->threads;
     } while (*victim != thread);
     return false;
-}
-
-uint32_t team_processors(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : (uint32_t)count;
 }
 
 enum status team_open(struct team **out, uint32_t threads, struct error *error)

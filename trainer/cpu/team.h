@@ -29,7 +29,4 @@ void team_share(struct team *team, uint32_t count, bool down);
  * is the item that will probably be this thread's next, or the item itself when that is not known. */
 bool team_take(struct team *team, uint32_t thread, uint32_t *victim, uint32_t *item, uint32_t *after);
 
-/* How many threads the process may use at once: its processor affinity. */
-uint32_t team_processors(void);
-
 #endif

@@ -1,4 +1,4 @@
-#include "results/table.h"
+#include "commands/table.h"
 
 #include <jansson.h>
 #include <stdarg.h>

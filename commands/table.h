@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "commands/command.h"
 
 struct table_column {
     const char *name; /* the key in JSON, the heading elsewhere */

@@ -1,0 +1,18 @@
+/* The computer that the program runs on: its processors. */
+#ifndef SELFSAME_MACHINE_H
+#define SELFSAME_MACHINE_H
+
+#include <stdint.h>
+
+enum { MACHINE_NAME_BYTES = 256 };
+
+/* The processor's name as /proc/cpuinfo has it; "" where there is none. */
+void machine_processor_name(char name[MACHINE_NAME_BYTES]);
+
+/* Processors that the machine has switched on; 0 if unknown. */
+uint32_t machine_processors_online(void);
+
+/* Processors that this process may use at once (its affinity), at least 1. */
+uint32_t machine_processors_usable(void);
+
+#endif
