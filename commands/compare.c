@@ -48,9 +48,14 @@ static void print_extent(const struct record *first, const struct record *second
     putchar('\n');
 }
 
+static const char *verdict(const struct comparison *c)
+{
+    return c->incomplete ? "incomplete" : c->identical ? "identical" : "different";
+}
+
 static void print_text(const struct record *first, const struct record *second, const struct comparison *c)
 {
-    printf("%s and %s: %s\n", first->path, second->path, c->identical ? "identical" : "different");
+    printf("%s and %s: %s\n", first->path, second->path, verdict(c));
     if (!c->same_arithmetic)
         printf("  arithmetic: %s and %s; their bits are not meant to agree\n", first->facts.arithmetic,
                second->facts.arithmetic);
@@ -66,7 +71,9 @@ static void print_text(const struct record *first, const struct record *second, 
         printf("  validation images: not the same, so that losses and errors on them are not compared\n");
     print_extent(first, second, c);
     if (c->steps == 0 && c->epochs == 0)
-        printf("  one of them has no step yet: nothing can be said\n");
+        printf("  one of them has no step yet: there is nothing to compare\n");
+    else if (c->incomplete)
+        printf("  identical as far as both go\n");
     if (c->step_differs)
         printf("  first difference: epoch %" PRIu64 ", step %" PRIu64 " (from 1): %s\n", c->epoch_of_step + 1,
                c->step + 1, c->step_what);
@@ -83,10 +90,11 @@ static void print_text(const struct record *first, const struct record *second, 
 
 static json_t *to_json(const struct record *first, const struct record *second, const struct comparison *c)
 {
-    json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "first", first->path, "second", second->path,
-                             "identical", c->identical, "same_experiment", c->same_experiment, "same_arithmetic",
-                             c->same_arithmetic, "same_validation_images", c->same_validation, "epochs_compared",
-                             (json_int_t)c->epochs, "steps_compared", (json_int_t)c->steps);
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "first", first->path, "second", second->path,
+                  "verdict", verdict(c), "identical", c->identical, "same_experiment", c->same_experiment,
+                  "same_arithmetic", c->same_arithmetic, "same_validation_images", c->same_validation,
+                  "epochs_compared", (json_int_t)c->epochs, "steps_compared", (json_int_t)c->steps);
     if (c->step_differs)
         json_object_set_new(json, "first_step",
                             json_pack("{s:I, s:I, s:s}", "step", (json_int_t)c->step, "epoch",
@@ -124,7 +132,7 @@ static enum status run_compare(const struct arguments *arguments, struct error *
         if (status != STATUS_OK)
             break;
         compare_records(first, other, &comparison);
-        identical = identical && comparison.identical;
+        identical = identical && (comparison.identical || comparison.incomplete);
         if (json)
             json_array_append_new(list, to_json(first, other, &comparison));
         else
@@ -154,8 +162,12 @@ const struct command compare_command = {
         "Compares the first run with each of the others, from their records alone: every step's loss and weights "
         "digest, every epoch's losses, errors and "
         "weights. Times are not compared, and losses and errors on validation images only where these are the same. "
-        "Runs of different length are compared as far as both go.\n\nA RUN is a run's folder, its name in "
-        "the runs folder, or published/... for a run that comes with the program. Exit status 0: identical; 1: not.",
+        "Runs of different length are compared as far as both go, and are incomplete where nothing differs there.\n\nA "
+        "RUN "
+        "is a run's folder, its name in "
+        "the runs folder, or published/... for a run that comes with the program. Exit status 0: identical, or "
+        "incomplete; 1: "
+        "different; 2: a record is damaged or contradicts itself.",
     .examples =
         "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n",
     .operands_min = 2,

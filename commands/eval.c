@@ -10,6 +10,7 @@
 #include "fetch/obtain.h"
 #include "fetch/weights/weights.h"
 #include "results/record.h"
+#include "results/weights_check.h"
 #include "trainer/engine.h"
 
 /* The manifest of the run that the weights are of: beside them, or, beside a checkpoint's folder, one folder up. ""
@@ -193,6 +194,8 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
                                 : error_out_of_memory(error, "%zu weights", network->value_count);
     }
     weights_close(&weights);
+    if (status == STATUS_OK)
+        status = weights_check_used(path, network, values, error);
     if (status == STATUS_OK)
         status = evaluate(arguments, &manifest, network, values, error);
     free(values);

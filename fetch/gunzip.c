@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -29,6 +30,7 @@ enum status gunzip_open(struct gunzip **result, const char *path, uint64_t limit
     struct gunzip *gunzip = calloc(1, sizeof *gunzip);
     if (gunzip == NULL)
         return error_out_of_memory(error, "%s", path);
+    struct stat about;
     gunzip->limit = limit;
     gunzip->descriptor = -1;
     if (inflateInit2(&gunzip->stream, GZIP_WINDOW) != Z_OK) {
@@ -37,9 +39,12 @@ enum status gunzip_open(struct gunzip **result, const char *path, uint64_t limit
     }
     enum status status = file_path(gunzip->path, error, "%s", path);
     if (status == STATUS_OK) {
-        gunzip->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+        gunzip->descriptor =
+            open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer would make it wait */
         if (gunzip->descriptor < 0)
             status = error_set_errno(error, STATUS_INPUT, "cannot open %s", path);
+        else if (fstat(gunzip->descriptor, &about) != 0 || !S_ISREG(about.st_mode))
+            status = error_set(error, STATUS_INPUT, "%s is not a regular file", path);
     }
     if (status != STATUS_OK) {
         gunzip_close(gunzip);

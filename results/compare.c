@@ -65,6 +65,8 @@ void compare_records(const struct record *first, const struct record *second, st
             c->largest_error_epoch = epoch;
         }
     }
-    c->identical = c->same_arithmetic && c->same_experiment && !c->step_differs && !c->epoch_differs &&
-                   (c->steps > 0 || c->epochs > 0);
+    const bool differs = !c->same_arithmetic || !c->same_experiment || c->step_differs || c->epoch_differs,
+               none = c->steps == 0 && c->epochs == 0;
+    c->identical = !differs && !none;
+    c->incomplete = !differs && (none || c->longer_first || c->longer_second);
 }

@@ -10,6 +10,7 @@ struct comparison {
     uint64_t epochs, steps;           /* compared: what both have */
     bool longer_first, longer_second; /* one of the two has more */
     bool identical;                   /* no difference in what was compared, the experiment included */
+    bool incomplete;                  /* no difference, but one of the two has more; or there is nothing to compare */
     bool step_differs, epoch_differs;
     uint64_t step;                   /* the first that differs, from 0 */
     uint64_t epoch_of_step;          /* the epoch it belongs to, from 0 */

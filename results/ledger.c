@@ -202,3 +202,9 @@ void ledger_free(struct ledger_lines *lines)
     lines->rows = NULL;
     lines->steps = 0;
 }
+
+const char *ledger_name(const struct ledger_lines *lines)
+{
+    const char *slash = strrchr(lines->path, '/');
+    return slash != NULL ? slash + 1 : LEDGER_FILE;
+}

@@ -45,5 +45,7 @@ enum status ledger_read(const char *folder, size_t limit, struct ledger_lines *l
 /* Writes a run's first `steps` steps as ledger.txt, durably, and removes ledger.txt.gz. */
 enum status ledger_write(const char *folder, const struct ledger_row *rows, size_t steps, struct error *error) MUST_USE;
 void ledger_free(struct ledger_lines *lines);
+/* The name of the file that was read, in its folder. */
+const char *ledger_name(const struct ledger_lines *lines);
 
 #endif

@@ -22,12 +22,6 @@ static enum status contradiction(const struct record *record, const char *a, con
     return error_prefix(error, "%s: %s and %s contradict each other", record->path, a, b);
 }
 
-/* The ledger's name in this run. */
-static const char *ledger_name(const struct record *record)
-{
-    return strstr(record->ledger_lines.path, LEDGER_GZIP_FILE) != NULL ? LEDGER_GZIP_FILE : LEDGER_FILE;
-}
-
 /* ---- the manifest ------------------------------------------------------------------------------------------------ */
 
 static enum status check_manifest_digest(const struct record *record, struct error *error)
@@ -100,15 +94,18 @@ static enum status check_row(const struct record *record, const struct metrics_r
                  validation_error = 100.0 * (double)row->validation_errors / (double)row->validation_images;
     if (row->end_step != end)
         return contradiction(record, METRICS_FILE, RECORD_MANIFEST_FILE, error,
-                             "epoch %" PRIu64 " ends after %" PRIu64 " steps, where the manifest makes it %" PRIu64,
+                             "epoch %" PRIu64 " (from 0) ends after %" PRIu64
+                             " steps, where the manifest makes it %" PRIu64,
                              row->epoch, row->end_step, end);
     if (row->learning_rate != rate)
         return contradiction(record, METRICS_FILE, RECORD_MANIFEST_FILE, error,
-                             "epoch %" PRIu64 " ends with the learning rate %.9g, where the manifest makes it %.9g",
+                             "epoch %" PRIu64
+                             " (from 0) ends with the learning rate %.9g, where the manifest makes it %.9g",
                              row->epoch, row->learning_rate, rate);
     if (row->validation_images != record->facts.validation_images)
         return contradiction(record, METRICS_FILE, RECORD_FILE, error,
-                             "epoch %" PRIu64 " has %" PRIu64 " validation images, where the record says %" PRIu64,
+                             "epoch %" PRIu64 " (from 0) has %" PRIu64
+                             " validation images, where the record says %" PRIu64,
                              row->epoch, row->validation_images, record->facts.validation_images);
     if (row->validation_errors > row->validation_images || row->validation_error != validation_error)
         return error_set(error, STATUS_INPUT,
@@ -163,7 +160,7 @@ static enum status check_epochs(const struct record *record, struct error *error
 static enum status check_step_count(const struct record *record, struct error *error)
 {
     const uint64_t recorded = record->epochs > 0 ? record->metrics[record->epochs - 1].end_step : 0;
-    const char *ledger = ledger_name(record);
+    const char *ledger = ledger_name(&record->ledger_lines);
     const bool finished = record->facts.state == RECORD_FINISHED;
     if (record->steps < recorded)
         return contradiction(record, ledger, METRICS_FILE, error,
@@ -195,8 +192,8 @@ static enum status check_means(const struct record *record, const struct metrics
     if (row->training_loss == loss && row->training_error == training_error)
         return STATUS_OK;
     const bool of_loss = row->training_loss != loss;
-    return contradiction(record, METRICS_FILE, ledger_name(record), error,
-                         "the training %s of epoch %" PRIu64 " is %.17g, where the steps make it %.17g",
+    return contradiction(record, METRICS_FILE, ledger_name(&record->ledger_lines), error,
+                         "the training %s of epoch %" PRIu64 " (from 0) is %.17g, where the steps make it %.17g",
                          of_loss ? "loss" : "error", row->epoch, of_loss ? row->training_loss : row->training_error,
                          of_loss ? loss : training_error);
 }
@@ -245,10 +242,11 @@ enum status record_check_chain(const char *path, const char *experiment_sha256, 
         digest_chain(chain, weights, entries, (size_t)(end - first));
         digest_to_hex(chain, hex);
         if (strcmp(hex, metrics[epoch].chain_sha256) != 0) {
-            status = error_set(error, STATUS_INPUT,
-                               "%s: %s and %s contradict each other: the chain of epoch %zu does not follow from its "
-                               "weights digest and its steps; one of the two files was changed or damaged there",
-                               path, METRICS_FILE, LEDGER_FILE, epoch);
+            status = error_set(
+                error, STATUS_INPUT,
+                "%s: %s and %s contradict each other: the chain of epoch %zu (from 0) does not follow from its "
+                "weights digest and its steps; one of the two files was changed or damaged there",
+                path, METRICS_FILE, LEDGER_FILE, epoch);
             goto out;
         }
         first = end;
@@ -264,30 +262,4 @@ enum status record_check(const struct record *record, struct error *error)
     if (status == STATUS_OK)
         status = check_epochs(record, error);
     return status == STATUS_OK ? check_steps(record, error) : status;
-}
-
-/* ---- weights ----------------------------------------------------------------------------------------------------- */
-
-enum status record_check_weights(const struct record *record, const char *path, const struct network *network,
-                                 const float *values, uint64_t *epoch, struct error *error)
-{
-    uint8_t digest[DIGEST_BYTES];
-    char hex[DIGEST_HEX_BYTES];
-    const bool finished = record->facts.state == RECORD_FINISHED;
-    weights_digest(network, values, digest);
-    digest_to_hex(digest, hex);
-    for (size_t i = record->epochs; i-- > 0;) {
-        if (strcmp(record->metrics[i].weights_sha256, hex) == 0) {
-            if (epoch != NULL)
-                *epoch = i;
-            return STATUS_OK;
-        }
-        if (finished)
-            break;
-    }
-    return error_set(error, STATUS_INPUT,
-                     "%s and %s/%s contradict each other: these weights have the digest %s, which is not that of %s; "
-                     "the weights were changed or damaged%s",
-                     path, record->path, METRICS_FILE, hex, finished ? "the last epoch" : "any epoch",
-                     finished ? "" : ", or the run was killed while it wrote them, and --resume mends that");
 }

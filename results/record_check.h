@@ -5,7 +5,7 @@
  *                  depth, data; the last epoch, the best one, and the digest of metrics.jsonl
  * metrics.jsonl    steps and learning rates, which follow from the manifest; errors, from their counts
  * ledger.txt       the chain of digests over it and the metrics; the training losses and errors, which are its means
- * weights          their digest in metrics.jsonl
+ * weights          results/weights_check.h
  *
  * Records of 0.1.0 have neither the digest of record.json nor that of metrics.jsonl: of those, validation losses before
  * the last epoch, and times, are not covered. */
@@ -13,7 +13,6 @@
 #define SELFSAME_RECORD_CHECK_H
 
 #include "results/record.h"
-#include "trainer/network.h"
 
 /* All but the weights: what record_open does. STATUS_INPUT names the run, the two files that contradict each other, and
  * what each says. */
@@ -24,10 +23,5 @@ enum status record_check(const struct record *record, struct error *error) MUST_
 enum status record_check_chain(const char *path, const char *experiment_sha256, const struct metrics_row *metrics,
                                size_t epochs, const struct ledger_row *ledger, size_t steps,
                                struct error *error) MUST_USE;
-
-/* Holds weights that were read from a file of the run against metrics.jsonl: of a finished run they are the last
- * epoch's; of any other, some epoch's. *epoch (may be NULL) is that epoch, from 0. */
-enum status record_check_weights(const struct record *record, const char *path, const struct network *network,
-                                 const float *values, uint64_t *epoch, struct error *error) MUST_USE;
 
 #endif

@@ -1,0 +1,26 @@
+/* A run's files of weights held against its record: metrics.jsonl has a digest for every epoch. */
+#ifndef SELFSAME_WEIGHTS_CHECK_H
+#define SELFSAME_WEIGHTS_CHECK_H
+
+#include "results/record.h"
+#include "trainer/network.h"
+
+/* Weights that were read from `path` of the run: of a finished run they are the last epoch's; of any other, some
+ * epoch's. *epoch (may be NULL) is that epoch, from 0. STATUS_INPUT where they are not. */
+enum status weights_check(const struct record *record, const char *path, const struct network *network,
+                          const float *values, uint64_t *epoch, struct error *error) MUST_USE;
+
+/* The same for weights that are about to be used, from a path that may be that of a run's weights or of one of its
+ * checkpoints; others are passed over. The run's record is opened, which checks it. */
+enum status weights_check_used(const char *path, const struct network *network, const float *values,
+                               struct error *error) MUST_USE;
+
+/* Reads the run's weights, if they are there, and its checkpoints, and holds them against its record. */
+struct weights_found {
+    bool weights;
+    uint64_t epoch; /* theirs, from 0 */
+    size_t checkpoints;
+};
+enum status weights_check_all(const struct record *record, struct weights_found *found, struct error *error) MUST_USE;
+
+#endif
