@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/build_info.h"
+#include "base/float_environment.h"
 #include "base/text.h"
 #include "commands/command.h"
 
@@ -120,6 +121,13 @@ static enum status run_command(const struct command *command, int count, char **
         command_print_help(stdout, command);
     else if (status == STATUS_OK)
         status = command->run(&arguments, error);
+    if (status == STATUS_OK || status == STATUS_NO) {
+        struct error changed;
+        if (float_environment_check("what was printed", &changed) != STATUS_OK) {
+            *error = changed;
+            status = changed.status;
+        }
+    }
     arguments_free(&arguments);
     return status;
 }
@@ -149,6 +157,7 @@ int main(int argc, char **argv)
 {
     struct error error = { STATUS_OK, "" };
     const char *said_by = NULL;
+    (void)float_environment_enter(); /* whatever a library's constructor left */
     guard_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe and a file that may not grow are errors like any other */
     signal(SIGXFSZ, SIG_IGN);

@@ -1,9 +1,11 @@
 #include "trainer/train.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/float_environment.h"
 #include "trainer/schedule.h"
 
 /* What one call of train needs at hand. */
@@ -95,6 +97,11 @@ static enum status finish_epoch(struct training *training, uint64_t epoch, uint6
     state->loss_sum = 0.0;
     state->error_sum = state->image_sum = 0;
     status = fetch_state(training, error);
+    if (status == STATUS_OK) {
+        char what[32];
+        snprintf(what, sizeof what, "epoch %" PRIu64, epoch + 1);
+        status = float_environment_check(what, error);
+    }
     if (status == STATUS_OK && training->listener->epoch != NULL)
         status = training->listener->epoch(training->listener->context, &report, state, error);
     return status;

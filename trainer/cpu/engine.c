@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/float_environment.h"
 #include "base/machine.h"
 #include "trainer/cpu/backend.h"
-#include "trainer/cpu/float_environment.h"
 #include "trainer/cpu/team.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
@@ -149,7 +149,7 @@ static enum status cpu_open(struct engine **out, const struct recipe *recipe, co
     engine->network = network;
     engine->training = training;
     engine->validation = validation;
-    const unsigned saved = float_environment_enter();
+    const struct float_environment saved = float_environment_enter();
     enum status status = set_up(engine, options, error);
     float_environment_leave(saved);
     if (status != STATUS_OK)
@@ -204,7 +204,7 @@ static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t
                                  const struct step_listener *listener, uint64_t *done, struct error *error)
 {
     assert(engine->sampler != NULL); /* opened with training data, and not for inference */
-    const unsigned saved = float_environment_enter();
+    const struct float_environment saved = float_environment_enter();
     enum status status = run_steps(engine, first, last, listener, done, error);
     float_environment_leave(saved);
     return status;
@@ -214,7 +214,7 @@ static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, dou
 {
     const uint32_t count = engine->validation->count;
     const struct backend_batch all = { .count = count, .data = engine->validation, .input = engine->input };
-    const unsigned saved = float_environment_enter();
+    const struct float_environment saved = float_environment_enter();
     engine->operations->evaluate(engine->backend, &all, predictions, engine->losses);
     for (uint32_t i = 0; i < count; i++)
         engine->tree[i] = (double)engine->losses[i];

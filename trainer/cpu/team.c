@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/cpu/float_environment.h"
+#include "base/float_environment.h"
 
 enum { SPINS = 300 }; /* pauses, some 10 to 40 microseconds, before a waiting thread sleeps */
 

@@ -251,6 +251,7 @@ static enum status cuda_open(struct engine **out, const struct recipe *recipe, c
     engine->training = training;
     engine->validation = validation;
     enum status status = set_up(engine, options, error);
+    (void)float_environment_enter(); /* whatever the libraries that were opened left */
     if (status != STATUS_OK)
         cuda_close(engine);
     else

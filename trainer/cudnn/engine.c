@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/float_environment.h"
 #include "trainer/cuda/upload.h"
 #include "trainer/cudnn/engine_state.h"
 #include "trainer/non_finite.h"
@@ -361,6 +362,7 @@ static enum status fast_open(struct engine **out, const struct recipe *recipe, c
     engine->training = training;
     engine->validation = validation;
     enum status status = set_up(engine, options, error);
+    (void)float_environment_enter(); /* whatever the libraries that were opened left */
     if (status != STATUS_OK)
         fast_close(engine);
     else

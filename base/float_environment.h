@@ -1,0 +1,117 @@
+/* The floating-point environment of ARITHMETIC.md section 1: round to nearest, subnormals kept in and out, no trap.
+ *
+ * A library's constructor, a library built with -ffast-math or a host program may have set it otherwise. The program
+ * enters it at its start, each thread of the team at its own, and the trainer checks it before every epoch is reported.
+ * The CPU engine's calls also enter and leave it, for callers that are not this program. Inline, so that the enter of
+ * a call that computes is not itself a call. */
+#ifndef SELFSAME_FLOAT_ENVIRONMENT_H
+#define SELFSAME_FLOAT_ENVIRONMENT_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+
+/* SSE computes; the C library asks the x87 for the rounding of strtod and printf. */
+struct float_environment {
+    unsigned sse;
+    unsigned short x87;
+};
+
+/* Everything is masked; rounding, flush-to-zero and denormals-are-zero bits are clear; the x87 has its full width. */
+enum { FLOAT_ENVIRONMENT_SSE = 0x1f80, FLOAT_ENVIRONMENT_SSE_FLAGS = 0x3f, FLOAT_ENVIRONMENT_X87 = 0x037f };
+
+static inline struct float_environment float_environment_now(void)
+{
+    struct float_environment now = { .sse = _mm_getcsr() };
+    __asm__ volatile("fnstcw %0" : "=m"(now.x87));
+    return now;
+}
+
+static inline void float_environment_leave(struct float_environment saved)
+{
+    _mm_setcsr(saved.sse);
+    __asm__ volatile("fnclex\n\tfldcw %0" : : "m"(saved.x87)); /* an exception that is pending would trap here */
+}
+
+/* Returns what float_environment_leave restores. */
+static inline struct float_environment float_environment_enter(void)
+{
+    struct float_environment saved = float_environment_now();
+    float_environment_leave((struct float_environment){ FLOAT_ENVIRONMENT_SSE, FLOAT_ENVIRONMENT_X87 });
+    return saved;
+}
+
+/* Whether the calling thread is in it. Exceptions that were noted meanwhile do not count. */
+static inline bool float_environment_holds(void)
+{
+    struct float_environment now = float_environment_now();
+    return (now.sse & ~(unsigned)FLOAT_ENVIRONMENT_SSE_FLAGS) == FLOAT_ENVIRONMENT_SSE &&
+           now.x87 == FLOAT_ENVIRONMENT_X87;
+}
+
+#elif defined(__aarch64__)
+
+struct float_environment {
+    unsigned long fpcr;
+};
+
+static inline struct float_environment float_environment_now(void)
+{
+    struct float_environment now;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(now.fpcr) : : "memory");
+    return now;
+}
+
+static inline void float_environment_leave(struct float_environment saved)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved.fpcr) : "memory");
+}
+
+static inline struct float_environment float_environment_enter(void)
+{
+    struct float_environment saved = float_environment_now();
+    float_environment_leave((struct float_environment){ 0 });
+    return saved;
+}
+
+static inline bool float_environment_holds(void)
+{
+    return float_environment_now().fpcr == 0;
+}
+
+#else
+
+/* Elsewhere what the C standard offers: to nearest, and no more said. */
+#include <fenv.h>
+
+struct float_environment {
+    int rounding;
+};
+
+static inline void float_environment_leave(struct float_environment saved)
+{
+    (void)fesetround(saved.rounding);
+}
+
+static inline struct float_environment float_environment_enter(void)
+{
+    struct float_environment saved = { fegetround() };
+    float_environment_leave((struct float_environment){ FE_TONEAREST });
+    return saved;
+}
+
+static inline bool float_environment_holds(void)
+{
+    return fegetround() == FE_TONEAREST;
+}
+
+#endif
+
+/* STATUS_ENVIRONMENT when the calling thread is not in it: something changed it since it was entered. `what` names the
+ * results that then count for nothing, such as "epoch 3". */
+enum status float_environment_check(const char *what, struct error *error) MUST_USE;
+
+#endif
