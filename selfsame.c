@@ -169,7 +169,7 @@ int main(int argc, char **argv)
         error = flush_error;
     }
     if (error.message[0] != '\0' && status != STATUS_OK)
-        fprintf(stderr, "selfsame%s%s: %s\n", said_by != NULL ? " " : "", said_by != NULL ? said_by : "",
-                error.message);
+        text_line(stderr, "selfsame%s%s: %s", said_by != NULL ? " " : "", said_by != NULL ? said_by : "",
+                  error.message);
     return status_exit(status);
 }

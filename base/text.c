@@ -1,7 +1,11 @@
 #include "base/text.h"
 
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* ---- the nearest word -------------------------------------------------------------------------------------------- */
 
 static size_t edit_distance(const char *a, const char *b)
 {
@@ -38,37 +42,176 @@ const char *nearest_word(const char *word, const char *const *words)
     return nearest;
 }
 
-/* How many bytes at `c` make a character that may not be in a line; 0: none. */
-static size_t unfit(const unsigned char *c)
+/* ---- what came from outside -------------------------------------------------------------------------------------- */
+
+/* The bytes of the UTF-8 character that `text` begins with, and its number; 0 where it begins with none: a stray or
+ * missing byte, a longer form than needed, half of a surrogate pair, or a number beyond Unicode. */
+static size_t decode(const unsigned char *text, uint32_t *character)
 {
-    if (*c < ' ' || *c == 0x7f)
-        return 1;
-    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
-        return 2;
-    return (c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) ||
-                   (c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf) || (c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe)
-               ? 3
-               : 0;
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    const size_t bytes = text[0] < 0x80 ? 1 : text[0] < 0xc0 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+    *character = bytes == 1 ? text[0] : text[0] & (0x7fu >> bytes);
+    for (size_t i = 1; i < bytes; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+        *character = *character << 6 | (text[i] & 0x3fu);
+    }
+    if (bytes == 0 || text[0] >= 0xf8 || *character < least[bytes] || *character > 0x10ffff ||
+        (*character >= 0xd800 && *character <= 0xdfff))
+        return 0;
+    return bytes;
 }
 
-bool text_is_one_line(const char *text)
+/* What a terminal obeys, or does not show. */
+static bool is_hidden(uint32_t character)
 {
-    for (; *text != '\0'; text++) {
-        if (unfit((const unsigned char *)text) > 0)
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        { 0x00, 0x1f },       { 0x7f, 0x9f },                         /* controls */
+        { 0x00ad, 0x00ad },   { 0x034f, 0x034f }, { 0x061c, 0x061c }, /* soft hyphen, joiner, Arabic mark */
+        { 0x115f, 0x1160 },   { 0x17b4, 0x17b5 }, { 0x180b, 0x180f }, /* fillers, inherent vowels, Mongolian */
+        { 0x200b, 0x200f },   { 0x2028, 0x202e }, { 0x2060, 0x206f }, /* no width; lines and directions; isolates */
+        { 0x3164, 0x3164 },   { 0xfe00, 0xfe0f }, { 0xfeff, 0xfeff }, /* filler, variations, byte order mark */
+        { 0xffa0, 0xffa0 },   { 0xfff0, 0xfffb }, { 0xfffe, 0xffff }, /* filler, annotations, no characters */
+        { 0xe0000, 0xe0fff },                                         /* tags */
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        if (character >= ranges[i].first && character <= ranges[i].last)
+            return true;
+    }
+    return false;
+}
+
+/* The form in which one visible character of ASCII goes to a place, or NULL: as it is. */
+static const char *special(enum text_place place, char character)
+{
+    switch (place) {
+    case TEXT_HTML:
+        return character == '&'    ? "&amp;"
+               : character == '<'  ? "&lt;"
+               : character == '>'  ? "&gt;"
+               : character == '"'  ? "&quot;"
+               : character == '\'' ? "&#39;"
+                                   : NULL;
+    case TEXT_CSV:
+        return character == '"' ? "\"\"" : NULL;
+    case TEXT_GNUPLOT:
+        return character == '\'' ? "''" : NULL;
+    default:
+        return NULL;
+    }
+}
+
+enum { UNIT_BYTES = 16 };
+
+/* The next character of *text as it goes out; moves *text on. Returns the unit's length. */
+static size_t next_unit(const char **text, enum text_place place, char unit[UNIT_BYTES])
+{
+    uint32_t character;
+    const size_t bytes = decode((const unsigned char *)*text, &character);
+    const char *replacement = bytes == 1 ? special(place, **text) : NULL;
+    if (bytes == 0 || (is_hidden(character) && character < 0x80))
+        snprintf(unit, UNIT_BYTES, "\\x%02x", (unsigned)(unsigned char)**text);
+    else if (is_hidden(character))
+        snprintf(unit, UNIT_BYTES, "\\u%04x", (unsigned)character);
+    else if (replacement != NULL)
+        snprintf(unit, UNIT_BYTES, "%s", replacement);
+    else
+        snprintf(unit, UNIT_BYTES, "%.*s", (int)bytes, *text);
+    *text += bytes == 0 ? 1 : bytes;
+    return strlen(unit);
+}
+
+/* What stands before and after a text in a place. A spreadsheet skips blanks before it looks for a formula. */
+static void frame(enum text_place place, const char *text, const char **before, const char **after)
+{
+    const bool formula = text[0] != '\0' && strchr("=+-@", text[strspn(text, " ")]) != NULL &&
+                         text[strspn(text, " ")] != '\0',
+               quoted = text[strcspn(text, ",\"")] != '\0';
+    *before = *after = "";
+    if (place == TEXT_GNUPLOT)
+        *before = *after = "'";
+    if (place == TEXT_CSV) {
+        *before = quoted ? formula ? "\"'" : "\"" : formula ? "'" : "";
+        *after = quoted ? "\"" : "";
+    }
+}
+
+/* Where units go: a buffer that is cut to fit, or a stream. */
+struct sink {
+    FILE *file;
+    char *to;
+    size_t size, length; /* length: of the whole */
+};
+
+static void sink_add(struct sink *sink, const char *unit, size_t length)
+{
+    if (sink->file != NULL)
+        fwrite(unit, 1, length, sink->file);
+    else if (sink->length + length < sink->size)
+        memcpy(sink->to + sink->length, unit, length + 1);
+    else
+        sink->size = 0; /* full: a shorter one that would still fit does not follow */
+    sink->length += length;
+}
+
+static size_t escape(struct sink *sink, enum text_place place, const char *text)
+{
+    char unit[UNIT_BYTES];
+    const char *before, *after;
+    frame(place, text, &before, &after);
+    sink_add(sink, before, strlen(before));
+    while (*text != '\0') {
+        size_t length = next_unit(&text, place, unit);
+        sink_add(sink, unit, length);
+    }
+    sink_add(sink, after, strlen(after));
+    return sink->length;
+}
+
+size_t text_escape(char *to, size_t size, enum text_place place, const char *text)
+{
+    struct sink sink = { .to = to, .size = size };
+    if (size > 0)
+        to[0] = '\0';
+    return escape(&sink, place, text);
+}
+
+void text_write(FILE *file, enum text_place place, const char *text)
+{
+    struct sink sink = { .file = file };
+    (void)escape(&sink, place, text);
+}
+
+void text_line(FILE *file, const char *format, ...)
+{
+    char *line, cut[256];
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&line, format, arguments) < 0)
+        line = NULL;
+    va_end(arguments);
+    if (line == NULL) { /* no memory: better the beginning than nothing */
+        va_start(arguments, format);
+        vsnprintf(cut, sizeof cut, format, arguments);
+        va_end(arguments);
+    }
+    text_write(file, TEXT_TERMINAL, line != NULL ? line : cut);
+    fputc('\n', file);
+    free(line);
+}
+
+bool text_is_plain(const char *text, const char *allowed)
+{
+    while (*text != '\0') {
+        uint32_t character;
+        const size_t bytes = decode((const unsigned char *)text, &character);
+        if (bytes == 0 || (is_hidden(character) && (bytes > 1 || strchr(allowed, *text) == NULL)))
             return false;
+        text += bytes;
     }
     return true;
-}
-
-void text_one_line(const char *text, char *line, size_t size)
-{
-    size_t used = 0;
-    while (*text != '\0' && used + 1 < size) {
-        const size_t bytes = unfit((const unsigned char *)text);
-        line[used++] = bytes > 0 ? '?' : *text;
-        text += bytes > 0 ? bytes : 1;
-    }
-    line[used] = '\0';
 }
 
 size_t text_unify(char *text, size_t bytes)

@@ -4,16 +4,38 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 /* The word of the NULL-terminated list nearest to `word` by edit distance, or NULL when none is near. */
 const char *nearest_word(const char *word, const char *const *words);
 
-/* Whether a text is one line that may be shown as it is: no ASCII control character, and none of those of Unicode that
- * end a line or that YAML refuses: U+0080 to U+009F, U+2028, U+2029, U+FEFF, U+FFFE and U+FFFF. */
-bool text_is_one_line(const char *text);
+/* Where a text that came from outside goes: a name, a value, a message. */
+enum text_place {
+    TEXT_TERMINAL, /* a line on a terminal or in a log */
+    TEXT_CSV,      /* a cell, quotes included where RFC 4180 wants them. One that a spreadsheet would take for a
+                    * formula, since it begins with = + - or @, gets an apostrophe before it */
+    TEXT_HTML,     /* the text of an element, or an attribute's value between double quotes */
+    TEXT_GNUPLOT   /* a string with its single quotes, for terminals that are noenhanced */
+};
 
-/* Copies a text and makes it one such line: what may not be in it becomes a '?'. */
-void text_one_line(const char *text, char *line, size_t size);
+/* The one way out for texts that came from outside: files, records, servers, arguments. What a terminal would obey or
+ * hide is spelled out in every place: control characters (C0, DEL and U+0080 to U+009F), characters that turn the
+ * direction of writing, invisible ones, and bytes that are not UTF-8, as \x1b, \u202e and \xff. The newline and the tab
+ * are among them: a text is one line.
+ * returns  the length of the whole, as snprintf does; `to` is cut to fit, never in the middle of a character, and ends
+ *          with a null byte if size is not 0. */
+size_t text_escape(char *to, size_t size, enum text_place place, const char *text);
+
+/* The same, written to a stream, of any length. */
+void text_write(FILE *file, enum text_place place, const char *text);
+
+/* A whole line for people, formatted, escaped as TEXT_TERMINAL says and ended with a newline: for messages, and for
+ * output of which a part came from outside. */
+void text_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Whether text_escape would leave a text as it is, but for the ASCII control characters in `allowed`: what files may
+ * hold where they are read. */
+bool text_is_plain(const char *text, const char *allowed);
 
 /* Takes away, in place, what editors and file transfers put into texts: a byte order mark at the beginning, and the
  * carriage return before each line feed. Returns the new length; a NUL follows. */

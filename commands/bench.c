@@ -6,7 +6,9 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "commands/command.h"
+#include "commands/table.h"
 #include "experiments/manifest.h"
 #include "trainer/engine.h"
 
@@ -161,9 +163,10 @@ static double evaluation_rate(const struct measurement *m)
 static void print_table(const struct network *network, const struct measurement *m)
 {
     double step_ms = median(m->step_ms, m->steps), flops = step_flops(network, m->batch);
-    printf("ResNet-%u, batch %u, engine %s (%s)\n", network->model.depth, m->batch, m->operations->name, m->engine);
+    text_line(stdout, "ResNet-%u, batch %u, engine %s (%s)", network->model.depth, m->batch, m->operations->name,
+              m->engine);
     for (size_t i = 0; m->facts != NULL && m->facts[i] != NULL; i++)
-        printf("  %s\n", m->facts[i]);
+        text_line(stdout, "  %s", m->facts[i]);
     putchar('\n');
     printf("%-16s %-22s %8s %9s %9s %8s %9s %9s\n", "layer", "shape", "fwd ms", "GFLOP/s", "of peak", "bwd ms",
            "GFLOP/s", "of peak");
@@ -214,13 +217,7 @@ static enum status print_json(const struct network *network, const struct measur
         "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak", 1e3 * flops / step_ms / m->peak_flops, "head_ms",
         1e3 * m->head_s / m->steps, "update_ms", 1e3 * m->update_s / m->steps, "engine_bytes",
         (json_int_t)m->engine_bytes, "process_bytes", (json_int_t)m->process_bytes, "layers", layers);
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
-    json_decref(json);
-    if (text == NULL)
-        return error_out_of_memory(error, "the measurement");
-    puts(text);
-    free(text);
-    return STATUS_OK;
+    return json_print(json, error);
 }
 
 static const struct option_definition options[] = {

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "commands/command.h"
+#include "commands/table.h"
 #include "results/compare.h"
 
 /* The next line of a text: its length, without the newline. */
@@ -34,18 +36,20 @@ static void print_missing(const char *mark, const char *of, const char *in)
     for (const char *line = of; *line != '\0'; line = next_line(line)) {
         size_t length = line_length(line);
         if (length > 0 && !has_line(in, line, length))
-            printf("    %s %.*s\n", mark, (int)(length - strspn(line, " ")), line + strspn(line, " "));
+            text_line(stdout, "    %s %.*s", mark, (int)(length - strspn(line, " ")), line + strspn(line, " "));
     }
 }
 
 static void print_extent(const struct record *first, const struct record *second, const struct comparison *c)
 {
-    printf("  compared: %" PRIu64 " epoch%s, %" PRIu64 " steps", c->epochs, c->epochs == 1 ? "" : "s", c->steps);
+    char more[FILE_PATH_BYTES] = "";
     if (c->longer_first || c->longer_second) {
         const struct record *longer = c->longer_first ? first : second;
-        printf("; %s goes on to %zu epochs, %zu steps", longer->name, longer->epochs, longer->steps);
+        snprintf(more, sizeof more, "; %s goes on to %zu epochs, %zu steps", longer->name, longer->epochs,
+                 longer->steps);
     }
-    putchar('\n');
+    text_line(stdout, "  compared: %" PRIu64 " epoch%s, %" PRIu64 " steps%s", c->epochs, c->epochs == 1 ? "" : "s",
+              c->steps, more);
 }
 
 static const char *verdict(const struct comparison *c)
@@ -55,10 +59,10 @@ static const char *verdict(const struct comparison *c)
 
 static void print_text(const struct record *first, const struct record *second, const struct comparison *c)
 {
-    printf("%s and %s: %s\n", first->path, second->path, verdict(c));
+    text_line(stdout, "%s and %s: %s", first->path, second->path, verdict(c));
     if (!c->same_arithmetic)
-        printf("  arithmetic: %s and %s; their bits are not meant to agree\n", first->facts.arithmetic,
-               second->facts.arithmetic);
+        text_line(stdout, "  arithmetic: %s and %s; their bits are not meant to agree", first->facts.arithmetic,
+                  second->facts.arithmetic);
     if (!c->same_experiment) {
         printf("  experiments: %.16s... and %.16s...; what differs in the manifests (- first, + second):\n",
                first->facts.experiment_sha256, second->facts.experiment_sha256);
@@ -106,16 +110,6 @@ static json_t *to_json(const struct record *first, const struct record *second, 
     return json;
 }
 
-static enum status print_list(json_t *list, struct error *error)
-{
-    char *text = list == NULL ? NULL : json_dumps(list, JSON_INDENT(2));
-    if (text == NULL)
-        return error_out_of_memory(error, "the comparison");
-    puts(text);
-    free(text);
-    return STATUS_OK;
-}
-
 static enum status run_compare(const struct arguments *arguments, struct error *error)
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
@@ -140,7 +134,7 @@ static enum status run_compare(const struct arguments *arguments, struct error *
         record_close(other);
     }
     if (status == STATUS_OK && json)
-        status = print_list(list, error);
+        status = json_print(json_incref(list), error);
     json_decref(list);
     record_close(first);
     return status == STATUS_OK && !identical ? STATUS_NO : status;

@@ -7,7 +7,9 @@
 
 #include "base/build_info.h"
 #include "base/machine.h"
+#include "base/text.h"
 #include "commands/command.h"
+#include "commands/table.h"
 #include "fetch/data/embedded.h"
 #include "results/environment.h"
 #include "trainer/cuda/device.h"
@@ -172,16 +174,18 @@ static void print_device(const struct report *report)
     if (device_build_toolkit[0] != '\0')
         printf("kernels    CUDA %s, for %s\n", device_build_toolkit, device_build_architectures);
     if (device->driver[0] != '\0' || device->driver_version != 0)
-        printf("driver     %s%sfor CUDA up to %d.%d\n", device->driver, device->driver[0] != '\0' ? ", " : "",
-               device->driver_version / 1000, device->driver_version % 1000 / 10);
+        text_line(stdout, "driver     %s%sfor CUDA up to %d.%d", device->driver, device->driver[0] != '\0' ? ", " : "",
+                  device->driver_version / 1000, device->driver_version % 1000 / 10);
     if (device->name[0] != '\0')
-        printf("card       %s, compute capability %d.%d, %u multiprocessors, %.0f MiB (%.0f free), %.0f MiB of L2, ECC "
-               "%s\n",
-               device->name, device->major, device->minor, device->multiprocessors, mebibytes(device->memory_bytes),
-               mebibytes(device->free_bytes), mebibytes(device->l2_bytes), device->ecc ? "on" : "off");
+        text_line(
+            stdout,
+            "card       %s, compute capability %d.%d, %u multiprocessors, %.0f MiB (%.0f free), %.0f MiB of L2, ECC "
+            "%s",
+            device->name, device->major, device->minor, device->multiprocessors, mebibytes(device->memory_bytes),
+            mebibytes(device->free_bytes), mebibytes(device->l2_bytes), device->ecc ? "on" : "off");
     if (report->device_status != STATUS_OK)
-        printf("card       %s%s\n",
-               device->name[0] != '\0' ? "cannot be used: " : "none: ", report->device_error.message);
+        text_line(stdout, "card       %s%s",
+                  device->name[0] != '\0' ? "cannot be used: " : "none: ", report->device_error.message);
 }
 
 static void print_finding(const struct finding *finding)
@@ -189,13 +193,13 @@ static void print_finding(const struct finding *finding)
     printf("%-7s %-8s %-9s ", finding->entry->name, finding->isa != NULL ? finding->isa : "",
            engine_arithmetic_version(finding->entry->arithmetic));
     if (finding->verdict == VERDICT_MISSING || finding->verdict == VERDICT_FAILED) {
-        printf("%s: %s\n", verdicts[finding->verdict], finding->error.message);
+        text_line(stdout, "%s: %s", verdicts[finding->verdict], finding->error.message);
         return;
     }
-    printf("%s: %.16s (%s)\n", verdicts[finding->verdict], finding->proof.digest, finding->proof.description);
+    text_line(stdout, "%s: %.16s (%s)", verdicts[finding->verdict], finding->proof.digest, finding->proof.description);
     for (const char *fact = finding->proof.facts; *fact != '\0';) {
         const size_t length = strcspn(fact, "\n");
-        printf("%27s%.*s\n", "", (int)length, fact);
+        text_line(stdout, "%27s%.*s", "", (int)length, fact);
         fact += length + (fact[length] == '\n');
     }
 }
@@ -205,8 +209,10 @@ static void print_table(const struct report *report)
     struct environment environment;
     environment_read(&environment);
     program_print_version(stdout);
-    printf("\nsystem     %s\nprocessor  %s, %" PRIu64 " processors, %u threads used\n", environment.system,
-           environment.cpu, environment.cpus, report->threads);
+    putchar('\n');
+    text_line(stdout, "system     %s", environment.system);
+    text_line(stdout, "processor  %s, %" PRIu64 " processors, %u threads used", environment.cpu, environment.cpus,
+              report->threads);
     print_device(report);
     printf("\n%-7s %-8s %-9s ResNet-8 by three recipes, three steps each and an evaluation\n", "engine", "set", "bits");
     for (size_t i = 0; i < report->count; i++)
@@ -272,13 +278,7 @@ static enum status print_json(const struct report *report, struct error *error)
                   text_or_null(device_build_architectures), "device", device_json(report), "device_error",
                   text_or_null(report->device_status != STATUS_OK ? report->device_error.message : NULL), "engines",
                   engines, "known_digest", proof_known_digest, "exact", (int)all_exact(report));
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
-    json_decref(json);
-    if (text == NULL)
-        return error_out_of_memory(error, "the report");
-    puts(text);
-    free(text);
-    return STATUS_OK;
+    return json_print(json, error);
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */

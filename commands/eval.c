@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "commands/command.h"
 #include "experiments/catalog.h"
 #include "fetch/data/load.h"
@@ -51,7 +52,7 @@ static enum status find_manifest(const char *named, const char *path, const stru
                          "experiments folder names its SHA-256, "
                          "%s; name a manifest with --manifest",
                          path, weights->sha256);
-    fprintf(stderr, "selfsame eval: %s names these weights\n", found);
+    text_line(stderr, "selfsame eval: %s names these weights", found);
     return manifest_read(found, manifest, error);
 }
 

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/stop.h"
+#include "base/text.h"
 #include "commands/command.h"
+#include "commands/table.h"
 #include "fetch/data/load.h"
 #include "fetch/obtain.h"
 
@@ -14,7 +16,7 @@ enum { RETRIES = 4, RETRY_DELAY_S = 1, SPEED_TIME_S = 30 };
 static void print_warning(void *context, const char *message)
 {
     (void)context;
-    fprintf(stderr, "selfsame fetch: %s\n", message);
+    text_line(stderr, "selfsame fetch: %s", message);
 }
 
 /* What the command does, and what it has to tell: lines as it goes, or JSON at the end. */
@@ -30,7 +32,7 @@ struct job {
 static void tell_item(struct job *job, const struct store_item *item, const char *did)
 {
     if (job->json == NULL)
-        printf("%-8s %12ju  %s%s%s\n", item->kind, item->bytes, item->path, did[0] != '\0' ? "  " : "", did);
+        text_line(stdout, "%-8s %12ju  %s%s%s", item->kind, item->bytes, item->path, did[0] != '\0' ? "  " : "", did);
     else
         json_array_append_new(job->json, json_pack("{s:s, s:s, s:s, s:I, s:s}", "kind", item->kind, "name", item->name,
                                                    "path", item->path, "bytes", (json_int_t)item->bytes, "state",
@@ -59,7 +61,7 @@ static enum status verify_item(void *context, const struct store_item *item, str
         return status;
     tell_item(job, item, why[0] == '\0' ? "good" : "damaged");
     if (why[0] != '\0') {
-        fprintf(stderr, "selfsame fetch: moved to %s/damaged: %s\n", job->store.folder, why);
+        text_line(stderr, "selfsame fetch: moved to %s/damaged: %s", job->store.folder, why);
         job->damaged++;
     }
     return STATUS_OK;
@@ -98,7 +100,7 @@ static void tell_obtained(struct job *job, const struct manifest *manifest, cons
 {
     const char *state = obtained->fetched ? "fetched" : "present";
     if (job->json == NULL)
-        printf("%s: %s (%s, %s, SHA-256 %s)\n", what, obtained->path, obtained->name, state, obtained->sha256);
+        text_line(stdout, "%s: %s (%s, %s, SHA-256 %s)", what, obtained->path, obtained->name, state, obtained->sha256);
     else
         json_array_append_new(job->json,
                               json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "manifest", manifest->name, "what", what,
@@ -134,7 +136,7 @@ static enum status fetch_dataset(struct job *job, const struct manifest *manifes
         store_check(&job->store, &item, true, why, &verify_error) != STATUS_OK || why[0] == '\0' ||
         store_set_aside(&job->store, &item, &verify_error) != STATUS_OK)
         return status;
-    fprintf(stderr, "selfsame fetch: moved to %s/damaged: %s\n", job->store.folder, why);
+    text_line(stderr, "selfsame fetch: moved to %s/damaged: %s", job->store.folder, why);
     status = obtain_dataset(&job->store, manifest, options, obtained, error);
     return status == STATUS_OK ? check_dataset(manifest, obtained->path, error) : status;
 }
@@ -189,16 +191,6 @@ static enum status fetch_all(struct job *job, const struct arguments *arguments,
     return status;
 }
 
-static enum status print_json(struct job *job, struct error *error)
-{
-    char *text = json_dumps(job->json, JSON_INDENT(2));
-    if (text == NULL)
-        return error_out_of_memory(error, "the list of files");
-    puts(text);
-    free(text);
-    return STATUS_OK;
-}
-
 static enum status run_fetch(const struct arguments *arguments, struct error *error)
 {
     struct job job = { .json = NULL };
@@ -222,7 +214,7 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
     if (status == STATUS_OK)
         status = fetch_all(&job, arguments, error);
     if (status == STATUS_OK && job.json != NULL)
-        status = print_json(&job, error);
+        status = json_print(json_incref(job.json), error);
     json_decref(job.json);
     if (status == STATUS_OK && job.damaged > 0)
         return error_set(error, STATUS_NO, "%zu damaged; fetch with their manifests gets them anew", job.damaged);

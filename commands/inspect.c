@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "commands/command.h"
+#include "commands/table.h"
 #include "experiments/catalog.h"
 #include "fetch/weights/weights.h"
 
@@ -48,7 +50,8 @@ static void print_shape(const struct named_tensor *tensor, char text[SHAPE_BYTES
 static void print_table(const struct findings *f)
 {
     const struct weights *weights = &f->weights;
-    printf("file        %s\ncontainer   %s, %zu bytes\nSHA-256     %s\nweights     %s\nparameters  %zu\n", f->path,
+    text_line(stdout, "file        %s", f->path);
+    printf("container   %s, %zu bytes\nSHA-256     %s\nweights     %s\nparameters  %zu\n",
            weights_container_name(weights->container), weights->bytes, weights->sha256, f->digest,
            weights_parameter_count(weights));
     if (f->fits)
@@ -56,16 +59,17 @@ static void print_table(const struct findings *f)
                variant_name(&f->model), shortcut_name(&f->model), f->model.linear_bias != BIAS_NONE ? "yes" : "no",
                f->model.final_batch_norm ? "yes" : "no");
     else
-        printf("network     none that is known: %s\n", f->misfit.message);
-    printf("manifest    %s\n", f->manifest[0] != '\0' ? f->manifest : "none of the experiments folder names this file");
+        text_line(stdout, "network     none that is known: %s", f->misfit.message);
+    text_line(stdout, "manifest    %s",
+              f->manifest[0] != '\0' ? f->manifest : "none of the experiments folder names this file");
     for (size_t i = 0; i < weights->tensors.claim_count; i++)
-        printf("it says     %s = %s\n", weights->tensors.claims[i].name, weights->tensors.claims[i].value);
+        text_line(stdout, "it says     %s = %s", weights->tensors.claims[i].name, weights->tensors.claims[i].value);
     printf("tensors     %zu\n", weights->tensors.count);
     for (size_t i = 0; i < weights->tensors.count; i++) {
         char shape[SHAPE_BYTES];
         print_shape(&weights->tensors.list[i], shape);
-        printf("    %-40s %-5s %s\n", weights->tensors.list[i].name, element_name(weights->tensors.list[i].element),
-               shape);
+        text_line(stdout, "    %-40s %-5s %s", weights->tensors.list[i].name,
+                  element_name(weights->tensors.list[i].element), shape);
     }
 }
 
@@ -92,14 +96,10 @@ static enum status print_json(const struct findings *f, struct error *error)
                              weights->sha256, "weights_sha256", f->digest, "parameters",
                              (json_int_t)weights_parameter_count(weights), "network", network, "manifest",
                              f->manifest[0] != '\0' ? f->manifest : NULL, "claims", claims, "tensors", tensors);
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
-    json_decref(json);
-    if (text == NULL)
+    if (json == NULL)
         return error_set(error, STATUS_INPUT, "%s: its name is not UTF-8, which JSON needs, or memory is short",
                          f->path);
-    puts(text);
-    free(text);
-    return STATUS_OK;
+    return json_print(json, error);
 }
 
 static enum status run_inspect(const struct arguments *arguments, struct error *error)

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "commands/command.h"
+#include "commands/table.h"
 #include "experiments/manifest.h"
 
 static enum status print_json(const char *path, const struct manifest *manifest, struct error *error)
@@ -18,18 +20,13 @@ static enum status print_json(const char *path, const struct manifest *manifest,
     }
     json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s}", "file", path, "name", manifest->name, "sha256",
                              manifest->sha256, "experiments", experiments, "resolved", manifest->resolved);
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
-    json_decref(json);
-    if (text == NULL)
-        return error_out_of_memory(error, "the manifest %s", path);
-    puts(text);
-    free(text);
-    return STATUS_OK;
+    return json_print(json, error);
 }
 
 static void print_yaml(const char *path, const struct manifest *manifest)
 {
-    printf("# %s, resolved\n# manifest digest   %s\n", path, manifest->sha256);
+    text_line(stdout, "# %s, resolved", path);
+    printf("# manifest digest   %s\n", manifest->sha256);
     for (size_t i = 0; i < manifest->seed_count; i++) {
         char hex[DIGEST_HEX_BYTES];
         manifest_experiment_digest(manifest, manifest->seeds[i], hex);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "commands/command.h"
 #include "plots/figure.h"
 
@@ -41,7 +42,7 @@ static enum status draw_all(const struct figure_run *runs, size_t count, const c
                 status = figure_draw((enum figure_kind)kind, runs, count, path, error);
             if (status != STATUS_OK)
                 return status;
-            puts(path);
+            text_line(stdout, "%s", path);
         }
     }
     return STATUS_OK;

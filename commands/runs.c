@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "commands/command.h"
 #include "commands/table.h"
 #include "results/record.h"
@@ -53,7 +54,7 @@ static enum status run_runs(const struct arguments *arguments, struct error *err
         struct error problem;
         if (file_path(path, &problem, "%s/%s", runs, names[i]) != STATUS_OK ||
             record_open(&record, runs, path, &problem) != STATUS_OK) {
-            fprintf(stderr, "selfsame runs: left out: %s\n", problem.message);
+            text_line(stderr, "selfsame runs: left out: %s", problem.message);
             continue;
         }
         add_row(table, record);

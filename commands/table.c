@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 struct table {
     const struct table_column *columns;
     size_t column_count, cell_count;
@@ -46,22 +48,23 @@ static const char *cell(const struct table *table, size_t row, size_t column)
     return table->cells[row * table->column_count + column];
 }
 
-/* Columns on a terminal: characters, not bytes, of UTF-8. */
+/* Columns on a terminal: characters, not bytes, of UTF-8, as they are printed. */
 static size_t width_of(const char *text)
 {
+    char escaped[1024];
     size_t width = 0;
-    for (; *text != '\0'; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
+    (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
+    for (const char *c = escaped; *c != '\0'; c++)
+        width += ((unsigned char)*c & 0xc0) != 0x80;
     return width;
 }
 
 static void print_aligned(const struct table_column *column, const char *text, size_t width, bool last)
 {
     int fill = (int)(width - width_of(text));
-    if (column->number)
-        printf("%*s%s", fill, "", text);
-    else
-        printf("%s%*s", text, last ? 0 : fill, "");
+    printf("%*s", column->number ? fill : 0, "");
+    text_write(stdout, TEXT_TERMINAL, text);
+    printf("%*s", column->number || last ? 0 : fill, "");
     fputs(last ? "\n" : "  ", stdout);
 }
 
@@ -78,25 +81,31 @@ static void print_text(const struct table *table, size_t rows)
     }
 }
 
-static void print_csv_cell(const char *text, bool last)
-{
-    if (text[strcspn(text, ",\"\r\n")] == '\0') {
-        fputs(text, stdout);
-    } else {
-        putchar('"');
-        for (; *text != '\0'; text++)
-            fputs(*text == '"' ? "\"\"" : (char[]){ *text, '\0' }, stdout);
-        putchar('"');
-    }
-    fputs(last ? "\r\n" : ",", stdout); /* RFC 4180 */
-}
-
 static void print_csv(const struct table *table, size_t rows)
 {
     for (size_t row = 0; row <= rows; row++) {
-        for (size_t c = 0; c < table->column_count; c++)
-            print_csv_cell(row == 0 ? table->columns[c].name : cell(table, row - 1, c), c + 1 == table->column_count);
+        for (size_t c = 0; c < table->column_count; c++) {
+            if (row == 0)
+                text_write(stdout, TEXT_CSV, table->columns[c].name);
+            else if (table->columns[c].number) /* ours, and a minus sign is no formula */
+                fputs(cell(table, row - 1, c), stdout);
+            else
+                text_write(stdout, TEXT_CSV, cell(table, row - 1, c));
+            fputs(c + 1 == table->column_count ? "\r\n" : ",", stdout); /* RFC 4180 */
+        }
     }
+}
+
+enum status json_print(json_t *json, struct error *error)
+{
+    /* ASCII alone, since a terminal may be what reads it. */
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(17));
+    json_decref(json);
+    if (text == NULL)
+        return error_out_of_memory(error, "what is printed");
+    puts(text);
+    free(text);
+    return STATUS_OK;
 }
 
 static enum status print_json(const struct table *table, size_t rows, struct error *error)
@@ -113,13 +122,7 @@ static enum status print_json(const struct table *table, size_t rows, struct err
         }
         json_array_append_new(list, object);
     }
-    char *text = list == NULL ? NULL : json_dumps(list, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    json_decref(list);
-    if (text == NULL)
-        return error_out_of_memory(error, "a table");
-    puts(text);
-    free(text);
-    return STATUS_OK;
+    return json_print(list, error);
 }
 
 enum status table_print(const struct table *table, const char *format, struct error *error)

@@ -2,6 +2,7 @@
 #ifndef SELFSAME_TABLE_H
 #define SELFSAME_TABLE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -28,5 +29,9 @@ void table_cell(struct table *table, const char *format, ...) __attribute__((for
 /* Prints to standard output in "table", "json" or "csv"; NULL is "table". */
 enum status table_print(const struct table *table, const char *format, struct error *error) MUST_USE;
 void table_close(struct table *table);
+
+/* Prints any JSON to standard output, for scripts, and takes it over. STATUS_ENVIRONMENT if it is NULL, which is how
+ * jansson says that memory was short. */
+enum status json_print(json_t *json, struct error *error) MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "commands/command.h"
 #include "commands/table.h"
 #include "results/record.h"
@@ -77,7 +78,7 @@ static enum status add_run(struct table *table, const char *runs, const char *ru
         *met = add_row(table, record, &manifest->targets[i]) && *met;
     *targets += manifest->target_count;
     if (manifest->target_count == 0)
-        fprintf(stderr, "selfsame targets: %s: its manifest %s states no targets\n", run, manifest->name);
+        text_line(stderr, "selfsame targets: %s: its manifest %s states no targets", run, manifest->name);
     record_close(record);
     return STATUS_OK;
 }

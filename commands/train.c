@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/progress.h"
 #include "base/stop.h"
+#include "base/text.h"
 #include "commands/command.h"
 #include "experiments/manifest.h"
 #include "fetch/data/load.h"
@@ -35,7 +36,7 @@ struct job {
 
 static void tell(const char *message)
 {
-    fprintf(stderr, "selfsame train: %s\n", message);
+    text_line(stderr, "selfsame train: %s", message);
 }
 
 static enum status check_output(struct error *error)
@@ -98,32 +99,41 @@ static enum status hear_interruption(void *context, const struct training_state 
 }
 
 /* A word as a shell reads it back. */
-static void print_word(const char *word)
+static void add_word(FILE *line, const char *word)
 {
     if (word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:=@%~")] == '\0') {
-        fprintf(stderr, " %s", word);
+        fprintf(line, " %s", word);
         return;
     }
-    fputs(" '", stderr);
+    fputs(" '", line);
     for (; *word != '\0'; word++)
-        fputs(*word == '\'' ? "'\\''" : (char[]){ *word, '\0' }, stderr);
-    fputc('\'', stderr);
+        fputs(*word == '\'' ? "'\\''" : (char[]){ *word, '\0' }, line);
+    fputc('\'', line);
 }
 
-/* The command line that goes on with what was stopped. */
+/* The command line that goes on with what was stopped, for the folder in which the program was started. */
 static void print_resume_line(const struct arguments *arguments)
 {
-    fprintf(stderr, "selfsame train: to go on: selfsame train");
+    char *text = NULL;
+    size_t size;
+    FILE *line = open_memstream(&text, &size);
+    if (line == NULL)
+        return;
+    add_word(line, program_invocation_name);
+    fputs(" train", line);
     for (size_t i = 0; i < arguments->operand_count; i++)
-        print_word(arguments->operands[i]);
+        add_word(line, arguments->operands[i]);
     for (size_t i = 0; arguments->command->options[i].name != NULL; i++) {
         const struct option_definition *option = &arguments->command->options[i];
         if (option->type != OPTION_FLAG && arguments->texts[i] != NULL) {
-            fprintf(stderr, " --%s", option->name);
-            print_word(arguments->texts[i]);
+            fprintf(line, " --%s", option->name);
+            add_word(line, arguments->texts[i]);
         }
     }
-    fprintf(stderr, " --resume\n");
+    fputs(" --resume", line);
+    if (fclose(line) == 0)
+        text_line(stderr, "selfsame train: to go on:%s", text);
+    free(text);
 }
 
 static void print_outcome(const struct job *job)
@@ -131,10 +141,10 @@ static void print_outcome(const struct job *job)
     const struct metrics_row *last = recorder_last(job->recorder);
     if (last == NULL)
         return;
-    printf("\nerror:   %.2f %% (%" PRIu64 " of %" PRIu64 ") after %" PRIu64
-           " epochs\nweights: %s\nchain:   %s\nrecord:  %s\n",
+    printf("\nerror:   %.2f %% (%" PRIu64 " of %" PRIu64 ") after %" PRIu64 " epoch%s\nweights: %s\nchain:   %s\n",
            last->validation_error, last->validation_errors, last->validation_images, last->epoch + 1,
-           last->weights_sha256, last->chain_sha256, recorder_path(job->recorder));
+           last->epoch == 0 ? "" : "s", last->weights_sha256, last->chain_sha256);
+    text_line(stdout, "record:  %s", recorder_path(job->recorder));
 }
 
 static enum status train_recorded(struct job *job, struct engine *engine, struct training_state *state,
@@ -146,10 +156,10 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
                                        .interrupted = hear_interruption,
                                        .stop_requested = stop_requested };
     job->recording = recorder_listener(job->recorder);
-    fprintf(stderr,
-            "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine %s (%s), into %s\n",
-            job->manifest->name, job->recipe.model.depth, job->training->count, job->recipe.training.seed,
-            job->operations->name, job->operations->describe(engine), recorder_path(job->recorder));
+    text_line(stderr,
+              "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine %s (%s), into %s",
+              job->manifest->name, job->recipe.model.depth, job->training->count, job->recipe.training.seed,
+              job->operations->name, job->operations->describe(engine), recorder_path(job->recorder));
     print_heading();
     enum status status = check_output(error);
     progress_open(&job->progress, "steps");
@@ -228,7 +238,7 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         .say = tell,
     };
     if (is_done(job, &options)) {
-        fprintf(stderr, "selfsame train: %s/%s is finished\n", options.runs, options.name);
+        text_line(stderr, "selfsame train: %s/%s is finished", options.runs, options.name);
         return STATUS_OK;
     }
     enum status status = recorder_open(&job->recorder, &options, state, error);
@@ -289,8 +299,8 @@ static enum status describe_job(const struct job *job, struct error *error)
         status = engine_predict_memory(job->operations, &job->recipe, network, images, manifest->test_images, &options,
                                        &bytes, error);
     if (status == STATUS_OK) {
-        printf("run:        %s/%s\nexperiment: %s\narithmetic: %s\n",
-               record_runs_folder(arguments_text(job->arguments, "runs")), job->name, job->experiment_sha256,
+        text_line(stdout, "run:        %s/%s", record_runs_folder(arguments_text(job->arguments, "runs")), job->name);
+        printf("experiment: %s\narithmetic: %s\n", job->experiment_sha256,
                engine_arithmetic_version(job->recipe.arithmetic));
         printf("training:   depth %" PRIu32 ", %zu parameters, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64
                " steps of %" PRIu32 " images\n",

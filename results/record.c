@@ -51,7 +51,7 @@ static bool is_plain(const char *text)
     while (*text != '\0') {
         const size_t length = strcspn(text, "\n\t"), part = length < sizeof line ? length : sizeof line - 1;
         snprintf(line, sizeof line, "%.*s", (int)part, text);
-        if (!text_is_one_line(line))
+        if (!text_is_plain(line, ""))
             return false;
         text += part + (part == length && text[length] != '\0');
     }

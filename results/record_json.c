@@ -279,7 +279,7 @@ static const char *read_texts(const json_t *list, const char *const **texts)
         copy[i] = json_string_value(json_array_get(list, i));
         if (copy[i] == NULL || strlen(copy[i]) != json_string_length(json_array_get(list, i)))
             return "is not a list of texts";
-        if (!text_is_one_line(copy[i]))
+        if (!text_is_plain(copy[i], ""))
             return "holds a control character";
     }
     return NULL;
@@ -305,7 +305,7 @@ static const char *read_value(const json_t *value, enum field_type type, void *t
     case FIELD_DIGEST:
         if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
             return "is not a text";
-        if (!text_is_one_line(json_string_value(value)))
+        if (!text_is_plain(json_string_value(value), ""))
             return "holds a control character";
         if (type == FIELD_TEXT) {
             *(const char **)to = json_string_value(value);

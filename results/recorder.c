@@ -252,7 +252,7 @@ enum status recorder_finish(struct recorder *recorder, enum status outcome, cons
                                                    : RECORD_INTERRUPTED;
     recorder->failure[0] = '\0';
     if (outcome != STATUS_OK && outcome != STATUS_INTERRUPTED)
-        text_one_line(message, recorder->failure, sizeof recorder->failure);
+        (void)text_escape(recorder->failure, sizeof recorder->failure, TEXT_TERMINAL, message);
     return write_record(recorder, error);
 }
 
