@@ -120,7 +120,7 @@ static enum status check_word(const struct schema_key *key, const char *path, co
             return value_error(node, path, error, "has %zu bytes; at most %d are taken", strlen(text),
                                SCHEMA_TEXT_BYTES_MAX);
         if (!text_is_plain(text, ""))
-            return value_error(node, path, error, "must be one line without control characters");
+            return value_error(node, path, error, "must be one line without control or invisible characters");
     }
     return STATUS_OK;
 }
