@@ -1,0 +1,76 @@
+# What files, records and arguments say reaches a terminal, a table or a spreadsheet as text, and steers nothing.
+
+esc=$(printf '\033') csi=$(printf '\302\233') bidi=$(printf '\342\200\256')
+# No control character but the newline, and none of U+0080 to U+009F or of the signs that turn the direction of writing.
+clean() {
+    for file in stdout stderr; do
+        if tr -d '\n\r' < "$file" | grep -q -a -e '[[:cntrl:]]' -e "$csi" -e "$bidi"; then
+            fail "  $1: $file has a control character"
+        else
+            pass "  $1: $file is clean"
+        fi
+    done
+}
+
+cat > tiny.yaml <<YAML
+inherit: quick/resnet20.yaml
+name: tiny
+model: {depth: 8}
+training: {steps: 2, schedule: {drop_epochs: []}}
+targets: []
+YAML
+
+# Messages.
+expect 2 "an unknown command" "tra${esc}[31min"
+says 'tra\\x1b\[31min'
+clean "command"
+expect 2 "a file name" manifest "no${bidi}such${csi}.yaml"
+says 'no\\u202esuch\\u009b.yaml'
+clean "name"
+printf '"a\\e]0;title\\a": 1\n' > key.yaml
+expect 2 "a key" manifest key.yaml
+says '\\x1b\]0;title\\x07'
+clean "key"
+printf 'inherit: tiny.yaml\nname: b\ndescription: "x\\u009b31m"\n' > value.yaml
+expect 2 "a value" manifest value.yaml
+says "without control or invisible characters"
+clean "value"
+printf 'inherit: tiny.yaml\nname: b\ndescription: "x\\u202ey"\n' > value.yaml
+expect 2 "a value that turns the direction of writing" manifest value.yaml
+clean "value"
+
+# A file of weights: names, metadata and an element type.
+python3 - <<'PY'
+import json, struct
+def write(name, header):
+    text = json.dumps(header).encode()
+    open(name, "wb").write(struct.pack("<Q", len(text)) + text + bytes(4))
+write("names.safetensors", {"__metadata__": {"no\u001b[2Jte": "=\u009b5n\u202e"},
+                            "a\u001b[31mb\u0007": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})
+write("type.safetensors", {"a": {"dtype": "F\u001b[31m", "shape": [1], "data_offsets": [0, 4]}})
+PY
+run inspect names.safetensors
+clean "inspect"
+run inspect --format json names.safetensors
+clean "inspect as JSON"
+run inspect type.safetensors
+clean "an element type"
+run eval --weights names.safetensors --manifest tiny.yaml
+clean "eval"
+
+# A record of somebody else's.
+expect 0 "a run" train tiny.yaml --runs runs
+python3 - <<'PY'
+import json
+path = "runs/tiny-seed1/record.json"
+record = json.load(open(path))
+record["engine"]["description"] = "=cmd|'/c calc'!A1\u001b[31m\u202e"
+record["time"]["started"] = "@SUM(1)\u009b"
+json.dump(record, open(path, "w"))
+PY
+for format in table csv json; do
+    run runs --runs runs --format $format
+    clean "runs as $format"
+    cp stdout "runs.$format"
+done
+if [ "$(wc -l < runs.csv)" -gt 1 ] && grep -q -e ',[=@]' -e ',"[=@]' runs.csv; then fail "a cell is a formula"; else pass "no cell is a formula"; fi
