@@ -34,7 +34,7 @@ done
 # fused_*.h and vector.h are one source, built once for each instruction set, with its flags.
 flags_of() {
     case $1 in
-    trainer/cuda/* | trainer/cudnn/kernels.h | check/*cuda*) echo "-I$TOP/check/cuda_host" ;; # instead of CUDA's own
+    trainer/gpu/* | trainer/cuda/* | trainer/cudnn/kernels.h | check/*cuda*) echo "-I$TOP/check/cuda_host" ;; # instead of CUDA's own
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         echo "-DFUSED_VECTOR=16 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma" ;;
     esac
@@ -42,7 +42,7 @@ flags_of() {
 
 cd "$TOP" || exit 99
 headers=$( (git ls-files "*.h" 2> /dev/null | grep . || find . -name "*.h" | sed "s,^./,,") | grep -v "^check/goldens/\|^check/cudnn/\|^check/.*test_cuda_host.h\|^build")
-kernel_headers=$(ls trainer/cuda/*.cuh check/cuda_host/cuda_runtime.h check/cuda_host/device.h)
+kernel_headers=$(ls trainer/gpu/*.cuh trainer/cuda/*.cuh check/cuda_host/cuda_runtime.h check/cuda_host/device.h)
 cd "$OLDPWD" || exit 99
 compiler=${CC:-cc}
 for header in $headers; do
@@ -71,7 +71,7 @@ fi
 # ---- what CUDA code includes: C11 with every compiler, C++, and nvcc ----
 
 shared="trainer/exact.h trainer/engine.h trainer/input.h trainer/network.h trainer/recipe.h trainer/sampler.h trainer/schedule.h
-    trainer/dataset.h base/error.h trainer/random.h trainer/cuda/device.h"
+    trainer/dataset.h base/error.h trainer/random.h trainer/gpu/device.h"
 for header in $shared; do printf '#include "%s"\n' "$header"; done > shared.c
 cat >> shared.c <<'C'
 /* Each inline function is called, so that each is compiled. */

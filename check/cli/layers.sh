@@ -8,15 +8,16 @@ table='base:
 trainer: base
 trainer/cpu: base trainer
 trainer/cpu/fused: base trainer trainer/cpu
-trainer/cuda: base trainer
-trainer/cudnn: base trainer trainer/cuda
+trainer/gpu: base trainer
+trainer/cuda: base trainer trainer/gpu
+trainer/cudnn: base trainer trainer/gpu
 experiments: base trainer
 fetch/weights: base trainer experiments
 fetch: base trainer experiments
 fetch/data: base trainer experiments fetch/weights fetch
 results: base trainer experiments fetch/weights fetch
 plots: base experiments results
-commands: base trainer trainer/cuda experiments fetch/weights fetch fetch/data results plots
+commands: base trainer trainer/gpu experiments fetch/weights fetch fetch/data results plots
 selfsame.c: base commands'
 
 # ---- the table itself ----

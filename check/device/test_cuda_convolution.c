@@ -61,7 +61,7 @@ static void draw_gradient(uint64_t seed, struct exact_norm_gradient *gradient)
     free(values);
 }
 
-/* As kernels.h says under cuda_piece, from w (K,C,3,3). */
+/* As kernels.h says under gpu_piece, from w (K,C,3,3). */
 static float *pack_forward(struct cuda_shape s, const float *w)
 {
     const uint32_t block = s.C < EXACT_CHANNEL_BLOCK ? s.C : EXACT_CHANNEL_BLOCK;
@@ -105,37 +105,37 @@ static double images_tree(uint32_t count, uint32_t K, const float *sums, uint32_
 
 /* ---- reports ----------------------------------------------------------------------------------------------------- */
 
-static struct cuda_report make_report(struct cuda_memory *memory)
+static struct gpu_report make_report(struct cuda_memory *memory)
 {
-    struct cuda_step_result results[2];
-    const struct cuda_current current = { .next = SLOT + 1, .slot = SLOT };
+    struct gpu_step_result results[2];
+    const struct gpu_current current = { .next = SLOT + 1, .slot = SLOT };
     memset(results, 0, sizeof results);
     for (int i = 0; i < 2; i++)
-        results[i].culprit = CUDA_NO_CULPRIT;
-    return (struct cuda_report){ .current = cuda_copy(memory, &current, sizeof current),
-                                 .results = cuda_copy(memory, results, sizeof results),
-                                 .culprit = CULPRIT };
+        results[i].culprit = GPU_NO_CULPRIT;
+    return (struct gpu_report){ .current = cuda_copy(memory, &current, sizeof current),
+                                .results = cuda_copy(memory, results, sizeof results),
+                                .culprit = CULPRIT };
 }
 
 /* That the step at hand, and no other, has CULPRIT where something is not finite, and that nothing else was written. */
-static void expect_report(const struct cuda_report *report, bool finite)
+static void expect_report(const struct gpu_report *report, bool finite)
 {
-    struct cuda_step_result results[2];
+    struct gpu_step_result results[2];
     memset(results, 0, sizeof results);
-    results[1 - SLOT].culprit = CUDA_NO_CULPRIT;
-    results[SLOT].culprit = finite ? CUDA_NO_CULPRIT : CULPRIT;
+    results[1 - SLOT].culprit = GPU_NO_CULPRIT;
+    results[SLOT].culprit = finite ? GPU_NO_CULPRIT : CULPRIT;
     cuda_expect_equal(results, report->results, sizeof results);
 }
 
-static struct cuda_sums make_sums(struct cuda_memory *memory, uint32_t count, uint32_t K)
+static struct gpu_sums make_sums(struct cuda_memory *memory, uint32_t count, uint32_t K)
 {
-    return (struct cuda_sums){ .sums = cuda_blank(memory, (size_t)CUDA_UNITS * count * 2 * K * sizeof(float)),
-                               .arrived = cuda_zeros(memory, CUDA_ARRIVALS * sizeof(uint32_t)) };
+    return (struct gpu_sums){ .sums = cuda_blank(memory, (size_t)GPU_UNITS * count * 2 * K * sizeof(float)),
+                              .arrived = cuda_zeros(memory, GPU_ARRIVALS * sizeof(uint32_t)) };
 }
 
-static void expect_none_arrived(const struct cuda_sums *sums)
+static void expect_none_arrived(const struct gpu_sums *sums)
 {
-    static const uint32_t none[CUDA_ARRIVALS];
+    static const uint32_t none[GPU_ARRIVALS];
     cuda_expect_equal(none, sums->arrived, sizeof none);
 }
 
@@ -190,7 +190,7 @@ static void reference_activation(const struct forward_case *c, const struct cuda
 
 /* The constants and running statistics from y (N,K,P,P), against the device's. */
 static void expect_statistics(const struct forward_case *c, const float *y, const float *gamma, const float *beta,
-                              float *running_mean, float *running_variance, const struct cuda_statistics *found)
+                              float *running_mean, float *running_variance, const struct gpu_statistics *found)
 {
     const uint32_t K = c->shape.K, P = c->shape.H / c->shape.stride;
     const double M = (double)c->count * (double)(P * P);
@@ -223,9 +223,9 @@ static void expect_statistics(const struct forward_case *c, const float *y, cons
 
 /* Where no statistics are taken, everything stays as it was made. */
 static void expect_untouched(const struct forward_case *c, const float *running_mean, const float *running_variance,
-                             const struct cuda_statistics *found)
+                             const struct gpu_statistics *found)
 {
-    const size_t K = c->shape.K, sums = (size_t)CUDA_UNITS * c->count * 2 * K * sizeof(float);
+    const size_t K = c->shape.K, sums = (size_t)GPU_UNITS * c->count * 2 * K * sizeof(float);
     unsigned char *blank = reserve(sums, 1);
     memset(blank, 0xff, sums);
     cuda_expect_equal(blank, found->sums.sums, sums);
@@ -272,16 +272,16 @@ static void forward_case(const struct forward_case *c)
     a.activation = c->kept ? cuda_blank(&memory, in * sizeof *x) : NULL;
     a.weights = cuda_copy(&memory, packed, size * sizeof *packed);
     a.y = cuda_blank(&memory, out * sizeof *y);
-    a.statistics = (struct cuda_statistics){ .sums = make_sums(&memory, c->count, s.K),
-                                             .gamma = cuda_copy(&memory, gamma, s.K * sizeof *gamma),
-                                             .beta = cuda_copy(&memory, beta, s.K * sizeof *beta),
-                                             .running_mean = cuda_copy(&memory, mean, s.K * sizeof *mean),
-                                             .running_variance = cuda_copy(&memory, variance, s.K * sizeof *variance),
-                                             .norm = cuda_blank(&memory, s.K * sizeof *norm),
-                                             .epsilon = epsilon,
-                                             .rate = rate,
-                                             .unbiased = c->unbiased,
-                                             .report = make_report(&memory) };
+    a.statistics = (struct gpu_statistics){ .sums = make_sums(&memory, c->count, s.K),
+                                            .gamma = cuda_copy(&memory, gamma, s.K * sizeof *gamma),
+                                            .beta = cuda_copy(&memory, beta, s.K * sizeof *beta),
+                                            .running_mean = cuda_copy(&memory, mean, s.K * sizeof *mean),
+                                            .running_variance = cuda_copy(&memory, variance, s.K * sizeof *variance),
+                                            .norm = cuda_blank(&memory, s.K * sizeof *norm),
+                                            .epsilon = epsilon,
+                                            .rate = rate,
+                                            .unbiased = c->unbiased,
+                                            .report = make_report(&memory) };
     cuda_expect(cuda_forward(&a, cuda_stream(&memory)));
 
     for (uint32_t n = 0; n < c->count; n++) {

@@ -4,7 +4,7 @@
 #include "trainer/cpu/reference.h"
 #include "trainer/cuda/kernels.h"
 
-enum { FEATURES = CUDA_FEATURES, CLASSES = CUDA_CLASSES, PIXELS = 64, CULPRIT = 7, LOSS_CULPRIT = 9, SLOT = 1 };
+enum { FEATURES = GPU_FEATURES, CLASSES = GPU_CLASSES, PIXELS = 64, CULPRIT = 7, LOSS_CULPRIT = 9, SLOT = 1 };
 
 static const uint32_t BATCHES[] = { 1, 2, 3, 5, 7, 8, 33, 128, 129, 300, 1000, 2500 };
 enum { BATCH_COUNT = sizeof BATCHES / sizeof *BATCHES, SMALL_BATCHES = 10 };
@@ -30,23 +30,23 @@ static float *sprinkled(uint64_t seed, size_t count, float mean)
     return values;
 }
 
-static struct cuda_report make_report(struct cuda_memory *memory, uint32_t culprit)
+static struct gpu_report make_report(struct cuda_memory *memory, uint32_t culprit)
 {
-    struct cuda_step_result results[2];
-    const struct cuda_current current = { .next = SLOT + 1, .slot = SLOT };
+    struct gpu_step_result results[2];
+    const struct gpu_current current = { .next = SLOT + 1, .slot = SLOT };
     memset(results, 0, sizeof results);
     for (int i = 0; i < 2; i++)
-        results[i].culprit = CUDA_NO_CULPRIT;
-    return (struct cuda_report){ .current = cuda_copy(memory, &current, sizeof current),
-                                 .results = cuda_copy(memory, results, sizeof results),
-                                 .culprit = culprit };
+        results[i].culprit = GPU_NO_CULPRIT;
+    return (struct gpu_report){ .current = cuda_copy(memory, &current, sizeof current),
+                                .results = cuda_copy(memory, results, sizeof results),
+                                .culprit = culprit };
 }
 
-static struct cuda_step_result result_of(const struct cuda_report *report)
+static struct gpu_step_result result_of(const struct gpu_report *report)
 {
-    struct cuda_step_result results[2];
+    struct gpu_step_result results[2];
     cuda_fetch(results, report->results, sizeof results);
-    assert_int_equal(results[1 - SLOT].culprit, CUDA_NO_CULPRIT);
+    assert_int_equal(results[1 - SLOT].culprit, GPU_NO_CULPRIT);
     return results[SLOT];
 }
 
@@ -262,7 +262,7 @@ static void check_head(const struct head_case *c)
         z[n * CLASSES + n % CLASSES] = z[n * CLASSES + (n + 3) % CLASSES] = n % 2 ? 30.0f * c->spread : -0.0f;
     for (uint32_t n = 0; n < N; n++)
         labels[n] = (uint8_t)(n * 7 % CLASSES);
-    if (c->culprit != CUDA_NO_CULPRIT)
+    if (c->culprit != GPU_NO_CULPRIT)
         z[c->at] = c->trouble;
     for (uint32_t k = 0; k < CLASSES; k++) {
         expected.running[0][k] = 0.5f + (float)k;
@@ -271,13 +271,13 @@ static void check_head(const struct head_case *c)
     start = expected;
 
     struct cuda_memory memory = { .count = 0 };
-    struct cuda_report report = make_report(&memory, LOSS_CULPRIT);
-    struct cuda_head_arguments arguments = {
+    struct gpu_report report = make_report(&memory, LOSS_CULPRIT);
+    struct gpu_head_arguments arguments = {
         .count = N,
         .z = cuda_copy(&memory, z, bytes),
         .labels = cuda_copy(&memory, labels, N),
         .dz = cuda_blank(&memory, bytes),
-        .scratch = cuda_blank(&memory, N * CUDA_HEAD_SCRATCH * sizeof(double)),
+        .scratch = cuda_blank(&memory, N * GPU_HEAD_SCRATCH * sizeof(double)),
         .has_norm = c->has_norm,
         .dgamma = cuda_blank(&memory, classes),
         .dbeta = cuda_blank(&memory, classes),
@@ -286,7 +286,7 @@ static void check_head(const struct head_case *c)
     };
     report.culprit = CULPRIT;
     if (c->has_norm)
-        arguments.norm = (struct cuda_statistics){
+        arguments.norm = (struct gpu_statistics){
             .gamma = cuda_copy(&memory, gamma, classes),
             .beta = cuda_copy(&memory, beta, classes),
             .running_mean = c->running ? cuda_copy(&memory, start.running[0], classes) : NULL,
@@ -297,11 +297,11 @@ static void check_head(const struct head_case *c)
             .unbiased = c->unbiased,
             .report = report,
         };
-    cuda_expect(cuda_head(&arguments, cuda_stream(&memory)));
+    cuda_expect(gpu_head(&arguments, cuda_stream(&memory)));
     head_here(c, z, labels, gamma, beta, dz, &expected);
-    const struct cuda_step_result result = result_of(&report);
+    const struct gpu_step_result result = result_of(&report);
     assert_int_equal(result.culprit, c->culprit);
-    if (c->culprit == CUDA_NO_CULPRIT) {
+    if (c->culprit == GPU_NO_CULPRIT) {
         assert_memory_equal(&result.loss, &expected.loss, sizeof result.loss);
         assert_int_equal(result.errors, expected.errors);
         cuda_expect_equal(dz, arguments.dz, bytes);
@@ -337,7 +337,7 @@ static void test_head(void **unused)
     (void)unused;
     for (uint32_t i = 0; i < BATCH_COUNT; i++) {
         cuda_order(i % CUDA_ORDERS);
-        struct head_case c = { .N = BATCHES[i], .spread = 1.0f, .culprit = CUDA_NO_CULPRIT, .running = true };
+        struct head_case c = { .N = BATCHES[i], .spread = 1.0f, .culprit = GPU_NO_CULPRIT, .running = true };
         check_head(&c);
         c.has_bias = true;
         check_head(&c);
@@ -356,7 +356,7 @@ static void test_head_ranges(void **unused)
     (void)unused;
     for (uint32_t i = 0; i < 2 * sizeof spreads / sizeof *spreads; i++)
         check_head(&(struct head_case){
-            .N = 37, .has_norm = i % 2, .has_bias = true, .spread = spreads[i / 2], .culprit = CUDA_NO_CULPRIT });
+            .N = 37, .has_norm = i % 2, .has_bias = true, .spread = spreads[i / 2], .culprit = GPU_NO_CULPRIT });
 }
 
 static void test_head_culprits(void **unused)
@@ -390,7 +390,7 @@ static void check_backward(uint32_t N, uint32_t trouble)
     double *column = allocate(N, sizeof *column);
     struct exact_norm *norm = make_norms(FEATURES);
     struct exact_norm_gradient gradient[FEATURES];
-    if (trouble != CUDA_NO_CULPRIT) {
+    if (trouble != GPU_NO_CULPRIT) {
         dz[classes - 1] = 3e38f;
         w[CLASSES * FEATURES - 1] = 3e38f;
         a[count - 1] = 1.0f;
@@ -429,7 +429,7 @@ static void check_backward(uint32_t N, uint32_t trouble)
         .y = cuda_copy(&memory, y, bytes),
         .g = cuda_blank(&memory, bytes),
         .statistics = { .sums = { .sums = cuda_blank(&memory, (size_t)N * 2 * FEATURES * sizeof *sums),
-                                  .arrived = cuda_zeros(&memory, CUDA_ARRIVALS * sizeof(uint32_t)) },
+                                  .arrived = cuda_zeros(&memory, GPU_ARRIVALS * sizeof(uint32_t)) },
                         .norm = cuda_copy(&memory, norm, FEATURES * sizeof *norm),
                         .gradient = cuda_blank(&memory, sizeof gradient),
                         .dgamma = cuda_blank(&memory, sizeof dgamma),
@@ -439,8 +439,8 @@ static void check_backward(uint32_t N, uint32_t trouble)
     cuda_expect(cuda_linear_weight(&linear, cuda_stream(&memory)));
     cuda_expect(cuda_pool_backward(&arguments, cuda_stream(&memory)));
     assert_int_equal(result_of(&arguments.statistics.report).culprit, trouble);
-    if (trouble == CUDA_NO_CULPRIT) {
-        const uint32_t arrived[CUDA_ARRIVALS] = { 0 };
+    if (trouble == GPU_NO_CULPRIT) {
+        const uint32_t arrived[GPU_ARRIVALS] = { 0 };
         cuda_expect_equal(dw, linear.dw, sizeof dw);
         cuda_expect_equal(g, arguments.g, bytes);
         cuda_expect_equal(gradient, arguments.statistics.gradient, sizeof gradient);
@@ -466,7 +466,7 @@ static void test_backward(void **unused)
     (void)unused;
     for (uint32_t i = 0; i < SMALL_BATCHES; i++) {
         cuda_order(i % CUDA_ORDERS);
-        check_backward(BATCHES[i], CUDA_NO_CULPRIT);
+        check_backward(BATCHES[i], GPU_NO_CULPRIT);
     }
     check_backward(5, CULPRIT);
 }
@@ -502,9 +502,9 @@ static void test_linear_weight_of_many(void **unused)
 
 static void test_running_norms(void **unused)
 {
-    static const struct cuda_norm_place places[] = { { 0, 16, 32, 48, 16 },
-                                                     { 80, 70, 64, 100, 6 },
-                                                     { 300, 200, 130, 400, 64 } };
+    static const struct gpu_norm_place places[] = { { 0, 16, 32, 48, 16 },
+                                                    { 80, 70, 64, 100, 6 },
+                                                    { 300, 200, 130, 400, 64 } };
     enum { VALUES = 500, COUNT = sizeof places / sizeof *places };
     float *values = cuda_normals(1, VALUES, 3.0f);
     struct exact_norm *found = allocate((size_t)COUNT * FEATURES, sizeof *found);
@@ -512,14 +512,14 @@ static void test_running_norms(void **unused)
     (void)unused;
     for (uint32_t i = 0; i < VALUES; i++)
         values[i] = fabsf(values[i]);
-    const struct cuda_running_norms_arguments arguments = {
+    const struct gpu_running_norms_arguments arguments = {
         .values = cuda_copy(&memory, values, VALUES * sizeof *values),
         .places = cuda_copy(&memory, places, sizeof places),
         .count = COUNT,
         .epsilon = 1e-5,
         .norm = cuda_blank(&memory, COUNT * FEATURES * sizeof(struct exact_norm)),
     };
-    cuda_expect(cuda_running_norms(&arguments, cuda_stream(&memory)));
+    cuda_expect(gpu_running_norms(&arguments, cuda_stream(&memory)));
     cuda_fetch(found, arguments.norm, COUNT * FEATURES * sizeof *found);
     for (uint32_t i = 0; i < COUNT; i++) {
         for (uint32_t k = 0; k < places[i].channels; k++) {
@@ -555,7 +555,7 @@ static void check_predict(uint32_t first, uint32_t N, bool has_norm)
         losses[first + n] = softmax_loss(u, labels[first + n], f, &predictions[first + n]);
     }
     struct cuda_memory memory = { .count = 0 };
-    const struct cuda_predict_arguments arguments = {
+    const struct gpu_predict_arguments arguments = {
         .first = first,
         .count = N,
         .z = cuda_copy(&memory, z, (size_t)N * CLASSES * sizeof *z),
@@ -564,7 +564,7 @@ static void check_predict(uint32_t first, uint32_t N, bool has_norm)
         .predictions = cuda_blank(&memory, all),
         .losses = cuda_blank(&memory, all * sizeof *losses),
     };
-    cuda_expect(cuda_predict(&arguments, cuda_stream(&memory)));
+    cuda_expect(gpu_predict(&arguments, cuda_stream(&memory)));
     cuda_expect_equal(losses, arguments.losses, all * sizeof *losses);
     cuda_expect_equal(predictions, arguments.predictions, all);
     cuda_release(&memory);
@@ -596,12 +596,11 @@ static void test_mean_loss(void **unused)
             column[n] = (double)losses[n];
         const double expected = exact_tree64(column, count, 1) / (double)count;
         struct cuda_memory memory = { .count = 0 };
-        const struct cuda_mean_loss_arguments arguments = { .losses =
-                                                                cuda_copy(&memory, losses, count * sizeof *losses),
-                                                            .count = count,
-                                                            .loss = cuda_blank(&memory, sizeof(double)) };
+        const struct gpu_mean_loss_arguments arguments = { .losses = cuda_copy(&memory, losses, count * sizeof *losses),
+                                                           .count = count,
+                                                           .loss = cuda_blank(&memory, sizeof(double)) };
         cuda_order((uint32_t)i % CUDA_ORDERS);
-        cuda_expect(cuda_mean_loss(&arguments, cuda_stream(&memory)));
+        cuda_expect(gpu_mean_loss(&arguments, cuda_stream(&memory)));
         cuda_expect_equal(&expected, arguments.loss, sizeof expected);
         cuda_release(&memory);
         free(losses);

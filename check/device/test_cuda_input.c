@@ -1,6 +1,6 @@
 /* The order of images, the samples of a step and the input on the device: the same as the sampler's and the input's. */
 #include "check/support/cuda_memory.h"
-#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernels.h"
 #include "trainer/input.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
@@ -24,16 +24,16 @@ static void check_order(uint64_t seed, uint64_t pass, uint32_t images)
     struct sample *samples = calloc(images, sizeof *samples);
     uint32_t *expected = calloc(images, sizeof *expected);
     struct cuda_memory memory = { .count = 0 };
-    const struct cuda_shuffle_arguments arguments = { .seed = seed,
-                                                      .pass = pass,
-                                                      .images = images,
-                                                      .keys = cuda_blank(&memory, images * sizeof(uint32_t)),
-                                                      .order = cuda_blank(&memory, images * sizeof(uint32_t)) };
+    const struct gpu_shuffle_arguments arguments = { .seed = seed,
+                                                     .pass = pass,
+                                                     .images = images,
+                                                     .keys = cuda_blank(&memory, images * sizeof(uint32_t)),
+                                                     .order = cuda_blank(&memory, images * sizeof(uint32_t)) };
     assert_true(samples != NULL && expected != NULL);
     sampler_batch(sampler, pass, samples);
     for (uint32_t i = 0; i < images; i++)
         expected[i] = samples[i].image;
-    cuda_expect(cuda_shuffle(&arguments, cuda_stream(&memory)));
+    cuda_expect(gpu_shuffle(&arguments, cuda_stream(&memory)));
     cuda_expect_equal(expected, arguments.order, images * sizeof *expected);
     cuda_release(&memory);
     free(samples);
@@ -84,23 +84,23 @@ static void check_steps(const struct recipe *recipe, uint32_t images, uint64_t f
     assert_true(expected != NULL && found != NULL && labels != NULL && found_labels != NULL);
     for (uint32_t i = 0; i < images; i++)
         labels[i] = (uint8_t)(i * 7 % 10);
-    struct cuda_step_plan plans[STEPS];
+    struct gpu_step_schedule schedules[STEPS];
     for (uint32_t i = 0; i < STEPS; i++) {
         const uint64_t per_pass = (images + batch - 1) / batch, step = first + i;
         const bool continues = training->last_batch == LAST_BATCH_CONTINUE;
-        plans[i].pass = continues ? step * batch / images : step / per_pass;
-        plans[i].place = (uint32_t)(continues ? step * batch % images : step % per_pass * batch);
-        plans[i].rate = 0.125f * (float)(i + 1);
+        schedules[i].pass = continues ? step * batch / images : step / per_pass;
+        schedules[i].place = (uint32_t)(continues ? step * batch % images : step % per_pass * batch);
+        schedules[i].rate = 0.125f * (float)(i + 1);
     }
     struct cuda_memory memory = { .count = 0 };
-    const struct cuda_current start = { 0, 77, -1.0f };
+    const struct gpu_current start = { 0, 77, -1.0f };
     uint32_t *orders[2], *keys = cuda_blank(&memory, images * sizeof *keys);
     for (int i = 0; i < 2; i++)
         orders[i] = cuda_blank(&memory, images * sizeof *orders[i]);
-    struct cuda_begin_arguments arguments = {
-        .plans = cuda_copy(&memory, plans, sizeof plans),
+    struct gpu_begin_arguments arguments = {
+        .schedules = cuda_copy(&memory, schedules, sizeof schedules),
         .current = cuda_copy(&memory, &start, sizeof start),
-        .results = cuda_blank(&memory, STEPS * sizeof(struct cuda_step_result)),
+        .results = cuda_blank(&memory, STEPS * sizeof(struct gpu_step_result)),
         .orders = { orders[0], orders[1] },
         .labels = cuda_copy(&memory, labels, images),
         .images = images,
@@ -112,12 +112,12 @@ static void check_steps(const struct recipe *recipe, uint32_t images, uint64_t f
         .batch_labels = cuda_blank(&memory, batch),
     };
     for (uint32_t i = 0; i < STEPS; i++) {
-        for (uint64_t pass = plans[i].pass; pass < plans[i].pass + 2; pass++) {
-            const struct cuda_shuffle_arguments shuffle = { training->seed, pass, images, keys, orders[pass % 2] };
-            cuda_expect(cuda_shuffle(&shuffle, cuda_stream(&memory)));
+        for (uint64_t pass = schedules[i].pass; pass < schedules[i].pass + 2; pass++) {
+            const struct gpu_shuffle_arguments shuffle = { training->seed, pass, images, keys, orders[pass % 2] };
+            cuda_expect(gpu_shuffle(&shuffle, cuda_stream(&memory)));
         }
         arguments.count = schedule_batch(training, images, first + i);
-        cuda_expect(cuda_begin(&arguments, cuda_stream(&memory)));
+        cuda_expect(gpu_begin(&arguments, cuda_stream(&memory)));
         sampler_batch(sampler, first + i, expected);
         cuda_fetch(found, arguments.samples, batch * sizeof *found);
         cuda_fetch(found_labels, arguments.batch_labels, batch);
@@ -128,16 +128,16 @@ static void check_steps(const struct recipe *recipe, uint32_t images, uint64_t f
             assert_int_equal(found[j].flip, expected[j].flip);
             assert_int_equal(found_labels[j], labels[expected[j].image]);
         }
-        struct cuda_current current;
+        struct gpu_current current;
         cuda_fetch(&current, arguments.current, sizeof current);
         assert_int_equal(current.next, i + 1);
         assert_int_equal(current.slot, i);
-        assert_true(current.rate == plans[i].rate);
-        struct cuda_step_result results[STEPS];
+        assert_true(current.rate == schedules[i].rate);
+        struct gpu_step_result results[STEPS];
         cuda_fetch(results, arguments.results, sizeof results);
         assert_true(results[i].loss == 0.0f && results[i].digest[0] == 0 && results[i].digest[1] == 0);
         assert_int_equal(results[i].errors, 0);
-        assert_int_equal(results[i].culprit, CUDA_NO_CULPRIT);
+        assert_int_equal(results[i].culprit, GPU_NO_CULPRIT);
         for (uint32_t j = i + 1; j < STEPS; j++)
             assert_int_equal(results[j].errors, UINT32_MAX);
     }
@@ -220,7 +220,7 @@ static void check_load(const struct input_config *config, const struct dataset *
     struct cuda_memory memory = { .count = 0 };
     const float *value = input_values(input), *mean = input_pixel_mean(input);
     const size_t bytes = (size_t)count * DATASET_IMAGE_BYTES * sizeof *x;
-    const struct cuda_load_arguments arguments = {
+    const struct gpu_load_arguments arguments = {
         .images = cuda_copy(&memory, images->images, (size_t)IMAGES * DATASET_IMAGE_BYTES),
         .samples = plain ? NULL : cuda_copy(&memory, samples, count * sizeof *samples),
         .first = first,
@@ -231,7 +231,7 @@ static void check_load(const struct input_config *config, const struct dataset *
         .padding_pixels = config->padding_pixels,
         .x = cuda_blank(&memory, bytes),
     };
-    cuda_expect(cuda_load(&arguments, cuda_stream(&memory)));
+    cuda_expect(gpu_load(&arguments, cuda_stream(&memory)));
     cuda_expect_equal(x, arguments.x, bytes);
     cuda_release(&memory);
     free(samples);

@@ -2,19 +2,19 @@
  * look for them, and the culprit that section 1 names. */
 #include "check/support/cuda_memory.h"
 #include "trainer/cpu/reference.h"
-#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernels.h"
 #include "trainer/network.h"
 
 /* What the device holds for a network, and the same arrays here. */
 struct state {
     struct network *network;
     struct cuda_memory memory;
-    struct cuda_piece *pieces;
+    struct gpu_piece *pieces;
     uint32_t piece_count;
     size_t bytes, packed;
     float *values, *momentum, *gradients;
-    struct cuda_update_arguments arguments;
-    struct cuda_step_result *results;
+    struct gpu_update_arguments arguments;
+    struct gpu_step_result *results;
 };
 
 enum { SLOT = 2, SLOTS = 4, CULPRIT = 100 };
@@ -39,13 +39,13 @@ static void cut(struct state *state)
 {
     const struct network *network = state->network;
     for (uint32_t i = 0; i < network->tensor_count; i++)
-        state->piece_count += (uint32_t)((network->tensors[i].count + CUDA_PIECE - 1) / CUDA_PIECE);
+        state->piece_count += (uint32_t)((network->tensors[i].count + GPU_PIECE - 1) / GPU_PIECE);
     state->pieces = calloc(state->piece_count, sizeof *state->pieces);
     assert_non_null(state->pieces);
-    struct cuda_piece *piece = state->pieces;
+    struct gpu_piece *piece = state->pieces;
     for (uint32_t i = 0; i < network->tensor_count; i++) {
         const struct tensor *tensor = &network->tensors[i];
-        struct cuda_piece whole = { .tensor = i, .running = tensor->role == TENSOR_RUNNING };
+        struct gpu_piece whole = { .tensor = i, .running = tensor->role == TENSOR_RUNNING };
         if (is_packed(tensor)) {
             whole.K = tensor->shape[0];
             whole.C = tensor->shape[1];
@@ -53,11 +53,11 @@ static void cut(struct state *state)
             whole.backward = whole.C == 3 ? 0 : state->packed + tensor->count;
             state->packed += (whole.C == 3 ? 1 : 2) * tensor->count;
         }
-        for (size_t within = 0; within < tensor->count; within += CUDA_PIECE, piece++) {
+        for (size_t within = 0; within < tensor->count; within += GPU_PIECE, piece++) {
             *piece = whole;
             piece->at = (uint32_t)(tensor->offset + within);
             piece->within = (uint32_t)within;
-            piece->count = tensor->count - within < CUDA_PIECE ? (uint32_t)(tensor->count - within) : CUDA_PIECE;
+            piece->count = tensor->count - within < GPU_PIECE ? (uint32_t)(tensor->count - within) : GPU_PIECE;
         }
     }
 }
@@ -72,13 +72,13 @@ static struct state open_state(struct network *network, enum momentum_form form,
     state.gradients = cuda_normals(3, network->value_count, 0.25f);
     cuda_sprinkle(network->value_count, state.values);
     cuda_sprinkle(network->value_count, state.momentum + 1);
-    struct cuda_step_result results[SLOTS];
+    struct gpu_step_result results[SLOTS];
     memset(results, 0, sizeof results);
     for (int i = 0; i < SLOTS; i++)
-        results[i].culprit = CUDA_NO_CULPRIT;
-    const struct cuda_current current = { .next = SLOT + 1, .slot = SLOT, .rate = rate };
+        results[i].culprit = GPU_NO_CULPRIT;
+    const struct gpu_current current = { .next = SLOT + 1, .slot = SLOT, .rate = rate };
     state.results = cuda_copy(memory, results, sizeof results);
-    state.arguments = (struct cuda_update_arguments){
+    state.arguments = (struct gpu_update_arguments){
         .pieces = cuda_copy(memory, state.pieces, state.piece_count * sizeof *state.pieces),
         .piece_count = state.piece_count,
         .update = 1,
@@ -109,7 +109,7 @@ static void close_state(struct state *state)
 /* As trainer/cpu/reference.c does it. */
 static void update_here(struct state *state, float rate, uint64_t digest[2])
 {
-    const struct cuda_update_arguments *a = &state->arguments;
+    const struct gpu_update_arguments *a = &state->arguments;
     for (uint32_t i = 0; i < state->network->tensor_count; i++) {
         const struct tensor *tensor = &state->network->tensors[i];
         float *w = state->values + tensor->offset, *v = state->momentum + tensor->offset,
@@ -155,10 +155,10 @@ static void expect_packed(const struct state *state)
 
 static void expect_results(const struct state *state, const uint64_t digest[2], uint32_t culprit)
 {
-    struct cuda_step_result results[SLOTS];
+    struct gpu_step_result results[SLOTS];
     cuda_fetch(results, state->results, sizeof results);
     for (uint32_t i = 0; i < SLOTS; i++) {
-        assert_int_equal(results[i].culprit, i == SLOT ? culprit : CUDA_NO_CULPRIT);
+        assert_int_equal(results[i].culprit, i == SLOT ? culprit : GPU_NO_CULPRIT);
         assert_true(results[i].digest[0] == (i == SLOT ? digest[0] : 0));
         assert_true(results[i].digest[1] == (i == SLOT ? digest[1] : 0));
     }
@@ -169,13 +169,13 @@ static void check_update(struct network *network, enum momentum_form form)
     const float rate = 0.1f;
     struct state state = open_state(network, form, rate);
     uint64_t digest[2] = { 0, 0 };
-    cuda_expect(cuda_update(&state.arguments, cuda_stream(&state.memory)));
+    cuda_expect(gpu_update(&state.arguments, cuda_stream(&state.memory)));
     update_here(&state, rate, digest);
     cuda_expect_equal(state.values, state.arguments.values, state.bytes);
     cuda_expect_equal(state.momentum, state.arguments.momentum, state.bytes);
     cuda_expect_equal(state.gradients, state.arguments.gradients, state.bytes);
     expect_packed(&state);
-    expect_results(&state, digest, CUDA_NO_CULPRIT);
+    expect_results(&state, digest, GPU_NO_CULPRIT);
     close_state(&state);
 }
 
@@ -198,11 +198,11 @@ static void test_pack_only(void **unused)
     struct state state = open_state(open_network(8, SHORTCUT_PROJECTION, true), MOMENTUM_NEON, 0.1f);
     state.arguments.update = 0;
     state.arguments.gradients = NULL;
-    cuda_expect(cuda_update(&state.arguments, cuda_stream(&state.memory)));
+    cuda_expect(gpu_update(&state.arguments, cuda_stream(&state.memory)));
     cuda_expect_equal(state.values, state.arguments.values, state.bytes);
     cuda_expect_equal(state.momentum, state.arguments.momentum, state.bytes);
     expect_packed(&state);
-    expect_results(&state, nothing, CUDA_NO_CULPRIT);
+    expect_results(&state, nothing, GPU_NO_CULPRIT);
     close_state(&state);
 }
 
@@ -222,8 +222,8 @@ static void check_culprit(const uint32_t *tensors, uint32_t count, float value, 
     cuda_expect(cudaMemcpy(state.arguments.values, state.values, state.bytes, cudaMemcpyHostToDevice));
     cuda_expect(
         cudaMemcpy((void *)(uintptr_t)state.arguments.gradients, state.gradients, state.bytes, cudaMemcpyHostToDevice));
-    cuda_expect(cuda_update(&state.arguments, cuda_stream(&state.memory)));
-    struct cuda_step_result results[SLOTS];
+    cuda_expect(gpu_update(&state.arguments, cuda_stream(&state.memory)));
+    struct gpu_step_result results[SLOTS];
     cuda_fetch(results, state.results, sizeof results);
     assert_int_equal(results[SLOT].culprit, CULPRIT + first);
     update_here(&state, rate, digest);

@@ -3,7 +3,8 @@
 #ifndef SELFSAME_CUDA_ACTIVATION_CUH
 #define SELFSAME_CUDA_ACTIVATION_CUH
 
-#include "trainer/cuda/device.cuh"
+#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernel.cuh"
 
 /* What the pixels of one image's channel have in common. */
 struct activation_plane {

@@ -230,7 +230,7 @@ template <class T>
 static cudaError_t backward(const struct cuda_backward_data_arguments *arguments, cudaStream_t stream)
 {
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::C / T::CB);
-    static_assert((int)T::C / (int)T::CB <= (int)CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS,
+    static_assert((int)T::C / (int)T::CB <= (int)GPU_ARRIVALS && (int)T::UNITS <= (int)GPU_UNITS,
                   "what the caller allocates");
     return launch_large(backward_data_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }

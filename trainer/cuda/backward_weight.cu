@@ -1,6 +1,7 @@
 /* Weight gradients of the 3x3 convolutions: ARITHMETIC.md section 2, backward weights. NOTES.md counts operations,
  * bytes and registers, and says why the shapes are cut as they are. */
-#include "trainer/cuda/device.cuh"
+#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernel.cuh"
 
 /* How a shape is cut. A block takes GROUPS neighbouring groups, CB channels and KB filters of one of them each; a
  * thread one channel, FILTERS filters and their nine taps. ROWS output rows at a time go through shared memory: while

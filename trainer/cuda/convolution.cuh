@@ -7,7 +7,8 @@
 #ifndef SELFSAME_CUDA_CONVOLUTION_CUH
 #define SELFSAME_CUDA_CONVOLUTION_CUH
 
-#include "trainer/cuda/device.cuh"
+#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernel.cuh"
 
 /* Rows of a chunk in shared memory. A row is BEFORE floats of which the last is the left border, SIDE pixels, and the
  * right border, which is the next row's first float where BEFORE is not 0. */

@@ -137,7 +137,7 @@ static __global__ void __launch_bounds__(T::THREADS, 2) forward_kernel(const str
 template <class T> static cudaError_t forward(const struct cuda_forward_arguments *arguments, cudaStream_t stream)
 {
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::K / T::KB);
-    static_assert((int)T::K / (int)T::KB <= (int)CUDA_ARRIVALS && (int)T::UNITS <= (int)CUDA_UNITS,
+    static_assert((int)T::K / (int)T::KB <= (int)GPU_ARRIVALS && (int)T::UNITS <= (int)GPU_UNITS,
                   "what the caller allocates");
     return launch_large(forward_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }

@@ -1,6 +1,7 @@
 /* The projection of a shortcut, a 1x1 convolution of stride 2, and its gradients: ARITHMETIC.md section 3. Bandwidth
  * bounds all three (NOTES.md): they are plain. */
-#include "trainer/cuda/device.cuh"
+#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernel.cuh"
 
 /* Pixels are those of the output, counted through the images; PIXELS neighbours lie in one image. */
 template <int C_, int K_, int H_> struct projection_cut {

@@ -3,7 +3,8 @@
 #ifndef SELFSAME_CUDA_STATISTICS_CUH
 #define SELFSAME_CUDA_STATISTICS_CUH
 
-#include "trainer/cuda/device.cuh"
+#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernel.cuh"
 
 /* Where a block's channels lie, and how the sums of an image are spread. */
 struct sums_shape {
@@ -53,7 +54,7 @@ DEVICE void image_trees(const float *sums, const struct sums_shape &shape, doubl
 
 /* To be called by all threads of every block, after their sums are written. blocks: how many share these channels. */
 template <int THREADS, int KB>
-DEVICE void finish_statistics(const struct cuda_statistics &to, const struct sums_shape &shape, uint32_t blocks)
+DEVICE void finish_statistics(const struct gpu_statistics &to, const struct sums_shape &shape, uint32_t blocks)
 {
     __shared__ double total[2 * KB];
     if (!last_to_arrive(to.sums.arrived + shape.first / KB, blocks))

@@ -1,9 +1,9 @@
 /* See kernels.h. All of it moves bytes: a thread has one number, or a few of one array. */
 #include "trainer/cudnn/kernels.h"
 
-#include "trainer/cuda/device.cuh"
+#include "trainer/gpu/kernel.cuh"
 
-enum { THREADS = 256, FEATURES = CUDA_FEATURES, CLASSES = CUDA_CLASSES, SIDE = 32, PIXELS = SIDE * SIDE };
+enum { THREADS = 256, FEATURES = GPU_FEATURES, CLASSES = GPU_CLASSES, SIDE = 32, PIXELS = SIDE * SIDE };
 
 typedef uint16_t bf16;
 
@@ -119,7 +119,7 @@ cudaError_t cudnn_bias(const struct cudnn_bias_arguments *arguments, cudaStream_
 /* A block per layer, a thread per channel. */
 static __global__ void __launch_bounds__(FEATURES) running(const struct cudnn_running_arguments arguments)
 {
-    const struct cuda_norm_place place = arguments.places[blockIdx.x];
+    const struct gpu_norm_place place = arguments.places[blockIdx.x];
     const uint32_t k = threadIdx.x, at = blockIdx.x * FEATURES + k;
     if (k >= place.channels)
         return;

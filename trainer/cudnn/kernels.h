@@ -1,6 +1,6 @@
 /* The kernels that the cuDNN engine has beside the libraries': between the suite's layouts and cuDNN's, and what cuDNN
- * does not do. Order of images, input, head and update are the exact engine's: trainer/cuda/kernels.h, whose
- * conventions hold here, too.
+ * does not do. Order of images, input, head and update are the exact engine's: trainer/gpu/kernels.h, whose conventions
+ * hold here, too.
  *
  * shapes   "Packed" is channels-last, in the numbers of the precision: activations (N,H,W,C), weights (K,R,S,C), with
  *          narrow = 1 in bfloat16, rounded to nearest even, else float32. */
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernels.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -60,7 +60,7 @@ cudaError_t cudnn_bias(const struct cudnn_bias_arguments *arguments, cudaStream_
  * [layers][64]. */
 struct cudnn_running_arguments {
     float *values;
-    const struct cuda_norm_place *places;
+    const struct gpu_norm_place *places;
     uint32_t layers, count, unbiased;
     double epsilon, rate;
     const float *mean, *inverse;

@@ -2,30 +2,17 @@
 #include <assert.h>
 
 #include "trainer/cudnn/engine_state.h"
+#include "trainer/gpu/launches.h"
 
-/* A series of launches; after a failure nothing more is launched. */
-struct launches {
-    struct engine *engine;
-    const struct cudnn_plans *plans;
-    uint32_t images;
-    bool training;
-    enum status status;
-    struct error *error;
-    struct queue_marks *marks;
-};
-
-static void check(struct launches *run, cudaError_t code, const char *call)
+/* The plans for the images at hand. */
+static const struct cudnn_plans *plans_of(const struct launches *run)
 {
-    if (run->status == STATUS_OK && code != cudaSuccess)
-        run->status = cuda_error(run->error, (int)code, call);
+    const struct cudnn_plans *sets = run->engine->plans;
+    const struct cudnn_plans *plans =
+        run->training ? &sets[sets[0].images == run->images ? 0 : 1] : &sets[PLANS_EVALUATION];
+    assert(plans->images == run->images);
+    return plans;
 }
-
-#define LAUNCH(run, function, ...)                                                 \
-    do {                                                                           \
-        const struct function##_arguments arguments_ = __VA_ARGS__;                \
-        if ((run)->status == STATUS_OK)                                            \
-            check((run), function(&arguments_, (run)->engine->stream), #function); \
-    } while (0)
 
 #define RUN(run, plan, ...)                                                          \
     do {                                                                             \
@@ -43,50 +30,21 @@ static void run_plan(struct launches *run, const struct cudnn_plan *plan, const 
             plan_run(&engine->library, engine->cudnn, plan, arguments, count, engine->layout.workspace, run->error);
 }
 
-static void mark(struct launches *run)
-{
-    struct queue_marks *marks = run->marks;
-    if (marks != NULL && marks->events != NULL && marks->count < marks->room)
-        check(run, cudaEventRecord(marks->events[marks->count++], run->engine->stream), "cudaEventRecord");
-}
-
-/* ---- what arguments are made of ---------------------------------------------------------------------------------- */
-
-static float *value(const struct engine *engine, int64_t tensor)
-{
-    return tensor < 0 ? NULL : engine->layout.values + engine->network->tensors[tensor].offset;
-}
-
-static float *gradient(const struct engine *engine, int64_t tensor)
-{
-    return tensor < 0 ? NULL : engine->layout.gradients + engine->network->tensors[tensor].offset;
-}
-
 /* A convolution's weights, or their gradient, in the packed array. */
 static void *packed(const struct engine *engine, void *array, int64_t tensor)
 {
     const size_t at = engine->weights[engine->weight_of[tensor]].packed_at;
-    return (char *)array + at * cudnn_activation_bytes(engine->sizes.precision);
+    return (char *)array + at * cudnn_activation_bytes(engine->precision);
 }
 
 static float *channels(float *array, uint32_t l)
 {
-    return array + (size_t)l * CUDA_FEATURES;
-}
-
-static bool changes_shape(const struct engine *engine, uint32_t block)
-{
-    return engine->network->convs[1 + 2 * block].stride == 2;
+    return array + (size_t)l * GPU_FEATURES;
 }
 
 static bool narrow(const struct engine *engine)
 {
-    return engine->sizes.precision == CUDNN_PRECISION_BF16;
-}
-
-static struct cuda_report report_of(const struct engine *engine, uint32_t culprit)
-{
-    return (struct cuda_report){ engine->layout.current, engine->layout.results, culprit };
+    return engine->precision == CUDNN_PRECISION_BF16;
 }
 
 /* C (n rows of m) = alpha-less product, all in cuBLAS's column-major terms. */
@@ -111,15 +69,15 @@ static void layer_forward(struct launches *run, uint32_t l, const void *input, c
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
-    const struct conv_layer *layer = &engine->network->convs[l];
+    const struct conv_layer *layer = &engine->session.network->convs[l];
     const uint32_t stage = cudnn_stage_of(layer);
     const bool add = shortcut != NULL;
-    RUN(run, &run->plans->convolution[cudnn_convolution_of(layer)][CUDNN_FORWARD], { CUDNN_X, input },
+    RUN(run, &plans_of(run)->convolution[cudnn_convolution_of(layer)][CUDNN_FORWARD], { CUDNN_X, input },
         { CUDNN_W, packed(engine, layout->packed, layer->weight) }, { CUDNN_Y, layout->y[l] });
     if (run->training) {
         const struct plan_argument arguments[] = { { CUDNN_X, layout->y[l] },
-                                                   { CUDNN_GAMMA, value(engine, layer->gamma) },
-                                                   { CUDNN_BETA, value(engine, layer->beta) },
+                                                   { CUDNN_GAMMA, value_of(&engine->session, layer->gamma) },
+                                                   { CUDNN_BETA, value_of(&engine->session, layer->beta) },
                                                    { CUDNN_EPSILON, &engine->epsilon },
                                                    { CUDNN_ZERO, &engine->zero },
                                                    { CUDNN_MEAN, channels(layout->mean, l) },
@@ -127,21 +85,23 @@ static void layer_forward(struct launches *run, uint32_t l, const void *input, c
                                                    { CUDNN_OUTPUT, layout->outputs[l] },
                                                    { CUDNN_MASK, layout->masks[l] },
                                                    { CUDNN_SHORTCUT, shortcut } };
-        run_plan(run, &run->plans->norm[stage][add ? CUDNN_NORM_ADD_RELU : CUDNN_NORM_RELU], arguments, add ? 10 : 9);
+        run_plan(run, &plans_of(run)->norm[stage][add ? CUDNN_NORM_ADD_RELU : CUDNN_NORM_RELU], arguments,
+                 add ? 10 : 9);
     } else {
         const struct plan_argument arguments[] = { { CUDNN_X, layout->y[l] },
                                                    { CUDNN_SCALE, channels(layout->scale, l) },
                                                    { CUDNN_SHIFT, channels(layout->shift, l) },
                                                    { CUDNN_OUTPUT, layout->outputs[l] },
                                                    { CUDNN_SHORTCUT, shortcut } };
-        run_plan(run, &run->plans->activate[stage][add ? CUDNN_ACTIVATE_ADD : CUDNN_ACTIVATE], arguments, add ? 5 : 4);
+        run_plan(run, &plans_of(run)->activate[stage][add ? CUDNN_ACTIVATE_ADD : CUDNN_ACTIVATE], arguments,
+                 add ? 5 : 4);
     }
-    mark(run);
+    launch_mark(run);
 }
 
 static struct cudnn_subsample_arguments subsample_of(const struct launches *run, uint32_t block, void *x, void *z)
 {
-    const struct conv_layer *first = &run->engine->network->convs[1 + 2 * block];
+    const struct conv_layer *first = &run->engine->session.network->convs[1 + 2 * block];
     return (struct cudnn_subsample_arguments){ .count = run->images,
                                                .C = first->channels,
                                                .P = first->side / first->stride,
@@ -156,13 +116,13 @@ static const void *shortcut_forward(struct launches *run, uint32_t block, void *
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
-    const struct conv_layer *second = &engine->network->convs[2 + 2 * block];
-    if (!changes_shape(engine, block))
+    const struct conv_layer *second = &engine->session.network->convs[2 + 2 * block];
+    if (!block_changes_shape(&engine->session, block))
         return input;
     if (second->projection < 0)
-        LAUNCH(run, cudnn_subsample, subsample_of(run, block, input, layout->z));
+        LAUNCH(run, engine->session.stream, cudnn_subsample, subsample_of(run, block, input, layout->z));
     else
-        RUN(run, &run->plans->convolution[cudnn_projection_of(second)][CUDNN_FORWARD], { CUDNN_X, input },
+        RUN(run, &plans_of(run)->convolution[cudnn_projection_of(second)][CUDNN_FORWARD], { CUDNN_X, input },
             { CUDNN_W, packed(engine, layout->packed, second->projection) }, { CUDNN_Y, layout->z });
     return layout->z;
 }
@@ -172,13 +132,14 @@ static void forward(struct launches *run)
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
-    const struct network *network = engine->network;
-    const float *bias = value(engine, network->linear_bias);
-    LAUNCH(run, cudnn_pad,
+    const struct gpu_buffers *buffers = &engine->session.buffers;
+    const struct network *network = engine->session.network;
+    const float *bias = value_of(&engine->session, network->linear_bias);
+    LAUNCH(run, engine->session.stream, cudnn_pad,
            { .count = run->images,
-             .channels = cudnn_input_channels(engine->sizes.precision),
+             .channels = cudnn_input_channels(engine->precision),
              .narrow = narrow(engine),
-             .x = layout->x,
+             .x = buffers->x,
              .input = layout->input });
     layer_forward(run, 0, layout->input, NULL);
     for (uint32_t b = 0; b < network->block_count; b++) {
@@ -186,13 +147,13 @@ static void forward(struct launches *run)
         layer_forward(run, 2 * b + 1, layout->outputs[2 * b], NULL);
         layer_forward(run, 2 * b + 2, layout->outputs[2 * b + 1], shortcut);
     }
-    RUN(run, &run->plans->pool[CUDNN_POOL], { CUDNN_X, layout->outputs[network->conv_count - 1] },
-        { CUDNN_Y, layout->pool });
+    RUN(run, &plans_of(run)->pool[CUDNN_POOL], { CUDNN_X, layout->outputs[network->conv_count - 1] },
+        { CUDNN_Y, buffers->pool });
     if (bias != NULL)
-        LAUNCH(run, cudnn_bias, { .count = run->images, .bias = bias, .z = layout->logits });
-    multiply(run, CUBLAS_OP_T, CUBLAS_OP_N, CUDA_CLASSES, run->images, CUDA_FEATURES,
-             value(engine, network->linear_weight), CUDA_FEATURES, layout->pool, CUDA_FEATURES,
-             bias != NULL ? 1.0f : 0.0f, layout->logits);
+        LAUNCH(run, engine->session.stream, cudnn_bias, { .count = run->images, .bias = bias, .z = buffers->logits });
+    multiply(run, CUBLAS_OP_T, CUBLAS_OP_N, GPU_CLASSES, run->images, GPU_FEATURES,
+             value_of(&engine->session, network->linear_weight), GPU_FEATURES, buffers->pool, GPU_FEATURES,
+             bias != NULL ? 1.0f : 0.0f, buffers->logits);
 }
 
 /* ---- head -------------------------------------------------------------------------------------------------------- */
@@ -201,12 +162,13 @@ static void head(struct launches *run)
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
-    const struct network *network = engine->network;
-    const struct model_config *model = &engine->recipe.model;
-    const float *w = value(engine, network->linear_weight);
-    LAUNCH(run, cudnn_running,
-           { .values = layout->values,
-             .places = layout->places,
+    const struct gpu_buffers *buffers = &engine->session.buffers;
+    const struct network *network = engine->session.network;
+    const struct model_config *model = &engine->session.recipe.model;
+    const float *w = value_of(&engine->session, network->linear_weight);
+    LAUNCH(run, engine->session.stream, cudnn_running,
+           { .values = buffers->values,
+             .places = buffers->places,
              .layers = network->conv_count,
              .count = run->images,
              .unbiased = model->batch_norm_unbiased,
@@ -214,32 +176,13 @@ static void head(struct launches *run)
              .rate = model->batch_norm_rate,
              .mean = layout->mean,
              .inverse = layout->inverse });
-    LAUNCH(run, cuda_head,
-           { .count = run->images,
-             .z = layout->logits,
-             .labels = layout->labels,
-             .dz = layout->dz,
-             .scratch = layout->head,
-             .has_norm = network->logits_gamma >= 0,
-             .norm = { .gamma = value(engine, network->logits_gamma),
-                       .beta = value(engine, network->logits_beta),
-                       .running_mean = value(engine, network->logits_mean),
-                       .running_variance = value(engine, network->logits_variance),
-                       .norm = layout->norms + (size_t)network->conv_count * CUDA_FEATURES,
-                       .epsilon = model->batch_norm_epsilon,
-                       .rate = model->batch_norm_rate,
-                       .unbiased = model->batch_norm_unbiased,
-                       .report = report_of(engine, NON_FINITE_NUMBER_LOGITS) },
-             .dgamma = gradient(engine, network->logits_gamma),
-             .dbeta = gradient(engine, network->logits_beta),
-             .dbias = gradient(engine, network->linear_bias),
-             .loss = report_of(engine, NON_FINITE_NUMBER_LOSS) });
-    multiply(run, CUBLAS_OP_N, CUBLAS_OP_T, CUDA_FEATURES, CUDA_CLASSES, run->images, layout->pool, CUDA_FEATURES,
-             layout->dz, CUDA_CLASSES, 0.0f, gradient(engine, network->linear_weight));
-    multiply(run, CUBLAS_OP_N, CUBLAS_OP_N, CUDA_FEATURES, run->images, CUDA_CLASSES, w, CUDA_FEATURES, layout->dz,
-             CUDA_CLASSES, 0.0f, layout->dpool);
-    RUN(run, &run->plans->pool[CUDNN_POOL_BACKWARD], { CUDNN_X, layout->large[0] }, { CUDNN_Y, layout->dpool });
-    mark(run);
+    launch_head(run, NON_FINITE_NUMBER_LOGITS, NON_FINITE_NUMBER_LOSS);
+    multiply(run, CUBLAS_OP_N, CUBLAS_OP_T, GPU_FEATURES, GPU_CLASSES, run->images, buffers->pool, GPU_FEATURES,
+             buffers->dz, GPU_CLASSES, 0.0f, gradient_of(&engine->session, network->linear_weight));
+    multiply(run, CUBLAS_OP_N, CUBLAS_OP_N, GPU_FEATURES, run->images, GPU_CLASSES, w, GPU_FEATURES, buffers->dz,
+             GPU_CLASSES, 0.0f, layout->dpool);
+    RUN(run, &plans_of(run)->pool[CUDNN_POOL_BACKWARD], { CUDNN_X, layout->large[0] }, { CUDNN_Y, layout->dpool });
+    launch_mark(run);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
@@ -250,13 +193,13 @@ static void layer_backward(struct launches *run, uint32_t l, const void *input, 
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
-    const struct conv_layer *layer = &engine->network->convs[l];
-    RUN(run, &run->plans->norm[cudnn_stage_of(layer)][CUDNN_NORM_BACKWARD], { CUDNN_X, layout->y[l] }, { CUDNN_DY, dy },
-        { CUDNN_MASK, layout->masks[l] }, { CUDNN_MEAN, channels(layout->mean, l) },
-        { CUDNN_INVERSE, channels(layout->inverse, l) }, { CUDNN_GAMMA, value(engine, layer->gamma) }, { CUDNN_G, g },
-        { CUDNN_DX, dx }, { CUDNN_DGAMMA, gradient(engine, layer->gamma) },
-        { CUDNN_DBETA, gradient(engine, layer->beta) });
-    RUN(run, &run->plans->convolution[cudnn_convolution_of(layer)][CUDNN_BACKWARD_WEIGHT], { CUDNN_X, input },
+    const struct conv_layer *layer = &engine->session.network->convs[l];
+    RUN(run, &plans_of(run)->norm[cudnn_stage_of(layer)][CUDNN_NORM_BACKWARD], { CUDNN_X, layout->y[l] },
+        { CUDNN_DY, dy }, { CUDNN_MASK, layout->masks[l] }, { CUDNN_MEAN, channels(layout->mean, l) },
+        { CUDNN_INVERSE, channels(layout->inverse, l) }, { CUDNN_GAMMA, value_of(&engine->session, layer->gamma) },
+        { CUDNN_G, g }, { CUDNN_DX, dx }, { CUDNN_DGAMMA, gradient_of(&engine->session, layer->gamma) },
+        { CUDNN_DBETA, gradient_of(&engine->session, layer->beta) });
+    RUN(run, &plans_of(run)->convolution[cudnn_convolution_of(layer)][CUDNN_BACKWARD_WEIGHT], { CUDNN_X, input },
         { CUDNN_W, packed(engine, layout->packed_gradients, layer->weight) }, { CUDNN_Y, dx });
 }
 
@@ -264,10 +207,10 @@ static void layer_backward(struct launches *run, uint32_t l, const void *input, 
 static void descend(struct launches *run, uint32_t l, const void *dx, enum cudnn_pass pass, void *input)
 {
     const struct engine *engine = run->engine;
-    const struct conv_layer *layer = &engine->network->convs[l];
-    RUN(run, &run->plans->convolution[cudnn_convolution_of(layer)][pass], { CUDNN_X, input },
+    const struct conv_layer *layer = &engine->session.network->convs[l];
+    RUN(run, &plans_of(run)->convolution[cudnn_convolution_of(layer)][pass], { CUDNN_X, input },
         { CUDNN_W, packed(engine, engine->layout.packed, layer->weight) }, { CUDNN_Y, dx });
-    mark(run);
+    launch_mark(run);
 }
 
 /* A projection's gradients: of its weights, and added to that of the block's input. */
@@ -275,8 +218,8 @@ static void project_backward(struct launches *run, uint32_t block, const void *g
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
-    const struct conv_layer *second = &engine->network->convs[2 + 2 * block];
-    const struct cudnn_plan *plans = run->plans->convolution[cudnn_projection_of(second)];
+    const struct conv_layer *second = &engine->session.network->convs[2 + 2 * block];
+    const struct cudnn_plan *plans = plans_of(run)->convolution[cudnn_projection_of(second)];
     RUN(run, &plans[CUDNN_BACKWARD_WEIGHT], { CUDNN_X, layout->outputs[2 * block] },
         { CUDNN_W, packed(engine, layout->packed_gradients, second->projection) }, { CUDNN_Y, g });
     RUN(run, &plans[CUDNN_BACKWARD_DATA_ADD], { CUDNN_X, input },
@@ -293,18 +236,18 @@ static void backward_block(struct launches *run, uint32_t b, uint32_t *at)
     layer_backward(run, second, layout->outputs[first], dy, g, dx);
     descend(run, second, dx, CUDNN_BACKWARD_DATA, dy);
     layer_backward(run, first, layout->outputs[2 * b], dy, unused, dx);
-    if (!changes_shape(engine, b)) { /* the shortcut's gradient is g, and the block's is added to it */
+    if (!block_changes_shape(&engine->session, b)) { /* the shortcut's gradient is g, and the block's is added to it */
         descend(run, first, dx, CUDNN_BACKWARD_DATA_ADD, g);
         *at = 1 - *at;
         return;
     }
     descend(run, first, dx, CUDNN_BACKWARD_DATA, dy);
-    if (engine->network->convs[second].projection >= 0) {
+    if (engine->session.network->convs[second].projection >= 0) {
         project_backward(run, b, g, dy);
     } else {
         struct cudnn_subsample_arguments arguments = subsample_of(run, b, dy, g);
         arguments.back = 1;
-        LAUNCH(run, cudnn_subsample, arguments);
+        LAUNCH(run, engine->session.stream, cudnn_subsample, arguments);
     }
 }
 
@@ -312,9 +255,9 @@ static struct cudnn_pack_arguments pack_of(const struct engine *engine)
 {
     const struct layout *layout = &engine->layout;
     return (struct cudnn_pack_arguments){ .places = layout->weights,
-                                          .place_count = engine->sizes.weight_count,
+                                          .place_count = engine->weight_count,
                                           .narrow = narrow(engine),
-                                          .values = layout->values,
+                                          .values = engine->session.buffers.values,
                                           .packed = layout->packed };
 }
 
@@ -323,133 +266,67 @@ static void backward(struct launches *run)
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
     uint32_t at = 0;
-    for (uint32_t b = engine->network->block_count; b-- > 0;)
+    for (uint32_t b = engine->session.network->block_count; b-- > 0;)
         backward_block(run, b, &at);
     layer_backward(run, 0, layout->input, layout->large[at], layout->large[3], layout->large[2]);
     struct cudnn_pack_arguments gradients = pack_of(engine);
     gradients.back = 1;
-    gradients.values = layout->gradients;
+    gradients.values = engine->session.buffers.gradients;
     gradients.packed = layout->packed_gradients;
-    LAUNCH(run, cudnn_pack, gradients);
-    mark(run);
+    LAUNCH(run, engine->session.stream, cudnn_pack, gradients);
+    launch_mark(run);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static struct cuda_load_arguments load_of(const struct engine *engine, uint32_t images)
+static struct launches launches_of(struct engine *engine, uint32_t images, bool training, struct error *error)
 {
-    return (struct cuda_load_arguments){
-        .count = images,
-        .value = engine->layout.byte_values,
-        .pixel_mean = engine->layout.pixel_mean,
-        .padding = engine->recipe.input.padding,
-        .padding_pixels = engine->recipe.input.padding_pixels,
-        .x = engine->layout.x,
+    return (struct launches){
+        .engine = engine, .session = &engine->session, .images = images, .training = training, .error = error
     };
-}
-
-static void update(struct launches *run)
-{
-    const struct engine *engine = run->engine;
-    const struct training_config *training = &engine->recipe.training;
-    const struct layout *layout = &engine->layout;
-    LAUNCH(run, cuda_update,
-           { .pieces = layout->pieces,
-             .piece_count = engine->sizes.piece_count,
-             .update = 1,
-             .form = training->momentum_form,
-             .momentum_factor = (float)training->momentum,
-             .decay = (float)training->weight_decay,
-             .values = layout->values,
-             .momentum = layout->momentum,
-             .gradients = layout->gradients,
-             .report = report_of(engine, NON_FINITE_NUMBER_TENSOR) });
-    LAUNCH(run, cudnn_pack, pack_of(engine));
-    mark(run);
 }
 
 enum status cudnn_step_launch(void *context, uint32_t images, struct queue_marks *marks, struct error *error)
 {
     struct engine *engine = context;
-    const struct layout *layout = &engine->layout;
-    const struct input_config *input = &engine->recipe.input;
-    struct launches run = { .engine = engine,
-                            .plans = &engine->plans[engine->plans[0].images == images ? 0 : 1],
-                            .images = images,
-                            .training = true,
-                            .error = error,
-                            .marks = marks };
-    assert(run.plans->images == images);
-    mark(&run);
-    LAUNCH(&run, cuda_begin,
-           { .plans = layout->plans,
-             .current = layout->current,
-             .results = layout->results,
-             .orders = { layout->orders[0], layout->orders[1] },
-             .labels = engine->training_labels,
-             .images = engine->sizes.training,
-             .count = images,
-             .seed = engine->recipe.training.seed,
-             .padding_pixels = input->padding_pixels,
-             .crop = input->random_crop,
-             .flip = input->random_flip,
-             .samples = layout->samples,
-             .batch_labels = layout->labels });
-    struct cuda_load_arguments load = load_of(engine, images);
-    load.images = engine->training_images;
-    load.samples = layout->samples;
-    LAUNCH(&run, cuda_load, load);
+    struct launches run = launches_of(engine, images, true, error);
+    run.marks = marks;
+    launch_mark(&run);
+    launch_begin(&run);
     forward(&run);
     head(&run);
     backward(&run);
-    update(&run);
+    launch_update(&run, NULL, NON_FINITE_NUMBER_TENSOR);
+    LAUNCH(&run, engine->session.stream, cudnn_pack, pack_of(engine));
+    launch_mark(&run);
     return run.status;
 }
 
 enum status cudnn_pack_launch(struct engine *engine, struct error *error)
 {
-    struct launches run = { .engine = engine, .error = error };
-    LAUNCH(&run, cudnn_pack, pack_of(engine));
+    struct launches run = launches_of(engine, 0, false, error);
+    LAUNCH(&run, engine->session.stream, cudnn_pack, pack_of(engine));
     return run.status;
 }
 
 enum status cudnn_constants_launch(struct engine *engine, struct error *error)
 {
     const struct layout *layout = &engine->layout;
-    const struct network *network = engine->network;
-    struct launches run = { .engine = engine, .error = error };
-    LAUNCH(&run, cuda_running_norms,
-           { .values = layout->values,
-             .places = layout->places,
-             .count = network->conv_count + (network->logits_gamma >= 0),
-             .epsilon = engine->recipe.model.batch_norm_epsilon,
-             .norm = layout->norms });
-    LAUNCH(&run, cudnn_constants,
-           { .layers = network->conv_count, .norms = layout->norms, .scale = layout->scale, .shift = layout->shift });
+    struct launches run = launches_of(engine, 0, false, error);
+    launch_running_norms(&run);
+    LAUNCH(&run, engine->session.stream, cudnn_constants,
+           { .layers = engine->session.network->conv_count,
+             .norms = engine->session.buffers.norms,
+             .scale = layout->scale,
+             .shift = layout->shift });
     return run.status;
 }
 
-enum status cudnn_evaluation_launch(struct engine *engine, uint32_t first, struct error *error)
+enum status cudnn_evaluation_launch(struct engine *engine, uint32_t first, uint32_t images, struct error *error)
 {
-    const struct layout *layout = &engine->layout;
-    const uint32_t images = engine->sizes.evaluation;
-    struct launches run = {
-        .engine = engine, .plans = &engine->plans[PLANS_EVALUATION], .images = images, .error = error
-    };
-    struct cuda_load_arguments load = load_of(engine, images);
-    load.images = engine->validation_images;
-    load.first = first;
-    LAUNCH(&run, cuda_load, load);
+    struct launches run = launches_of(engine, images, false, error);
+    launch_load(&run, first);
     forward(&run);
-    LAUNCH(&run, cuda_predict,
-           { .first = first,
-             .count = images,
-             .z = layout->logits,
-             .norm = engine->network->logits_gamma >= 0
-                         ? layout->norms + (size_t)engine->network->conv_count * CUDA_FEATURES
-                         : NULL,
-             .labels = engine->validation_labels,
-             .predictions = layout->predictions,
-             .losses = layout->losses });
+    launch_predict(&run, first);
     return run.status;
 }

@@ -1,17 +1,10 @@
-#include "trainer/cuda/queue.h"
+#include "trainer/gpu/queue.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
+#include "trainer/gpu/runtime.h"
 #include "trainer/schedule.h"
-
-/* Returns from the caller if a call of the runtime fails. */
-#define TRY(error, function, ...)                              \
-    do {                                                       \
-        const cudaError_t code_ = function(__VA_ARGS__);       \
-        if (code_ != cudaSuccess)                              \
-            return cuda_error((error), (int)code_, #function); \
-    } while (0)
 
 /* ---- graphs ------------------------------------------------------------------------------------------------------ */
 
@@ -45,7 +38,7 @@ enum status queue_open(struct step_queue *queue, struct error *error)
 {
     for (int i = 0; i < QUEUE_SERIES; i++)
         TRY(error, cudaEventCreateWithFlags, &queue->done[i], cudaEventDisableTiming);
-    TRY(error, cudaMallocHost, (void **)&queue->plans, QUEUE_SLOTS * sizeof *queue->plans);
+    TRY(error, cudaMallocHost, (void **)&queue->schedules, QUEUE_SLOTS * sizeof *queue->schedules);
     TRY(error, cudaMallocHost, (void **)&queue->results, QUEUE_SLOTS * sizeof *queue->results);
     TRY(error, cudaMallocHost, (void **)&queue->bases, QUEUE_SERIES * sizeof *queue->bases);
     queue_step_images(queue->training, queue->images, queue->graph_images);
@@ -66,7 +59,7 @@ void queue_close(struct step_queue *queue)
     for (int i = 0; i < QUEUE_SERIES; i++)
         if (queue->done[i] != NULL)
             (void)cudaEventDestroy(queue->done[i]);
-    (void)cudaFreeHost(queue->plans);
+    (void)cudaFreeHost(queue->schedules);
     (void)cudaFreeHost(queue->results);
     (void)cudaFreeHost(queue->bases);
     *queue = (struct step_queue){ .training = NULL };
@@ -74,7 +67,7 @@ void queue_close(struct step_queue *queue)
 
 /* ---- series ------------------------------------------------------------------------------------------------------ */
 
-/* Steps first .. first+count-1, queued with the plans and results of one of the series. */
+/* Steps first .. first+count-1, queued with the schedules and results of one of the series. */
 struct series {
     uint64_t first;
     uint32_t count, place; /* place: which of QUEUE_SERIES */
@@ -86,39 +79,39 @@ static enum status order_pass(struct step_queue *queue, uint64_t pass, struct er
     const uint32_t place = pass % 2;
     if (queue->have_order[place] && queue->passes[place] == pass)
         return STATUS_OK;
-    const struct cuda_shuffle_arguments arguments = { .seed = queue->training->seed,
-                                                      .pass = pass,
-                                                      .images = queue->images,
-                                                      .keys = queue->keys,
-                                                      .order = queue->orders[place] };
-    TRY(error, cuda_shuffle, &arguments, queue->stream);
+    const struct gpu_shuffle_arguments arguments = { .seed = queue->training->seed,
+                                                     .pass = pass,
+                                                     .images = queue->images,
+                                                     .keys = queue->keys,
+                                                     .order = queue->orders[place] };
+    TRY(error, gpu_shuffle, &arguments, queue->stream);
     queue->have_order[place] = true;
     queue->passes[place] = pass;
     return STATUS_OK;
 }
 
 /* Both orders that a step draws from. */
-static enum status order_step(struct step_queue *queue, uint64_t step, const struct cuda_step_plan *plan,
+static enum status order_step(struct step_queue *queue, uint64_t step, const struct gpu_step_schedule *schedule,
                               struct error *error)
 {
     const uint32_t in_step = schedule_batch(queue->training, queue->images, step);
-    enum status status = order_pass(queue, plan->pass, error);
-    if (status == STATUS_OK && (uint64_t)plan->place + in_step > queue->images)
-        status = order_pass(queue, plan->pass + 1, error);
+    enum status status = order_pass(queue, schedule->pass, error);
+    if (status == STATUS_OK && (uint64_t)schedule->place + in_step > queue->images)
+        status = order_pass(queue, schedule->pass + 1, error);
     return status;
 }
 
-/* Sends the plans of a series ahead. */
-static enum status send_plans(struct step_queue *queue, const struct series *series, struct error *error)
+/* Sends the schedules of a series ahead. */
+static enum status send_schedules(struct step_queue *queue, const struct series *series, struct error *error)
 {
     const uint32_t base = series->place * QUEUE_SERIES_STEPS;
-    struct cuda_step_plan *plans = queue->plans + base;
+    struct gpu_step_schedule *schedules = queue->schedules + base;
     for (uint32_t i = 0; i < series->count; i++) {
-        schedule_place(queue->training, queue->images, series->first + i, &plans[i].pass, &plans[i].place);
-        plans[i].rate = schedule_learning_rate(queue->training, queue->images, series->first + i);
+        schedule_place(queue->training, queue->images, series->first + i, &schedules[i].pass, &schedules[i].place);
+        schedules[i].rate = schedule_learning_rate(queue->training, queue->images, series->first + i);
     }
     queue->bases[series->place] = base;
-    TRY(error, cudaMemcpyAsync, queue->device_plans + base, plans, series->count * sizeof *plans,
+    TRY(error, cudaMemcpyAsync, queue->device_schedules + base, schedules, series->count * sizeof *schedules,
         cudaMemcpyHostToDevice, queue->stream);
     TRY(error, cudaMemcpyAsync, &queue->current->next, &queue->bases[series->place], sizeof(uint32_t),
         cudaMemcpyHostToDevice, queue->stream);
@@ -128,10 +121,10 @@ static enum status send_plans(struct step_queue *queue, const struct series *ser
 static enum status send(struct step_queue *queue, const struct series *series, struct error *error)
 {
     const uint32_t base = series->place * QUEUE_SERIES_STEPS;
-    enum status status = send_plans(queue, series, error);
+    enum status status = send_schedules(queue, series, error);
     for (uint32_t i = 0; status == STATUS_OK && i < series->count; i++) {
         const uint32_t in_step = schedule_batch(queue->training, queue->images, series->first + i);
-        status = order_step(queue, series->first + i, &queue->plans[base + i], error);
+        status = order_step(queue, series->first + i, &queue->schedules[base + i], error);
         if (status != STATUS_OK)
             return status;
         assert(in_step == queue->graph_images[0] || in_step == queue->graph_images[1]);
@@ -149,11 +142,11 @@ static enum status send(struct step_queue *queue, const struct series *series, s
 static enum status hear(struct step_queue *queue, const struct series *series, const struct step_listener *listener,
                         uint64_t *done, bool *wanted, struct error *error)
 {
-    const struct cuda_step_result *found = queue->results + series->place * QUEUE_SERIES_STEPS;
+    const struct gpu_step_result *found = queue->results + series->place * QUEUE_SERIES_STEPS;
     struct step_result results[QUEUE_SERIES_STEPS];
     uint32_t good = 0;
     TRY(error, cudaEventSynchronize, queue->done[series->place]);
-    for (; good < series->count && found[good].culprit == CUDA_NO_CULPRIT; good++)
+    for (; good < series->count && found[good].culprit == GPU_NO_CULPRIT; good++)
         results[good] = (struct step_result){
             .loss = found[good].loss,
             .errors = found[good].errors,
@@ -238,9 +231,9 @@ static enum status time_parts(struct step_queue *queue, uint32_t layers, uint64_
 {
     const struct series one = { step, 1, 0 };
     double seconds = 0.0;
-    enum status status = send_plans(queue, &one, error);
+    enum status status = send_schedules(queue, &one, error);
     if (status == STATUS_OK)
-        status = order_step(queue, step, queue->plans, error);
+        status = order_step(queue, step, queue->schedules, error);
     if (status == STATUS_OK)
         status = queue->launch(queue->context, schedule_batch(queue->training, queue->images, step), marks, error);
     if (status != STATUS_OK)

@@ -1,11 +1,11 @@
 /* The update of parameters, with all that is done once the new values are known: the check for what is not finite, the
  * ledger digest, and the packed copies that the convolutions read. ARITHMETIC.md sections 7 and 13. */
-#include "trainer/cuda/device.cuh"
+#include "trainer/gpu/kernel.cuh"
 
-enum { UPDATE_THREADS = 256, UPDATE_WARPS = UPDATE_THREADS / WARP, TURNS = CUDA_PIECE / UPDATE_THREADS };
+enum { UPDATE_THREADS = 256, UPDATE_WARPS = UPDATE_THREADS / WARP, TURNS = GPU_PIECE / UPDATE_THREADS };
 
-/* Where element e of a 3x3 convolution's weights goes: kernels.h, struct cuda_piece. */
-DEVICE void pack(float *packed, const struct cuda_piece &piece, uint32_t e, float w)
+/* Where element e of a 3x3 convolution's weights goes: kernels.h, struct gpu_piece. */
+DEVICE void pack(float *packed, const struct gpu_piece &piece, uint32_t e, float w)
 {
     const uint32_t s = e % 3, r = e / 3 % 3, c = e / 9 % piece.C, k = e / 9 / piece.C;
     const uint32_t block = piece.C < EXACT_CHANNEL_BLOCK ? piece.C : (uint32_t)EXACT_CHANNEL_BLOCK;
@@ -18,7 +18,7 @@ DEVICE void pack(float *packed, const struct cuda_piece &piece, uint32_t e, floa
 }
 
 /* The block's digest is added to the step's; sums modulo 2^64, so any order will do. */
-DEVICE void add_digest(const struct cuda_report &to, const uint64_t digest[2])
+DEVICE void add_digest(const struct gpu_report &to, const uint64_t digest[2])
 {
     __shared__ unsigned long long partial[2][UPDATE_WARPS];
     const uint32_t warp = threadIdx.x / WARP;
@@ -38,9 +38,9 @@ DEVICE void add_digest(const struct cuda_report &to, const uint64_t digest[2])
 }
 
 /* A block per piece. */
-static __global__ void __launch_bounds__(UPDATE_THREADS) update(const struct cuda_update_arguments arguments)
+static __global__ void __launch_bounds__(UPDATE_THREADS) update(const struct gpu_update_arguments arguments)
 {
-    const struct cuda_piece piece = arguments.pieces[blockIdx.x];
+    const struct gpu_piece piece = arguments.pieces[blockIdx.x];
     const bool updates = arguments.update && !piece.running;
     const float rate = arguments.update ? arguments.report.current->rate : 0.0f;
     uint64_t digest[2] = { 0, 0 };
@@ -74,7 +74,7 @@ static __global__ void __launch_bounds__(UPDATE_THREADS) update(const struct cud
     add_digest(arguments.report, digest);
 }
 
-cudaError_t cuda_update(const struct cuda_update_arguments *arguments, cudaStream_t stream)
+cudaError_t gpu_update(const struct gpu_update_arguments *arguments, cudaStream_t stream)
 {
     return launch(update, dim3(arguments->piece_count), dim3(UPDATE_THREADS), 0, stream, *arguments);
 }

@@ -1,13 +1,13 @@
 /* See device.h. */
-#include "trainer/cuda/device.h"
+#include "trainer/gpu/device.h"
 
-#include <cuda_runtime_api.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/cuda/peak.h"
+#include "trainer/gpu/peak.h"
+#include "trainer/gpu/runtime.h"
 
 const char device_build_architectures[] = CUDA_ARCHITECTURES, device_build_toolkit[] = CUDA_TOOLKIT;
 
@@ -211,11 +211,6 @@ static enum status not_to_be_had(const struct device *device, cudaError_t code, 
 
 /* ---- opening and measuring --------------------------------------------------------------------------------------- */
 
-static enum status succeeded(cudaError_t code, const char *call, struct error *error)
-{
-    return code == cudaSuccess ? STATUS_OK : cuda_error(error, (int)code, call);
-}
-
 struct peak_run {
     cudaStream_t stream;
     cudaEvent_t begin, end;
@@ -247,30 +242,31 @@ static enum status peak_open(struct peak_run *run, uint32_t blocks, struct error
     run->sums = (float *)malloc(bytes);
     if (run->sums == NULL)
         return error_out_of_memory(error, "the sums of %u blocks", blocks);
-    enum status status = succeeded(cudaMalloc(&out, bytes), "cudaMalloc", error);
+    enum status status = cuda_status(error, cudaMalloc(&out, bytes), "cudaMalloc");
     run->arguments.out = (float *)out;
     if (status == STATUS_OK)
-        status = succeeded(cudaStreamCreateWithFlags(&run->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags",
-                           error);
+        status = cuda_status(error, cudaStreamCreateWithFlags(&run->stream, cudaStreamNonBlocking),
+                             "cudaStreamCreateWithFlags");
     if (status == STATUS_OK)
-        status = succeeded(cudaEventCreateWithFlags(&run->begin, cudaEventDefault), "cudaEventCreateWithFlags", error);
+        status =
+            cuda_status(error, cudaEventCreateWithFlags(&run->begin, cudaEventDefault), "cudaEventCreateWithFlags");
     if (status == STATUS_OK)
-        status = succeeded(cudaEventCreateWithFlags(&run->end, cudaEventDefault), "cudaEventCreateWithFlags", error);
+        status = cuda_status(error, cudaEventCreateWithFlags(&run->end, cudaEventDefault), "cudaEventCreateWithFlags");
     return status;
 }
 
 static enum status peak_launch(struct peak_run *run, uint32_t rounds, float *milliseconds, struct error *error)
 {
     run->arguments.rounds = rounds;
-    enum status status = succeeded(cudaEventRecord(run->begin, run->stream), "cudaEventRecord", error);
+    enum status status = cuda_status(error, cudaEventRecord(run->begin, run->stream), "cudaEventRecord");
     if (status == STATUS_OK)
-        status = succeeded(cuda_peak(&run->arguments, run->stream), "the launch of the kernel peak", error);
+        status = cuda_status(error, gpu_peak(&run->arguments, run->stream), "the launch of the kernel peak");
     if (status == STATUS_OK)
-        status = succeeded(cudaEventRecord(run->end, run->stream), "cudaEventRecord", error);
+        status = cuda_status(error, cudaEventRecord(run->end, run->stream), "cudaEventRecord");
     if (status == STATUS_OK)
-        status = succeeded(cudaStreamSynchronize(run->stream), "cudaStreamSynchronize", error);
+        status = cuda_status(error, cudaStreamSynchronize(run->stream), "cudaStreamSynchronize");
     if (status == STATUS_OK)
-        status = succeeded(cudaEventElapsedTime(milliseconds, run->begin, run->end), "cudaEventElapsedTime", error);
+        status = cuda_status(error, cudaEventElapsedTime(milliseconds, run->begin, run->end), "cudaEventElapsedTime");
     return status;
 }
 
@@ -278,8 +274,8 @@ static enum status peak_launch(struct peak_run *run, uint32_t rounds, float *mil
 static enum status peak_check(struct peak_run *run, struct error *error)
 {
     const size_t count = (size_t)run->arguments.blocks * PEAK_THREADS;
-    enum status status = succeeded(
-        cudaMemcpy(run->sums, run->arguments.out, count * sizeof(float), cudaMemcpyDeviceToHost), "cudaMemcpy", error);
+    enum status status = cuda_status(
+        error, cudaMemcpy(run->sums, run->arguments.out, count * sizeof(float), cudaMemcpyDeviceToHost), "cudaMemcpy");
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
         if (run->sums[i] != 2.0f * PEAK_CHAINS)
             status = error_set(
@@ -348,10 +344,10 @@ enum status device_peak_flops(double *flops, struct error *error)
     int index = 0, multiprocessors = 0;
     struct peak_run run = { 0 };
     *flops = 0.0;
-    enum status status = succeeded(cudaGetDevice(&index), "cudaGetDevice", error);
+    enum status status = cuda_status(error, cudaGetDevice(&index), "cudaGetDevice");
     if (status == STATUS_OK)
-        status = succeeded(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, index),
-                           "cudaDeviceGetAttribute", error);
+        status = cuda_status(error, cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, index),
+                             "cudaDeviceGetAttribute");
     if (status == STATUS_OK)
         status = peak_open(&run, (uint32_t)multiprocessors * BLOCKS_PER_MULTIPROCESSOR, error);
     const double work = 2.0 * PEAK_CHAINS * PEAK_UNROLL * ROUNDS * PEAK_THREADS * (double)run.arguments.blocks;

@@ -1,11 +1,11 @@
 /* What the kernels share: launching, reports, aligned trees over registers, lanes and lists, and the last block of a
  * grid. */
-#ifndef SELFSAME_CUDA_DEVICE_CUH
-#define SELFSAME_CUDA_DEVICE_CUH
+#ifndef SELFSAME_GPU_KERNEL_CUH
+#define SELFSAME_GPU_KERNEL_CUH
 
 #include <cuda_runtime.h>
 
-#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/kernels.h"
 
 enum { WARP = 32 };
 
@@ -30,7 +30,7 @@ static inline uint32_t divide_up(uint32_t n, uint32_t by)
 
 /* ---- reports ----------------------------------------------------------------------------------------------------- */
 
-DEVICE void report(const struct cuda_report &to, uint32_t culprit)
+DEVICE void report(const struct gpu_report &to, uint32_t culprit)
 {
     atomicMin(&to.results[to.current->slot].culprit, culprit);
 }

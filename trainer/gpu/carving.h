@@ -1,6 +1,6 @@
 /* One allocation cut into pieces, by code that runs twice: without memory it only counts what it would take. */
-#ifndef SELFSAME_CUDA_CARVING_H
-#define SELFSAME_CUDA_CARVING_H
+#ifndef SELFSAME_GPU_CARVING_H
+#define SELFSAME_GPU_CARVING_H
 
 #include <stddef.h>
 

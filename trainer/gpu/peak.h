@@ -5,8 +5,8 @@
  *          ends at exactly 2 after some thirty steps, so that what was measured can be checked, too.
  * shapes   out (blocks, PEAK_THREADS), float32, on the device.
  * errors   those of the launch. */
-#ifndef SELFSAME_CUDA_PEAK_H
-#define SELFSAME_CUDA_PEAK_H
+#ifndef SELFSAME_GPU_PEAK_H
+#define SELFSAME_GPU_PEAK_H
 
 #include <cuda_runtime_api.h>
 #include <stdint.h>
@@ -23,7 +23,7 @@ struct peak_arguments {
     uint32_t rounds, blocks;
 };
 
-cudaError_t cuda_peak(const struct peak_arguments *arguments, cudaStream_t stream);
+cudaError_t gpu_peak(const struct peak_arguments *arguments, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

@@ -3,11 +3,11 @@
  *
  * order    The stream keeps steps and orders of images apart; a step's graph may use other streams inside.
  * errors   STATUS_ENVIRONMENT, naming the call of the runtime that failed; STATUS_NO from blame. */
-#ifndef SELFSAME_CUDA_QUEUE_H
-#define SELFSAME_CUDA_QUEUE_H
+#ifndef SELFSAME_GPU_QUEUE_H
+#define SELFSAME_GPU_QUEUE_H
 
-#include "trainer/cuda/device.h"
-#include "trainer/cuda/kernels.h"
+#include "trainer/gpu/device.h"
+#include "trainer/gpu/kernels.h"
 #include "trainer/engine.h"
 
 enum { QUEUE_SERIES_STEPS = 32, QUEUE_SERIES = 2, QUEUE_SLOTS = QUEUE_SERIES * QUEUE_SERIES_STEPS };
@@ -23,9 +23,9 @@ struct step_queue {
     const struct training_config *training;
     uint32_t images; /* of the training set */
     cudaStream_t stream;
-    struct cuda_step_plan *device_plans; /* [QUEUE_SLOTS], as the results, in the owner's device memory */
-    struct cuda_step_result *device_results;
-    struct cuda_current *current;
+    struct gpu_step_schedule *device_schedules; /* [QUEUE_SLOTS], as the results, in the owner's device memory */
+    struct gpu_step_result *device_results;
+    struct gpu_current *current;
     uint32_t *keys, *orders[2]; /* [images] each */
     /* Launches a step of that many images; marks may be NULL. */
     enum status (*launch)(void *context, uint32_t images, struct queue_marks *marks, struct error *error);
@@ -36,8 +36,8 @@ struct step_queue {
     cudaGraphExec_t graphs[2]; /* of a step of batch_size images, and of a shorter last one */
     uint32_t graph_images[2];
     cudaEvent_t done[QUEUE_SERIES];
-    struct cuda_step_plan *plans; /* page-locked, as all below */
-    struct cuda_step_result *results;
+    struct gpu_step_schedule *schedules; /* page-locked, as all below */
+    struct gpu_step_result *results;
     uint32_t *bases;    /* the first slot of each series */
     uint64_t passes[2]; /* whose orders are on the device */
     bool have_order[2];

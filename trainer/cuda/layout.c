@@ -1,5 +1,6 @@
 /* The CUDA engine's memory, laid out before anything is allocated: what is predicted is what is taken. */
-#include "trainer/cuda/carving.h"
+#include <stdlib.h>
+
 #include "trainer/cuda/engine_state.h"
 
 static uint32_t output_side(const struct conv_layer *layer)
@@ -50,27 +51,17 @@ static int64_t layer_of(const struct network *network, uint32_t tensor)
     return -1;
 }
 
-uint32_t layout_pieces(const struct network *network, struct cuda_piece *pieces)
+void layout_pieces(const struct network *network, struct gpu_piece *pieces)
 {
-    uint32_t count = 0;
-    for (uint32_t t = 0; t < network->tensor_count; t++) {
-        const struct tensor *tensor = &network->tensors[t];
-        const int64_t l = pieces == NULL ? -1 : layer_of(network, t);
-        struct cuda_piece piece = { .tensor = t, .running = tensor->role == TENSOR_RUNNING };
+    const uint32_t count = gpu_session_pieces(network, pieces);
+    for (uint32_t i = 0; i < count; i++) {
+        const int64_t l = layer_of(network, pieces[i].tensor);
         if (l >= 0) {
-            piece.K = network->convs[l].filters;
-            piece.C = network->convs[l].channels;
-            layout_packed(network, (uint32_t)l, &piece.forward, &piece.backward);
-        }
-        for (size_t begin = 0; begin < tensor->count; begin += CUDA_PIECE, count++) {
-            piece.at = (uint32_t)(tensor->offset + begin);
-            piece.within = (uint32_t)begin;
-            piece.count = (uint32_t)(tensor->count - begin < CUDA_PIECE ? tensor->count - begin : CUDA_PIECE);
-            if (pieces != NULL)
-                pieces[count] = piece;
+            pieces[i].K = network->convs[l].filters;
+            pieces[i].C = network->convs[l].channels;
+            layout_packed(network, (uint32_t)l, &pieces[i].forward, &pieces[i].backward);
         }
     }
-    return count;
 }
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
@@ -83,7 +74,7 @@ static uint32_t segment_blocks(const struct network *network)
     return blocks <= 5 ? 1 : blocks / 3;
 }
 
-static void lay_out_activations(struct layout *layout, struct carving *carving, const struct layout_sizes *sizes)
+static void lay_out_activations(struct layout *layout, struct carving *carving, const struct gpu_sizes *sizes)
 {
     const struct network *network = sizes->network;
     const size_t batch = sizes->batch;
@@ -114,7 +105,7 @@ static void lay_out_activations(struct layout *layout, struct carving *carving, 
 }
 
 /* An evaluation keeps two of each. */
-static void lay_out_inference(struct layout *layout, struct carving *carving, const struct layout_sizes *sizes)
+static void lay_out_inference(struct layout *layout, struct carving *carving, const struct gpu_sizes *sizes)
 {
     const struct network *network = sizes->network;
     const size_t floats = sizes->batch * output_floats(&network->convs[0]);
@@ -142,55 +133,52 @@ static size_t parts_floats(const struct network *network, uint32_t batch)
     return most;
 }
 
-static void lay_out_steps(struct layout *layout, struct carving *carving, const struct layout_sizes *sizes)
+static void lay_out_steps(struct layout *layout, struct carving *carving, const struct gpu_sizes *sizes)
 {
     const struct network *network = sizes->network;
     const size_t batch = sizes->batch, image = output_floats(&network->convs[0]);
-    layout->momentum = carve_floats(carving, network->value_count);
-    layout->gradients = carve_floats(carving, network->value_count);
     layout->g = carve_floats(carving, batch * image);
     layout->inner = carve_floats(carving, batch * image);
     layout->spread = layout->z; /* one is for the way forward, the other for the way back */
     layout->parts = carve_floats(carving, parts_floats(network, sizes->batch));
-    layout->sums = carve_floats(carving, batch * CUDA_UNITS * 2 * CUDA_FEATURES);
-    layout->arrived = carve(carving, (size_t)network->conv_count * CUDA_ARRIVALS * sizeof *layout->arrived);
-    layout->norm_gradients = carve(carving, 2 * CUDA_FEATURES * sizeof *layout->norm_gradients);
-    layout->dz = carve_floats(carving, batch * CUDA_CLASSES);
-    layout->head = carve(carving, batch * CUDA_HEAD_SCRATCH * sizeof *layout->head);
-    layout->samples = carve(carving, batch * sizeof *layout->samples);
-    layout->labels = carve(carving, batch);
-    layout->plans = carve(carving, QUEUE_SLOTS * sizeof *layout->plans);
-    layout->results = carve(carving, QUEUE_SLOTS * sizeof *layout->results);
-    layout->keys = carve(carving, sizes->training * sizeof *layout->keys);
-    for (int i = 0; i < 2; i++)
-        layout->orders[i] = carve(carving, sizes->training * sizeof *layout->orders[i]);
+    layout->sums = carve_floats(carving, batch * GPU_UNITS * 2 * GPU_FEATURES);
+    layout->arrived = carve(carving, (size_t)network->conv_count * GPU_ARRIVALS * sizeof *layout->arrived);
+    layout->norm_gradients = carve(carving, 2 * GPU_FEATURES * sizeof *layout->norm_gradients);
 }
 
-void layout_make(struct layout *layout, const struct layout_sizes *sizes, void *memory)
+size_t layout_make(struct engine *engine, void *memory)
 {
+    struct layout *layout = &engine->layout;
+    const struct gpu_sizes *sizes = &engine->session.sizes;
     const struct network *network = sizes->network;
-    const size_t batch = sizes->batch, image = output_floats(&network->convs[0]);
     struct carving carving = { .memory = memory };
-    layout->values = carve_floats(&carving, network->value_count);
+    gpu_session_carve(&engine->session, &carving);
     layout->packed = carve_floats(&carving, packed_floats(network));
-    layout->pieces = carve(&carving, sizes->piece_count * sizeof *layout->pieces);
-    layout->places = carve(&carving, ((size_t)network->conv_count + 1) * sizeof *layout->places);
-    layout->norms = carve(&carving, ((size_t)network->conv_count + 1) * CUDA_FEATURES * sizeof *layout->norms);
-    layout->byte_values = carve_floats(&carving, 3 * 256);
-    layout->pixel_mean = sizes->pixel_mean ? carve_floats(&carving, DATASET_IMAGE_BYTES) : NULL;
-    layout->current = carve(&carving, sizeof *layout->current);
-    layout->x = carve_floats(&carving, batch * DATASET_IMAGE_BYTES);
-    layout->z = carve_floats(&carving, batch * image / 2);
-    layout->pool = carve_floats(&carving, batch * CUDA_FEATURES);
-    layout->logits = carve_floats(&carving, batch * CUDA_CLASSES);
-    layout->predictions = carve(&carving, sizes->validation);
-    layout->losses = carve_floats(&carving, sizes->validation);
-    layout->mean_loss = carve(&carving, sizeof *layout->mean_loss);
+    layout->z = carve_floats(&carving, sizes->batch * output_floats(&network->convs[0]) / 2);
     if (sizes->steps) {
         lay_out_activations(layout, &carving, sizes);
         lay_out_steps(layout, &carving, sizes);
     } else {
         lay_out_inference(layout, &carving, sizes);
     }
-    layout->bytes = carving.bytes;
+    return carving.bytes;
+}
+
+/* ---- host arrays ------------------------------------------------------------------------------------------------- */
+
+enum status layout_allocate(struct layout *layout, const struct network *network, struct error *error)
+{
+    layout->y = calloc(network->conv_count, sizeof *layout->y);
+    layout->outputs = calloc((size_t)network->block_count + 1, sizeof *layout->outputs);
+    layout->kept = calloc((size_t)network->block_count + 1, sizeof *layout->kept);
+    if (layout->y == NULL || layout->outputs == NULL || layout->kept == NULL)
+        return error_out_of_memory(error, "the layout of depth %u", network->model.depth);
+    return STATUS_OK;
+}
+
+void layout_free(struct layout *layout)
+{
+    free(layout->y);
+    free(layout->outputs);
+    free(layout->kept);
 }

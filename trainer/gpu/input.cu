@@ -1,6 +1,6 @@
 /* The order of images, the samples of a step, and the network's input from the bytes of the data set: ARITHMETIC.md
  * sections 9 and 10. */
-#include "trainer/cuda/device.cuh"
+#include "trainer/gpu/kernel.cuh"
 #include "trainer/dataset.h"
 #include "trainer/random.h"
 
@@ -11,7 +11,7 @@ enum { SIDE = DATASET_SIDE, PIXELS = DATASET_PIXELS, CHANNELS = DATASET_CHANNELS
 /* TILE keys in shared memory at a time; the images of a block lie in one tile. */
 enum { KEY_THREADS = 256, RANK_THREADS = 128, TILE = 8 * RANK_THREADS };
 
-static __global__ void __launch_bounds__(KEY_THREADS) draw_keys(const struct cuda_shuffle_arguments arguments)
+static __global__ void __launch_bounds__(KEY_THREADS) draw_keys(const struct gpu_shuffle_arguments arguments)
 {
     const uint32_t image = blockIdx.x * KEY_THREADS + threadIdx.x;
     uint32_t random[4];
@@ -22,7 +22,7 @@ static __global__ void __launch_bounds__(KEY_THREADS) draw_keys(const struct cud
 }
 
 /* An image's place is the number of (key, image) pairs below its own: images^2 compares, and no sorting. */
-static __global__ void __launch_bounds__(RANK_THREADS) rank_keys(const struct cuda_shuffle_arguments arguments)
+static __global__ void __launch_bounds__(RANK_THREADS) rank_keys(const struct gpu_shuffle_arguments arguments)
 {
     __shared__ uint32_t tile[TILE];
     const uint32_t first = blockIdx.x * RANK_THREADS, image = first + threadIdx.x;
@@ -54,7 +54,7 @@ static __global__ void __launch_bounds__(RANK_THREADS) rank_keys(const struct cu
         arguments.order[rank] = image;
 }
 
-cudaError_t cuda_shuffle(const struct cuda_shuffle_arguments *arguments, cudaStream_t stream)
+cudaError_t gpu_shuffle(const struct gpu_shuffle_arguments *arguments, cudaStream_t stream)
 {
     const cudaError_t drawn =
         launch(draw_keys, dim3(divide_up(arguments->images, KEY_THREADS)), dim3(KEY_THREADS), 0, stream, *arguments);
@@ -69,21 +69,21 @@ cudaError_t cuda_shuffle(const struct cuda_shuffle_arguments *arguments, cudaStr
 enum { BEGIN_THREADS = 256 };
 
 /* One block: all threads need to know the slot before the first one moves on to the next. */
-static __global__ void __launch_bounds__(BEGIN_THREADS) begin_step(const struct cuda_begin_arguments arguments)
+static __global__ void __launch_bounds__(BEGIN_THREADS) begin_step(const struct gpu_begin_arguments arguments)
 {
     const uint32_t slot = arguments.current->next;
-    const struct cuda_step_plan plan = arguments.plans[slot];
+    const struct gpu_step_schedule schedule = arguments.schedules[slot];
     __syncthreads();
     if (threadIdx.x == 0) {
-        const struct cuda_current current = { slot + 1, slot, plan.rate };
-        const struct cuda_step_result cleared = { 0.0f, 0, CUDA_NO_CULPRIT, 0, { 0, 0 } };
+        const struct gpu_current current = { slot + 1, slot, schedule.rate };
+        const struct gpu_step_result cleared = { 0.0f, 0, GPU_NO_CULPRIT, 0, { 0, 0 } };
         *arguments.current = current;
         arguments.results[slot] = cleared;
     }
     for (uint32_t i = threadIdx.x; i < arguments.count; i += BEGIN_THREADS) {
-        const uint32_t left = arguments.images - plan.place; /* in the first image's pass */
-        const uint64_t pass = plan.pass + (i >= left);
-        const uint32_t place = i >= left ? i - left : plan.place + i;
+        const uint32_t left = arguments.images - schedule.place; /* in the first image's pass */
+        const uint64_t pass = schedule.pass + (i >= left);
+        const uint32_t place = i >= left ? i - left : schedule.place + i;
         const uint32_t *order = pass & 1 ? arguments.orders[1] : arguments.orders[0];
         const uint32_t image = order[place];
         arguments.samples[i] = sample_augmented(arguments.seed, pass, image, arguments.padding_pixels,
@@ -92,7 +92,7 @@ static __global__ void __launch_bounds__(BEGIN_THREADS) begin_step(const struct 
     }
 }
 
-cudaError_t cuda_begin(const struct cuda_begin_arguments *arguments, cudaStream_t stream)
+cudaError_t gpu_begin(const struct gpu_begin_arguments *arguments, cudaStream_t stream)
 {
     return launch(begin_step, dim3(1), dim3(BEGIN_THREADS), 0, stream, *arguments);
 }
@@ -133,7 +133,7 @@ DEVICE void take_image(const uint8_t *image, bool with_border, struct image_plan
 }
 
 /* A block per image. */
-static __global__ void __launch_bounds__(LOAD_THREADS) load(const struct cuda_load_arguments arguments)
+static __global__ void __launch_bounds__(LOAD_THREADS) load(const struct gpu_load_arguments arguments)
 {
     __shared__ struct image_planes planes;
     const int pad = (int)arguments.padding_pixels;
@@ -166,7 +166,7 @@ static __global__ void __launch_bounds__(LOAD_THREADS) load(const struct cuda_lo
     }
 }
 
-cudaError_t cuda_load(const struct cuda_load_arguments *arguments, cudaStream_t stream)
+cudaError_t gpu_load(const struct gpu_load_arguments *arguments, cudaStream_t stream)
 {
     return launch(load, dim3(arguments->count), dim3(LOAD_THREADS), 0, stream, *arguments);
 }

@@ -1,6 +1,6 @@
 /* See peak.h. */
-#include "trainer/cuda/device.cuh"
-#include "trainer/cuda/peak.h"
+#include "trainer/gpu/kernel.cuh"
+#include "trainer/gpu/peak.h"
 
 static __global__ void __launch_bounds__(PEAK_THREADS) peak(const struct peak_arguments arguments)
 {
@@ -23,7 +23,7 @@ static __global__ void __launch_bounds__(PEAK_THREADS) peak(const struct peak_ar
     arguments.out[blockIdx.x * PEAK_THREADS + threadIdx.x] = sum;
 }
 
-extern "C" cudaError_t cuda_peak(const struct peak_arguments *arguments, cudaStream_t stream)
+extern "C" cudaError_t gpu_peak(const struct peak_arguments *arguments, cudaStream_t stream)
 {
     return launch(peak, dim3(arguments->blocks), dim3(PEAK_THREADS), 0, stream, *arguments);
 }

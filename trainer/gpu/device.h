@@ -1,8 +1,8 @@
 /* The NVIDIA GPU that the engines cuda and cudnn compute on: chosen, opened, described, and its errors said in words.
  * Needs no header of CUDA's, so that commands and records can include it on every build; without CUDA the functions say
  * that it is missing (absent.c). */
-#ifndef SELFSAME_CUDA_DEVICE_H
-#define SELFSAME_CUDA_DEVICE_H
+#ifndef SELFSAME_GPU_DEVICE_H
+#define SELFSAME_GPU_DEVICE_H
 
 #include <stdbool.h>
 #include <stddef.h>

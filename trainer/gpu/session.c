@@ -1,0 +1,330 @@
+#include "trainer/gpu/session.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/gpu/upload.h"
+#include "trainer/sampler.h"
+
+static struct gpu_session *session_of(struct engine *engine)
+{
+    return (struct gpu_session *)engine;
+}
+
+/* ---- sizes ------------------------------------------------------------------------------------------------------- */
+
+uint32_t gpu_session_pieces(const struct network *network, struct gpu_piece *pieces)
+{
+    uint32_t count = 0;
+    for (uint32_t t = 0; t < network->tensor_count; t++) {
+        const struct tensor *tensor = &network->tensors[t];
+        for (size_t begin = 0; begin < tensor->count; begin += GPU_PIECE, count++) {
+            const size_t left = tensor->count - begin;
+            if (pieces != NULL)
+                pieces[count] = (struct gpu_piece){
+                    .tensor = t,
+                    .running = tensor->role == TENSOR_RUNNING,
+                    .at = (uint32_t)(tensor->offset + begin),
+                    .count = (uint32_t)(left < GPU_PIECE ? left : GPU_PIECE),
+                    .within = (uint32_t)begin,
+                };
+        }
+    }
+    return count;
+}
+
+void gpu_session_size(struct gpu_session *session, const struct recipe *recipe, const struct network *network,
+                      uint32_t training_images, uint32_t validation_images, bool inference)
+{
+    uint32_t step_images[2] = { GPU_INFERENCE_BATCH, 0 };
+    if (!inference)
+        queue_step_images(&recipe->training, training_images, step_images);
+    else if (validation_images < GPU_INFERENCE_BATCH)
+        step_images[0] = validation_images;
+    session->sizes = (struct gpu_sizes){
+        .network = network,
+        .batch = step_images[0],
+        .steps = !inference,
+        .training = inference ? 0 : training_images,
+        .validation = validation_images,
+        .piece_count = gpu_session_pieces(network, NULL),
+        .pixel_mean = recipe->input.normalization == NORMALIZE_PIXEL_MEAN,
+    };
+    session->evaluation = validation_images < step_images[0] ? validation_images : step_images[0];
+}
+
+void gpu_session_carve(struct gpu_session *session, struct carving *carving)
+{
+    const struct gpu_sizes *sizes = &session->sizes;
+    const struct network *network = sizes->network;
+    struct gpu_buffers *buffers = &session->buffers;
+    const size_t batch = sizes->batch, norms = (size_t)network->conv_count + 1;
+    *buffers = (struct gpu_buffers){ .values = NULL };
+    buffers->values = carve_floats(carving, network->value_count);
+    buffers->pieces = carve(carving, sizes->piece_count * sizeof *buffers->pieces);
+    buffers->places = carve(carving, norms * sizeof *buffers->places);
+    buffers->norms = carve(carving, norms * GPU_FEATURES * sizeof *buffers->norms);
+    buffers->byte_values = carve_floats(carving, 3 * 256);
+    buffers->pixel_mean = sizes->pixel_mean ? carve_floats(carving, DATASET_IMAGE_BYTES) : NULL;
+    buffers->current = carve(carving, sizeof *buffers->current);
+    buffers->x = carve_floats(carving, batch * DATASET_IMAGE_BYTES);
+    buffers->pool = carve_floats(carving, batch * GPU_FEATURES);
+    buffers->logits = carve_floats(carving, batch * GPU_CLASSES);
+    buffers->predictions = carve(carving, sizes->validation);
+    buffers->losses = carve_floats(carving, sizes->validation);
+    buffers->mean_loss = carve(carving, sizeof *buffers->mean_loss);
+    if (!sizes->steps)
+        return;
+    buffers->momentum = carve_floats(carving, network->value_count);
+    buffers->gradients = carve_floats(carving, network->value_count);
+    buffers->dz = carve_floats(carving, batch * GPU_CLASSES);
+    buffers->head = carve(carving, batch * GPU_HEAD_SCRATCH * sizeof *buffers->head);
+    buffers->samples = carve(carving, batch * sizeof *buffers->samples);
+    buffers->labels = carve(carving, batch);
+    buffers->schedules = carve(carving, QUEUE_SLOTS * sizeof *buffers->schedules);
+    buffers->results = carve(carving, QUEUE_SLOTS * sizeof *buffers->results);
+    buffers->keys = carve(carving, sizes->training * sizeof *buffers->keys);
+    for (int i = 0; i < 2; i++)
+        buffers->orders[i] = carve(carving, sizes->training * sizeof *buffers->orders[i]);
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+enum status gpu_session_begin(struct gpu_session *session, const struct gpu_engine *engine, const struct recipe *recipe,
+                              const struct network *network, const struct dataset *training,
+                              const struct dataset *validation, const struct engine_options *options,
+                              struct error *error)
+{
+    const bool steps = training != NULL && !options->inference;
+    session->engine = engine;
+    session->recipe = *recipe;
+    session->network = network;
+    session->training = training;
+    session->validation = validation;
+    if (steps) { /* for what it refuses */
+        struct sampler *sampler;
+        const enum status status = sampler_open(&sampler, &session->recipe, training->count, error);
+        if (status != STATUS_OK)
+            return status;
+        sampler_close(sampler);
+    }
+    gpu_session_size(session, &session->recipe, network, steps ? training->count : 0,
+                     validation == NULL ? 0 : validation->count, !steps);
+    return STATUS_OK;
+}
+
+enum status gpu_session_open_device(struct gpu_session *session, struct error *error)
+{
+    return device_open(&session->device, error);
+}
+
+enum status gpu_session_allocate(struct gpu_session *session, struct error *error)
+{
+    const struct gpu_sizes *sizes = &session->sizes;
+    char what[64];
+    snprintf(what, sizeof what, "batch %u at depth %u", sizes->batch, session->network->model.depth);
+    session->bytes = session->engine->lay_out((struct engine *)session, NULL);
+    const enum status status = device_check_memory(
+        &session->device,
+        session->bytes + (sizes->steps ? gpu_data_bytes(session->training) : 0) + gpu_data_bytes(session->validation),
+        what, error);
+    if (status != STATUS_OK)
+        return status;
+    TRY(error, cudaMalloc, &session->memory, session->bytes);
+    session->engine->lay_out((struct engine *)session, session->memory);
+    TRY(error, cudaMemset, session->memory, 0, session->bytes);
+    TRY(error, cudaStreamCreateWithFlags, &session->stream, cudaStreamNonBlocking);
+    return STATUS_OK;
+}
+
+enum status gpu_session_upload(struct gpu_session *session, const struct gpu_piece *pieces, struct error *error)
+{
+    const struct gpu_buffers *buffers = &session->buffers;
+    enum status status = STATUS_OK;
+    if (session->sizes.steps)
+        status = gpu_upload_data(session->training, &session->training_images, &session->training_labels, error);
+    if (status == STATUS_OK)
+        status = gpu_upload_data(session->validation, &session->validation_images, &session->validation_labels, error);
+    if (status == STATUS_OK)
+        status = gpu_upload(buffers->pieces, pieces, session->sizes.piece_count * sizeof *pieces, error);
+    if (status == STATUS_OK)
+        status = gpu_upload_norms(session->network, buffers->places, error);
+    if (status == STATUS_OK)
+        status = gpu_upload_input(&session->recipe.input, session->training, buffers->byte_values, buffers->pixel_mean,
+                                  error);
+    return status;
+}
+
+void gpu_session_fact(struct gpu_session *session, const char *format, ...)
+{
+    char text[DEVICE_FACT_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (session->facts == NULL)
+        session->facts = calloc(GPU_FACTS_MAX, sizeof *session->facts);
+    if (session->facts != NULL && session->fact_count + 1 < GPU_FACTS_MAX &&
+        (session->facts[session->fact_count] = strdup(text)) != NULL)
+        session->fact_count++;
+}
+
+void gpu_session_device_facts(struct gpu_session *session)
+{
+    char texts[DEVICE_FACTS][DEVICE_FACT_BYTES];
+    device_facts(&session->device, texts);
+    for (int i = 0; i < DEVICE_FACTS; i++)
+        gpu_session_fact(session, "%s", texts[i]);
+}
+
+enum status gpu_session_ready(struct gpu_session *session, struct error *error)
+{
+    const struct gpu_buffers *buffers = &session->buffers;
+    TRY(error, cudaDeviceSynchronize); /* the uploads, before other streams read them */
+    if (!session->sizes.steps)
+        return STATUS_OK;
+    session->queue = (struct step_queue){
+        .training = &session->recipe.training,
+        .images = session->sizes.training,
+        .stream = session->stream,
+        .device_schedules = buffers->schedules,
+        .device_results = buffers->results,
+        .current = buffers->current,
+        .keys = buffers->keys,
+        .orders = { buffers->orders[0], buffers->orders[1] },
+        .launch = session->engine->step,
+        .blame = session->engine->blame,
+        .context = session,
+    };
+    return queue_open(&session->queue, error);
+}
+
+/* Whatever the device says: it may be lost, and then there is nothing more to give back. */
+void gpu_session_close(struct gpu_session *session)
+{
+    queue_close(&session->queue);
+    if (session->stream != NULL)
+        (void)cudaStreamDestroy(session->stream);
+    (void)cudaFree(session->training_images);
+    (void)cudaFree(session->training_labels);
+    (void)cudaFree(session->validation_images);
+    (void)cudaFree(session->validation_labels);
+    (void)cudaFree(session->memory);
+    for (size_t i = 0; i < session->fact_count; i++)
+        free(session->facts[i]);
+    free(session->facts);
+}
+
+/* ---- state ------------------------------------------------------------------------------------------------------- */
+
+enum status gpu_set_state(struct engine *engine, const float *values, const float *momentum, struct error *error)
+{
+    struct gpu_session *session = session_of(engine);
+    const size_t bytes = session->network->value_count * sizeof(float);
+    enum status status = gpu_upload(session->buffers.values, values, bytes, error);
+    if (status == STATUS_OK && session->sizes.steps)
+        status = gpu_upload(session->buffers.momentum, momentum, bytes, error);
+    if (status != STATUS_OK)
+        return status;
+    TRY(error, cudaDeviceSynchronize);
+    status = session->engine->pack(engine, error);
+    if (status != STATUS_OK)
+        return status;
+    TRY(error, cudaStreamSynchronize, session->stream);
+    return STATUS_OK;
+}
+
+enum status gpu_get_state(struct engine *engine, float *values, float *momentum, struct error *error)
+{
+    const struct gpu_session *session = session_of(engine);
+    const size_t bytes = session->network->value_count * sizeof(float);
+    TRY(error, cudaStreamSynchronize, session->stream);
+    TRY(error, cudaMemcpy, values, session->buffers.values, bytes, cudaMemcpyDeviceToHost);
+    if (session->sizes.steps)
+        TRY(error, cudaMemcpy, momentum, session->buffers.momentum, bytes, cudaMemcpyDeviceToHost);
+    return STATUS_OK;
+}
+
+/* ---- steps and evaluations --------------------------------------------------------------------------------------- */
+
+enum status gpu_run_steps(struct engine *engine, uint64_t first, uint64_t last, const struct step_listener *listener,
+                          uint64_t *done, struct error *error)
+{
+    assert(session_of(engine)->sizes.steps);
+    return queue_run(&session_of(engine)->queue, first, last, listener, done, error);
+}
+
+enum status gpu_profile(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile,
+                        struct error *error)
+{
+    struct gpu_session *session = session_of(engine);
+    assert(session->sizes.steps);
+    return queue_profile(&session->queue, session->network->conv_count, first, last, profile, error);
+}
+
+/* Each image of the data set, a number of them at a time. */
+static enum status evaluate_all(struct engine *engine, struct error *error)
+{
+    const struct gpu_session *session = session_of(engine);
+    const uint32_t count = session->sizes.validation, most = session->evaluation;
+    enum status status = session->engine->constants(engine, error);
+    for (uint32_t at = 0; status == STATUS_OK && at < count; at += most) {
+        const uint32_t left = count - at;
+        if (left >= most)
+            status = session->engine->evaluation(engine, at, most, error);
+        else if (session->engine->even_evaluations)
+            status = session->engine->evaluation(engine, count - most, most, error);
+        else
+            status = session->engine->evaluation(engine, at, left, error);
+    }
+    return status;
+}
+
+enum status gpu_evaluate(struct engine *engine, uint8_t *predictions, double *loss, struct error *error)
+{
+    const struct gpu_session *session = session_of(engine);
+    const struct gpu_buffers *buffers = &session->buffers;
+    const uint32_t count = session->sizes.validation;
+    const struct gpu_mean_loss_arguments mean = { .losses = buffers->losses,
+                                                  .count = count,
+                                                  .loss = buffers->mean_loss };
+    const enum status status = evaluate_all(engine, error);
+    if (status != STATUS_OK)
+        return status;
+    TRY(error, gpu_mean_loss, &mean, session->stream);
+    TRY(error, cudaStreamSynchronize, session->stream);
+    TRY(error, cudaMemcpy, predictions, buffers->predictions, count, cudaMemcpyDeviceToHost);
+    TRY(error, cudaMemcpy, loss, buffers->mean_loss, sizeof *loss, cudaMemcpyDeviceToHost);
+    if (!exact_finite(*loss))
+        return error_set(error, STATUS_NO,
+                         "a number that is not finite (NaN or infinity) in the loss of the evaluation");
+    return STATUS_OK;
+}
+
+/* ---- what is known ----------------------------------------------------------------------------------------------- */
+
+double gpu_peak_flops(struct engine *engine)
+{
+    double flops = 0.0;
+    struct error error;
+    (void)engine;
+    return device_peak_flops(&flops, &error) == STATUS_OK ? flops : 0.0;
+}
+
+const char *gpu_describe(const struct engine *engine)
+{
+    return ((const struct gpu_session *)engine)->description;
+}
+
+const char *const *gpu_facts(const struct engine *engine)
+{
+    return (const char *const *)((const struct gpu_session *)engine)->facts;
+}
+
+size_t gpu_memory_bytes(const struct engine *engine)
+{
+    return ((const struct gpu_session *)engine)->bytes;
+}

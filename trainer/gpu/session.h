@@ -1,0 +1,142 @@
+/* What every engine on a GPU holds and does alike: the device, the data sets and the state on it, the queue of steps.
+ *
+ * An engine's own struct engine begins with a struct gpu_session. So the functions at the end of this header serve as
+ * the operations of all of them.
+ * memory   One allocation holds everything but the data sets. It is laid out before anything is allocated, so that what
+ *          is predicted is what is taken.
+ * errors   STATUS_ENVIRONMENT, naming the call that failed or what there is no memory for; STATUS_INPUT from the order
+ *          of images. */
+#ifndef SELFSAME_GPU_SESSION_H
+#define SELFSAME_GPU_SESSION_H
+
+#include "trainer/engine.h"
+#include "trainer/gpu/carving.h"
+#include "trainer/gpu/kernels.h"
+#include "trainer/gpu/queue.h"
+#include "trainer/gpu/runtime.h"
+#include "trainer/network.h"
+
+enum { GPU_INFERENCE_BATCH = 256, GPU_FACTS_MAX = 160 };
+
+/* What decides how much memory an engine takes, and nothing of the device. */
+struct gpu_sizes {
+    const struct network *network;
+    uint32_t batch;                /* images of the largest step, or of an evaluation's */
+    bool steps;                    /* else only evaluations */
+    uint32_t training, validation; /* images */
+    uint32_t piece_count;          /* of the update */
+    bool pixel_mean;
+};
+
+/* The pieces of the allocation that every engine has. Those below `momentum` are there for steps alone. */
+struct gpu_buffers {
+    float *values;
+    float *x;
+    struct exact_norm *norms; /* [conv_count + 1][64], the last those of the logits */
+    float *pool, *logits;
+    struct gpu_piece *pieces;
+    struct gpu_norm_place *places;
+    float *byte_values, *pixel_mean;
+    uint8_t *predictions;
+    float *losses;
+    double *mean_loss;
+
+    float *momentum, *gradients;
+    float *dz;
+    double *head;
+    struct sample *samples;
+    uint8_t *labels;
+    struct gpu_step_schedule *schedules; /* [QUEUE_SLOTS] */
+    struct gpu_step_result *results;     /* [QUEUE_SLOTS] */
+    struct gpu_current *current;
+    uint32_t *keys, *orders[2];
+};
+
+struct gpu_session;
+
+/* What engines do differently. Launches go to the session's stream, or are joined to it. */
+struct gpu_engine {
+    /* Lays everything out from `memory` on, NULL for counting alone; returns how many bytes that takes. */
+    size_t (*lay_out)(struct engine *engine, void *memory);
+    /* Launches what brings a state that was set to where the kernels read it. */
+    enum status (*pack)(struct engine *engine, struct error *error);
+    /* Launches a step of that many images: step_queue.launch. */
+    enum status (*step)(void *engine, uint32_t images, struct queue_marks *marks, struct error *error);
+    /* Launches what comes before an evaluation, and the evaluation of the images from `first` on. */
+    enum status (*constants)(struct engine *engine, struct error *error);
+    enum status (*evaluation)(struct engine *engine, uint32_t first, uint32_t images, struct error *error);
+    /* Says what a step's culprit is, as STATUS_NO: step_queue.blame. */
+    enum status (*blame)(const void *engine, uint64_t step, uint32_t culprit, struct error *error);
+    /* Whether every evaluation has as many images as the first. The last one then begins before the end of the one
+     * before, and overwrites what that found. */
+    bool even_evaluations;
+};
+
+struct gpu_session {
+    const struct gpu_engine *engine;
+    struct recipe recipe;
+    const struct network *network;
+    const struct dataset *training, *validation;
+    struct device device;
+    struct gpu_sizes sizes;
+    uint32_t evaluation; /* images that are evaluated at a time */
+    struct gpu_buffers buffers;
+    void *memory; /* the one allocation, of `bytes` */
+    size_t bytes;
+    uint8_t *training_images, *training_labels; /* on the device */
+    uint8_t *validation_images, *validation_labels;
+    cudaStream_t stream;
+    struct step_queue queue;
+    char description[384];
+    char **facts; /* up to a NULL */
+    size_t fact_count;
+};
+
+/* ---- opening, in this order -------------------------------------------------------------------------------------- */
+
+/* Fills in what was asked for, and the sizes; refuses an order of images that the sampler refuses. */
+enum status gpu_session_begin(struct gpu_session *session, const struct gpu_engine *engine, const struct recipe *recipe,
+                              const struct network *network, const struct dataset *training,
+                              const struct dataset *validation, const struct engine_options *options,
+                              struct error *error) MUST_USE;
+/* Sizes as gpu_session_begin fills them in; nothing else of the session is touched. */
+void gpu_session_size(struct gpu_session *session, const struct recipe *recipe, const struct network *network,
+                      uint32_t training_images, uint32_t validation_images, bool inference);
+/* The pieces in `buffers`. An engine's lay_out calls it. */
+void gpu_session_carve(struct gpu_session *session, struct carving *carving);
+/* Opens the device. */
+enum status gpu_session_open_device(struct gpu_session *session, struct error *error) MUST_USE;
+/* Allocates, lays out, clears, makes the stream, and brings the data sets and the tables to the device. pieces: the
+ * update's, [piece_count]. */
+enum status gpu_session_allocate(struct gpu_session *session, struct error *error) MUST_USE;
+enum status gpu_session_upload(struct gpu_session *session, const struct gpu_piece *pieces,
+                               struct error *error) MUST_USE;
+/* Adds a fact for the record. One that there is no memory for is left out. */
+void gpu_session_fact(struct gpu_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The device's facts. */
+void gpu_session_device_facts(struct gpu_session *session);
+/* Waits for the uploads and captures the steps. */
+enum status gpu_session_ready(struct gpu_session *session, struct error *error) MUST_USE;
+/* Gives back all that the session holds, even after an error; not the struct itself. */
+void gpu_session_close(struct gpu_session *session);
+
+/* How many pieces of at most GPU_PIECE floats a network's tensors are cut into. The pieces go to `pieces`, unless it is
+ * NULL, without what packing needs. */
+uint32_t gpu_session_pieces(const struct network *network, struct gpu_piece *pieces);
+
+/* ---- engine_operations ------------------------------------------------------------------------------------------- */
+
+enum status gpu_set_state(struct engine *engine, const float *values, const float *momentum,
+                          struct error *error) MUST_USE;
+enum status gpu_get_state(struct engine *engine, float *values, float *momentum, struct error *error) MUST_USE;
+enum status gpu_run_steps(struct engine *engine, uint64_t first, uint64_t last, const struct step_listener *listener,
+                          uint64_t *done, struct error *error) MUST_USE;
+enum status gpu_profile(struct engine *engine, uint64_t first, uint64_t last, struct engine_profile *profile,
+                        struct error *error) MUST_USE;
+enum status gpu_evaluate(struct engine *engine, uint8_t *predictions, double *loss, struct error *error) MUST_USE;
+double gpu_peak_flops(struct engine *engine);
+const char *gpu_describe(const struct engine *engine);
+const char *const *gpu_facts(const struct engine *engine);
+size_t gpu_memory_bytes(const struct engine *engine);
+
+#endif
