@@ -224,6 +224,7 @@ static const struct option_definition options[] = {
     { "steps", "N", OPTION_INTEGER, 1, 100000, NULL, "steps to time after three that warm up; default: 20" },
     { "batch", "N", OPTION_INTEGER, 1, 65536, NULL, "images in a step; default: the manifest's" },
     { "depth", "N", OPTION_INTEGER, 8, 10000, NULL, "depth of the network; default: the manifest's" },
+    OPTION_ARITHMETIC,
     OPTION_ENGINE,
     { "precision", "NAME", OPTION_CHOICE, 0, 0, "fp32|tf32|bf16",
       "of products, for the engine cudnn; default: the manifest's, or fp32" },
@@ -234,17 +235,20 @@ static const struct option_definition options[] = {
     OPTIONS_END,
 };
 
-/* The engine asked for decides the arithmetic, whatever the manifest says: noise has no digest to keep. */
+/* Without --arithmetic the engine asked for decides, whatever the manifest says: noise has no digest to keep. */
 static enum status choose(const struct arguments *arguments, struct recipe *recipe,
                           const struct engine_operations **operations, struct error *error)
 {
     static const char *const precisions[] = { "fp32", "tf32", "bf16" };
     const char *name = arguments_text(arguments, "engine"), *precision = arguments_text(arguments, "precision");
-    for (size_t i = 0; name != NULL && i < engine_entry_count; i++) {
-        if (strcmp(engine_entries[i].name, name) == 0)
-            recipe->arithmetic = engine_entries[i].arithmetic;
+    recipe->arithmetic = arguments_arithmetic(arguments, recipe->arithmetic);
+    for (size_t i = 0; arguments_text(arguments, "arithmetic") == NULL && name != NULL && i < engine_entry_count; i++) {
+        const struct engine_entry *entry = &engine_entries[i];
+        for (int other = 0; strcmp(entry->name, name) == 0 && !entry->computes[recipe->arithmetic]; other++)
+            if (entry->computes[other])
+                recipe->arithmetic = (enum arithmetic)other;
     }
-    if (precision != NULL && recipe->arithmetic == ARITHMETIC_EXACT)
+    if (precision != NULL && recipe->arithmetic != ARITHMETIC_FAST)
         return error_set(error, STATUS_INPUT, "--precision %s: only the engine cudnn has precisions", precision);
     for (uint32_t i = 0; precision != NULL && i < sizeof precisions / sizeof *precisions; i++) {
         if (strcmp(precisions[i], precision) == 0)

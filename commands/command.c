@@ -152,6 +152,17 @@ bool arguments_flag(const struct arguments *arguments, const char *option)
     return arguments->texts[place_of(arguments, option)] != NULL;
 }
 
+enum arithmetic arguments_arithmetic(const struct arguments *arguments, enum arithmetic fallback)
+{
+    const char *text = arguments_text(arguments, "arithmetic");
+    if (text == NULL)
+        return fallback;
+    for (int i = 0; i < ARITHMETIC_COUNT; i++)
+        if (strcmp(arithmetic_version((enum arithmetic)i), text) == 0)
+            return (enum arithmetic)i;
+    return ARITHMETIC_EXACT_1; /* "exact" */
+}
+
 uint64_t arguments_integer(const struct arguments *arguments, const char *option, uint64_t fallback)
 {
     int place = place_of(arguments, option);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "trainer/recipe.h"
 
 enum option_type {
     OPTION_FLAG,    /* takes no value */
@@ -64,11 +65,17 @@ struct command {
         "data", "DIR", OPTION_TEXT, 0, 0, NULL,                                                         \
             "the folder that holds CIFAR-10's batches, or its parent; default: what selfsame fetch got" \
     }
-#define OPTION_ENGINE                                                                                               \
-    {                                                                                                               \
-        "engine", "NAME", OPTION_CHOICE, 0, 0, "cpu|cuda|cudnn",                                                    \
-            "what computes: cpu or cuda, which give the same bits, or cudnn, for manifests with arithmetic: fast; " \
-            "default: cpu, or cudnn for these"                                                                      \
+#define OPTION_ARITHMETIC                                                                                          \
+    {                                                                                                              \
+        "arithmetic", "NAME", OPTION_CHOICE, 0, 0, "exact|exact-1|exact-2|fast",                                   \
+            "how numbers are computed, instead of the manifest's arithmetic; exact means exact-1, and exact-2 is " \
+            "another experiment with other bits"                                                                   \
+    }
+#define OPTION_ENGINE                                                                                \
+    {                                                                                                \
+        "engine", "NAME", OPTION_CHOICE, 0, 0, "cpu|cuda|cudnn",                                     \
+            "what computes: cpu or cuda, which give the same bits, or cudnn, for arithmetic: fast; " \
+            "default: cpu, or cudnn for these"                                                       \
     }
 #define OPTION_THREADS                                                                     \
     {                                                                                      \
@@ -93,6 +100,9 @@ void arguments_free(struct arguments *arguments);
 const char *arguments_text(const struct arguments *arguments, const char *option);
 bool arguments_flag(const struct arguments *arguments, const char *option);
 uint64_t arguments_integer(const struct arguments *arguments, const char *option, uint64_t fallback);
+
+/* What --arithmetic says, or the fallback. */
+enum arithmetic arguments_arithmetic(const struct arguments *arguments, enum arithmetic fallback);
 
 /* How this program was built, and the version of its arithmetic, in a few lines. */
 void program_print_version(FILE *file);

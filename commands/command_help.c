@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/build_info.h"
-#include "trainer/exact.h"
+#include "trainer/recipe.h"
 
 #include "commands/command.h"
 
@@ -309,6 +309,7 @@ bool program_print_completion(FILE *file, const struct command *const *commands,
 
 void program_print_version(FILE *file)
 {
-    fprintf(file, "selfsame %s, arithmetic %s\ncompiler   %s\nflags      %s\nconfigured %s\n", build_version,
-            EXACT_VERSION, build_compiler, build_flags, build_configure[0] != '\0' ? build_configure : "with defaults");
+    fprintf(file, "selfsame %s, arithmetic %s and %s\ncompiler   %s\nflags      %s\nconfigured %s\n", build_version,
+            arithmetic_version(ARITHMETIC_EXACT_1), arithmetic_version(ARITHMETIC_EXACT_2), build_compiler, build_flags,
+            build_configure[0] != '\0' ? build_configure : "with defaults");
 }

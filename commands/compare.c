@@ -54,15 +54,19 @@ static void print_extent(const struct record *first, const struct record *second
 
 static const char *verdict(const struct comparison *c)
 {
+    if (!c->same_arithmetic)
+        return "not-comparable";
     return c->incomplete ? "incomplete" : c->identical ? "identical" : "different";
 }
 
 static void print_text(const struct record *first, const struct record *second, const struct comparison *c)
 {
     text_line(stdout, "%s and %s: %s", first->path, second->path, verdict(c));
-    if (!c->same_arithmetic)
-        text_line(stdout, "  arithmetic: %s and %s; their bits are not meant to agree", first->facts.arithmetic,
+    if (!c->same_arithmetic) {
+        text_line(stdout, "  arithmetic: %s and %s, whose bits never agree", first->facts.arithmetic,
                   second->facts.arithmetic);
+        return;
+    }
     if (!c->same_experiment) {
         printf("  experiments: %.16s... and %.16s...; what differs in the manifests (- first, + second):\n",
                first->facts.experiment_sha256, second->facts.experiment_sha256);
@@ -117,6 +121,7 @@ static enum status run_compare(const struct arguments *arguments, struct error *
     const bool json = format != NULL && strcmp(format, "json") == 0;
     struct record *first = NULL;
     bool identical = true;
+    char other_arithmetic[2 * FILE_PATH_BYTES + 96] = "";
     json_t *list = json ? json_array() : NULL;
     enum status status = record_open(&first, runs, arguments->operands[0], error);
     for (size_t i = 1; status == STATUS_OK && i < arguments->operand_count; i++) {
@@ -127,6 +132,9 @@ static enum status run_compare(const struct arguments *arguments, struct error *
             break;
         compare_records(first, other, &comparison);
         identical = identical && (comparison.identical || comparison.incomplete);
+        if (!comparison.same_arithmetic && status == STATUS_OK)
+            snprintf(other_arithmetic, sizeof other_arithmetic, "%s (%s) is not comparable with %s (%s)", other->path,
+                     other->facts.arithmetic, first->path, first->facts.arithmetic);
         if (json)
             json_array_append_new(list, to_json(first, other, &comparison));
         else
@@ -137,6 +145,10 @@ static enum status run_compare(const struct arguments *arguments, struct error *
         status = json_print(json_incref(list), error);
     json_decref(list);
     record_close(first);
+    if (status == STATUS_OK && other_arithmetic[0] != '\0')
+        return error_set(error, STATUS_INPUT,
+                         "%s: only bits of one arithmetic can be compared; selfsame targets compares the results",
+                         other_arithmetic);
     return status == STATUS_OK && !identical ? STATUS_NO : status;
 }
 
@@ -161,7 +173,7 @@ const struct command compare_command = {
         "is a run's folder, its name in "
         "the runs folder, or published/... for a run that comes with the program. Exit status 0: identical, or "
         "incomplete; 1: "
-        "different; 2: a record is damaged or contradicts itself.",
+        "different; 2: a record is damaged or contradicts itself, or the runs are in different arithmetics.",
     .examples =
         "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n",
     .operands_min = 2,

@@ -33,6 +33,7 @@ static const char *const verdicts[] = { "exact", "other bits", "repeats itself",
 /* One engine, with one of its instruction sets. */
 struct finding {
     const struct engine_entry *entry;
+    enum arithmetic arithmetic;
     const char *isa; /* NULL: the engine has none */
     enum verdict verdict;
     struct proof proof;
@@ -61,25 +62,30 @@ static void examine(struct finding *finding, uint32_t threads, const struct data
     const struct engine_operations *operations;
     const struct engine_options options = { .threads = threads, .isa = finding->isa };
     struct proof again;
-    enum status status = engine_choose(finding->entry->name, finding->entry->arithmetic, &operations, &finding->error);
+    const enum arithmetic arithmetic = finding->arithmetic;
+    const char *known = proof_known_digest(arithmetic);
+    enum status status = engine_choose(finding->entry->name, arithmetic, &operations, &finding->error);
     if (status == STATUS_OK)
-        status = proof_run(operations, &options, training, validation, &finding->proof, &finding->error);
-    if (status == STATUS_OK && finding->entry->arithmetic == ARITHMETIC_EXACT) {
-        finding->verdict = strcmp(finding->proof.digest, proof_known_digest) == 0 ? VERDICT_EXACT : VERDICT_OTHER_BITS;
+        status = proof_run(operations, arithmetic, &options, training, validation, &finding->proof, &finding->error);
+    if (status == STATUS_OK && known != NULL) {
+        finding->verdict = strcmp(finding->proof.digest, known) == 0 ? VERDICT_EXACT : VERDICT_OTHER_BITS;
         return;
     }
     if (status == STATUS_OK)
-        status = proof_run(operations, &options, training, validation, &again, &finding->error);
+        status = proof_run(operations, arithmetic, &options, training, validation, &again, &finding->error);
     if (status == STATUS_OK)
         finding->verdict = strcmp(finding->proof.digest, again.digest) == 0 ? VERDICT_REPEATS : VERDICT_VARIES;
     else
         finding->verdict = judge_failure(&finding->proof, status);
 }
 
-static void add_finding(struct report *report, const struct engine_entry *entry, const char *isa)
+/* One for each arithmetic that the engine computes. */
+static void add_findings(struct report *report, const struct engine_entry *entry, const char *isa)
 {
-    if (report->count < FINDINGS_MAX)
-        report->findings[report->count++] = (struct finding){ .entry = entry, .isa = isa };
+    for (int i = 0; i < ARITHMETIC_COUNT; i++)
+        if (entry->computes[i] && report->count < FINDINGS_MAX)
+            report->findings[report->count++] =
+                (struct finding){ .entry = entry, .arithmetic = (enum arithmetic)i, .isa = isa };
 }
 
 static enum status find_out(struct report *report, struct error *error)
@@ -89,10 +95,10 @@ static enum status find_out(struct report *report, struct error *error)
     for (size_t i = 0; i < engine_entry_count; i++) {
         const struct engine_entry *entry = &engine_entries[i];
         if (entry->operations == NULL || entry->operations->isa == NULL)
-            add_finding(report, entry, NULL);
+            add_findings(report, entry, NULL);
         else {
             for (size_t k = 0; entry->operations->isa(k) != NULL; k++)
-                add_finding(report, entry, entry->operations->isa(k));
+                add_findings(report, entry, entry->operations->isa(k));
         }
     }
     enum status status = embedded_make(&training, PROOF_TRAINING_IMAGES, &validation, PROOF_VALIDATION_IMAGES, error);
@@ -119,7 +125,7 @@ static bool all_exact(const struct report *report)
            count_verdict(report, VERDICT_VARIES) == 0 && count_verdict(report, VERDICT_FAILED) == 0;
 }
 
-/* The names of the findings with a verdict, such as "cpu avx2, cuda". */
+/* The names of the findings with a verdict, such as "cpu avx2 in exact-1, cuda in exact-1". */
 static void name_findings(const struct report *report, enum verdict verdict, char *text, size_t size)
 {
     text[0] = '\0';
@@ -127,8 +133,9 @@ static void name_findings(const struct report *report, enum verdict verdict, cha
         const struct finding *finding = &report->findings[i];
         const size_t used = strlen(text);
         if (finding->verdict == verdict)
-            snprintf(text + used, size - used, "%s%s%s%s", used > 0 ? ", " : "", finding->entry->name,
-                     finding->isa != NULL ? " " : "", finding->isa != NULL ? finding->isa : "");
+            snprintf(text + used, size - used, "%s%s%s%s in %s", used > 0 ? ", " : "", finding->entry->name,
+                     finding->isa != NULL ? " " : "", finding->isa != NULL ? finding->isa : "",
+                     arithmetic_version(finding->arithmetic));
     }
 }
 
@@ -191,7 +198,7 @@ static void print_device(const struct report *report)
 static void print_finding(const struct finding *finding)
 {
     printf("%-7s %-8s %-9s ", finding->entry->name, finding->isa != NULL ? finding->isa : "",
-           engine_arithmetic_version(finding->entry->arithmetic));
+           arithmetic_version(finding->arithmetic));
     if (finding->verdict == VERDICT_MISSING || finding->verdict == VERDICT_FAILED) {
         text_line(stdout, "%s: %s", verdicts[finding->verdict], finding->error.message);
         return;
@@ -217,9 +224,10 @@ static void print_table(const struct report *report)
     printf("\n%-7s %-8s %-9s ResNet-8 by three recipes, three steps each and an evaluation\n", "engine", "set", "bits");
     for (size_t i = 0; i < report->count; i++)
         print_finding(&report->findings[i]);
-    printf("\nexact: %s (%zu of %zu that work give the known digest, %.16s)\n", all_exact(report) ? "yes" : "no",
-           count_verdict(report, VERDICT_EXACT),
-           count_verdict(report, VERDICT_EXACT) + count_verdict(report, VERDICT_OTHER_BITS), proof_known_digest);
+    printf("\nexact: %s (%zu of %zu that work give the known digest, %.16s in exact-1 and %.16s in exact-2)\n",
+           all_exact(report) ? "yes" : "no", count_verdict(report, VERDICT_EXACT),
+           count_verdict(report, VERDICT_EXACT) + count_verdict(report, VERDICT_OTHER_BITS),
+           proof_known_digest(ARITHMETIC_EXACT_1), proof_known_digest(ARITHMETIC_EXACT_2));
 }
 
 static json_t *text_or_null(const char *text)
@@ -256,10 +264,10 @@ static json_t *finding_json(const struct finding *finding)
 {
     const bool worked = finding->verdict != VERDICT_MISSING && finding->verdict != VERDICT_FAILED;
     return json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "engine", finding->entry->name, "isa",
-                     text_or_null(finding->isa), "arithmetic", engine_arithmetic_version(finding->entry->arithmetic),
-                     "verdict", verdicts[finding->verdict], "digest", text_or_null(finding->proof.digest),
-                     "description", text_or_null(finding->proof.description), "facts", facts_json(finding->proof.facts),
-                     "message", text_or_null(worked ? NULL : finding->error.message));
+                     text_or_null(finding->isa), "arithmetic", arithmetic_version(finding->arithmetic), "verdict",
+                     verdicts[finding->verdict], "digest", text_or_null(finding->proof.digest), "description",
+                     text_or_null(finding->proof.description), "facts", facts_json(finding->proof.facts), "message",
+                     text_or_null(worked ? NULL : finding->error.message));
 }
 
 static enum status print_json(const struct report *report, struct error *error)
@@ -271,13 +279,16 @@ static enum status print_json(const struct report *report, struct error *error)
     environment_describe(&environment, &facts);
     for (size_t i = 0; i < report->count; i++)
         json_array_append_new(engines, finding_json(&report->findings[i]));
-    json_t *json =
-        json_pack("{s:s, s:o, s:o, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:s, s:b}", "arithmetic", EXACT_VERSION, "program",
-                  record_json_section(&facts, "program"), "host", record_json_section(&facts, "host"), "threads",
-                  (int)report->threads, "build_cuda", "toolkit", text_or_null(device_build_toolkit), "architectures",
-                  text_or_null(device_build_architectures), "device", device_json(report), "device_error",
-                  text_or_null(report->device_status != STATUS_OK ? report->device_error.message : NULL), "engines",
-                  engines, "known_digest", proof_known_digest, "exact", (int)all_exact(report));
+    json_t *json = json_pack("{s:s, s:o, s:o, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:s, s:{s:s, s:s}, s:b}", "arithmetic",
+                             arithmetic_version(ARITHMETIC_EXACT_1), "program", record_json_section(&facts, "program"),
+                             "host", record_json_section(&facts, "host"), "threads", (int)report->threads, "build_cuda",
+                             "toolkit", text_or_null(device_build_toolkit), "architectures",
+                             text_or_null(device_build_architectures), "device", device_json(report), "device_error",
+                             text_or_null(report->device_status != STATUS_OK ? report->device_error.message : NULL),
+                             "engines", engines, "known_digest", proof_known_digest(ARITHMETIC_EXACT_1),
+                             "known_digests", arithmetic_version(ARITHMETIC_EXACT_1),
+                             proof_known_digest(ARITHMETIC_EXACT_1), arithmetic_version(ARITHMETIC_EXACT_2),
+                             proof_known_digest(ARITHMETIC_EXACT_2), "exact", (int)all_exact(report));
     return json_print(json, error);
 }
 
@@ -315,7 +326,9 @@ const struct command doctor_command = {
     .description =
         "Prints the program's version and build, the processor, the card and its driver, and one line for every engine "
         "and instruction set: what it lacks on this machine, or the digest of three small networks that it has just "
-        "trained. Every exact engine must give the one digest that is compiled into this program; an engine for fast "
+        "trained. Every exact engine must give the digest that is compiled into this program, one for each of the "
+        "exact "
+        "arithmetics; an engine for fast "
         "arithmetic must give the same one twice.\n\nThe exit status is 0 if every engine that works here does so, 1 "
         "if "
         "one gives other bits, and 3 if one fails or none works. What a machine merely lacks, such as a GPU, is no "

@@ -136,8 +136,9 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
     const struct engine_operations *operations;
     struct engine *engine = NULL;
     double loss;
-    enum status status =
-        engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
+    struct recipe recipe = manifest->recipe;
+    recipe.arithmetic = arguments_arithmetic(arguments, recipe.arithmetic);
+    enum status status = engine_choose(arguments_text(arguments, "engine"), recipe.arithmetic, &operations, error);
     if (status == STATUS_OK)
         status = data_load(manifest, arguments_text(arguments, "data"), &training, &test, error);
     if (status != STATUS_OK)
@@ -147,7 +148,7 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
     if (predictions == NULL || momentum == NULL)
         status = error_out_of_memory(error, "the predictions of %" PRIu32 " images", test.count);
     if (status == STATUS_OK)
-        status = operations->open(&engine, &manifest->recipe, network, &training, &test, &options, error);
+        status = operations->open(&engine, &recipe, network, &training, &test, &options, error);
     if (status == STATUS_OK)
         status = operations->set_state(engine, values, momentum, error);
     if (status == STATUS_OK)
@@ -217,6 +218,7 @@ static const struct option_definition eval_options[] = {
     OPTION_DATA,
     { "predictions", "FILE", OPTION_TEXT, 0, 0, NULL,
       "write each test image's number, label and prediction, tab-separated, to FILE" },
+    OPTION_ARITHMETIC,
     OPTION_ENGINE,
     OPTION_THREADS,
     OPTION_ISA,

@@ -221,8 +221,9 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         .manifest_text = manifest->resolved,
         .manifest_sha256 = manifest->sha256,
         .experiment_sha256 = job->experiment_sha256,
-        .arithmetic = engine_arithmetic_version(job->recipe.arithmetic),
+        .arithmetic = arithmetic_version(job->recipe.arithmetic),
         .exact = job->operations->exact,
+        .any_device = engine_any_device(job->recipe.arithmetic),
         .recipe = &job->recipe,
         .network = network,
         .training_images = job->training->count,
@@ -300,8 +301,7 @@ static enum status describe_job(const struct job *job, struct error *error)
                                        &bytes, error);
     if (status == STATUS_OK) {
         text_line(stdout, "run:        %s/%s", record_runs_folder(arguments_text(job->arguments, "runs")), job->name);
-        printf("experiment: %s\narithmetic: %s\n", job->experiment_sha256,
-               engine_arithmetic_version(job->recipe.arithmetic));
+        printf("experiment: %s\narithmetic: %s\n", job->experiment_sha256, arithmetic_version(job->recipe.arithmetic));
         printf("training:   depth %" PRIu32 ", %zu parameters, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64
                " steps of %" PRIu32 " images\n",
                job->recipe.model.depth, network->parameter_count, epochs, all,
@@ -327,6 +327,16 @@ static enum status check_manifest(const struct manifest *manifest, const struct 
     return STATUS_OK;
 }
 
+/* The manifest's name, `-exact-2` in that arithmetic (once, where the manifest's name ends with it), and the seed. */
+static void name_run(const struct manifest *manifest, uint64_t seed, char *name, size_t size)
+{
+    static const char suffix[] = "-exact-2";
+    const size_t length = strlen(manifest->name), tail = strlen(suffix);
+    const bool named = length > tail && strcmp(manifest->name + length - tail, suffix) == 0;
+    snprintf(name, size, "%.*s%s-seed%" PRIu64, (int)(named ? length - tail : length), manifest->name,
+             manifest->recipe.arithmetic == ARITHMETIC_EXACT_2 ? suffix : "", seed);
+}
+
 /* Trains, or without data says what that would be. */
 static enum status train_seed(const struct manifest *manifest, uint64_t seed,
                               const struct engine_operations *operations, const struct dataset *training,
@@ -350,7 +360,7 @@ static enum status train_seed(const struct manifest *manifest, uint64_t seed,
     if (name != NULL)
         snprintf(job.name, sizeof job.name, "%s", name);
     else
-        snprintf(job.name, sizeof job.name, "%s-seed%" PRIu64, manifest->name, seed);
+        name_run(&one, seed, job.name, sizeof job.name);
     status = training != NULL ? run_job(&job, error) : describe_job(&job, error);
     manifest_free(&one);
     return status;
@@ -377,6 +387,20 @@ static enum status train_manifest(const struct manifest *manifest, bool one_of_m
     return status;
 }
 
+static enum status read_manifest(const char *path, const struct arguments *arguments, struct manifest *manifest,
+                                 struct error *error)
+{
+    struct manifest given;
+    enum arithmetic arithmetic;
+    enum status status = manifest_read(path, &given, error);
+    if (status != STATUS_OK)
+        return status;
+    arithmetic = arguments_arithmetic(arguments, given.recipe.arithmetic);
+    status = manifest_with_arithmetic(&given, arithmetic, manifest, error);
+    manifest_free(&given);
+    return status;
+}
+
 static enum status run_train(const struct arguments *arguments, struct error *error)
 {
     size_t count = arguments->operand_count, read = 0, runs = 0;
@@ -385,7 +409,7 @@ static enum status run_train(const struct arguments *arguments, struct error *er
         return error_out_of_memory(error, "%zu manifests", count);
     enum status status = STATUS_OK;
     for (; read < count && status == STATUS_OK; read++) {
-        status = manifest_read(arguments->operands[read], &manifests[read], error);
+        status = read_manifest(arguments->operands[read], arguments, &manifests[read], error);
         if (status != STATUS_OK)
             break;
         status = check_manifest(&manifests[read], arguments, error);
@@ -405,6 +429,7 @@ static enum status run_train(const struct arguments *arguments, struct error *er
 }
 
 static const struct option_definition train_options[] = {
+    OPTION_ARITHMETIC,
     OPTION_ENGINE,
     OPTION_THREADS,
     OPTION_ISA,
@@ -414,7 +439,8 @@ static const struct option_definition train_options[] = {
       "train with this seed; default: with each of the manifest's in turn" },
     OPTION_DATA,
     OPTION_RUNS,
-    { "name", "NAME", OPTION_TEXT, 0, 0, NULL, "the run's name; default: the manifest's, then -seed and the seed" },
+    { "name", "NAME", OPTION_TEXT, 0, 0, NULL,
+      "the run's name; default: the manifest's, -exact-2 in that arithmetic, then -seed and the seed" },
     { "resume", NULL, OPTION_FLAG, 0, 0, NULL,
       "go on with a run that was stopped, from its newest checkpoint; one that does not exist is begun" },
     { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL,
@@ -431,10 +457,13 @@ const struct command train_command = {
                    "under the runs folder: the resolved manifest, a record of what computed it, a line for every epoch "
                    "and every step, weights and "
                    "checkpoints.\n\n"
-                   "With arithmetic: exact, the same manifest and seed give the same bits whatever computes them: "
+                   "With arithmetic: exact (which is exact-1), the same manifest and seed give the same bits whatever "
+                   "computes them: "
                    "weights, losses and predictions depend neither on the engine, cpu or cuda, nor on the "
-                   "instruction set nor on the number of threads, and a run may be resumed on another engine. With "
-                   "arithmetic: fast, a run repeats itself on one graphics card and library version.\n\n"
+                   "instruction set nor on the number of threads, and a run may be resumed on another engine. "
+                   "arithmetic: exact-2 promises the same with other bits, in about half of the time, and the engine "
+                   "cpu alone computes it. With arithmetic: fast, a run repeats itself on one graphics card and "
+                   "library version.\n\n"
                    "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint; a second one ends it at once, and "
                    "then what was computed since the last "
                    "epoch is lost. Either way --resume goes on and ends with the bits of a run that was never stopped. "

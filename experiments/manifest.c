@@ -331,6 +331,16 @@ static enum status fill_targets(const struct settings *s, struct manifest *manif
     return STATUS_OK;
 }
 
+/* In an experiment's lines the exact arithmetics are one; the line of the version tells them apart. */
+static void version_apart(char *experiment)
+{
+    static const char line[] = "\narithmetic=exact";
+    char *found = strstr(experiment, "\narithmetic=exact-2\n");
+    if (found != NULL)
+        memmove(found + strlen(line), found + strlen(line) + strlen("-2"),
+                strlen(found + strlen(line) + strlen("-2")) + 1);
+}
+
 static enum status fill(const struct settings *s, struct manifest *manifest, struct error *error)
 {
     enum status status = check_dataset(s, error);
@@ -373,6 +383,7 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     status = fill_texts(s, manifest, error);
     if (status != STATUS_OK)
         return status;
+    version_apart(manifest->experiment);
     for (size_t i = 0; i < seeds->count; i++)
         manifest->seeds[i] = (uint64_t)seeds->numbers[i];
     manifest->recipe.training.seed = manifest->seeds[0];
@@ -385,10 +396,22 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     return status == STATUS_OK ? fill_targets(s, manifest, error) : status;
 }
 
+/* exact is another word for exact-1, and the canonical one. */
+static void canonical_arithmetic(struct settings *settings)
+{
+    for (size_t i = 0; i < schema_key_count; i++) {
+        struct setting *setting = &settings->settings[i];
+        if (strcmp(setting->key->path, "arithmetic") == 0 && strcmp(setting->text, "exact-1") == 0)
+            setting->text[strlen("exact")] = '\0';
+    }
+}
+
 static enum status finish(struct settings *settings, enum status status, const char *path, struct manifest *manifest,
                           struct error *error)
 {
     memset(manifest, 0, sizeof *manifest);
+    if (status == STATUS_OK)
+        canonical_arithmetic(settings);
     if (status == STATUS_OK)
         status = fill(settings, manifest, error);
     settings_free(settings);
@@ -417,21 +440,34 @@ enum status manifest_read_text(const char *text, size_t bytes, const char *name,
     return finish(&settings, status, name, manifest, error);
 }
 
-enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
-                               struct error *error)
+/* The manifest read again from its resolved text, in which the value on the line that begins with `key` is another. */
+static enum status read_with(const struct manifest *manifest, const char *key, const char *value,
+                             struct manifest *other, struct error *error)
 {
-    static const char key[] = "\n  seed"; /* of the section training; one of seed and seeds is there */
     const char *line = strstr(manifest->resolved, key), *rest = line != NULL ? strchr(line + 1, '\n') : NULL;
     char *text = NULL;
     if (rest == NULL)
         abort();
-    int bytes =
-        asprintf(&text, "%.*s%s: %" PRIu64 "%s", (int)(line - manifest->resolved), manifest->resolved, key, seed, rest);
+    int bytes = asprintf(&text, "%.*s%s: %s%s", (int)(line - manifest->resolved), manifest->resolved, key, value, rest);
     if (bytes < 0)
-        return error_out_of_memory(error, "the manifest of seed %" PRIu64, seed);
-    enum status status = manifest_read_text(text, (size_t)bytes, manifest->path, one, error);
+        return error_out_of_memory(error, "the manifest %s", manifest->path);
+    enum status status = manifest_read_text(text, (size_t)bytes, manifest->path, other, error);
     free(text);
     return status;
+}
+
+enum status manifest_with_arithmetic(const struct manifest *manifest, enum arithmetic arithmetic,
+                                     struct manifest *other, struct error *error)
+{
+    return read_with(manifest, "\narithmetic", arithmetic_version(arithmetic), other, error);
+}
+
+enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
+                               struct error *error)
+{
+    char value[24];
+    snprintf(value, sizeof value, "%" PRIu64, seed);
+    return read_with(manifest, "\n  seed", value, one, error); /* of the section training: seed, or seeds */
 }
 
 static void free_urls(struct manifest_source *source)
@@ -470,7 +506,7 @@ void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, 
     uint8_t digest[DIGEST_BYTES];
     char lines[80];
     snprintf(lines, sizeof lines, "seed=%" PRIu64 "\nversion=%s\n", seed,
-             manifest->recipe.arithmetic == ARITHMETIC_EXACT ? EXACT_VERSION : "fast");
+             arithmetic_version(manifest->recipe.arithmetic));
     sha256_start(&hash);
     sha256_add(&hash, manifest->experiment, strlen(manifest->experiment));
     sha256_add(&hash, lines, strlen(lines));

@@ -7,7 +7,8 @@
  *              default. It reads back to the same text.
  * digests      manifest: SHA-256 of the resolved text. Experiment: SHA-256 of the lines "path=value\n" of the keys that
  *              move bits in the table's order, then "seed=N\n" and "version=<arithmetic version>\n". What runs,
- *              checkpoints and resumes bind to is the latter. */
+ *              checkpoints and resumes bind to is the latter. The exact arithmetics share the line arithmetic=exact
+ *              and differ in the version. */
 #ifndef SELFSAME_MANIFEST_H
 #define SELFSAME_MANIFEST_H
 
@@ -70,6 +71,9 @@ enum status manifest_read_text(const char *text, size_t bytes, const char *name,
 /* The same manifest with this one seed: what a run's record says, so that it trains that run again. */
 enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
                                struct error *error) MUST_USE;
+/* The same manifest with this arithmetic. */
+enum status manifest_with_arithmetic(const struct manifest *manifest, enum arithmetic arithmetic,
+                                     struct manifest *other, struct error *error) MUST_USE;
 void manifest_free(struct manifest *manifest);
 
 void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES]);

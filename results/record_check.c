@@ -53,7 +53,7 @@ static void expect_manifest(const struct record *record, struct record_facts *ex
     manifest_experiment_digest(manifest, expected->seed, expected->experiment_sha256);
     expected->epochs_wanted = schedule_epochs(training, manifest->training_images);
     expected->steps_wanted = schedule_steps(training, manifest->training_images);
-    expected->arithmetic = engine_arithmetic_version(manifest->recipe.arithmetic);
+    expected->arithmetic = arithmetic_version(manifest->recipe.arithmetic);
     expected->exact = manifest->recipe.arithmetic != ARITHMETIC_FAST;
     expected->depth = manifest->recipe.model.depth;
     expected->training_images = manifest->training_images;

@@ -53,8 +53,9 @@ static enum status inside(const struct recorder *recorder, const char *file, cha
 /* What the options say. */
 static void describe_run(struct recorder *recorder)
 {
-    /* Which repetitions give the same bits: what the engine's kind promises. */
+    /* Which repetitions give the same bits: what the engines that compute the arithmetic can show. */
     static const char *const exact_claims[] = { "RUN_TO_RUN", "THREADS", "ISA", "COMPILER", "DEVICE", NULL },
+                             *const cpu_claims[] = { "RUN_TO_RUN", "THREADS", "ISA", "COMPILER", NULL },
                              *const fast_claims[] = { "RUN_TO_RUN", NULL };
     const struct recorder_options *options = recorder->options;
     const struct training_config *training = &options->recipe->training;
@@ -70,7 +71,9 @@ static void describe_run(struct recorder *recorder)
         .steps_wanted = schedule_steps(training, options->training_images),
         .arithmetic = options->arithmetic,
         .exact = options->exact,
-        .claims = options->exact ? exact_claims : fast_claims,
+        .claims = !options->exact       ? fast_claims
+                  : options->any_device ? exact_claims
+                                        : cpu_claims,
         .depth = options->recipe->model.depth,
         .parameters = options->network->parameter_count,
         .training_images = options->training_images,

@@ -25,6 +25,7 @@ struct recorder_options {
     const char *manifest_sha256, *experiment_sha256;
     const char *arithmetic; /* its version, such as "exact-1" */
     bool exact;
+    bool any_device; /* exact on engines of more than one kind of device: engine_any_device */
     const struct recipe *recipe;
     const struct network *network;
     uint32_t training_images, validation_images;

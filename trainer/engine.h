@@ -99,22 +99,22 @@ extern const struct engine_operations engine_cpu, engine_cuda,
 
 struct engine_entry {
     const char *name;
-    enum arithmetic arithmetic;
+    bool computes[ARITHMETIC_COUNT];
     const struct engine_operations *operations; /* NULL: not in this build */
     const char *missing;                        /* then: what to do about it */
 };
 extern const struct engine_entry engine_entries[];
 extern const size_t engine_entry_count;
 
-/* The engine of that name (one of the table's, or NULL for the one that the recipe's arithmetic wants).
- * errors   STATUS_INPUT if it is for other arithmetic than the recipe's; STATUS_ENVIRONMENT if this build lacks it. */
+/* The engine of that name (one of the table's, or NULL for the first that computes the arithmetic).
+ * errors   STATUS_INPUT if it does not compute the arithmetic; STATUS_ENVIRONMENT if this build lacks it. */
 enum status engine_choose(const char *name, enum arithmetic arithmetic, const struct engine_operations **operations,
                           struct error *error) MUST_USE;
 /* What memory_bytes will be; opens the engine on images of noise where that is the only way. */
 enum status engine_predict_memory(const struct engine_operations *operations, const struct recipe *recipe,
                                   const struct network *network, uint32_t training_images, uint32_t validation_images,
                                   const struct engine_options *options, size_t *bytes, struct error *error) MUST_USE;
-/* "exact-1", or "fast": the name under which bits may be compared at all. */
-const char *engine_arithmetic_version(enum arithmetic arithmetic);
+/* Whether more than the processor can compute it: then a run's bits may be claimed for other devices. */
+bool engine_any_device(enum arithmetic arithmetic);
 
 #endif

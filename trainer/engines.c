@@ -3,7 +3,6 @@
 
 #include "trainer/dataset.h"
 #include "trainer/engine.h"
-#include "trainer/exact.h"
 
 #ifdef HAVE_CUDA
 #define CUDA_ENGINE &engine_cuda
@@ -20,34 +19,55 @@
     "--with-cuda=DIR says where they are"
 
 const struct engine_entry engine_entries[] = {
-    { "cpu", ARITHMETIC_EXACT, &engine_cpu, NULL },
-    { "cuda", ARITHMETIC_EXACT, CUDA_ENGINE,
+    { "cpu", { [ARITHMETIC_EXACT_1] = true, [ARITHMETIC_EXACT_2] = true }, &engine_cpu, NULL },
+    { "cuda",
+      { [ARITHMETIC_EXACT_1] = true },
+      CUDA_ENGINE,
       "it was configured without the CUDA toolkit; install that and configure again, --with-cuda=DIR says where it "
       "is" },
-    { "cudnn", ARITHMETIC_FAST, CUDNN_ENGINE, CUDNN_MISSING },
+    { "cudnn", { [ARITHMETIC_FAST] = true }, CUDNN_ENGINE, CUDNN_MISSING },
 };
 const size_t engine_entry_count = sizeof engine_entries / sizeof *engine_entries;
+
+/* The first engine that computes it; every arithmetic has one. */
+static const struct engine_entry *engine_for(enum arithmetic arithmetic)
+{
+    const struct engine_entry *entry = engine_entries;
+    while (!entry->computes[arithmetic])
+        entry++;
+    return entry;
+}
 
 enum status engine_choose(const char *name, enum arithmetic arithmetic, const struct engine_operations **operations,
                           struct error *error)
 {
-    const char *kind = arithmetic == ARITHMETIC_EXACT ? "exact" : "fast";
-    for (size_t i = 0; i < engine_entry_count; i++) {
-        const struct engine_entry *entry = &engine_entries[i];
-        if (name == NULL ? entry->arithmetic != arithmetic : strcmp(entry->name, name) != 0)
-            continue;
-        if (entry->arithmetic != arithmetic)
-            return error_set(error, STATUS_INPUT,
-                             "the manifest's arithmetic is %s, which the engine %s does not compute; give another "
-                             "--engine, or another arithmetic in the manifest",
-                             kind, entry->name);
-        if (entry->operations == NULL)
-            return error_set(error, STATUS_ENVIRONMENT, "this build has no engine %s: %s", entry->name, entry->missing);
-        *operations = entry->operations;
-        return STATUS_OK;
+    const struct engine_entry *entry = engine_for(arithmetic);
+    for (size_t i = 0; name != NULL && i < engine_entry_count; i++)
+        if (strcmp(engine_entries[i].name, name) == 0)
+            entry = &engine_entries[i];
+    if (name != NULL && strcmp(entry->name, name) != 0)
+        return error_set(error, STATUS_INPUT, "there is no engine %s", name);
+    if (!entry->computes[arithmetic]) {
+        enum arithmetic other = ARITHMETIC_EXACT_1;
+        while (!entry->computes[other])
+            other++;
+        return error_set(error, STATUS_INPUT,
+                         "the arithmetic is %s, which the engine %s does not compute; give --engine %s, or another "
+                         "experiment with --arithmetic %s",
+                         arithmetic_version(arithmetic), name, engine_for(arithmetic)->name, arithmetic_version(other));
     }
-    return error_set(error, STATUS_INPUT, "there is no engine %s for %s arithmetic", name != NULL ? name : "at all",
-                     kind);
+    if (entry->operations == NULL)
+        return error_set(error, STATUS_ENVIRONMENT, "this build has no engine %s: %s", entry->name, entry->missing);
+    *operations = entry->operations;
+    return STATUS_OK;
+}
+
+bool engine_any_device(enum arithmetic arithmetic)
+{
+    size_t engines = 0;
+    for (size_t i = 0; i < engine_entry_count; i++)
+        engines += engine_entries[i].computes[arithmetic];
+    return engines > 1;
 }
 
 enum status engine_predict_memory(const struct engine_operations *operations, const struct recipe *recipe,
@@ -73,9 +93,4 @@ enum status engine_predict_memory(const struct engine_operations *operations, co
     dataset_free(&training);
     dataset_free(&validation);
     return status;
-}
-
-const char *engine_arithmetic_version(enum arithmetic arithmetic)
-{
-    return arithmetic == ARITHMETIC_EXACT ? EXACT_VERSION : "fast";
 }

@@ -23,8 +23,6 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-#define EXACT_VERSION "exact-1"
-
 /* The device's fma and conversions round as the host's; the rest is plain C, compiled there with -fmad=false. */
 #ifdef __CUDACC__
 #define EXACT static __host__ __device__ inline
@@ -127,6 +125,82 @@ EXACT float exact_tree32(float *v, size_t count, size_t stride)
             v[count / 2 * stride] = v[(count - 1) * stride] + 0.0f;
     }
     return v[0];
+}
+
+/* ---- section 2, exact-2: tiles ------------------------------------------------------------------------------------ */
+
+/* Winograd's F(4x4, 3x3) at the points 0, 5/8, -5/8, 3/2, -3/2 and infinity, one dimension at a time: `v` has its
+ * numbers `stride` apart and is overwritten. Every constant is exact in binary32. */
+enum { EXACT_WINOGRAD_TILE = 4, EXACT_WINOGRAD_INPUT = 6, EXACT_WINOGRAD_POINTS = 36 };
+
+/* B: six inputs to six points. */
+EXACT void exact_winograd_input(float *v, size_t stride)
+{
+    const float d0 = v[0], d1 = v[stride], d2 = v[2 * stride], d3 = v[3 * stride], d4 = v[4 * stride],
+                d5 = v[5 * stride];
+    const float e = fmaf(-2.25f, d2, d4), f = fmaf(-0.390625f, d2, d4);
+    const float o = fmaf(-1.40625f, d1, 0.625f * d3), g = fmaf(-0.5859375f, d1, 1.5f * d3);
+    v[0] = fmaf(0.87890625f, d0, fmaf(-2.640625f, d2, d4));
+    v[stride] = e + o;
+    v[2 * stride] = e - o;
+    v[3 * stride] = f + g;
+    v[4 * stride] = f - g;
+    v[5 * stride] = fmaf(0.87890625f, d1, fmaf(-2.640625f, d3, d5));
+}
+
+/* G: three taps to six points. */
+EXACT void exact_winograd_filter(float *v, size_t stride)
+{
+    const float w0 = v[0], w1 = v[stride], w2 = v[2 * stride];
+    const float e = fmaf(0.390625f, w2, w0), f = fmaf(2.25f, w2, w0);
+    v[0] = w0 / 0.87890625f;
+    v[stride] = fmaf(0.625f, w1, e) / -1.45263671875f;
+    v[2 * stride] = fmaf(-0.625f, w1, e) / -1.45263671875f;
+    v[3 * stride] = fmaf(1.5f, w1, f) / 8.3671875f;
+    v[4 * stride] = fmaf(-1.5f, w1, f) / 8.3671875f;
+    v[5 * stride] = w2;
+}
+
+/* A: six points to four outputs. */
+EXACT void exact_winograd_output(float *v, size_t stride)
+{
+    const float m0 = v[0], m5 = v[5 * stride];
+    const float p = v[stride] + v[2 * stride], q = v[stride] - v[2 * stride];
+    const float t = v[3 * stride] + v[4 * stride], u = v[3 * stride] - v[4 * stride];
+    v[0] = (m0 + p) + t;
+    v[stride] = fmaf(1.5f, u, 0.625f * q);
+    v[2 * stride] = fmaf(2.25f, t, 0.390625f * p);
+    v[3 * stride] = fmaf(3.375f, u, fmaf(0.244140625f, q, m5));
+}
+
+/* Z, A transposed: four gradients of outputs to six points. */
+EXACT void exact_winograd_gradient(float *v, size_t stride)
+{
+    const float d0 = v[0], d1 = v[stride], d2 = v[2 * stride], d3 = v[3 * stride];
+    const float e = fmaf(0.390625f, d2, d0), f = fmaf(2.25f, d2, d0);
+    const float o = fmaf(0.244140625f, d3, 0.625f * d1), g = fmaf(3.375f, d3, 1.5f * d1);
+    v[stride] = e + o;
+    v[2 * stride] = e - o;
+    v[3 * stride] = f + g;
+    v[4 * stride] = f - g;
+    v[5 * stride] = d3;
+}
+
+/* H, G transposed: six points to the gradients of three taps. */
+EXACT void exact_winograd_taps(float *v, size_t stride)
+{
+    const float m0 = v[0], m5 = v[5 * stride];
+    const float p = v[stride] + v[2 * stride], q = v[stride] - v[2 * stride];
+    const float t = v[3 * stride] + v[4 * stride], u = v[3 * stride] - v[4 * stride];
+    v[0] = fmaf(0.390625f, t, fmaf(-2.25f, p, 3.71875f * m0)) / 3.2684326171875f;
+    v[stride] = fmaf(-1.5f, q, 0.625f * u) / 3.486328125f;
+    v[2 * stride] = fmaf(3.71875f, m5, t - p) / 3.71875f;
+}
+
+/* The images whose tiles make up a weight gradient's group of 64, by the side of the output. */
+EXACT uint32_t exact_winograd_group_images(uint32_t side)
+{
+    return 1024 / (side * side);
 }
 
 /* ---- section 4: batch norm --------------------------------------------------------------------------------------- */

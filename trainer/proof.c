@@ -7,7 +7,14 @@
 
 #include "trainer/digests.h"
 
-const char proof_known_digest[] = "f2edd4443f9705a905f3f297cae8e0ca8b3d0eb27f5a448584412baf763cfd26";
+const char *proof_known_digest(enum arithmetic arithmetic)
+{
+    static const char *const known[ARITHMETIC_COUNT] = {
+        [ARITHMETIC_EXACT_1] = "f2edd4443f9705a905f3f297cae8e0ca8b3d0eb27f5a448584412baf763cfd26",
+        [ARITHMETIC_EXACT_2] = "25ebb3e46ceb62c90299c60a9eb80b1a4feccb00e68a2e7438618a9ce49420f8",
+    };
+    return known[arithmetic];
+}
 
 /* ---- the recipes ------------------------------------------------------------------------------------------------- */
 
@@ -181,9 +188,9 @@ out:
     return status;
 }
 
-enum status proof_run(const struct engine_operations *operations, const struct engine_options *options,
-                      const struct dataset *training, const struct dataset *validation, struct proof *proof,
-                      struct error *error)
+enum status proof_run(const struct engine_operations *operations, enum arithmetic arithmetic,
+                      const struct engine_options *options, const struct dataset *training,
+                      const struct dataset *validation, struct proof *proof, struct error *error)
 {
     struct sha256 sha256;
     uint8_t digest[DIGEST_BYTES];
@@ -192,7 +199,7 @@ enum status proof_run(const struct engine_operations *operations, const struct e
     sha256_start(&sha256);
     for (size_t i = 0; status == STATUS_OK && i < sizeof recipes / sizeof *recipes; i++) {
         struct recipe recipe = recipes[i];
-        recipe.arithmetic = operations->exact ? ARITHMETIC_EXACT : ARITHMETIC_FAST;
+        recipe.arithmetic = arithmetic;
         status = run_recipe(operations, options, &recipe, training, validation, &sha256, proof, error);
     }
     sha256_finish(&sha256, digest);

@@ -10,9 +10,9 @@
 
 enum { PROOF_TRAINING_IMAGES = 40, PROOF_VALIDATION_IMAGES = 24, PROOF_TEXT_BYTES = 1024 };
 
-/* What every exact engine gives: the scalar reference's, to which check/unit/test_proof holds it. It changes with the
- * arithmetic's version, and with nothing else. */
-extern const char proof_known_digest[];
+/* What every engine that computes an exact arithmetic gives: the scalar reference's, to which check/unit/test_proof holds
+ * it. It changes with the arithmetic's version, and with nothing else. NULL for fast. */
+const char *proof_known_digest(enum arithmetic arithmetic);
 
 struct proof {
     bool opened;                        /* the engine works here: what fails after this is no absence */
@@ -26,8 +26,8 @@ struct proof {
  * the evaluation's loss as 8 bytes of binary64, lowest first. `training` and `validation` have the images that the enum
  * says, of the embedded data set.
  * errors   as the engine's; *proof holds what was found out before. */
-enum status proof_run(const struct engine_operations *operations, const struct engine_options *options,
-                      const struct dataset *training, const struct dataset *validation, struct proof *proof,
-                      struct error *error) MUST_USE;
+enum status proof_run(const struct engine_operations *operations, enum arithmetic arithmetic,
+                      const struct engine_options *options, const struct dataset *training,
+                      const struct dataset *validation, struct proof *proof, struct error *error) MUST_USE;
 
 #endif

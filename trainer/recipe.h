@@ -98,9 +98,18 @@ struct training_config {
 /* ---- arithmetic -------------------------------------------------------------------------------------------------- */
 
 enum arithmetic {
-    ARITHMETIC_EXACT, /* ARITHMETIC.md's, to the last bit */
-    ARITHMETIC_FAST   /* as a library computes it; repeats itself on one device and library version */
+    ARITHMETIC_EXACT_1, /* ARITHMETIC.md's, to the last bit: direct convolutions */
+    ARITHMETIC_EXACT_2, /* likewise: 3x3 convolutions of stride 1 by tiles */
+    ARITHMETIC_FAST     /* as a library computes it; repeats itself on one device and library version */
 };
+enum { ARITHMETIC_COUNT = ARITHMETIC_FAST + 1 };
+
+/* The name under which bits may be compared at all. */
+static inline const char *arithmetic_version(enum arithmetic arithmetic)
+{
+    static const char *const versions[ARITHMETIC_COUNT] = { "exact-1", "exact-2", "fast" };
+    return versions[arithmetic];
+}
 
 enum precision {
     PRECISION_FP32,

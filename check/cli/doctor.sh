@@ -1,19 +1,22 @@
 # doctor: says what is here and what is missing, and tells the known bits from others.
 
 build=$(dirname "$SELFSAME")
-known=$(sed -n 's/.*proof_known_digest\[\] = "\([0-9a-f]*\)".*/\1/p' "$TOP/trainer/proof.c")
+known=$(sed -n 's/.*\[ARITHMETIC_EXACT_1\] = "\([0-9a-f]*\)".*/\1/p' "$TOP/trainer/proof.c")
+known_2=$(sed -n 's/.*\[ARITHMETIC_EXACT_2\] = "\([0-9a-f]*\)".*/\1/p' "$TOP/trainer/proof.c")
 
 expect 0 "doctor" doctor
 prints "arithmetic exact-"
 prints "^processor  .* threads used"
 prints "^card "
 prints "^cpu     scalar   exact-1   exact: $(printf %.16s "$known") ("
+prints "^cpu     scalar   exact-2   exact: $(printf %.16s "$known_2") ("
 prints "^exact: yes "
 if [ -s stderr ]; then fail "doctor warns"; else pass "doctor warns of nothing"; fi
 # Every instruction set of this build has its line, and what the processor lacks is no failure.
 if grep -q '^#define HAVE_X86_64 1' "$build/config.h"; then
     prints "^cpu     avx512   exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
     prints "^cpu     avx2     exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
+    prints "^cpu     avx2     exact-2   \(exact: $(printf %.16s "$known_2")\|missing: .* processor does not have\)"
 fi
 for engine in cuda cudnn; do
     prints "^$engine  *\(exact-1\|fast\)  *\(exact\|repeats itself\|missing\): "
@@ -48,7 +51,8 @@ import json, sys
 report = json.load(open(sys.argv[1]))
 engines = report["engines"]
 worked = [engine for engine in engines if engine["verdict"] == "exact"]
-assert worked and all(engine["digest"] == report["known_digest"] for engine in worked)
+assert worked and all(engine["digest"] == report["known_digests"][engine["arithmetic"]] for engine in worked)
+assert report["known_digests"]["exact-1"] == report["known_digest"]
 assert all(bool(engine["message"]) == (engine["verdict"] == "missing") for engine in engines)
 assert {engine["engine"] for engine in engines} == {"cpu", "cuda", "cudnn"}
 assert (report["device"] is None) == bool(report["device_error"])
@@ -67,6 +71,7 @@ status=$?
 if [ "$status" -eq 1 ]; then pass "other bits: exit 1"; else fail "other bits: exit $status, expected 1"; fi
 prints "^cpu     scalar   exact-1   other bits: "
 prints "^exact: no "
-says "not exact here: .*cpu scalar"
+prints "^cpu     scalar   exact-2   exact: "
+says "not exact here: .*cpu scalar in exact-1"
 
 expect 2 "doctor of something" doctor here

@@ -80,7 +80,7 @@ says "unknown instruction set 'sse9'"
 expect 2 "an unknown engine" train tiny.yaml --engine tpu --runs runs --name engine
 says "cpu|cuda|cudnn"
 expect 2 "an engine for other arithmetic" train tiny.yaml --engine cudnn --runs runs --name engine
-says "the manifest's arithmetic is exact, which the engine cudnn does not compute"
+says "the arithmetic is exact-1, which the engine cudnn does not compute; give --engine cpu"
 if [ -e runs/engine ]; then fail "  a folder runs/engine"; else pass "  no folder runs/engine"; fi
 
 # A dry run says what the run itself comes to.

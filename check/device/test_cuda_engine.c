@@ -433,9 +433,9 @@ static void test_proof(void **state)
     (void)state;
     assert_int_equal(embedded_make(&training, PROOF_TRAINING_IMAGES, &validation, PROOF_VALIDATION_IMAGES, &error),
                      STATUS_OK);
-    if (proof_run(&engine_cuda, &options, &training, &validation, &proof, &error) != STATUS_OK)
+    if (proof_run(&engine_cuda, ARITHMETIC_EXACT_1, &options, &training, &validation, &proof, &error) != STATUS_OK)
         fail_msg("%s", error.message);
-    assert_string_equal(proof.digest, proof_known_digest);
+    assert_string_equal(proof.digest, proof_known_digest(ARITHMETIC_EXACT_1));
     dataset_free(&training);
     dataset_free(&validation);
 }

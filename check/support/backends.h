@@ -35,6 +35,7 @@ static const char *const VARIANTS[] = { "msra", "paper", "akamaster" };
 enum { VARIANT_COUNT = sizeof VARIANTS / sizeof *VARIANTS, TRIAL_STEPS_MAX = 16, TRIAL_IMAGES = 96 };
 
 struct trial {
+    enum arithmetic arithmetic;
     uint32_t depth;
     uint32_t variant;     /* of VARIANTS */
     uint32_t batch, last; /* images of a step, and of the last step; an evaluation takes one batch */
@@ -77,6 +78,7 @@ static inline struct recipe trial_recipe(const struct trial *trial)
                       .momentum = 0.9,
                       .weight_decay = 1e-4,
                       .schedule = { .learning_rate = 0.1 } },
+        .arithmetic = trial->arithmetic,
     };
     if (trial->adversity == ADVERSITY_SUBNORMAL) {
         for (int c = 0; c < 3; c++)

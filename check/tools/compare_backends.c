@@ -2,7 +2,7 @@
  * reference.
  *
  *   compare_backends [depth=8] [variant=msra] [batch=5] [last=3] [steps=2] [momentum=neon] [adversity=none] [threads=1]
- *                    [reference=fma] [only=ISA]
+ *                    [arithmetic=exact-1] [reference=fma] [only=ISA]
  *
  * Exit status 0 when all bits agree, 1 when some differ (the first differing tensor is named), 2 for a bad argument. */
 #include <inttypes.h>
@@ -78,6 +78,10 @@ static bool parse(struct request *request, const char *argument)
         bool known = parse_name(text, ADVERSITIES, ADVERSITY_COUNT, &index);
         trial->adversity = (enum adversity)index;
         return known;
+    }
+    if (strncmp(argument, "arithmetic=", length + 1) == 0) {
+        trial->arithmetic = strcmp(text, "exact-2") == 0 ? ARITHMETIC_EXACT_2 : ARITHMETIC_EXACT_1;
+        return trial->arithmetic == ARITHMETIC_EXACT_2 || strcmp(text, "exact-1") == 0;
     }
     if (strncmp(argument, "reference=", length + 1) == 0) {
         request->plain = strcmp(text, "plain") == 0;

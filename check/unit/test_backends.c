@@ -19,6 +19,9 @@
 
 enum { ENGINE_IMAGES = 20 };
 
+static const enum arithmetic ARITHMETICS[] = { ARITHMETIC_EXACT_1, ARITHMETIC_EXACT_2 };
+enum { EXACT_COUNT = sizeof ARITHMETICS / sizeof *ARITHMETICS };
+
 /* What each backend is held against: the reference, in plain loops. On processors with FMA instructions its build for
  * them, which test_plain_reference holds against the plain one in turn. */
 static const struct backend_operations *reference(void)
@@ -60,9 +63,9 @@ static void expect_equal(const struct trial *trial, const struct backend_operati
     assert_int_equal(trial_run(trial, network, &data, right, right_threads, &trace, &error), STATUS_OK);
     const char *difference = trace_difference(trial, network, &expected, &trace, text, sizeof text);
     if (difference != NULL)
-        fail_msg("depth %u, %s, batch %u, last %u, %s, %s with %u threads against %s: %s", trial->depth,
-                 VARIANTS[trial->variant], trial->batch, trial->last, ADVERSITIES[trial->adversity], right->variant,
-                 right_threads, left->variant, difference);
+        fail_msg("%s, depth %u, %s, batch %u, last %u, %s, %s with %u threads against %s: %s",
+                 arithmetic_version(trial->arithmetic), trial->depth, VARIANTS[trial->variant], trial->batch,
+                 trial->last, ADVERSITIES[trial->adversity], right->variant, right_threads, left->variant, difference);
     trace_free(&expected);
     trace_free(&trace);
     dataset_free(&data);
@@ -70,14 +73,18 @@ static void expect_equal(const struct trial *trial, const struct backend_operati
     network_close(network);
 }
 
-static void expect_all_equal(const struct trial *trial, uint32_t threads)
+/* In both arithmetics. */
+static void expect_all_equal(const struct trial *given, uint32_t threads)
 {
     const struct backend_operations *list[2];
     size_t count = others(list);
     if (count == 0)
         skip(); /* this processor has the references alone */
-    for (size_t i = 0; i < count; i++)
-        expect_equal(trial, reference(), 2, list[i], threads);
+    for (size_t i = 0; i < EXACT_COUNT * count; i++) {
+        struct trial trial = *given;
+        trial.arithmetic = ARITHMETICS[i / count];
+        expect_equal(&trial, reference(), 2, list[i % count], threads);
+    }
 }
 
 /* Groups that are not full, trees that are not powers of two, one image alone. */
@@ -99,6 +106,22 @@ static void test_batch_sizes(void **state)
     }
 }
 
+/* Where exact-2's blocks of images and groups of 64 tiles begin and end: 4 and 16 images. */
+static void test_batch_sizes_by_tiles(void **state)
+{
+    static const uint32_t sizes[][2] = { { 4, 4 }, { 15, 13 }, { 17, 16 }, { 31, 18 }, { 64, 1 }, { 130, 127 } };
+    const struct backend_operations *list[2];
+    size_t count = others(list);
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const struct trial trial = {
+            .arithmetic = ARITHMETIC_EXACT_2, .depth = 8, .batch = sizes[i][0], .last = sizes[i][1], .steps = 2
+        };
+        for (size_t j = 0; j < count; j++)
+            expect_equal(&trial, reference(), 2, list[j], 1 + (uint32_t)i % 3);
+    }
+}
+
 static void test_depths(void **state)
 {
     (void)state;
@@ -114,13 +137,19 @@ static void test_threads(void **state)
 {
     const struct backend_operations *list[2];
     size_t count = others(list);
-    const struct trial trial = { .depth = 14, .batch = 13, .last = 11, .steps = 3 };
+    struct trial trial = { .depth = 14, .batch = 13, .last = 11, .steps = 3 };
     (void)state;
     for (uint32_t threads = 1; threads <= 16; threads = threads < 8 ? threads + 1 : threads * 2) {
         for (size_t i = 0; i < count; i++)
             expect_equal(&trial, list[i], 1, list[i], threads);
         expect_equal(&trial, reference(), 1, reference(), threads);
     }
+    trial.arithmetic = ARITHMETIC_EXACT_2;
+    trial.batch = 37;
+    for (uint32_t threads = 2; threads <= 5; threads++)
+        for (size_t i = 0; i < count; i++)
+            expect_equal(&trial, list[i], 1, list[i], threads);
+    expect_equal(&trial, reference(), 1, reference(), 3);
 }
 
 /* Subnormal and huge numbers, signed zeros, shut ReLUs, no variance, and a training that becomes non-finite: then the
@@ -162,10 +191,14 @@ static void test_non_finite_is_named(void **state)
     size_t count = others(list);
     list[count++] = reference();
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct trial trial = {
-            .depth = 8, .variant = cases[i].variant, .batch = 6, .last = 6, .steps = 8, .adversity = cases[i].adversity
-        };
+    for (size_t i = 0; i < EXACT_COUNT * (sizeof cases / sizeof *cases); i++) {
+        const struct trial trial = { .arithmetic = ARITHMETICS[i % EXACT_COUNT],
+                                     .depth = 8,
+                                     .variant = cases[i / EXACT_COUNT].variant,
+                                     .batch = 6,
+                                     .last = 6,
+                                     .steps = 8,
+                                     .adversity = cases[i / EXACT_COUNT].adversity };
         const struct recipe recipe = trial_recipe(&trial);
         struct error error;
         struct network *network;
@@ -175,8 +208,8 @@ static void test_non_finite_is_named(void **state)
         for (size_t j = 0; j < count; j++) {
             struct trace trace;
             assert_int_equal(trial_run(&trial, network, &data, list[j], 2, &trace, &error), STATUS_OK);
-            assert_int_equal(trace.steps, cases[i].steps);
-            assert_string_equal(trace.outcomes[trace.steps - 1].non_finite, cases[i].culprit);
+            assert_int_equal(trace.steps, cases[i / EXACT_COUNT].steps);
+            assert_string_equal(trace.outcomes[trace.steps - 1].non_finite, cases[i / EXACT_COUNT].culprit);
             trace_free(&trace);
         }
         dataset_free(&data);
@@ -305,7 +338,9 @@ static void test_plain_reference(void **state)
 {
     (void)state;
     for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
-        const struct trial trial = { .depth = 8, .variant = variant, .batch = 2, .last = 1, .steps = 2 };
+        struct trial trial = { .depth = 8, .variant = variant, .batch = 2, .last = 1, .steps = 2 };
+        expect_equal(&trial, reference(), 2, &backend_reference_plain, 2);
+        trial.arithmetic = ARITHMETIC_EXACT_2;
         expect_equal(&trial, reference(), 2, &backend_reference_plain, 2);
     }
     const struct trial subnormal = { .depth = 8, .batch = 2, .last = 2, .steps = 2, .adversity = ADVERSITY_SUBNORMAL };
@@ -315,15 +350,11 @@ static void test_plain_reference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch_sizes),
-        cmocka_unit_test(test_depths),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_adversity),
-        cmocka_unit_test(test_non_finite_is_named),
-        cmocka_unit_test(test_inference),
-        cmocka_unit_test(test_float_environment),
-        cmocka_unit_test(test_broken_rule),
-        cmocka_unit_test(test_plain_reference),
+        cmocka_unit_test(test_batch_sizes), cmocka_unit_test(test_batch_sizes_by_tiles),
+        cmocka_unit_test(test_depths),      cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_adversity),   cmocka_unit_test(test_non_finite_is_named),
+        cmocka_unit_test(test_inference),   cmocka_unit_test(test_float_environment),
+        cmocka_unit_test(test_broken_rule), cmocka_unit_test(test_plain_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,11 +31,12 @@ static int free_images(void **state)
     return 0;
 }
 
-static void prove(const struct engine_operations *operations, const char *isa, uint32_t threads, struct proof *proof)
+static void prove(const struct engine_operations *operations, enum arithmetic arithmetic, const char *isa,
+                  uint32_t threads, struct proof *proof)
 {
     const struct engine_options options = { .threads = threads, .isa = isa };
     struct error error = { .message = "" };
-    const enum status status = proof_run(operations, &options, &training, &validation, proof, &error);
+    const enum status status = proof_run(operations, arithmetic, &options, &training, &validation, proof, &error);
     if (status != STATUS_OK)
         fail_msg("%s", error.message);
     assert_true(proof->opened);
@@ -46,8 +47,10 @@ static void test_reference_gives_known_digest(void **state)
 {
     struct proof proof;
     (void)state;
-    prove(&engine_cpu, "scalar", 1, &proof);
-    assert_string_equal(proof.digest, proof_known_digest);
+    for (enum arithmetic a = ARITHMETIC_EXACT_1; a <= ARITHMETIC_EXACT_2; a++) {
+        prove(&engine_cpu, a, "scalar", 1, &proof);
+        assert_string_equal(proof.digest, proof_known_digest(a));
+    }
 }
 
 /* The best that the processor has, and more threads than images. */
@@ -56,8 +59,10 @@ static void test_threads_and_sets_do_not_show(void **state)
     struct proof proof;
     (void)state;
     for (uint32_t threads = 1; threads <= 33; threads += 16) {
-        prove(&engine_cpu, NULL, threads, &proof);
-        assert_string_equal(proof.digest, proof_known_digest);
+        prove(&engine_cpu, ARITHMETIC_EXACT_1, NULL, threads, &proof);
+        assert_string_equal(proof.digest, proof_known_digest(ARITHMETIC_EXACT_1));
+        prove(&engine_cpu, ARITHMETIC_EXACT_2, NULL, threads, &proof);
+        assert_string_equal(proof.digest, proof_known_digest(ARITHMETIC_EXACT_2));
     }
 }
 
@@ -139,11 +144,11 @@ static void test_every_fault_shows(void **state)
     faulty.get_state = faulty_get_state;
     faulty.evaluate = faulty_evaluate;
     for (fault = FAULT_NONE; fault <= FAULT_EVALUATION; fault++) {
-        prove(&faulty, NULL, 2, &proof);
+        prove(&faulty, ARITHMETIC_EXACT_1, NULL, 2, &proof);
         if (fault == FAULT_NONE)
-            assert_string_equal(proof.digest, proof_known_digest);
+            assert_string_equal(proof.digest, proof_known_digest(ARITHMETIC_EXACT_1));
         else
-            assert_string_not_equal(proof.digest, proof_known_digest);
+            assert_string_not_equal(proof.digest, proof_known_digest(ARITHMETIC_EXACT_1));
     }
 }
 
@@ -172,12 +177,14 @@ static void test_failures_are_told_apart(void **state)
     struct error error;
     (void)state;
     absent.open = lacks;
-    assert_int_equal(proof_run(&absent, &options, &training, &validation, &proof, &error), STATUS_ENVIRONMENT);
+    assert_int_equal(proof_run(&absent, ARITHMETIC_EXACT_1, &options, &training, &validation, &proof, &error),
+                     STATUS_ENVIRONMENT);
     assert_string_equal(error.message, "lacks a device");
     assert_false(proof.opened);
     assert_string_equal(proof.digest, "");
     lost.evaluate = loses;
-    assert_int_equal(proof_run(&lost, &options, &training, &validation, &proof, &error), STATUS_ENVIRONMENT);
+    assert_int_equal(proof_run(&lost, ARITHMETIC_EXACT_1, &options, &training, &validation, &proof, &error),
+                     STATUS_ENVIRONMENT);
     assert_string_equal(error.message, "lost the device");
     assert_true(proof.opened);
     assert_string_equal(proof.digest, "");

@@ -76,6 +76,15 @@ static void activate(const struct backend *r, struct worker *worker, uint32_t l,
     relu_forward(count, out);
 }
 
+/* The filters of layer l at the points of tiles, where it is computed by them. */
+static void make_filters(struct backend *r, uint32_t l, bool mirrored)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    const struct conv2d d = shape_of(layer);
+    if (is_winograd(r, layer))
+        winograd_filters(&d, value(r, layer->weight), mirrored, r->filters[l]);
+}
+
 static void convolve_item(const struct pass *pass, struct worker *worker, uint32_t n)
 {
     struct backend *r = pass->r;
@@ -84,7 +93,10 @@ static void convolve_item(const struct pass *pass, struct worker *worker, uint32
     float *x = r->a[pass->l] + n * input_floats(layer), *y = r->y[pass->l] + n * output_floats(layer);
     if (pass->l == 0)
         load_image(pass->batch, n, x);
-    conv2d_forward(&d, x, value(r, layer->weight), y, worker->scratch);
+    if (is_winograd(r, layer))
+        winograd_forward(&d, x, r->filters[pass->l], y, worker->scratch);
+    else
+        conv2d_forward(&d, x, value(r, layer->weight), y, worker->scratch);
     batch_norm_sums(d.K, (uint32_t)(output_floats(layer) / d.K), y, r->sums + (size_t)n * 2 * FEATURES,
                     worker->scratch);
 }
@@ -137,6 +149,7 @@ static void forward_pass(struct backend *r, const struct backend_batch *batch, s
 {
     for (uint32_t l = 0; l < r->network->conv_count; l++) {
         double began = clock_seconds();
+        make_filters(r, l, false);
         run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
         finish_norm(r, l, batch->count, outcome);
         run_pass((struct pass){ .r = r, .l = l, .item = activate_item }, batch->count);
@@ -254,7 +267,11 @@ static void data_item(const struct pass *pass, struct worker *worker, uint32_t n
     const struct conv_layer *layer = &r->network->convs[l];
     const struct conv2d d = shape_of(layer);
     float *dx = r->d + n * input_floats(layer);
-    conv2d_backward_data(&d, r->dy + n * output_floats(layer), value(r, layer->weight), dx, worker->scratch);
+    const float *dy = r->dy + n * output_floats(layer);
+    if (is_winograd(r, layer))
+        winograd_backward_data(&d, dy, r->filters[l], dx, worker->scratch);
+    else
+        conv2d_backward_data(&d, dy, value(r, layer->weight), dx, worker->scratch);
     if (!is_second(l))
         shortcut_backward(r, l, r->residual + n * output_floats(layer), dx);
 }
@@ -286,8 +303,30 @@ static void tree_item(const struct pass *pass, struct worker *worker, uint32_t k
     const struct conv_layer *layer = &r->network->convs[pass->l];
     const size_t taps = (size_t)layer->channels * 9;
     (void)worker;
-    group_tree(r->parts, groups_of(layer, pass->batch->count), layer->filters * taps, k * taps, (k + 1) * taps,
+    group_tree(r->parts, groups_of(r, layer, pass->batch->count), layer->filters * taps, k * taps, (k + 1) * taps,
                gradient(r, layer->weight));
+}
+
+/* The same by tiles, whose groups are whole images. */
+static void winograd_group_item(const struct pass *pass, struct worker *worker, uint32_t item)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l];
+    const struct conv2d d = shape_of(layer);
+    const uint32_t images = exact_winograd_group_images(d.H), begin = item * images, left = pass->batch->count - begin;
+    winograd_backward_weight(&d, begin, begin + (left < images ? left : images), r->a[pass->l], r->dy,
+                             r->parts + (size_t)item * d.K * d.C * EXACT_WINOGRAD_POINTS, worker->scratch);
+}
+
+static void winograd_tree_item(const struct pass *pass, struct worker *worker, uint32_t k)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l];
+    const struct conv2d d = shape_of(layer);
+    const size_t count = (size_t)d.C * EXACT_WINOGRAD_POINTS;
+    float *sums = worker->scratch;
+    group_tree(r->parts + k * count, groups_of(r, layer, pass->batch->count), d.K * count, 0, count, sums);
+    winograd_taps(&d, sums, gradient(r, layer->weight) + (size_t)k * d.C * 9);
 }
 
 static void projection_item(const struct pass *pass, struct worker *worker, uint32_t item)
@@ -306,7 +345,7 @@ static void projection_tree_item(const struct pass *pass, struct worker *worker,
     const struct conv_layer *layer = &r->network->convs[pass->l - 1];
     const uint32_t C = layer->channels;
     (void)worker;
-    group_tree(r->parts, groups_of(layer, pass->batch->count), (size_t)layer->filters * C, (size_t)k * C,
+    group_tree(r->parts, groups_of(r, layer, pass->batch->count), (size_t)layer->filters * C, (size_t)k * C,
                (size_t)(k + 1) * C, gradient(r, r->network->convs[pass->l].projection));
 }
 
@@ -314,17 +353,22 @@ static void backward_pass(struct backend *r, const struct backend_batch *batch, 
 {
     for (uint32_t l = r->network->conv_count; l-- > 0;) {
         const struct conv_layer *layer = &r->network->convs[l];
-        const uint32_t groups = groups_of(layer, batch->count);
+        const uint32_t groups = groups_of(r, layer, batch->count);
         double began = clock_seconds();
         run_pass((struct pass){ .r = r, .l = l, .item = relu_item }, batch->count);
         finish_norm_backward(r, l, batch->count, outcome);
         run_pass((struct pass){ .r = r, .l = l, .item = norm_item }, batch->count);
-        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = group_item }, groups);
-        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = tree_item }, layer->filters);
+        const bool winograd = is_winograd(r, layer);
+        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_group_item : group_item },
+                 groups);
+        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_tree_item : tree_item },
+                 layer->filters);
         if (layer->projection >= 0) {
-            run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item }, groups);
+            run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item },
+                     groups_of(r, layer - 1, batch->count));
             run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_tree_item }, layer->filters);
         }
+        make_filters(r, l, true);
         if (l > 0)
             run_pass((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
         if (r->profile != NULL)
@@ -403,7 +447,10 @@ static void evaluate_item(const struct pass *pass, struct worker *worker, uint32
     load_image(pass->batch, n, a[0]);
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv2d d = shape_of(&network->convs[l]);
-        conv2d_forward(&d, a[l % 3], value(r, network->convs[l].weight), worker->eval_y, worker->scratch);
+        if (is_winograd(r, &network->convs[l]))
+            winograd_forward(&d, a[l % 3], r->filters[l], worker->eval_y, worker->scratch);
+        else
+            conv2d_forward(&d, a[l % 3], value(r, network->convs[l].weight), worker->eval_y, worker->scratch);
         activate(r, worker, l, worker->eval_y, a[(l + 2) % 3], a[(l + 1) % 3]);
     }
     pool_forward(a[network->conv_count % 3], pool, worker->scratch);
@@ -420,6 +467,7 @@ static void reference_evaluate(struct backend *r, const struct backend_batch *ba
     const struct network *network = r->network;
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *layer = &network->convs[l];
+        make_filters(r, l, false);
         running_norms(r, layer->filters, layer->gamma, layer->beta, layer->running_mean, layer->running_variance,
                       r->norm + (size_t)l * FEATURES);
     }

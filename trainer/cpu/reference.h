@@ -25,6 +25,11 @@
 #define conv2d_forward conv2d_forward_fma
 #define conv2d_backward_data conv2d_backward_data_fma
 #define conv2d_backward_weight conv2d_backward_weight_fma
+#define winograd_filters winograd_filters_fma
+#define winograd_forward winograd_forward_fma
+#define winograd_backward_data winograd_backward_data_fma
+#define winograd_backward_weight winograd_backward_weight_fma
+#define winograd_taps winograd_taps_fma
 #define projection_forward projection_forward_fma
 #define projection_backward_data projection_backward_data_fma
 #define projection_backward_weight projection_backward_weight_fma
@@ -50,9 +55,10 @@
 #endif
 
 enum {
-    REFERENCE_PADDED_FLOATS = 16 * 34 * 34, /* the largest image with its border */
-    REFERENCE_PATCH_FLOATS = 64 * 9,        /* what one output of the widest convolution sees */
-    REFERENCE_SCRATCH_FLOATS = REFERENCE_PADDED_FLOATS + REFERENCE_PATCH_FLOATS
+    REFERENCE_PADDED_FLOATS = 16 * 34 * 34,               /* the largest image with its border */
+    REFERENCE_PATCH_FLOATS = 64 * 9,                      /* what one output of the widest convolution sees */
+    REFERENCE_POINTS_FLOATS = 64 * EXACT_WINOGRAD_POINTS, /* the points of one tile of the widest convolution */
+    REFERENCE_SCRATCH_FLOATS = REFERENCE_PADDED_FLOATS + 2 * REFERENCE_POINTS_FLOATS
 };
 
 /* ---- convolutions ------------------------------------------------------------------------------------------------ */
@@ -75,6 +81,22 @@ void conv2d_backward_data(const struct conv2d *d, const float *dy, const float *
  * order    section 2, backward weights. */
 void conv2d_backward_weight(const struct conv2d *d, uint32_t begin, uint32_t end, const float *x, const float *dy,
                             float *part, float *scratch);
+
+/* The same convolution with stride 1 by tiles: C = K, a multiple of 16.
+ * order    ARITHMETIC.md section 2, exact-2.
+ * source   Lavin and Gray 2016, F(4x4, 3x3), at other points. */
+
+/* The filters at a tile's points, for forward, or with `mirrored` for backward data: u (outputs,inputs,36). */
+void winograd_filters(const struct conv2d *d, const float *w, bool mirrored, float *u);
+/* y from x (C,H,H) and the filters u (K,C,36). */
+void winograd_forward(const struct conv2d *d, const float *x, const float *u, float *y, float *scratch);
+/* dx from dy (K,H,H) and the mirrored filters u (C,K,36). */
+void winograd_backward_data(const struct conv2d *d, const float *dy, const float *u, float *dx, float *scratch);
+/* The weight gradient at the points over one group, images begin .. end-1: part (K,C,36). */
+void winograd_backward_weight(const struct conv2d *d, uint32_t begin, uint32_t end, const float *x, const float *dy,
+                              float *part, float *scratch);
+/* From the sums of all groups of one filter at the points, (C,36), which are overwritten, to its dw (C,3,3). */
+void winograd_taps(const struct conv2d *d, float *sums, float *dw);
 
 /* 1x1 convolution of stride 2, the trained shortcut: x (C,H,H), w (K,C), z (K,P,P).
  * order    section 3. */

@@ -35,6 +35,7 @@ struct backend {
     float *dy;
     float *sums;            /* [batch][2 * 64] of a batch norm, forward or backward */
     float *parts;           /* weight gradients of all groups */
+    float **filters;        /* [conv_count]: a winograd layer's, at its tiles' points; else NULL */
     float *pool, *dpool;    /* [batch][64] */
     float *z, *dz;          /* [batch][10]; dz holds the probabilities before */
     double *column;         /* [batch] */
@@ -75,9 +76,23 @@ static size_t output_floats(const struct conv_layer *layer)
     return (size_t)layer->filters * P * P;
 }
 
-static uint32_t groups_of(const struct conv_layer *layer, uint32_t images)
+/* Whether the layer is computed by tiles. */
+static bool is_winograd(const struct backend *r, const struct conv_layer *layer)
 {
+    return r->recipe.arithmetic == ARITHMETIC_EXACT_2 && layer->stride == 1 && layer->channels > 3;
+}
+
+/* The groups of a weight gradient, and the floats of each for a filter and a channel. */
+static uint32_t groups_of(const struct backend *r, const struct conv_layer *layer, uint32_t images)
+{
+    if (is_winograd(r, layer))
+        return (images + exact_winograd_group_images(layer->side) - 1) / exact_winograd_group_images(layer->side);
     return exact_group_count(layer->side / layer->stride, images);
+}
+
+static size_t points_of(const struct backend *r, const struct conv_layer *layer)
+{
+    return is_winograd(r, layer) ? EXACT_WINOGRAD_POINTS : 9;
 }
 
 static void lay_out(struct backend *r)
@@ -86,6 +101,7 @@ static void lay_out(struct backend *r)
     const size_t batch = r->batch;
     r->a = carve(r, (network->conv_count + 1) * sizeof *r->a);
     r->y = carve(r, network->conv_count * sizeof *r->y);
+    r->filters = carve(r, network->conv_count * sizeof *r->filters);
     r->workers = carve(r, r->threads * sizeof *r->workers);
     r->norm = carve(r, (size_t)network->conv_count * FEATURES * sizeof *r->norm);
     r->digests = carve(r, network->tensor_count * sizeof *r->digests);
@@ -111,7 +127,12 @@ static void lay_out(struct backend *r)
             r->a[l] = input;
             r->y[l] = output;
         }
-        size_t needed = (size_t)groups_of(layer, r->batch) * layer->filters * layer->channels * 9;
+        if (is_winograd(r, layer)) {
+            float *filters = carve_floats(r, (size_t)layer->filters * layer->channels * EXACT_WINOGRAD_POINTS);
+            if (r->memory != NULL)
+                r->filters[l] = filters;
+        }
+        size_t needed = groups_of(r, layer, r->batch) * layer->filters * layer->channels * points_of(r, layer);
         parts = needed > parts ? needed : parts;
     }
     float *last = carve_floats(r, batch * output_floats(&network->convs[network->conv_count - 1]));

@@ -142,6 +142,7 @@ static void backward_images(struct backend *f, struct worker *worker, const stru
                              .x_source = x_sources,
                              .dy_source = dy_sources,
                              .sink = sinks,
+                             .scratch = worker->points,
                              .soon = soon };
     if (l == 0) {
         load_input(worker, batch, n);
@@ -232,6 +233,42 @@ static void reduce_item(const struct pass *pass, struct worker *worker, uint32_t
     }
 }
 
+/* The same of a run of sums at the points of tiles, whose tree comes before the way back to taps. */
+static void reduce_winograd_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
+{
+    struct backend *f = pass->f;
+    const struct conv *conv = &f->convs[pass->l];
+    const uint32_t C = conv->C, G = conv->kernels->forward_vectors * LANES, begin = item * POINT_REDUCE_FLOATS;
+    float *gradient = f->gradients + f->network->tensors[f->network->convs[pass->l].weight].offset;
+    float sums[POINTS][POINT_REDUCE_FLOATS] __attribute__((aligned(64)));
+    (void)worker, (void)after;
+    for (uint32_t point = 0; point < POINTS; point++)
+        tree_over_units(f->parts + (size_t)point * C * C + begin, unit_count(conv, pass->batch->count),
+                        (size_t)POINTS * C * C, POINT_REDUCE_FLOATS, sums[point]);
+    for (uint32_t i = 0; i < POINT_REDUCE_FLOATS; i += LANES) {
+        const uint32_t at = begin + i, k = at / G / C * G + at % G, c = at / G % C;
+        float taps[9][LANES] __attribute__((aligned(64)));
+        vec square[POINTS];
+        UNROLL
+        for (int j = 0; j < INPUT; j++) {
+            UNROLL
+            for (int r = 0; r < INPUT; r++)
+                square[r * INPUT + j] = vec_load(sums[r * INPUT + j] + i);
+            taps_transform(square + j, INPUT);
+        }
+        UNROLL
+        for (int r = 0; r < 3; r++) {
+            taps_transform(square + r * INPUT, 1);
+            UNROLL
+            for (int s = 0; s < 3; s++)
+                vec_store(taps[r * 3 + s], square[r * INPUT + s]);
+        }
+        for (uint32_t lane = 0; lane < LANES; lane++)
+            for (uint32_t tap = 0; tap < 9; tap++)
+                gradient[((size_t)(k + lane) * C + c) * 9 + tap] = taps[tap][lane];
+    }
+}
+
 static void reduce_projection(struct backend *f, uint32_t l, uint32_t units)
 {
     const struct conv *conv = &f->convs[l]; /* the block's first convolution: same channels, filters and units */
@@ -275,8 +312,13 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
                 (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
         const uint32_t units = unit_count(conv, batch->count);
         run_pass(pass, units, l % 2 == 1);
-        pass.item = reduce_item;
-        run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
+        if (conv->kernels->points == POINTS) {
+            pass.item = reduce_winograd_item;
+            run_pass(pass, conv->K * conv->C / POINT_REDUCE_FLOATS, false);
+        } else {
+            pass.item = reduce_item;
+            run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
+        }
         if (conv->stride == 2) {
             if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
                 reduce_projection(f, l, units);

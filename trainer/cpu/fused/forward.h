@@ -98,6 +98,7 @@ static void forward_images(const struct backend *f, struct worker *worker, const
                              .x_source = sources,
                              .y = y_of(f, eval, l, n),
                              .sums = eval != NULL ? eval->eval_sums : f->sums + (size_t)n * SUMS_STRIDE,
+                             .scratch = worker->points,
                              .soon = soon };
     for (uint32_t i = 0; i < count; i++) {
         if (l == 0) {

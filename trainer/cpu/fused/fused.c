@@ -12,6 +12,8 @@
 
 #include "trainer/cpu/fused/direct.h"
 
+#include "trainer/cpu/fused/winograd.h"
+
 #include "trainer/cpu/fused/packing.h"
 
 #include "trainer/cpu/fused/kernels.h"

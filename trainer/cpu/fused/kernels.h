@@ -6,9 +6,12 @@
 #include "trainer/cpu/fused/images.h"
 #include "trainer/cpu/fused/packing.h"
 #include "trainer/cpu/fused/vector.h"
+#include "trainer/cpu/fused/winograd.h"
+#include "trainer/recipe.h"
 
 /* How each instruction set cuts the work. TILE_*: outputs of a strip, of a tile, and vectors of filters; TILE_STRIDED
- * has one vector. TILE_WEIGHT*: vectors of filters, input channels, pixels of a turn. *_TURN_FMAS: vector FMAs of an
+ * has one vector. TILE_WEIGHT*: vectors of filters, input channels, pixels of a turn. TILE_POINTS_*: at most so many tiles
+ * (or channels) by so many vectors of filters. *_TURN_FMAS: vector FMAs of an
  * inner loop's turn, which asks for memory once. */
 #if FUSED_VECTOR == 16
 #define TILE_NARROW 16, 16, 1 /* 16 channels */
@@ -16,6 +19,9 @@
 #define TILE_STRIDED 32, 16
 #define TILE_WEIGHT 1, 8, 2
 #define TILE_WEIGHT_FIRST 1, 3, 2
+#define TILE_POINTS_NARROW 16, 1
+#define TILE_POINTS_WIDE 12, 2
+enum { POINT_VECTORS_NARROW = 1, POINT_VECTORS_WIDE = 2 };
 enum { VECTORS_NARROW = 1, VECTORS_WIDE = 2, TURN_FMAS = 48, WEIGHT_TURN_FMAS = 48, WEIGHT_FIRST_TURN_FMAS = 18 };
 #else
 #define TILE_NARROW 32, 11, 1 /* 11 chains, three taps and a broadcast: 15 of the 16 registers */
@@ -23,6 +29,9 @@ enum { VECTORS_NARROW = 1, VECTORS_WIDE = 2, TURN_FMAS = 48, WEIGHT_TURN_FMAS = 
 #define TILE_STRIDED 32, 11
 #define TILE_WEIGHT 2, 2, 1 /* 12 chains, two vectors and a broadcast */
 #define TILE_WEIGHT_FIRST 1, 3, 4
+#define TILE_POINTS_NARROW 6, 2
+#define TILE_POINTS_WIDE 6, 2
+enum { POINT_VECTORS_NARROW = 2, POINT_VECTORS_WIDE = 2 };
 enum { VECTORS_NARROW = 1, VECTORS_WIDE = 1, TURN_FMAS = 32, WEIGHT_TURN_FMAS = 12, WEIGHT_FIRST_TURN_FMAS = 36 };
 #endif
 
@@ -78,6 +87,33 @@ WEIGHT(32, 32, 32, 16, 1, TILE_WEIGHT)
 WEIGHT(32_64, 32, 64, 16, 2, TILE_WEIGHT)
 WEIGHT(64, 64, 64, 8, 1, TILE_WEIGHT)
 
+/* Images and rows of tiles of a block: what stays in the first-level cache at 16 channels, and gives enough tiles for
+ * each reading of the filters at 32 and 64. */
+#define BLOCK_16 1, 1
+#define BLOCK_32 1, 4
+#define BLOCK_64 4, 2
+
+#define WINOGRAD(C, H, BLOCK, TILE)                                                        \
+    KERNEL winograd_forward_##C(const struct images *images, const float *filters)         \
+    {                                                                                      \
+        winograd_forward(images, filters, C, H, BLOCK, TILE);                              \
+    }                                                                                      \
+    KERNEL winograd_data_##C(const struct images *images, const float *filters)            \
+    {                                                                                      \
+        winograd_data(images, filters, C, H, BLOCK, TILE, RESIDUAL_NONE);                  \
+    }                                                                                      \
+    KERNEL winograd_data_##C##_residual(const struct images *images, const float *filters) \
+    {                                                                                      \
+        winograd_data(images, filters, C, H, BLOCK, TILE, RESIDUAL_PLAIN);                 \
+    }                                                                                      \
+    KERNEL winograd_weight_##C(const struct images *images, float *gradient, bool first)   \
+    {                                                                                      \
+        winograd_weight(images, gradient, first, C, H, BLOCK, TILE);                       \
+    }
+WINOGRAD(16, 32, BLOCK_16, TILE_POINTS_NARROW)
+WINOGRAD(32, 16, BLOCK_32, TILE_POINTS_WIDE)
+WINOGRAD(64, 8, BLOCK_64, TILE_POINTS_WIDE)
+
 /* Turns of an image's inner loops. */
 #define TURNS(C, K, P, TURN) ((P) * (P) * (K) / LANES * (C)*9 / (TURN))
 
@@ -130,5 +166,68 @@ static const struct kernels direct_kernels[SHAPE_COUNT] = {
                    .forward_turns = TURNS(64, 64, 8, TURN_FMAS),
                    .backward_turns = TURNS(64, 64, 8, TURN_FMAS) + TURNS(64, 64, 8, WEIGHT_TURN_FMAS) },
 };
+
+/* Turns in which an image's forward (or data) kernel and its weight kernel ask for memory. */
+#define POINT_TURNS_(C, H, IMAGES, ROWS, MAX, TK)                                                           \
+    (POINTS * ((C) / ((TK)*LANES)) * PARTS_OF((IMAGES) * (ROWS) * (H) / TILE, MAX) * ((C) / ASK_EVERY(C)) * \
+     ((H) / TILE / (ROWS)) / (IMAGES))
+#define POINT_TURNS(...) POINT_TURNS_(__VA_ARGS__)
+#define WEIGHT_POINT_TURNS_(C, H, IMAGES, ROWS, MAX, TK) \
+    (POINTS * ((C) / ((TK)*LANES)) * PARTS_OF(C, MAX) * ((H) / TILE) * ((H) / TILE) / ASK_EVERY(C))
+#define WEIGHT_POINT_TURNS(...) WEIGHT_POINT_TURNS_(__VA_ARGS__)
+
+/* Those that exact-2 has of its own. */
+static const struct kernels winograd_kernels[SHAPE_COUNT] = {
+    [SHAPE_16] = { .pack = pack_winograd,
+                   .points = POINTS,
+                   .forward_images = 1,
+                   .backward_images = 1,
+                   .unit_images = 1,
+                   .forward = winograd_forward_16,
+                   .data = winograd_data_16,
+                   .data_residual = winograd_data_16_residual,
+                   .weight = winograd_weight_16,
+                   .forward_vectors = POINT_VECTORS_NARROW,
+                   .data_vectors = POINT_VECTORS_NARROW,
+                   .forward_turns = POINT_TURNS(16, 32, BLOCK_16, TILE_POINTS_NARROW),
+                   .backward_turns = POINT_TURNS(16, 32, BLOCK_16, TILE_POINTS_NARROW) +
+                                     WEIGHT_POINT_TURNS(16, 32, BLOCK_16, TILE_POINTS_NARROW) },
+    [SHAPE_32] = { .pack = pack_winograd,
+                   .points = POINTS,
+                   .forward_images = 1,
+                   .backward_images = 1,
+                   .unit_images = 4,
+                   .forward = winograd_forward_32,
+                   .data = winograd_data_32,
+                   .data_residual = winograd_data_32_residual,
+                   .weight = winograd_weight_32,
+                   .forward_vectors = POINT_VECTORS_WIDE,
+                   .data_vectors = POINT_VECTORS_WIDE,
+                   .forward_turns = POINT_TURNS(32, 16, BLOCK_32, TILE_POINTS_WIDE),
+                   .backward_turns = POINT_TURNS(32, 16, BLOCK_32, TILE_POINTS_WIDE) +
+                                     WEIGHT_POINT_TURNS(32, 16, BLOCK_32, TILE_POINTS_WIDE) },
+    [SHAPE_64] = { .pack = pack_winograd,
+                   .points = POINTS,
+                   .forward_images = 4,
+                   .backward_images = 4,
+                   .unit_images = 16,
+                   .forward = winograd_forward_64,
+                   .data = winograd_data_64,
+                   .data_residual = winograd_data_64_residual,
+                   .weight = winograd_weight_64,
+                   .forward_vectors = POINT_VECTORS_WIDE,
+                   .data_vectors = POINT_VECTORS_WIDE,
+                   .forward_turns = POINT_TURNS(64, 8, BLOCK_64, TILE_POINTS_WIDE),
+                   .backward_turns = POINT_TURNS(64, 8, BLOCK_64, TILE_POINTS_WIDE) +
+                                     WEIGHT_POINT_TURNS(64, 8, BLOCK_64, TILE_POINTS_WIDE) },
+};
+
+/* The kernels of a layer of this shape. */
+static const struct kernels *kernels_of(enum arithmetic arithmetic, enum shape shape)
+{
+    if (arithmetic == ARITHMETIC_EXACT_2 && winograd_kernels[shape].forward != NULL)
+        return &winograd_kernels[shape];
+    return &direct_kernels[shape];
+}
 
 #endif

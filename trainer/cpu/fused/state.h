@@ -17,7 +17,7 @@
 #include "trainer/cpu/fused/packing.h"
 #include "trainer/cpu/team.h"
 
-enum { STAGES = 3, PIECE_FLOATS = 4096, REDUCE_FLOATS = 64 };
+enum { STAGES = 3, PIECE_FLOATS = 4096, REDUCE_FLOATS = 64, POINT_REDUCE_FLOATS = 32 };
 
 struct conv {
     uint32_t C, K, side, stride, out_side;
@@ -33,6 +33,7 @@ struct conv {
 struct worker {
     float *input;                  /* the first layer's padded image, [34][34][4]: its units are of one image */
     float *x[STAGES], *dy[STAGES]; /* padded images of a unit */
+    float *points;                 /* WINOGRAD_SCRATCH_FLOATS */
     float *strided;                /* of a unit: the shortcut's data gradient with stride 2 */
     /* Inference: the images of one item, and the first one's number. */
     float *eval_y[2], *eval_a[STAGES][2], *eval_sums;
@@ -147,6 +148,7 @@ static bool allocate_worker(struct backend *f, struct worker *worker)
     for (int i = 0; i < 2; i++)
         good = good && (worker->eval_y[i] = allocate(f, IMAGES_MAX * plain_floats(16, 32))) != NULL;
     good = good && (worker->eval_sums = allocate(f, IMAGES_MAX * SUMS_STRIDE)) != NULL;
+    good = good && (worker->points = allocate(f, WINOGRAD_SCRATCH_FLOATS)) != NULL;
     return good && (worker->strided = allocate(f, IMAGES_MAX * plain_floats(16, 16))) != NULL;
 }
 
@@ -201,7 +203,7 @@ static bool allocate_all(struct backend *f)
         conv->side = layer->side;
         conv->stride = layer->stride;
         conv->out_side = layer->side / layer->stride;
-        conv->kernels = &direct_kernels[shape_of(layer)];
+        conv->kernels = kernels_of(f->recipe.arithmetic, shape_of(layer));
         if (!allocate_conv(f, conv, layer->projection >= 0))
             return false;
         size_t weights = (size_t)unit_count(conv, f->batch) * conv->C * conv->K,

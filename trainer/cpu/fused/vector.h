@@ -12,9 +12,11 @@
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define UNROLL_4 _Pragma("clang loop unroll_count(4)")
+#define UNROLL_16 _Pragma("clang loop unroll_count(16)")
 #else
 #define UNROLL _Pragma("GCC unroll 64")
 #define UNROLL_4 _Pragma("GCC unroll 4")
+#define UNROLL_16 _Pragma("GCC unroll 16")
 #endif
 
 #if FUSED_VECTOR == 16
@@ -54,6 +56,12 @@ INLINE vec vec_fma(vec a, vec b, vec c)
     return VEC(fmadd_ps)(a, b, c);
 }
 
+/* fma(-a, b, c) */
+INLINE vec vec_fnma(vec a, vec b, vec c)
+{
+    return VEC(fnmadd_ps)(a, b, c);
+}
+
 INLINE vec vec_add(vec a, vec b)
 {
     return VEC(add_ps)(a, b);
@@ -67,6 +75,11 @@ INLINE vec vec_sub(vec a, vec b)
 INLINE vec vec_mul(vec a, vec b)
 {
     return VEC(mul_ps)(a, b);
+}
+
+INLINE vec vec_div(vec a, vec b)
+{
+    return VEC(div_ps)(a, b);
 }
 
 /* maxps returns its second operand for NaN and for two zeros: exactly x > 0 ? x : +0. */
