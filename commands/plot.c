@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "commands/command.h"
 #include "plots/figure.h"
@@ -28,16 +29,52 @@ static enum status parse_formats(const char *list, unsigned *chosen, struct erro
     return STATUS_OK;
 }
 
-static enum status draw_all(const struct figure_run *runs, size_t count, const char *folder, unsigned chosen,
-                            struct error *error)
+/* ---- file names -------------------------------------------------------------------------------------------------- */
+
+enum { NAME_LENGTH_MAX = 120, NAME_BYTES = 256, FIRST_LENGTH_MAX = 60 };
+
+static enum status check_name(const char *name, struct error *error)
 {
-    static const char *const names[] = { [FIGURE_FULL] = "error-full", [FIGURE_ZOOM] = "error-zoom" };
+    if (strlen(name) > NAME_LENGTH_MAX || strchr(name, '/') != NULL || name[0] == '.')
+        return error_set(
+            error, STATUS_INPUT,
+            "--name %s: this cannot name files; at most %d letters, without '/' and no '.' at the beginning", name,
+            NAME_LENGTH_MAX);
+    return STATUS_OK;
+}
+
+/* The figures are named by the folders of their runs, so that those of one run never replace another's. Where all
+ * names together are too long, the first and a digest of all of them are taken. */
+static void name_figures(const struct record *const *runs, size_t count, char name[NAME_BYTES])
+{
+    char hex[DIGEST_HEX_BYTES];
+    uint8_t digest[DIGEST_BYTES];
+    struct sha256 hash;
+    size_t length = 0;
+    sha256_start(&hash);
+    for (size_t i = 0; i < count; i++) {
+        sha256_add(&hash, runs[i]->name, strlen(runs[i]->name) + 1);
+        const size_t room = length < NAME_BYTES ? NAME_BYTES - length : 0;
+        length += (size_t)snprintf(room > 0 ? name + length : NULL, room, "%s%s", i > 0 ? "+" : "", runs[i]->name);
+    }
+    sha256_finish(&hash, digest);
+    digest_to_hex(digest, hex);
+    if (length > NAME_LENGTH_MAX)
+        snprintf(name, NAME_BYTES, "%.*s+%zu-more-%.8s", FIRST_LENGTH_MAX, runs[0]->name, count - 1, hex);
+}
+
+/* ---- drawing ----------------------------------------------------------------------------------------------------- */
+
+static enum status draw_all(const struct record *const *runs, size_t count, const char *folder, const char *name,
+                            unsigned chosen, struct error *error)
+{
+    static const char *const kinds[] = { [FIGURE_FULL] = "full", [FIGURE_ZOOM] = "zoom" };
     for (int kind = FIGURE_FULL; kind <= FIGURE_ZOOM; kind++) {
         for (int i = 0; i < FORMAT_COUNT; i++) {
             char path[FILE_PATH_BYTES];
             if (!(chosen >> i & 1))
                 continue;
-            enum status status = file_path(path, error, "%s/%s.%s", folder, names[kind], formats[i]);
+            enum status status = file_path(path, error, "%s/%s-%s.%s", folder, name, kinds[kind], formats[i]);
             if (status == STATUS_OK)
                 status = figure_draw((enum figure_kind)kind, runs, count, path, error);
             if (status != STATUS_OK)
@@ -60,21 +97,25 @@ static enum status run_plot(const struct arguments *arguments, struct error *err
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
                *folder = arguments_text(arguments, "out");
-    const char *list = arguments_text(arguments, "format");
+    const char *list = arguments_text(arguments, "format"), *given = arguments_text(arguments, "name");
+    char name[NAME_BYTES];
     struct record *records[FIGURE_RUNS_MAX] = { NULL };
-    struct figure_run figure_runs[FIGURE_RUNS_MAX];
+    const struct record *shown[FIGURE_RUNS_MAX];
     unsigned chosen;
     folder = folder == NULL ? "figures" : folder;
     enum status status = parse_formats(list == NULL ? "png,svg,pdf" : list, &chosen, error);
+    if (status == STATUS_OK && given != NULL)
+        status = check_name(given, error);
     for (size_t i = 0; status == STATUS_OK && i < arguments->operand_count; i++) {
         status = open_run(runs, arguments->operands[i], &records[i], error);
-        if (status == STATUS_OK)
-            figure_runs[i] = (struct figure_run){ records[i], &records[i]->manifest };
+        shown[i] = records[i];
     }
+    if (status == STATUS_OK && given == NULL)
+        name_figures(shown, arguments->operand_count, name);
     if (status == STATUS_OK)
         status = file_make_folders(folder, error);
     if (status == STATUS_OK)
-        status = draw_all(figure_runs, arguments->operand_count, folder, chosen, error);
+        status = draw_all(shown, arguments->operand_count, folder, given != NULL ? given : name, chosen, error);
     for (size_t i = 0; i < FIGURE_RUNS_MAX; i++)
         record_close(records[i]);
     return status;
@@ -82,6 +123,8 @@ static enum status run_plot(const struct arguments *arguments, struct error *err
 
 static const struct option_definition options[] = {
     { "out", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder for the figures; default: figures" },
+    { "name", "NAME", OPTION_TEXT, 0, 0, NULL,
+      "the figures are NAME-full and NAME-zoom; default: the run's name, or all of them" },
     { "format", "LIST", OPTION_TEXT, 0, 0, NULL, "png, svg, pdf, or several with commas; default: png,svg,pdf" },
     OPTION_RUNS,
     OPTIONS_END,
@@ -92,13 +135,16 @@ const struct command plot_command = {
     .operands = "RUN...",
     .summary = "draw the error of runs by epoch",
     .options = options,
-    .description = "Draws error-full and error-zoom: validation error (solid) and training error (dotted) by epoch, "
-                   "for up to 16 runs together, with the published "
-                   "values as lines, the learning rate's drops, and the published curve where the manifest names one "
-                   "(dashed). Prints the files' "
-                   "names.\n\nNeeds gnuplot. The figures come from the records and plots/error.gp alone.",
+    .description =
+        "Draws two figures of up to 16 runs together, and prints their files' names. RUN-full shows the validation "
+        "error and the training error (dotted) after each epoch. RUN-zoom shows the validation error after the first "
+        "drop of the learning rate, or of the epochs so far.\n\n"
+        "Where the manifest names a published curve, it is a broad band in the colour of its run. Published values "
+        "are dashed lines, with their numbers at the right. The learning rate is above the frame. A run that is not at "
+        "its end says how far it is.\n\n"
+        "Needs gnuplot. The figures come from the records, plots/style.gp and plots/error.gp alone.",
     .examples = "selfsame plot msra-resnet20-seed1 --out figures --format svg\tone run\n"
-                "selfsame plot runs/quick-*\tall of them in one figure\n",
+                "selfsame plot runs/quick-* --name quick\tall of them in one figure\n",
     .operands_min = 1,
     .operands_max = FIGURE_RUNS_MAX,
     .run = run_plot,

@@ -1,43 +1,48 @@
-# The validation-error figure, full and zoomed. `selfsame plot` sets the variables and loads this file in gnuplot 5.2 or later:
+# The error of runs by epoch, with the published curves. `selfsame plot` sets these and loads this file:
 #
-#   runs, title[], colour[], file[]        a run's lines "epoch training_error validation_error", percent
-#   curves, curve_title[], curve_colour[], curve_file[], curve_column[]   published curves: tables with a heading, epochs from 0
-#   targets, target[], target_label[], target_colour[]   published values, percent, and where their labels stand
-#   drops, drop[]                          how many epochs were done when the learning rate fell
+#   runs, file[], title[]          a run's lines "epochs_done training_error validation_error", percent
+#   every                          from mark to mark, epochs
+#   training, single               1: the training errors are drawn too; 1: no run has a second epoch, so that nothing is a line
+#   curves, curve_file[], curve_title[], curve_style[]   published curves, lines "epochs_done error"; the run that each belongs to
+#   targets, target[], target_label[], target_style[]    published values, percent; where their labels are; the run that each belongs to
+#   target_title                   what they are called
+#   rates, rate_begin[], rate_label[]   the learning rates, and where each begins: the first at the left edge
 #   x_low, x_high, y_low, y_high, heading
-#
-# Terminal and output are set before.
 
-set border 3 lc rgb "#444444"
-set tics nomirror out tc rgb "#222222"
-set grid ytics lc rgb "#e4e4e4" lt 1 lw 0.6
-set xlabel "epochs done"
-if (x_high - x_low < 22) { set xtics 1 }
-set ylabel "error (%)"
-set title heading
+set title heading offset 0,0.9
+set xlabel "training done (epochs)" offset 0,0.6
+set ylabel "validation error (% of the test images)" offset 0.6,0
 set xrange [x_low:x_high]
 set yrange [y_low:y_high]
-set key top right opaque fc rgb "#ffffff" box lc rgb "#cccccc" spacing 1.15 samplen 3 width 1
-set rmargin 9
-set datafile missing "nan"
+set rmargin targets > 0 ? 7 : 3
+if (x_high - x_low <= 12) { set xtics 1 }
 
-do for [i=1:drops] {
-    set arrow from drop[i], graph 0 to drop[i], graph 1 nohead lc rgb "#bbbbbb" lw 1 dt 3 back
+# The learning rate, above the frame: each value where it begins.
+do for [i=1:rates] {
+    if (i > 1) { set arrow from rate_begin[i], graph 0 to rate_begin[i], graph 1.05 nohead linecolor rgb "#777777" linewidth 1.2 dashtype (2, 3) back }
+    set label rate_label[i] at rate_begin[i], graph 1.03 left offset (i > 1 ? 0.4 : 0),0 textcolor rgb "#555555" font ",11"
 }
 do for [i=1:targets] {
-    if (target[i] > y_low && target[i] < y_high) {
-        set arrow from graph 0, first target[i] to graph 1, first target[i] nohead lc rgb target_colour[i] lw 0.8 back
-        set label sprintf("%.2f", target[i]) at graph 1.008, first target_label[i] left tc rgb target_colour[i] font ",9"
-    }
+    s = style_of(target_style[i])
+    set arrow from graph 0, first target[i] to graph 1, first target[i] nohead linecolor rgb style_colour[s] linewidth 0.9 dashtype (14, 6) back
+    set label sprintf("%.2f", target[i]) at graph 1.02, first target_label[i] left textcolor rgb style_colour[s] point linestyle s offset 0.6,0
 }
 
-# A loop without a turn is still looked at once, so the curves are a part that may be left out.
-curve_part = 'for [i=1:curves] curve_file[i] using (column("epoch") + 1):(column(curve_column[i])) with lines lw 1.4 dt 2 lc rgb curve_colour[i] title curve_title[i],'
-if (curves == 0) { curve_part = '' }
-published_part = ', NaN with lines lw 0.8 lc rgb "#444444" title "published value"'
-if (targets == 0) { published_part = '' }
+# A loop without a turn is still looked at once, so that these are parts that may be left out.
+curve_part = 'for [i=1:curves] curve_file[i] using 1:2 with lines linestyle 20 + style_of(curve_style[i]) notitle,'
+curve_marks = 'for [i=1:curves] curve_file[i] using 1:2 every every::(every / 2 + (curve_style[i] - 1) * every / runs) with points linestyle 20 + style_of(curve_style[i]) notitle,'
+curve_keys = ', for [i=1:curves] NaN with linespoints linestyle 20 + style_of(curve_style[i]) title curve_title[i]'
+training_kind = single ? 'points' : 'lines'
+training_part = 'for [i=1:runs] file[i] using 1:2 with @training_kind linestyle 40 + style_of(i) notitle,'
+training_key = ', NaN with @training_kind linestyle 40 + styles + 1 title "training error, in the colour of its run"'
+target_key = ', NaN with lines linecolor rgb ink linewidth 0.9 dashtype (14, 6) title target_title'
+set style line 40 + styles + 1 linetype 101 dashtype (2, 3) linewidth 1.6 linecolor rgb ink pointtype 2 pointsize 1
+if (curves == 0) { curve_part = ''; curve_marks = ''; curve_keys = '' }
+if (training == 0) { training_part = ''; training_key = '' }
+if (targets == 0) { target_key = '' }
 
-plot @curve_part \
-     for [i=1:runs] file[i] using 1:2 with lines lw 1.4 dt 3 lc rgb colour[i] notitle, \
-     for [i=1:runs] file[i] using 1:3 with linespoints pt 7 ps (x_high - x_low < 40 ? 0.5 : 0.01) lw 2 lc rgb colour[i] title title[i], \
-     NaN with lines lw 1.4 dt 3 lc rgb "#444444" title "training error" @published_part
+# Marks of different runs are not at the same epochs.
+plot @curve_part @curve_marks @training_part \
+     for [i=1:runs] file[i] using 1:3 with lines linestyle style_of(i) notitle, \
+     for [i=1:runs] file[i] using 1:3 every every::((i - 1) * every / runs) with points linestyle style_of(i) notitle, \
+     for [i=1:runs] NaN with linespoints linestyle style_of(i) title title[i] @curve_keys @training_key @target_key

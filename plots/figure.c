@@ -1,172 +1,251 @@
 #include "plots/figure.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/build_info.h"
+#include "base/text.h"
+#include "plots/curve.h"
+#include "plots/gnuplot.h"
+#include "trainer/schedule.h"
 
-/* Okabe and Ito's colours, which people with the common colour blindnesses tell apart; yellow, too light on white, is
- * left out. */
-static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000" };
-
-enum { COLOUR_COUNT = sizeof colours / sizeof *colours };
-
-/* The part of the plane that a figure shows: epochs from 1, percent. */
-struct window {
-    double x_low, x_high, y_low, y_high;
+/* A figure, with everything that it shows. */
+struct figure {
+    enum figure_kind kind;
+    const struct record *const *runs;
+    size_t count;
+    struct curve curves[FIGURE_RUNS_MAX]; /* the published curve of each run; empty where there is none */
+    bool shown[FIGURE_RUNS_MAX];          /* whether a run's is drawn: one that several name once, and where it is */
+    double x_low, x_high, y_low, y_high;  /* the part of the plane that is shown: epochs done, percent */
 };
 
-static uint64_t longest(const struct figure_run *runs, size_t count)
+/* ---- what it shows ----------------------------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+static enum status read_curves(struct figure *figure, struct error *error)
+{
+    for (size_t i = 0; i < figure->count; i++) {
+        const struct manifest *manifest = &figure->runs[i]->manifest;
+        bool again = false;
+        if (manifest->curve_file == NULL)
+            continue;
+        for (size_t k = 0; k < i; k++)
+            again |= same_text(figure->runs[k]->manifest.curve_file, manifest->curve_file) &&
+                     same_text(figure->runs[k]->manifest.curve_column, manifest->curve_column);
+        enum status status = curve_read(manifest->curve_file, manifest->curve_column, &figure->curves[i], error);
+        if (status != STATUS_OK)
+            return status;
+        figure->shown[i] = !again;
+    }
+    return STATUS_OK;
+}
+
+static uint64_t epochs_done(const struct figure *figure)
 {
     uint64_t epochs = 0;
-    for (size_t i = 0; i < count; i++)
-        epochs = runs[i].record->epochs > epochs ? runs[i].record->epochs : epochs;
+    for (size_t i = 0; i < figure->count; i++)
+        epochs = figure->runs[i]->epochs > epochs ? figure->runs[i]->epochs : epochs;
     return epochs;
 }
 
-/* The epoch (from 1) at whose start a run's learning rate falls first, or 0. A warm-up's end is a rise. */
-static uint64_t next_drop(const struct record *record, uint64_t after)
+/* Where the plot ends: with a published curve to compare with, where the training is to end; else where it is. */
+static uint64_t last_epoch(const struct figure *figure)
 {
-    for (size_t e = after > 1 ? after : 1; e < record->epochs; e++) {
-        if (record->metrics[e].learning_rate < record->metrics[e - 1].learning_rate && e + 1 > after)
-            return e + 1;
+    uint64_t last = epochs_done(figure);
+    for (size_t i = 0; i < figure->count; i++) {
+        if (figure->curves[i].epochs > 0 && figure->runs[i]->facts.epochs_wanted > last)
+            last = figure->runs[i]->facts.epochs_wanted;
     }
-    return 0;
+    return last;
 }
 
-static struct window choose_window(enum figure_kind kind, const struct figure_run *runs, size_t count)
+/* Epochs done at the first drop of the first run's learning rate; 0 without one. */
+static uint64_t first_drop(const struct figure *figure)
 {
-    const uint64_t epochs = longest(runs, count), drop = next_drop(runs[0].record, 0);
-    struct window window = { 1.0, epochs > 1 ? (double)epochs : 2.0, 0.0, 100.0 };
-    uint64_t from = 1;
-    if (kind == FIGURE_ZOOM) {
-        from = drop > 1 && drop <= epochs ? drop - (drop - 1 < epochs / 20 + 1 ? drop - 1 : epochs / 20 + 1)
-                                          : epochs / 2 + 1;
-        window.x_low = from < epochs ? (double)from : window.x_low;
-        window.y_low = 100.0;
-    }
-    double highest = 0.0;
-    for (size_t i = 0; i < count; i++) {
-        for (uint64_t e = from; e <= runs[i].record->epochs; e++) {
-            const struct metrics_row *row = &runs[i].record->metrics[e - 1];
-            double low = row->training_error < row->validation_error ? row->training_error : row->validation_error;
-            /* The zoom is for the end: an epoch before the drop may stick out of it. */
-            bool counts = kind == FIGURE_FULL || drop == 0 || e >= drop;
-            highest = counts && row->validation_error > highest ? row->validation_error : highest;
-            window.y_low = low < window.y_low ? low : window.y_low;
+    const struct manifest *manifest = &figure->runs[0]->manifest;
+    return manifest->recipe.training.schedule.drop_count > 0 ? curve_drop_epoch(manifest, 0) : 0;
+}
+
+/* The least and the largest error between two epochs, counted from 1, of everything that is drawn. */
+struct extent {
+    double low, high;
+};
+
+static void extend(struct extent *extent, double value)
+{
+    extent->low = fmin(extent->low, value); /* of a number and NaN, the number */
+    extent->high = fmax(extent->high, value);
+}
+
+static struct extent find_extent(const struct figure *figure, uint64_t from, uint64_t to)
+{
+    struct extent extent = { 100.0, 0.0 };
+    for (size_t i = 0; i < figure->count; i++) {
+        const struct record *record = figure->runs[i];
+        const struct curve *curve = &figure->curves[i];
+        for (uint64_t e = from; e <= to && e <= record->epochs; e++) {
+            extend(&extent, record->metrics[e - 1].validation_error);
+            if (figure->kind == FIGURE_FULL)
+                extend(&extent, record->metrics[e - 1].training_error);
         }
-        for (size_t t = 0; kind == FIGURE_ZOOM && t < runs[i].manifest->target_count; t++) {
-            double value = runs[i].manifest->targets[t].value;
-            window.y_low = value - 1.0 < window.y_low ? value - 1.0 : window.y_low;
-        }
+        for (uint64_t e = from; e <= to && e <= curve->epochs; e++)
+            extend(&extent, curve->errors[e - 1]);
     }
-    /* A tenth more, so that nothing touches the frame, and whole numbers. */
-    window.y_high = (double)(long)(1.12 * highest) + 1.0;
-    window.y_low = window.y_low < 1.5 ? 0.0 : (double)(long)(window.y_low - 0.5);
-    if (window.y_high > 100.0)
-        window.y_high = 100.0;
-    return window;
+    return extent;
+}
+
+/* The end of the training from a little before its first drop of the learning rate; before a run is there, what is
+ * done, without the first epochs, whose errors are far above the others. */
+static void choose_zoom(struct figure *figure)
+{
+    const uint64_t done = epochs_done(figure), drop = first_drop(figure);
+    const bool dropped = drop > 0 && done > drop;
+    const uint64_t to = dropped ? last_epoch(figure) : done,
+                   from = dropped ? drop - (drop - 1 < to / 20 + 1 ? drop - 1 : to / 20 + 1) : done / 4 + 1;
+    /* An epoch before the drop may stick out. */
+    struct extent extent = find_extent(figure, dropped ? drop + 1 : from, to);
+    for (size_t i = 0; i < figure->count; i++) {
+        const struct manifest *manifest = &figure->runs[i]->manifest;
+        for (size_t t = 0; t < manifest->target_count && dropped; t++)
+            extend(&extent, manifest->targets[t].value);
+    }
+    const double room = fmax(0.08 * (extent.high - extent.low), to > from ? 0.5 : 2.0);
+    figure->x_low = (double)from;
+    figure->x_high = (double)to;
+    figure->y_low = fmax(floor(2.0 * (extent.low - room)) / 2.0, 0.0);
+    figure->y_high = fmin(ceil(2.0 * (extent.high + (dropped ? 3.0 : 1.0) * room)) / 2.0, 100.0);
+}
+
+static void choose_window(struct figure *figure)
+{
+    if (figure->kind == FIGURE_FULL) {
+        figure->x_low = 0.0;
+        figure->x_high = (double)last_epoch(figure);
+        figure->y_low = 0.0;
+        figure->y_high = fmin(ceil(1.03 * find_extent(figure, 1, last_epoch(figure)).high / 5.0) * 5.0, 100.0);
+        figure->y_high = fmax(figure->y_high, 5.0);
+    } else {
+        choose_zoom(figure);
+    }
+    /* A curve of which nothing is in the window has no place in the legend either. */
+    for (size_t i = 0; i < figure->count; i++) {
+        const struct curve *curve = &figure->curves[i];
+        size_t points = 0;
+        for (size_t e = 0; e < curve->epochs; e++)
+            points += (double)e + 1.0 >= figure->x_low && (double)e + 1.0 <= figure->x_high && !isnan(curve->errors[e]);
+        figure->shown[i] = figure->shown[i] && points > 0;
+    }
+    /* One epoch is in the middle. */
+    if (figure->x_high - figure->x_low < 1.0) {
+        figure->x_low -= 0.5;
+        figure->x_high += 0.5;
+    }
 }
 
 /* ---- what gnuplot reads ------------------------------------------------------------------------------------------ */
 
-/* A text in gnuplot's single quotes, in which nothing but the quote itself and the end of the line is special. */
-static void print_quoted(FILE *file, const char *text)
+static enum status open_data(FILE **file, const char *folder, const char *kind, size_t i, char path[FILE_PATH_BYTES],
+                             struct error *error)
 {
-    fputc('\'', file);
-    for (; *text != '\0'; text++)
-        fputs(*text == '\'' ? "''" : (unsigned char)*text < 0x20 ? "?" : (char[]){ *text, '\0' }, file);
-    fputc('\'', file);
-}
-
-static enum status close_written(FILE *file, const char *path, struct error *error)
-{
-    int failed = ferror(file), number = errno;
-    if (fclose(file) != 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be written", path);
-    errno = number;
-    return failed ? error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be written", path) : STATUS_OK;
-}
-
-static enum status write_run(const char *folder, size_t i, const struct record *record, struct error *error)
-{
-    char path[FILE_PATH_BYTES];
-    enum status status = file_path(path, error, "%s/run%zu.dat", folder, i + 1);
+    enum status status = file_path(path, error, "%s/%s%zu.dat", folder, kind, i + 1);
     if (status != STATUS_OK)
         return status;
-    FILE *file = fopen(path, "w");
-    if (file == NULL)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be made", path);
+    *file = fopen(path, "w");
+    return *file != NULL ? STATUS_OK : error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be made", path);
+}
+
+static enum status write_data(const char *folder, const struct figure *figure, size_t i, struct error *error)
+{
+    const struct record *record = figure->runs[i];
+    const struct curve *curve = &figure->curves[i];
+    char path[FILE_PATH_BYTES];
+    FILE *file;
+    enum status status = open_data(&file, folder, "run", i, path, error);
+    if (status != STATUS_OK)
+        return status;
     for (size_t e = 0; e < record->epochs; e++)
         fprintf(file, "%zu %.10g %.10g\n", e + 1, record->metrics[e].training_error,
                 record->metrics[e].validation_error);
-    return close_written(file, path, error);
-}
-
-/* Where the plot scripts and published curves are. */
-static enum status find_plots(const char *name, char path[FILE_PATH_BYTES], struct error *error)
-{
-    char found[FILE_PATH_BYTES];
-    const char *folders[] = { getenv("SELFSAME_PLOTS"), build_installed_plots, build_source_plots };
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        if (folders[i] == NULL || folders[i][0] == '\0')
-            continue;
-        enum status status = file_path(found, error, "%s/%s", folders[i], name);
-        if (status != STATUS_OK)
-            return status;
-        if (realpath(found, path) != NULL) /* gnuplot runs in another folder */
-            return STATUS_OK;
-    }
-    return error_set(
-        error, STATUS_ENVIRONMENT,
-        "%s is in none of $SELFSAME_PLOTS, %s and %s; install selfsame, or set SELFSAME_PLOTS to the source's plots "
-        "folder",
-        name, build_installed_plots, build_source_plots);
-}
-
-/* A manifest's published curve. A run's manifest may be somebody else's: its curve.file leads to regular files in the
- * plots folder alone. */
-static enum status find_curve(const char *name, char path[FILE_PATH_BYTES], struct error *error)
-{
-    char script[FILE_PATH_BYTES];
-    struct stat about;
-    enum status status = find_plots(name, path, error);
-    if (status == STATUS_OK)
-        status = find_plots("error.gp", script, error);
+    status = gnuplot_close(file, path, error);
+    if (status != STATUS_OK || !figure->shown[i])
+        return status;
+    status = open_data(&file, folder, "curve", i, path, error);
     if (status != STATUS_OK)
         return status;
-    const size_t folder = (size_t)(strrchr(script, '/') + 1 - script);
-    if (strncmp(path, script, folder) != 0 || stat(path, &about) != 0 || !S_ISREG(about.st_mode))
-        return error_set(error, STATUS_INPUT,
-                         "the manifest's curve.file leads to %s, which is not a file in the plots folder %.*s", path,
-                         (int)folder, script);
-    return STATUS_OK;
+    for (size_t e = 0; e < curve->epochs; e++) {
+        if (!isnan(curve->errors[e]))
+            fprintf(file, "%zu %.10g\n", e + 1, curve->errors[e]);
+    }
+    return gnuplot_close(file, path, error);
 }
 
-static void print_terminal(FILE *file, const char *path)
+/* Item i, from 0, of an array of texts. */
+static void print_text_item(FILE *file, const char *array, size_t i, const char *text)
 {
-    const char *ending = strrchr(path, '.');
-    if (ending != NULL && strcmp(ending, ".svg") == 0)
-        fputs("set terminal svg size 1200,800 font 'DejaVu Sans,15' background '#ffffff' noenhanced\n", file);
-    else if (ending != NULL && strcmp(ending, ".pdf") == 0)
-        fputs("set terminal pdfcairo size 9in,6in font 'DejaVu Sans,11' noenhanced\n", file);
-    else
-        fputs("set terminal pngcairo size 1200,800 font 'DejaVu Sans,13' noenhanced\n", file);
+    fprintf(file, "%s[%zu] = ", array, i + 1);
+    text_write(file, TEXT_GNUPLOT, text);
+    fputc('\n', file);
 }
 
-/* A published value, its run's colour, and where its label stands beside the figure, percent. */
+/* The run's name, its last error, and how far it is where it is not at its end. A long name loses its middle. */
+static void print_run_title(FILE *file, size_t i, const struct record *record)
+{
+    enum { NAME_MAX_LENGTH = 34, NAME_END = 16 };
+    const struct metrics_row *last = &record->metrics[record->epochs - 1];
+    const size_t length = strlen(record->name);
+    char name[NAME_MAX_LENGTH + 8], title[160];
+    if (length <= NAME_MAX_LENGTH)
+        snprintf(name, sizeof name, "%s", record->name);
+    else
+        snprintf(name, sizeof name, "%.*s..%s", NAME_MAX_LENGTH - NAME_END - 2, record->name,
+                 record->name + length - NAME_END);
+    if (record->epochs < record->facts.epochs_wanted)
+        snprintf(title, sizeof title, "%s: %.2f %%, epoch %zu of %" PRIu64, name, last->validation_error,
+                 record->epochs, record->facts.epochs_wanted);
+    else
+        snprintf(title, sizeof title, "%s: %.2f %%", name, last->validation_error);
+    print_text_item(file, "title", i, title);
+}
+
+static void print_runs(FILE *file, const struct figure *figure)
+{
+    const uint64_t shown = (uint64_t)(figure->x_high - figure->x_low), every = shown / 16 + 1;
+    fprintf(file, "runs = %zu\nevery = %" PRIu64 "\ntraining = %d\nsingle = %d\narray file[%zu]\narray title[%zu]\n",
+            figure->count, every, figure->kind == FIGURE_FULL, epochs_done(figure) == 1, figure->count, figure->count);
+    for (size_t i = 0; i < figure->count; i++) {
+        fprintf(file, "file[%zu] = 'run%zu.dat'\n", i + 1, i + 1);
+        print_run_title(file, i, figure->runs[i]);
+    }
+}
+
+static void print_curves(FILE *file, const struct figure *figure)
+{
+    size_t curves = 0;
+    fprintf(file, "array curve_file[%d]\narray curve_title[%d]\narray curve_style[%d]\n", FIGURE_RUNS_MAX,
+            FIGURE_RUNS_MAX, FIGURE_RUNS_MAX);
+    for (size_t i = 0; i < figure->count; i++) {
+        const struct manifest *manifest = &figure->runs[i]->manifest;
+        char title[256];
+        if (!figure->shown[i])
+            continue;
+        fprintf(file, "curve_file[%zu] = 'curve%zu.dat'\ncurve_style[%zu] = %zu\n", curves + 1, i + 1, curves + 1,
+                i + 1);
+        snprintf(title, sizeof title, "%s, %s", manifest->curve_source, manifest->curve_column);
+        print_text_item(file, "curve_title", curves++, title);
+    }
+    fprintf(file, "curves = %zu\n", curves);
+}
+
+/* A published value, its run, and where its label stands at the right, percent. */
 struct target_line {
     double value, label;
-    const char *colour;
+    size_t run;
 };
 
 enum { TARGET_LINES_MAX = 4 * FIGURE_RUNS_MAX };
@@ -177,16 +256,18 @@ static int compare_target_lines(const void *a, const void *b)
     return (x->value > y->value) - (x->value < y->value);
 }
 
-/* Each value of the targets once, rising, with labels that do not cover one another. */
-static size_t gather_targets(const struct figure_run *runs, size_t count, const struct window *window,
-                             struct target_line lines[TARGET_LINES_MAX])
+/* Each value of the targets that is in the window once, rising, with labels that do not cover one another. */
+static size_t gather_targets(const struct figure *figure, struct target_line lines[TARGET_LINES_MAX])
 {
-    const double gap = (window->y_high - window->y_low) / 42.0; /* a label's height */
+    const double gap = (figure->y_high - figure->y_low) / 22.0; /* a label's height */
     size_t kept = 0, all = 0;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t t = 0; t < runs[i].manifest->target_count && all < TARGET_LINES_MAX; t++)
-            lines[all++] = (struct target_line){ .value = runs[i].manifest->targets[t].value,
-                                                 .colour = colours[i % COLOUR_COUNT] };
+    for (size_t i = 0; i < figure->count; i++) {
+        const struct manifest *manifest = &figure->runs[i]->manifest;
+        for (size_t t = 0; t < manifest->target_count && all < TARGET_LINES_MAX; t++) {
+            double value = manifest->targets[t].value;
+            if (value > figure->y_low && value < figure->y_high)
+                lines[all++] = (struct target_line){ .value = value, .run = i };
+        }
     }
     qsort(lines, all, sizeof *lines, compare_target_lines);
     for (size_t i = 0; i < all; i++) {
@@ -201,183 +282,121 @@ static size_t gather_targets(const struct figure_run *runs, size_t count, const 
     return kept;
 }
 
-/* Fills the arrays that error.gp reads: runs, the drops of the first run, targets. */
-static void print_runs(FILE *file, const struct figure_run *runs, size_t count, const struct window *window)
+static void print_targets(FILE *file, const struct figure *figure)
 {
     struct target_line lines[TARGET_LINES_MAX];
-    size_t drops = 0, targets = gather_targets(runs, count, window, lines);
-    fprintf(file, "runs = %zu\narray title[%d]\narray colour[%d]\narray file[%d]\n", count, FIGURE_RUNS_MAX,
-            FIGURE_RUNS_MAX, FIGURE_RUNS_MAX);
-    fprintf(file, "array drop[%d]\narray target[%d]\narray target_label[%d]\narray target_colour[%d]\n",
-            SCHEDULE_DROPS_MAX, TARGET_LINES_MAX, TARGET_LINES_MAX, TARGET_LINES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        fprintf(file, "title[%zu] = ", i + 1);
-        print_quoted(file, runs[i].record->name);
-        fprintf(file, "\ncolour[%zu] = '%s'\nfile[%zu] = 'run%zu.dat'\n", i + 1, colours[i % COLOUR_COUNT], i + 1,
-                i + 1);
-    }
+    const size_t targets = gather_targets(figure, lines);
+    fprintf(file, "targets = %zu\ntarget_title = 'published error, last epoch (values at the right)'\n", targets);
+    fprintf(file, "array target[%d]\narray target_label[%d]\narray target_style[%d]\n", TARGET_LINES_MAX,
+            TARGET_LINES_MAX, TARGET_LINES_MAX);
     for (size_t i = 0; i < targets; i++)
-        fprintf(file, "target[%zu] = %.10g\ntarget_label[%zu] = %.10g\ntarget_colour[%zu] = '%s'\n", i + 1,
-                lines[i].value, i + 1, lines[i].label, i + 1, lines[i].colour);
-    for (uint64_t drop = next_drop(runs[0].record, 0); drop != 0 && drops < SCHEDULE_DROPS_MAX;
-         drop = next_drop(runs[0].record, drop))
-        fprintf(file, "drop[%zu] = %" PRIu64 "\n", ++drops, drop - 1); /* epochs done when it fell */
-    fprintf(file, "drops = %zu\ntargets = %zu\n", drops, targets);
+        fprintf(file, "target[%zu] = %.10g\ntarget_label[%zu] = %.10g\ntarget_style[%zu] = %zu\n", i + 1,
+                lines[i].value, i + 1, lines[i].label, i + 1, lines[i].run + 1);
 }
 
-static enum status print_curves(FILE *file, const struct figure_run *runs, size_t count, struct error *error)
+/* The learning rate above the frame: the first run's, at the epochs where it changes. The words are where there is room
+ * for them. */
+static void print_rates(FILE *file, const struct figure *figure)
 {
-    size_t curves = 0;
-    fprintf(file, "array curve_title[%d]\narray curve_colour[%d]\narray curve_file[%d]\narray curve_column[%d]\n",
-            FIGURE_RUNS_MAX, FIGURE_RUNS_MAX, FIGURE_RUNS_MAX, FIGURE_RUNS_MAX);
+    const double words = 0.3 * (figure->x_high - figure->x_low);
+    const struct manifest *manifest = &figure->runs[0]->manifest;
+    const struct training_config *training = &manifest->recipe.training;
+    double begins[SCHEDULE_DROPS_MAX + 1] = { figure->x_low };
+    float rates[SCHEDULE_DROPS_MAX + 1];
+    size_t count = 1;
+    bool said = false;
+    rates[0] = schedule_learning_rate(training, manifest->training_images, 0);
+    for (uint32_t d = 0; d < training->schedule.drop_count; d++) {
+        const uint64_t step = schedule_drop_step(training, manifest->training_images, d);
+        const double epoch = (double)curve_drop_epoch(manifest, d);
+        const bool before = epoch <= figure->x_low;
+        if (epoch >= figure->x_high)
+            break;
+        if (!before)
+            begins[count] = epoch;
+        rates[before ? 0 : count] = schedule_learning_rate(training, manifest->training_images, step);
+        count += !before;
+    }
+    fprintf(file, "rates = %zu\narray rate_begin[%zu]\narray rate_label[%zu]\n", count, count, count);
     for (size_t i = 0; i < count; i++) {
-        const struct manifest *manifest = runs[i].manifest;
-        char path[FILE_PATH_BYTES];
-        if (manifest->curve_file == NULL || manifest->curve_column == NULL)
-            continue;
-        enum status status = find_curve(manifest->curve_file, path, error);
-        if (status != STATUS_OK)
-            return status;
-        fprintf(file, "curve_file[%zu] = ", ++curves);
-        print_quoted(file, path);
-        fprintf(file, "\ncurve_column[%zu] = ", curves);
-        print_quoted(file, manifest->curve_column);
-        fprintf(file, "\ncurve_colour[%zu] = '#80%s'\ncurve_title[%zu] = ", curves, colours[i % COLOUR_COUNT] + 1,
-                curves);
-        char title[256];
-        snprintf(title, sizeof title, "%s, %s", manifest->curve_source != NULL ? manifest->curve_source : "published",
-                 manifest->curve_column);
-        print_quoted(file, title);
-        fputc('\n', file);
+        const double end = i + 1 < count ? begins[i + 1] : figure->x_high;
+        char text[64];
+        const bool say = !said && (end - begins[i] > words || i + 1 == count);
+        snprintf(text, sizeof text, "%s%.6g", say ? "learning rate " : "", (double)rates[i]);
+        said |= say;
+        fprintf(file, "rate_begin[%zu] = %.10g\n", i + 1, begins[i]);
+        print_text_item(file, "rate_label", i, text);
     }
-    fprintf(file, "curves = %zu\n", curves);
-    return STATUS_OK;
 }
 
-static const char *data_name(const struct figure_run *runs, size_t count)
+/* "ResNet-20 on CIFAR-10", or what the runs have in common. */
+static void print_heading(FILE *file, const struct figure *figure)
 {
-    for (size_t i = 1; i < count; i++) {
-        if (runs[i].manifest->dataset_kind != runs[0].manifest->dataset_kind)
-            return "two data sets";
+    const struct manifest *first = &figure->runs[0]->manifest;
+    const char *data = first->dataset_kind == DATASET_CIFAR10 ? "CIFAR-10" : "the embedded data set";
+    char networks[64], heading[256];
+    snprintf(networks, sizeof networks, "ResNet-%" PRIu32, first->recipe.model.depth);
+    for (size_t i = 1; i < figure->count; i++) {
+        const struct manifest *manifest = &figure->runs[i]->manifest;
+        if (manifest->recipe.model.depth != first->recipe.model.depth)
+            snprintf(networks, sizeof networks, "Residual networks");
+        if (manifest->dataset_kind != first->dataset_kind)
+            data = "two data sets";
     }
-    return runs[0].manifest->dataset_kind == DATASET_CIFAR10 ? "CIFAR-10" : "the embedded data set";
-}
-
-static enum status write_script(const char *folder, const char *script, enum figure_kind kind,
-                                const struct figure_run *runs, size_t count, const char *output, struct error *error)
-{
-    char error_gp[FILE_PATH_BYTES];
-    const struct window window = choose_window(kind, runs, count);
-    enum status status = find_plots("error.gp", error_gp, error);
-    if (status != STATUS_OK)
-        return status;
-    FILE *file = fopen(script, "w");
-    if (file == NULL)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be made", script);
-    print_terminal(file, output);
-    fprintf(file, "set output 'figure'\nset loadpath ");
-    print_quoted(file, folder);
-    fprintf(file,
-            "\nx_low = %.10g\nx_high = %.10g\ny_low = %.10g\ny_high = %.10g\nheading = 'Residual networks on %s: error "
-            "by epoch%s'\n",
-            window.x_low, window.x_high, window.y_low, window.y_high, data_name(runs, count),
-            kind == FIGURE_ZOOM ? ", the end" : "");
-    print_runs(file, runs, count, &window);
-    status = print_curves(file, runs, count, error);
-    fputs("load ", file);
-    print_quoted(file, error_gp);
+    snprintf(heading, sizeof heading, "%s on %s: validation error%s", networks, data,
+             figure->kind == FIGURE_ZOOM ? ", enlarged" : "");
+    fputs("heading = ", file);
+    text_write(file, TEXT_GNUPLOT, heading);
     fputc('\n', file);
-    enum status closed = close_written(file, script, error);
-    return status != STATUS_OK ? status : closed;
 }
 
-/* ---- running it -------------------------------------------------------------------------------------------------- */
-
-/* Reads what gnuplot said, for the message: its first lines. */
-static void read_said(int descriptor, char *said, size_t size)
+/* One for each run, published curve, and for what they share. */
+static size_t legend_lines(const struct figure *figure)
 {
-    size_t used = 0;
-    char rest[256];
-    ssize_t got;
-    while ((got = read(descriptor, used + 1 < size ? said + used : rest,
-                       used + 1 < size ? size - 1 - used : sizeof rest)) > 0)
-        used += used + 1 < size ? (size_t)got : 0;
-    said[used] = '\0';
-    for (char *c = said; *c != '\0'; c++)
-        *c = *c == '\n' ? ' ' : *c;
+    struct target_line lines[TARGET_LINES_MAX];
+    size_t count = figure->count + (figure->kind == FIGURE_FULL) + (gather_targets(figure, lines) > 0);
+    for (size_t i = 0; i < figure->count; i++)
+        count += figure->shown[i];
+    return count;
 }
 
-static enum status run_gnuplot(const char *folder, const char *script, struct error *error)
+static enum status write_figure(const char *folder, FILE *script, const void *context, struct error *error)
 {
-    int pipe_ends[2];
-    if (pipe2(pipe_ends, O_CLOEXEC) != 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "a pipe for gnuplot");
-    pid_t child = fork();
-    if (child < 0) {
-        close(pipe_ends[0]);
-        close(pipe_ends[1]);
-        return error_set_errno(error, STATUS_ENVIRONMENT, "gnuplot cannot be started");
+    static const char *const scripts[] = { "style.gp", "error.gp" };
+    const struct figure *figure = context;
+    char paths[2][FILE_PATH_BYTES];
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < figure->count && status == STATUS_OK; i++)
+        status = write_data(folder, figure, i, error);
+    for (int i = 0; i < 2 && status == STATUS_OK; i++)
+        status = plots_find(scripts[i], paths[i], error);
+    if (status != STATUS_OK)
+        return status;
+    fprintf(script, "x_low = %.10g\nx_high = %.10g\ny_low = %.10g\ny_high = %.10g\n", figure->x_low, figure->x_high,
+            figure->y_low, figure->y_high);
+    print_heading(script, figure);
+    print_runs(script, figure);
+    print_curves(script, figure);
+    print_targets(script, figure);
+    print_rates(script, figure);
+    for (int i = 0; i < 2; i++) {
+        fputs("load ", script);
+        text_write(script, TEXT_GNUPLOT, paths[i]);
+        fputc('\n', script);
     }
-    if (child == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not to go on after us */
-        if (dup2(pipe_ends[1], STDERR_FILENO) >= 0 && dup2(pipe_ends[1], STDOUT_FILENO) >= 0 && chdir(folder) == 0)
-            execlp("gnuplot", "gnuplot", "-d", script, (char *)NULL);
-        _exit(errno == ENOENT ? 127 : 126);
-    }
-    char said[1024];
-    int result;
-    close(pipe_ends[1]);
-    read_said(pipe_ends[0], said, sizeof said);
-    close(pipe_ends[0]);
-    while (waitpid(child, &result, 0) < 0 && errno == EINTR)
-        ;
-    if (WIFEXITED(result) && WEXITSTATUS(result) == 127)
-        return error_set(error, STATUS_ENVIRONMENT, "gnuplot is not installed; on Debian: apt-get install gnuplot-nox");
-    if (!WIFEXITED(result) || WEXITSTATUS(result) != 0)
-        return error_set(error, STATUS_ENVIRONMENT, "gnuplot failed (%s %d): %s", WIFEXITED(result) ? "exit" : "signal",
-                         WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result),
-                         said[0] != '\0' ? said : "it said nothing");
     return STATUS_OK;
 }
 
-/* All the files of one figure lie in a folder of our own until it is drawn. */
-static enum status draw_in(const char *folder, enum figure_kind kind, const struct figure_run *runs, size_t count,
-                           const char *path, struct error *error)
-{
-    enum { FIGURE_BYTES_MAX = 64 << 20 };
-    char script[FILE_PATH_BYTES], drawn[FILE_PATH_BYTES], *data;
-    size_t bytes;
-    enum status status = file_path(script, error, "%s/figure.gp", folder);
-    if (status == STATUS_OK)
-        status = file_path(drawn, error, "%s/figure", folder);
-    for (size_t i = 0; status == STATUS_OK && i < count; i++)
-        status = write_run(folder, i, runs[i].record, error);
-    if (status == STATUS_OK)
-        status = write_script(folder, script, kind, runs, count, path, error);
-    if (status == STATUS_OK)
-        status = run_gnuplot(folder, "figure.gp", error);
-    if (status == STATUS_OK)
-        status = file_read(drawn, FIGURE_BYTES_MAX, &data, &bytes, error);
-    if (status != STATUS_OK)
-        return status;
-    status = file_write(path, data, bytes, error);
-    free(data);
-    return status;
-}
-
-enum status figure_draw(enum figure_kind kind, const struct figure_run *runs, size_t count, const char *path,
+enum status figure_draw(enum figure_kind kind, const struct record *const *runs, size_t count, const char *path,
                         struct error *error)
 {
-    const char *temporary = getenv("TMPDIR");
-    char prefix[FILE_PATH_BYTES];
-    struct scratch scratch;
-    enum status status =
-        file_path(prefix, error, "%s/selfsame-plot", temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp");
-    if (status == STATUS_OK)
-        status = file_scratch_open(&scratch, prefix, error);
-    if (status != STATUS_OK)
-        return status;
-    status = draw_in(scratch.path, kind, runs, count, path, error);
-    file_scratch_close(&scratch);
+    struct figure figure = { .kind = kind, .runs = runs, .count = count };
+    enum status status = read_curves(&figure, error);
+    if (status == STATUS_OK) {
+        choose_window(&figure);
+        status = gnuplot_draw(path, legend_lines(&figure), write_figure, &figure, error);
+    }
+    for (size_t i = 0; i < count; i++)
+        curve_free(&figure.curves[i]);
     return status;
 }

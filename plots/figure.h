@@ -1,22 +1,15 @@
-/* Figures of runs, drawn by gnuplot from plots/error.gp. */
+/* Figures of runs, drawn by gnuplot from plots/style.gp and plots/error.gp. */
 #ifndef SELFSAME_FIGURE_H
 #define SELFSAME_FIGURE_H
 
-#include "experiments/manifest.h"
 #include "results/record.h"
 
 enum figure_kind { FIGURE_FULL, FIGURE_ZOOM };
 
-/* A run with at least one epoch, and its manifest. */
-struct figure_run {
-    const struct record *record;
-    const struct manifest *manifest;
-};
-
-/* Draws one figure of up to FIGURE_RUNS_MAX runs into `path`, whose ending names the format: png, svg or pdf. The file
+/* Draws one figure of up to FIGURE_RUNS_MAX runs, each with at least one epoch, into `path`, whose ending names the format: png, svg or pdf. The file
  * appears whole or not at all. STATUS_ENVIRONMENT where gnuplot is missing or fails, with what it said. */
 enum { FIGURE_RUNS_MAX = 16 };
-enum status figure_draw(enum figure_kind kind, const struct figure_run *runs, size_t count, const char *path,
+enum status figure_draw(enum figure_kind kind, const struct record *const *runs, size_t count, const char *path,
                         struct error *error) MUST_USE;
 
 #endif

@@ -16,7 +16,7 @@ fetch/weights: base trainer experiments
 fetch: base trainer experiments
 fetch/data: base trainer experiments fetch/weights fetch
 results: base trainer experiments fetch/weights fetch
-plots: base experiments results
+plots: base trainer experiments results
 commands: base trainer trainer/gpu experiments fetch/weights fetch fetch/data results plots
 selfsame.c: base commands'
 

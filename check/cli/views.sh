@@ -66,11 +66,55 @@ says "'gif' is none of"
 : > file
 expect 3 "a figures folder below a file" plot a-seed1 --runs runs --out file/figures
 says "file/figures: file is a file"
+expect 2 "a figures' name with a slash" plot a-seed1 --runs runs --out drawn --name a/b
+says "this cannot name files"
+cat > odd.yaml <<YAML
+inherit: a.yaml
+name: odd
+curve: {file: ../experiments/cifar10.yaml, column: resnet20, source: a test}
+YAML
+"$SELFSAME" train odd.yaml --runs runs --epochs 1 > /dev/null 2>&1
+expect 2 "a curve outside the plots folder" plot odd-seed1 --runs runs --out drawn
+says "does not name a file in the plots folder"
 if command -v gnuplot > /dev/null; then
-    expect 0 "figures" plot a-seed1 short --runs runs --out drawn
+    expect 0 "figures of a run" plot a-seed1 --runs runs --out drawn
     for file in full.png full.svg full.pdf zoom.png zoom.svg zoom.pdf; do
-        if [ -s "drawn/error-$file" ]; then pass "  error-$file"; else fail "  no error-$file"; fi
+        if [ -s "drawn/a-seed1-$file" ]; then pass "  a-seed1-$file"; else fail "  no a-seed1-$file"; fi
     done
-    if grep -q "a-seed1" drawn/error-full.svg; then pass "  the run is named"; else fail "  the run is not named"; fi
     if [ "$(ls -A drawn | wc -l)" -eq 6 ]; then pass "  and nothing else"; else fail "  and other files"; fi
+    cp drawn/a-seed1-full.svg before.svg
+    expect 0 "of another, and of both" plot short --runs runs --out drawn --format svg
+    expect 0 "of both" plot a-seed1 short --runs runs --out drawn --format svg
+    same before.svg drawn/a-seed1-full.svg "no run's figure replaces another's"
+
+    # svg_has FILE TEXT: gnuplot writes each text as an element of its own.
+    svg_has() { if grep -q -F -- ">$2<" "drawn/$1"; then pass "  $1 says: $2"; else fail "  $1 does not say: $2"; fi; }
+    last=$(python3 -c 'import json; print("%.2f" % json.loads(open("runs/a-seed1/metrics.jsonl").readlines()[-1])["validation_error"])')
+    first=$(python3 -c 'import json; print("%.2f" % json.loads(open("runs/a-seed1/metrics.jsonl").readline())["validation_error"])')
+    svg_has a-seed1-full.svg "ResNet-8 on the embedded data set: validation error"
+    svg_has a-seed1-full.svg "validation error (% of the test images)"
+    svg_has a-seed1-full.svg "training done (epochs)"
+    svg_has a-seed1-full.svg "a-seed1: $last %"
+    svg_has a-seed1-full.svg "training error, in the colour of its run"
+    svg_has a-seed1-full.svg "learning rate 0.1"
+    svg_has a-seed1-full.svg "0.01"
+    svg_has a-seed1-full.svg "50.00"
+    svg_has a-seed1+short-full.svg "short: $first %, epoch 1 of 3"
+    svg_has short-zoom.svg "short: $first %, epoch 1 of 3"
+
+    # With a published curve: one legend entry, however many runs name it, and the plot goes on to the training's end.
+    mkdir scripts
+    cp "$TOP"/plots/*.gp scripts
+    printf '# a test\nepoch\tother\tmine\n0\t1\tnan\n1\t1\t60.5\n2\t1\t40\n' > scripts/curve.tsv
+    sed 's/name: a/name: curved/' a.yaml > curved.yaml
+    echo 'curve: {file: curve.tsv, column: mine, source: published by a test}' >> curved.yaml
+    "$SELFSAME" train curved.yaml --runs runs --seed 1 --epochs 2 > /dev/null 2>&1
+    "$SELFSAME" train curved.yaml --runs runs --seed 2 --epochs 1 > /dev/null 2>&1
+    SELFSAME_PLOTS=$PWD/scripts
+    expect 0 "with a published curve" plot curved-seed1 curved-seed2 --runs runs --out drawn --format svg --name curved
+    svg_has curved-full.svg "published by a test, mine"
+    if [ "$(grep -c -F '>published by a test, mine<' drawn/curved-full.svg)" -eq 1 ]; then pass "  once"; else fail "  not once"; fi
+    printf '0\t1\t2\n' >> scripts/curve.tsv
+    expect 2 "a published curve that is damaged" plot curved-seed1 --runs runs --out drawn
+    says "curve.tsv:6: expected the line of epoch 3"
 fi

@@ -1,0 +1,150 @@
+#include "plots/gnuplot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+
+enum status gnuplot_close(FILE *file, const char *path, struct error *error)
+{
+    int failed = ferror(file), number = errno;
+    if (fclose(file) != 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be written", path);
+    errno = number;
+    return failed ? error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be written", path) : STATUS_OK;
+}
+
+/* One width for all, small against the letters: on a telephone, 360 wide, they are still 8 high. A PNG has two pixels
+ * for each unit of the drawing. */
+static void print_terminal(FILE *file, const char *path, size_t legend_lines)
+{
+    enum { WIDTH = 720, HEIGHT_ABOVE = 610, HEIGHT_OF_LINE = 22, UNITS_PER_INCH = 96 };
+    const size_t height = HEIGHT_ABOVE + HEIGHT_OF_LINE * legend_lines;
+    const char *ending = strrchr(path, '.');
+    if (ending != NULL && strcmp(ending, ".svg") == 0)
+        fprintf(file, "set terminal svg size %d,%zu font 'sans-serif,17' background '#ffffff' noenhanced\n", WIDTH,
+                height);
+    else if (ending != NULL && strcmp(ending, ".pdf") == 0)
+        fprintf(file, "set terminal pdfcairo size %.2fin,%.2fin fontscale 1 font 'DejaVu Sans,12.5' noenhanced\n",
+                (double)WIDTH / UNITS_PER_INCH, (double)height / UNITS_PER_INCH);
+    else
+        fprintf(file,
+                "set terminal pngcairo size %d,%zu fontscale 2 linewidth 2 pointscale 2 font 'DejaVu Sans,12.5' "
+                "noenhanced\n",
+                2 * WIDTH, 2 * height);
+}
+
+/* Reads what gnuplot said, and leaves its last line: before that it repeats the command, which may be long. */
+static void read_said(int descriptor, char *said, size_t size)
+{
+    size_t used = 0;
+    char rest[256];
+    ssize_t got;
+    while ((got = read(descriptor, used + 1 < size ? said + used : rest,
+                       used + 1 < size ? size - 1 - used : sizeof rest)) > 0)
+        used += used + 1 < size ? (size_t)got : 0;
+    while (used > 0 && strchr(" \n", said[used - 1]) != NULL)
+        used--;
+    said[used] = '\0';
+    const char *last = strrchr(said, '\n');
+    if (last != NULL)
+        memmove(said, last + 1, strlen(last));
+}
+
+static enum status run_gnuplot(const char *folder, const char *script, struct error *error)
+{
+    int pipe_ends[2];
+    if (pipe2(pipe_ends, O_CLOEXEC) != 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "a pipe for gnuplot");
+    pid_t child = fork();
+    if (child < 0) {
+        close(pipe_ends[0]);
+        close(pipe_ends[1]);
+        return error_set_errno(error, STATUS_ENVIRONMENT, "gnuplot cannot be started");
+    }
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not to go on after us */
+        if (dup2(pipe_ends[1], STDERR_FILENO) >= 0 && dup2(pipe_ends[1], STDOUT_FILENO) >= 0 && chdir(folder) == 0)
+            execlp("gnuplot", "gnuplot", "-d", script, (char *)NULL);
+        _exit(errno == ENOENT ? 127 : 126);
+    }
+    char said[16384];
+    int result;
+    close(pipe_ends[1]);
+    read_said(pipe_ends[0], said, sizeof said);
+    close(pipe_ends[0]);
+    while (waitpid(child, &result, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(result) && WEXITSTATUS(result) == 127)
+        return error_set(error, STATUS_ENVIRONMENT, "gnuplot is not installed; on Debian: apt-get install gnuplot-nox");
+    if (!WIFEXITED(result) || WEXITSTATUS(result) != 0)
+        return error_set(
+            error, STATUS_ENVIRONMENT, "gnuplot failed (%s %d): %.500s", WIFEXITED(result) ? "exit" : "signal",
+            WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result), said[0] != '\0' ? said : "it said nothing");
+    return STATUS_OK;
+}
+
+static enum status write_script(const char *folder, const char *path, size_t legend_lines, gnuplot_writer writer,
+                                const void *context, struct error *error)
+{
+    char script[FILE_PATH_BYTES];
+    enum status status = file_path(script, error, "%s/figure.gp", folder);
+    if (status != STATUS_OK)
+        return status;
+    FILE *file = fopen(script, "w");
+    if (file == NULL)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be made", script);
+    print_terminal(file, path, legend_lines);
+    fputs("set output 'figure'\nset loadpath ", file);
+    text_write(file, TEXT_GNUPLOT, folder);
+    fputc('\n', file);
+    status = writer(folder, file, context, error);
+    struct error ignored;
+    enum status closed = gnuplot_close(file, script, status == STATUS_OK ? error : &ignored);
+    return status != STATUS_OK ? status : closed;
+}
+
+/* All the files of one figure lie in a folder of our own until it is drawn. */
+static enum status draw_in(const char *folder, const char *path, size_t legend_lines, gnuplot_writer writer,
+                           const void *context, struct error *error)
+{
+    enum { FIGURE_BYTES_MAX = 64 << 20 };
+    char drawn[FILE_PATH_BYTES], *data;
+    size_t bytes;
+    enum status status = file_path(drawn, error, "%s/figure", folder);
+    if (status == STATUS_OK)
+        status = write_script(folder, path, legend_lines, writer, context, error);
+    if (status == STATUS_OK)
+        status = run_gnuplot(folder, "figure.gp", error);
+    if (status == STATUS_OK)
+        status = file_read(drawn, FIGURE_BYTES_MAX, &data, &bytes, error);
+    if (status != STATUS_OK)
+        return status;
+    status = file_write(path, data, bytes, error);
+    free(data);
+    return status;
+}
+
+enum status gnuplot_draw(const char *path, size_t legend_lines, gnuplot_writer writer, const void *context,
+                         struct error *error)
+{
+    const char *temporary = getenv("TMPDIR");
+    char prefix[FILE_PATH_BYTES];
+    struct scratch scratch;
+    enum status status =
+        file_path(prefix, error, "%s/selfsame-plot", temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp");
+    if (status == STATUS_OK)
+        status = file_scratch_open(&scratch, prefix, error);
+    if (status != STATUS_OK)
+        return status;
+    status = draw_in(scratch.path, path, legend_lines, writer, context, error);
+    file_scratch_close(&scratch);
+    return status;
+}
