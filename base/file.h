@@ -41,7 +41,8 @@ enum status file_sync_folder(const char *path, struct error *error) MUST_USE;
 /* Removes all that killed processes left half-written in a folder. Call it only where no other process writes and all
  * files are ours. */
 enum status file_sweep(const char *folder, struct error *error) MUST_USE;
-/* How many bytes of `name` are the name that a half-written file was to have; 0 where it is none. 0.1.0's count, too. */
+/* How many bytes of `name` are the name that a half-written file was to have; 0 where it is none. 0.1.0's count,
+ * too. */
 size_t file_temporary_of(const char *name);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);

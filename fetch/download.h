@@ -5,8 +5,9 @@
  *          https_proxy, http_proxy, all_proxy, no_proxy; certificates likewise: CURL_CA_BUNDLE, SSL_CERT_FILE,
  *          SSL_CERT_DIR.
  * mirrors  In the order given. One that is wrong (no such file, another size, other bytes, a bad certificate, an answer
- *          that is no HTTP or too large to be read) is left at once; one that fails (a cut, a time-out, 408, 429, 5xx) is asked again after a pause that doubles, as
- *          often as the options say; what came meanwhile counts: each further MiB gives it all its tries anew.
+ *          that is no HTTP or too large to be read) is left at once; one that fails (a cut, a time-out, 408, 429, 5xx)
+ *          is asked again after a pause that doubles, as often as the options say; what came meanwhile counts: each
+ *          further MiB gives it all its tries anew.
  * resume   The part file says how far it is and where it is from (fetch/partial_download.h). The same URL is asked for
  *          the rest on the condition that the validator still holds; another mirror, or one without a validator, only
  *          where a published digest and size will tell whether the pieces fit; if they do not, the download begins

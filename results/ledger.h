@@ -1,5 +1,5 @@
-/* The step ledger: `ledger.txt` of a run, or `ledger.txt.gz` of one that is published. A heading and one line for every training step, all of LEDGER_LINE_BYTES, so
- * that step s (from 0) is at byte (s + 1) * LEDGER_LINE_BYTES:
+/* The step ledger: `ledger.txt` of a run, or `ledger.txt.gz` of one that is published. A heading and one line for every
+ * training step, all of LEDGER_LINE_BYTES, so that step s (from 0) is at byte (s + 1) * LEDGER_LINE_BYTES:
  *
  *          step            loss errors                  weights digest
  *             0  2.87112403e+00    115 6f0c...(32 digits: digest[0], digest[1])

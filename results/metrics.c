@@ -114,8 +114,8 @@ static enum status parse_line(const char *path, size_t number, const char *line,
     return status;
 }
 
-/* What follows the last newline counts if it is a whole line: editors take the last newline away. Else it is what a killed
- * process or a power cut left. */
+/* What follows the last newline counts if it is a whole line: editors take the last newline away. Else it is what a
+ * killed process or a power cut left. */
 static bool ends_in_line(const char *path, size_t number, const char *end, size_t bytes)
 {
     struct metrics_row row;

@@ -52,8 +52,8 @@ struct metrics_lines {
     bool changed; /* the file's own bytes are not those of text: a byte order mark, carriage returns, no last newline */
 };
 
-/* Reads a file. Anything but an unfinished end that does not fit is STATUS_INPUT, naming the file and line. Unknown keys
- * are skipped: a later version may have more. A missing file is one without epochs. */
+/* Reads a file. Anything but an unfinished end that does not fit is STATUS_INPUT, naming the file and line. Unknown
+ * keys are skipped: a later version may have more. A missing file is one without epochs. */
 enum status metrics_read(const char *path, struct metrics_lines *lines, struct error *error) MUST_USE;
 void metrics_free(struct metrics_lines *lines);
 

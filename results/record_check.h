@@ -1,8 +1,8 @@
 /* A record held against itself: its files repeat each other, and where two of them disagree, one was changed or damaged
  * after it was written.
  *
- * record.json      its own digest; the manifest's digest, and what follows from the manifest: experiment digest, length,
- *                  depth, data; the last epoch, the best one, and the digest of metrics.jsonl
+ * record.json      its own digest; the manifest's digest, and what follows from the manifest: experiment digest,
+ *                  length, depth, data; the last epoch, the best one, and the digest of metrics.jsonl
  * metrics.jsonl    steps and learning rates, which follow from the manifest; errors, from their counts
  * ledger.txt       the chain of digests over it and the metrics; the training losses and errors, which are its means
  * weights          results/weights_check.h

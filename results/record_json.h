@@ -83,8 +83,8 @@ void record_json_free(struct record_facts *facts);
 /* Counts an epoch in: result.epochs, last and best. */
 void record_json_add_epoch(struct record_facts *facts, const struct metrics_row *row);
 
-/* The first key of a section in which two records differ, such as "result.steps", with both values as texts; NULL: none.
- * A key that the first has not (""; it may be missing) is passed over. */
+/* The first key of a section in which two records differ, such as "result.steps", with both values as texts; NULL:
+ * none. A key that the first has not (""; it may be missing) is passed over. */
 enum { RECORD_VALUE_BYTES = 96 };
 const char *record_json_difference(const struct record_facts *a, const struct record_facts *b, const char *section,
                                    char value_a[RECORD_VALUE_BYTES], char value_b[RECORD_VALUE_BYTES]);

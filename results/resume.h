@@ -1,4 +1,5 @@
-/* Where a run that was stopped goes on: its newest checkpoint that is good and belongs to the metrics and the ledger. */
+/* Where a run that was stopped goes on: its newest checkpoint that is good and belongs to the metrics and the
+ * ledger. */
 #ifndef SELFSAME_RESUME_H
 #define SELFSAME_RESUME_H
 
@@ -30,9 +31,9 @@ struct resume_point {
     struct ledger_lines ledger;   /* its `step` steps */
 };
 
-/* Finds the point and reads its state, whose arrays the caller has allocated; a state without a step is left alone. What
- * was written after the point may be damaged. STATUS_INPUT where no checkpoint is good, or there is none of a run that
- * has some epochs. */
+/* Finds the point and reads its state, whose arrays the caller has allocated; a state without a step is left alone.
+ * What was written after the point may be damaged. STATUS_INPUT where no checkpoint is good, or there is none of a run
+ * that has some epochs. */
 enum status resume_find(const struct resume_options *options, struct training_state *state, struct resume_point *point,
                         struct error *error) MUST_USE;
 

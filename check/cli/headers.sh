@@ -1,4 +1,5 @@
 # Headers: each compiles by itself, and twice; those that CUDA shares are C11, C++ and CUDA; -ffast-math stops the build.
+# shellcheck disable=SC2086,SC2046,SC2254 # flags and file lists are to be split
 
 build=$(dirname "$SELFSAME")
 common="-I$TOP -I$build -D_GNU_SOURCE -DHAVE_CONFIG_H -include $build/config.h ${LIBRARY_CFLAGS-}"

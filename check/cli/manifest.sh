@@ -33,7 +33,7 @@ if cmp -s msra20 seed2; then fail "another seed has the same digest"; else pass 
 
 # refused LINE "key or pattern" TEXT: the manifest of that text, on top of msra/resnet20.yaml, is refused at that line.
 refused() {
-    printf "inherit: msra/resnet20.yaml\n$3\n" > bad.yaml
+    printf 'inherit: msra/resnet20.yaml\n%b\n' "$3" > bad.yaml
     expect 2 "refused: $(printf '%s' "$3" | tr '\n' ' ')" manifest bad.yaml
     says "bad.yaml:$1: $2"
 }

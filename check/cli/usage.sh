@@ -21,13 +21,13 @@ for command in fetch train eval runs check compare targets plot bench doctor man
     # The completions come from the same table: every option of theirs is in the help.
     "$SELFSAME" help --completion bash | sed -n "s/^    $command) options=\"\(.*\)\" ;;/\1/p" | tr ' ' '\n' > options
     if grep -q '^--' options; then pass "$command's completion has options"; else fail "$command's completion has no option"; fi
-    for option in $(cat options); do
+    while read -r option; do
         if grep -q -- "^  $option" stdout || "$SELFSAME" "$command" --help | grep -q -- "^  $option"; then
             pass "$command --help names $option"
         else
             fail "$command --help lacks $option"
         fi
-    done
+    done < options
     expect 0 "manual page of $command" help --man "$command"
     prints "^.TH \"SELFSAME"
 done

@@ -1,0 +1,35 @@
+# The first steps have the published ledger's lines as built by gcc and by clang with flags that would let a compiler change bits.
+# Four builds: part of `make check-ci`, which runs every test with clang's own build, too.
+
+. "$TOP/check/cli/lib_first_steps.sh"
+
+# A build below `make check` is its own: no flags, job server or silence of the outer make.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CFLAGS CPPFLAGS LDFLAGS
+
+# build FOLDER COMPILER CFLAGS [MAKE_ARGUMENT]: configures and makes the program there; what was said is in FOLDER.log.
+build() {
+    mkdir -p "$1"
+    if (cd "$1" && "$TOP/configure" -q CC="$2" CFLAGS="$3" && make -s -j2 selfsame "${4:-CC=$2}") > "$1.log" 2>&1; then
+        pass "$2 builds it with $3 ${4:-}"
+    else
+        fail "$2 does not build it with $3 ${4:-}"
+        tail -n 20 "$1.log"
+    fi
+}
+
+if "$SELFSAME" --version | grep -q '^compiler   clang'; then this=clang other=gcc; else this=gcc other=clang; fi
+if [ -f "$TOP/config.status" ]; then
+    echo "skipped: other builds, since the source folder is configured itself, and configure then refuses to build elsewhere"
+elif [ ! -x "$TOP/configure" ]; then
+    echo "skipped: other builds, since the source folder has no configure"
+else
+    # Flags that would move bits, given to configure and then to make, where they take the place of configure's.
+    for compiler in "$this" "$other"; do
+        command -v "$compiler" > /dev/null || continue
+        build "loose_$compiler" "$compiler" "-O2 -ffp-contract=fast -funsafe-math-optimizations"
+        check_build "loose_$compiler/selfsame" "$compiler, loose flags" 20
+        make -s -C "loose_$compiler" mostlyclean > stdout 2> stderr
+        build "loose_$compiler" "$compiler" -O2 CFLAGS="-O2 -march=native -ffast-math -ffp-contract=fast"
+        check_build "loose_$compiler/selfsame" "$compiler, loose flags for make" 20
+    done
+fi

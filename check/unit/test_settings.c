@@ -1,0 +1,202 @@
+/* From YAML to settings: each type's forms, bounds and canonical text, what is refused and with which line, rivals,
+ * entries of lists by name, and that the schema's own rows hold together. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "experiments/settings.h"
+#include "trainer/recipe.h"
+
+/* Keys without a default, but for the ones that a test is about. */
+#define BASE                                                                                                     \
+    "name: t\n"                                                                                                  \
+    "dataset: {kind: embedded, training_images: 10, test_images: 10, test_sha256: any, padding: {mode: zero},\n" \
+    "  normalization: {kind: channel-mean},\n"                                                                   \
+    "  train_sha256: 0000000000000000000000000000000000000000000000000000000000000000}\n"                        \
+    "model: {depth: 20, shortcut: pad-end, linear_bias: none}\n"
+#define TRAINING "training: {epochs: 1, last_batch: short, optimizer: {form: neon}, schedule: {learning_rate: 0.1}, "
+
+static void read_text(struct settings *settings, const char *text)
+{
+    struct error error;
+    if (settings_read_text(text, strlen(text), "t.yaml", settings, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+}
+
+static void refuse(const char *text, const char *message)
+{
+    struct settings settings;
+    struct error error;
+    assert_int_equal(settings_read_text(text, strlen(text), "t.yaml", &settings, &error), STATUS_INPUT);
+    if (strstr(error.message, message) == NULL)
+        fail_msg("'%s' does not say '%s'", error.message, message);
+    settings_free(&settings);
+}
+
+static void test_defaults_and_types(void **state)
+{
+    (void)state;
+    struct settings s;
+    read_text(&s, BASE TRAINING "seed: 7}\n");
+    assert_string_equal(settings_get(&s, "name")->text, "t");
+    assert_true(settings_get(&s, "model.depth")->numbers[0] == 20);
+    assert_int_equal(settings_get(&s, "model.shortcut")->choice, SHORTCUT_PAD_END);
+    assert_int_equal(settings_get(&s, "dataset.kind")->choice, DATASET_EMBEDDED);
+    assert_int_equal(settings_get(&s, "dataset.padding.mode")->choice, PADDING_ZERO);
+    /* Defaults are settings, too, but stand nowhere. */
+    assert_true(settings_get(&s, "training.batch_size")->given);
+    assert_null(settings_get(&s, "training.batch_size")->node);
+    assert_true(settings_get(&s, "training.batch_size")->numbers[0] == 128);
+    assert_string_equal(settings_get(&s, "model.batch_norm.epsilon")->text, "1.0e-05");
+    /* A rival that is given takes the place of a default. */
+    assert_false(settings_get(&s, "training.seeds")->given);
+    assert_false(settings_get(&s, "weights.urls")->given);
+    settings_free(&s);
+}
+
+/* The text is canonical: what the resolved form and the experiment digest are made of. */
+static void test_canonical_numbers(void **state)
+{
+    (void)state;
+    static const char *const rates[][2] = { { "0.1", "0.1" },         { "1e-1", "0.1" },
+                                            { "0.10", "0.1" },        { "1", "1" },
+                                            { "1000", "1.0e+03" },    { "+.5", "0.5" },
+                                            { "0.00001", "1.0e-05" }, { "3.3333333333333333", "3.3333333333333335" } };
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        char text[1024];
+        struct settings s;
+        snprintf(text, sizeof text,
+                 BASE "training: {epochs: 1, seed: 1, last_batch: short, optimizer: {form: neon}, "
+                      "schedule: {learning_rate: %s}}\n",
+                 rates[i][0]);
+        read_text(&s, text);
+        assert_string_equal(settings_get(&s, "training.schedule.learning_rate")->text, rates[i][1]);
+        settings_free(&s);
+    }
+}
+
+static void test_lists(void **state)
+{
+    (void)state;
+    struct settings s;
+    read_text(&s, BASE TRAINING "seeds: [3, 1, 2]}\n");
+    const struct setting *seeds = settings_get(&s, "training.seeds");
+    assert_int_equal(seeds->count, 3);
+    assert_true(seeds->numbers[0] == 3 && seeds->numbers[2] == 2);
+    assert_string_equal(seeds->text, "3, 1, 2");
+    settings_free(&s);
+    read_text(&s, BASE TRAINING "seed: 1}\n"
+                                "targets:\n"
+                                "  - {metric: best_error, value: 5, tolerance: 0.5, source: a}\n"
+                                "  - {source: b, tolerance: 0, value: 6.25, metric: final_error}\n");
+    const struct setting *targets = settings_get(&s, "targets");
+    assert_int_equal(targets->count, 2);
+    assert_int_equal(settings_of_entry(targets, 0, "metric")->choice, METRIC_BEST_ERROR);
+    assert_int_equal(settings_of_entry(targets, 1, "metric")->choice, METRIC_FINAL_ERROR);
+    assert_true(settings_of_entry(targets, 1, "value")->numbers[0] == 6.25);
+    assert_string_equal(settings_of_entry(targets, 0, "source")->text, "a");
+    assert_string_equal(settings_of_entry(targets, 1, "source")->text, "b");
+    settings_free(&s);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    refuse(BASE TRAINING "seed: 1, batch_size: 0}\n", "t.yaml:6: training.batch_size: 0 is out of bounds");
+    refuse(BASE TRAINING "seed: 1, batch_size: 1.5}\n", "training.batch_size: must be a whole number, not '1.5'");
+    refuse(BASE TRAINING "seed: 1, batch_size: '64'}\n", "must be a whole number");
+    refuse(BASE TRAINING "seed: 1, batch_size: [64]}\n", "must be a whole number, not a list or section");
+    refuse(BASE TRAINING "seed: -1}\n", "must be a whole number, not '-1'");
+    refuse(BASE TRAINING "seed: 0x10}\n", "must be a whole number");
+    refuse(BASE TRAINING "seeds: 1}\n", "training.seeds: must be a list");
+    refuse(BASE "training: {last_batch: long}\n", "training.last_batch: 'long' is none of continue|short");
+    refuse(BASE TRAINING "seed: 1, augmentation: {crop: yes}}\n", "must be true or false, not 'yes'");
+    refuse(BASE TRAINING "seed: 1, bach_size: 64}\n", "unknown key; did you mean 'batch_size'?");
+    refuse(BASE "training.epochs: 1\n", "a key has no dot");
+    refuse(BASE "training: 1\n", "training: is a section");
+    refuse("name: -t\n", "'-t' is no name");
+    refuse("name: \"a\\x07b\"\n", "name");
+    refuse("description: \"a\\nb\"\nname: t\n", "must be one line without control characters");
+    refuse(BASE, "training.last_batch: is missing");
+    refuse(BASE TRAINING "seed: 1}\ntargets: [{metric: best_error, value: 5, tolerance: 0}]\n",
+           "targets[0].source: is missing");
+    refuse(BASE TRAINING "seed: 1}\ntargets: [{metric: worst, value: 5, tolerance: 0, source: s}]\n",
+           "'worst' is none of final_error|best_error");
+    refuse(BASE TRAINING "seed: 1}\ntargets: [{metrik: worst}]\n", "unknown key 'metrik'; an entry has metric, value");
+    refuse(BASE TRAINING "seed: 1}\nweights: {urls: [\"ftp://example.org/w\"]}\n", "must begin with https://");
+    refuse(BASE TRAINING "seed: 1}\nweights: {urls: []}\n", "must be a list of URLs");
+    refuse(BASE TRAINING "seed: 1}\nweights: {md5: '0123456789ABCDEF0123456789abcdef'}\n", "lower-case hex digits");
+    refuse(BASE TRAINING "seed: 1}\nweights: {sha256: any}\n", "must be 64 lower-case hex digits");
+}
+
+/* The resolved form reads back to itself. */
+static void test_resolved_form_reads_back(void **state)
+{
+    (void)state;
+    struct settings s, again;
+    read_text(&s, BASE TRAINING "seeds: [1, 2]}\n"
+                                "description: \"it's: a [test], # and ü\"\n"
+                                "weights: {urls: [\"https://example.org/a%20b\"], sha256_prefix: \"12345678\"}\n"
+                                "targets: [{metric: best_error, value: 5, tolerance: 0.5, source: \"a 'b'\"}]\n");
+    char *text = settings_resolved(&s);
+    assert_non_null(text);
+    read_text(&again, text);
+    char *text_again = settings_resolved(&again);
+    assert_non_null(text_again);
+    assert_string_equal(text, text_again);
+    assert_string_equal(settings_get(&again, "description")->text, "it's: a [test], # and ü");
+    free(text);
+    free(text_again);
+    settings_free(&s);
+    settings_free(&again);
+}
+
+/* Of every row: a path, a help, bounds for what has bounds, choices for what has choices and for nothing else but
+ * `any`, a rival that exists and whose rival it is, and a default that its own type takes. */
+static void test_schema_holds_together(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < schema_key_count; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        assert_true(strlen(key->path) > 0 && strlen(key->help) > 0);
+        if (key->type == VALUE_CHOICE)
+            assert_true(key->choices != NULL && key->choices->word != NULL);
+        else
+            assert_true(key->choices == NULL || key->type == VALUE_DIGEST);
+        for (const struct schema_choice *c = key->choices; c != NULL && c->word != NULL; c++)
+            assert_ptr_equal(schema_find_choice(key->choices, c->word), c);
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(schema_keys[j].path, key->path);
+        if (key->rival != NULL) {
+            size_t j = 0;
+            while (j < schema_key_count && strcmp(schema_keys[j].path, key->rival) != 0)
+                j++;
+            assert_true(j < schema_key_count);
+            assert_string_equal(schema_keys[j].rival, key->path);
+        }
+        assert_false(key->required && key->fallback != NULL);
+    }
+    char words[SCHEMA_WORDS_BYTES];
+    schema_print_words(NULL, words);
+    assert_string_equal(words, "");
+    assert_null(schema_find_choice(NULL, "any"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_and_types),
+        cmocka_unit_test(test_canonical_numbers),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_resolved_form_reads_back),
+        cmocka_unit_test(test_schema_holds_together),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

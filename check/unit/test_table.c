@@ -1,0 +1,119 @@
+/* A table as people, scripts and spreadsheets get it: alignment by characters, not bytes; JSON that reads back; CSV as
+ * RFC 4180 has it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands/table.h"
+
+static const struct table_column columns[] = { { "run", false }, { "error", true }, { "note", false } };
+
+static void fill(struct table *table)
+{
+    assert_non_null(table);
+    table_cell(table, "a");
+    table_cell(table, "%.2f", 8.75);
+    table_cell(table, "%s", "");
+    table_cell(table, "läng\xc3\xa9r"); /* six characters, eight bytes */
+    table_cell(table, "%d", 10);
+    table_cell(table, "%s", "say \"a, b\"");
+}
+
+/* What table_print writes to standard output. */
+static void print(const struct table *table, const char *format, char text[1024])
+{
+    struct error error;
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stdout);
+    int kept = dup(STDOUT_FILENO);
+    assert_true(kept >= 0 && dup2(fileno(file), STDOUT_FILENO) >= 0);
+    enum status status = table_print(table, format, &error);
+    fflush(stdout);
+    assert_true(dup2(kept, STDOUT_FILENO) >= 0);
+    close(kept);
+    assert_int_equal(status, STATUS_OK);
+    rewind(file);
+    size_t bytes = fread(text, 1, 1023, file);
+    text[bytes] = '\0';
+    fclose(file);
+}
+
+static void test_for_people(void **state)
+{
+    (void)state;
+    struct table *table = table_open(columns, 3);
+    char text[1024];
+    fill(table);
+    print(table, NULL, text);
+    assert_string_equal(text, "run     error  note\n"
+                              "a        8.75  \n"
+                              "läng\xc3\xa9r     10  say \"a, b\"\n");
+    char again[1024];
+    print(table, "table", again);
+    assert_string_equal(again, text);
+    table_close(table);
+}
+
+static void test_csv(void **state)
+{
+    (void)state;
+    struct table *table = table_open(columns, 3);
+    char text[1024];
+    fill(table);
+    print(table, "csv", text);
+    assert_string_equal(text, "run,error,note\r\na,8.75,\r\nläng\xc3\xa9r,10,\"say \"\"a, b\"\"\"\r\n");
+    table_close(table);
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    struct table *table = table_open(columns, 3);
+    char text[1024];
+    fill(table);
+    print(table, "json", text);
+    json_t *list = json_loads(text, 0, NULL);
+    assert_int_equal(json_array_size(list), 2);
+    const json_t *first = json_array_get(list, 0), *second = json_array_get(list, 1);
+    assert_true(json_real_value(json_object_get(first, "error")) == 8.75);
+    assert_true(json_is_null(json_object_get(first, "note")));
+    assert_int_equal(json_integer_value(json_object_get(second, "error")), 10);
+    assert_string_equal(json_string_value(json_object_get(second, "note")), "say \"a, b\"");
+    json_decref(list);
+    table_close(table);
+}
+
+static void test_without_rows(void **state)
+{
+    (void)state;
+    struct table *table = table_open(columns, 3);
+    char text[1024];
+    print(table, NULL, text);
+    assert_string_equal(text, "run  error  note\n");
+    print(table, "csv", text);
+    assert_string_equal(text, "run,error,note\r\n");
+    print(table, "json", text);
+    assert_string_equal(text, "[]\n");
+    table_close(table);
+    table_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_for_people),
+        cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_without_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
