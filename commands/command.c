@@ -85,6 +85,8 @@ static enum status parse_option(struct arguments *arguments, const char *word, c
     if (value == NULL || value[0] == '\0')
         return error_set(error, STATUS_INPUT, "--%s needs a value: %s", option->name, option->argument);
     arguments->texts[place] = value;
+    if (option->type == OPTION_LIST)
+        arguments->list[arguments->list_count++] = value;
     if (option->type == OPTION_INTEGER)
         return parse_integer(option, value, &arguments->integers[place], error);
     return option->type == OPTION_CHOICE ? check_choice(option, value, error) : STATUS_OK;
@@ -101,7 +103,8 @@ enum status arguments_parse(struct arguments *arguments, const struct command *c
     if (*help)
         return STATUS_OK;
     arguments->operands = calloc((size_t)count + 1, sizeof *arguments->operands);
-    if (arguments->operands == NULL)
+    arguments->list = calloc((size_t)count + 1, sizeof *arguments->list);
+    if (arguments->operands == NULL || arguments->list == NULL)
         return error_out_of_memory(error, "%d arguments", count);
     bool options = true;
     for (int i = 0; i < count; i++) {
@@ -130,7 +133,8 @@ enum status arguments_parse(struct arguments *arguments, const struct command *c
 void arguments_free(struct arguments *arguments)
 {
     free(arguments->operands);
-    arguments->operands = NULL;
+    free(arguments->list);
+    arguments->operands = arguments->list = NULL;
 }
 
 /* The place of an option that the command's table has: asking for another is a bug here. */
@@ -145,6 +149,12 @@ static int place_of(const struct arguments *arguments, const char *option)
 const char *arguments_text(const struct arguments *arguments, const char *option)
 {
     return arguments->texts[place_of(arguments, option)];
+}
+
+const char *const *arguments_list(const struct arguments *arguments, const char *option)
+{
+    (void)place_of(arguments, option);
+    return arguments->list;
 }
 
 bool arguments_flag(const struct arguments *arguments, const char *option)

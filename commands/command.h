@@ -18,7 +18,8 @@ enum option_type {
     OPTION_FLAG,    /* takes no value */
     OPTION_TEXT,    /* any text that is not empty */
     OPTION_INTEGER, /* decimal digits, low .. high */
-    OPTION_CHOICE   /* one of `choices`, which are separated by '|' */
+    OPTION_CHOICE,  /* one of `choices`, which are separated by '|' */
+    OPTION_LIST     /* as OPTION_TEXT, and may be given again; one of a command's options at most */
 };
 
 struct option_definition {
@@ -36,6 +37,8 @@ struct arguments {
     const struct command *command;
     const char *texts[COMMAND_OPTIONS_MAX]; /* by the option's place in its table; NULL: not given */
     uint64_t integers[COMMAND_OPTIONS_MAX];
+    const char **list; /* the values of the OPTION_LIST in their order, up to a NULL */
+    size_t list_count;
     const char **operands;
     size_t operand_count;
 };
@@ -96,8 +99,10 @@ enum status arguments_parse(struct arguments *arguments, const struct command *c
                             bool *help, struct error *error) MUST_USE;
 void arguments_free(struct arguments *arguments);
 
-/* The value of an option of the command's table: NULL, false or the fallback where it was not given. */
+/* The value of an option of the command's table: NULL, false or the fallback where it was not given; of an OPTION_LIST
+ * all of them, up to a NULL. */
 const char *arguments_text(const struct arguments *arguments, const char *option);
+const char *const *arguments_list(const struct arguments *arguments, const char *option);
 bool arguments_flag(const struct arguments *arguments, const char *option);
 uint64_t arguments_integer(const struct arguments *arguments, const char *option, uint64_t fallback);
 

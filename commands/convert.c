@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "commands/command.h"
-#include "fetch/weights/weights.h"
+#include "commands/weights_options.h"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -31,10 +31,23 @@ static enum status run_convert(const struct arguments *arguments, struct error *
         return error_set(
             error, STATUS_INPUT,
             "%s: its suffix says the format, .safetensors, or .pth or .pt for torch's, and it has none of them", out);
-    enum status status = weights_open(&weights, in, error);
+    const struct weights_options how = { .key = arguments_text(arguments, "key"),
+                                         .renames = arguments_list(arguments, "rename") };
+    enum status status = weights_open(&weights, in, &how, error);
     if (status != STATUS_OK)
         return status;
-    status = weights_convert(&weights, out, suffixes[kind].container, error);
+    weights_tell(arguments->command->name, in, &weights);
+    const struct rounding rounding = weights_rounding(&weights);
+    if (rounding.overflowed > 0)
+        status = error_set(error, STATUS_INPUT, "%s: %zu numbers are beyond float32's largest and are not written", in,
+                           rounding.overflowed);
+    else if (rounding.rounded > 0 && !arguments_flag(arguments, "round"))
+        status = error_set(error, STATUS_INPUT,
+                           "%s: %zu numbers of float64 are not among float32's, which is what is written: give "
+                           "--round to write the nearest",
+                           in, rounding.rounded);
+    if (status == STATUS_OK)
+        status = weights_convert(&weights, out, suffixes[kind].container, error);
     if (status == STATUS_OK) {
         weights_content_digest(&weights, hex);
         printf("%s: %s, weights %s\n", out, weights_container_name(suffixes[kind].container), hex);
@@ -43,23 +56,29 @@ static enum status run_convert(const struct arguments *arguments, struct error *
     return status;
 }
 
-static const struct option_definition options[] = { OPTIONS_END };
+static const struct option_definition options[] = {
+    OPTION_KEY,
+    OPTION_RENAME,
+    { "round", NULL, OPTION_FLAG, 0, 0, NULL,
+      "write float64 weights as the nearest float32; default: refuse where a number would change" },
+    OPTIONS_END,
+};
 
 const struct command convert_command = {
     .name = "convert",
     .operands = "IN OUT",
     .summary = "weights from one format into another",
     .options = options,
-    .description = "Reads weights from any file that selfsame inspect knows, and writes them to OUT, with the names "
-                   "that PyTorch users know: to a "
-                   "safetensors file, or, where OUT ends in .pth or .pt, in torch.save's zip format, which torch.load "
-                   "reads. Parameters and running "
-                   "statistics are written, as float32, bit for bit; what training keeps beside them is not. Equal "
-                   "weights give equal files, and "
-                   "the weights digest, which is printed, stays.\n\nNothing in IN is run: pickles are read as data.",
+    .description =
+        "Reads weights from any file that selfsame inspect knows, and writes them to OUT: to a safetensors file, or, "
+        "where OUT ends in .pth or .pt, in torch.save's zip format, which torch.load reads. The tensors of a network "
+        "of depth 6n+2 get the names that PyTorch users know; those of any other keep theirs. Parameters and running "
+        "statistics are written, as float32; what training keeps beside them is not. Equal weights give equal files, "
+        "and the weights digest, which is printed, stays.\n\nNothing in IN is run: pickles are read as data.",
     .examples =
         "selfsame convert resnet20-12fca82f.th resnet20.safetensors\ta file of torch.save's\n"
-        "selfsame convert runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\n",
+        "selfsame convert runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\n"
+        "selfsame convert --rename dense=linear --rename head= model.pth model.safetensors\tother names\n",
     .operands_min = 2,
     .operands_max = 2,
     .run = run_convert,

@@ -5,11 +5,10 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "commands/command.h"
+#include "commands/weights_options.h"
 #include "experiments/catalog.h"
 #include "fetch/data/load.h"
 #include "fetch/obtain.h"
-#include "fetch/weights/weights.h"
 #include "results/record.h"
 #include "results/weights_check.h"
 #include "trainer/engine.h"
@@ -173,9 +172,11 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
     float *values = NULL;
     enum status status = find_weights(arguments, path, error);
     if (status == STATUS_OK)
-        status = weights_open(&weights, path, error);
+        status =
+            weights_open(&weights, path, &(struct weights_options){ .key = arguments_text(arguments, "key") }, error);
     if (status != STATUS_OK)
         return status;
+    weights_tell(arguments->command->name, path, &weights);
     status = find_manifest(arguments_text(arguments, "manifest"), path, &weights, &manifest, error);
     if (status != STATUS_OK) {
         weights_close(&weights);
@@ -215,6 +216,7 @@ static const struct option_definition eval_options[] = {
       "installed experiments "
       "that names the file's "
       "SHA-256, or how it begins" },
+    OPTION_KEY,
     OPTION_DATA,
     { "predictions", "FILE", OPTION_TEXT, 0, 0, NULL,
       "write each test image's number, label and prediction, tab-separated, to FILE" },
@@ -233,7 +235,9 @@ const struct command eval_command = {
         "Predicts the class of every test image with weights from a file, and prints how many are wrong and the mean "
         "cross "
         "entropy. "
-        "The names and shapes in the file must be the network's; the file's format is recognised by its content.",
+        "The file's format is recognised by its content, and the usual names of tensors are known; selfsame inspect "
+        "says "
+        "what stands in the way of an evaluation.",
     .options = eval_options,
     .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\n"
                 "selfsame eval --weights resnet20-12fca82f.th --data cifar-10\ta published file, whose manifest is "

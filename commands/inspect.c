@@ -5,10 +5,9 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "commands/command.h"
 #include "commands/table.h"
+#include "commands/weights_options.h"
 #include "experiments/catalog.h"
-#include "fetch/weights/weights.h"
 
 enum { SHAPE_BYTES = 128, FIT_BYTES = 256 };
 
@@ -21,20 +20,23 @@ struct findings {
     bool fits;
     struct model_config model;
     struct error misfit;
+    char rounding[WEIGHTS_ROUNDING_BYTES];
 };
 
 static const char *shortcut_name(const struct model_config *model)
 {
-    return model->shortcut == SHORTCUT_PROJECTION ? "projection" : "pad-end or pad-both";
+    return model->shortcut == SHORTCUT_PAD_END ? "pad-end or pad-both" : weights_shortcut_name(model->shortcut);
 }
 
 /* Which of the published variants a network is; the weights of the last two look alike. */
 static const char *variant_name(const struct model_config *model)
 {
-    bool projection = model->shortcut == SHORTCUT_PROJECTION, bias = model->linear_bias != BIAS_NONE;
-    if (projection && !bias && model->final_batch_norm)
+    bool bias = model->linear_bias != BIAS_NONE;
+    if (model->shortcut == SHORTCUT_PROJECTION && !bias && model->final_batch_norm)
         return "msra";
-    return !projection && bias && !model->final_batch_norm ? "paper or akamaster" : "none of the published";
+    if (model->shortcut == SHORTCUT_PAD_END && bias && !model->final_batch_norm)
+        return "paper or akamaster";
+    return "none of the published";
 }
 
 static void print_shape(const struct named_tensor *tensor, char text[SHAPE_BYTES])
@@ -59,43 +61,57 @@ static void print_table(const struct findings *f)
                variant_name(&f->model), shortcut_name(&f->model), f->model.linear_bias != BIAS_NONE ? "yes" : "no",
                f->model.final_batch_norm ? "yes" : "no");
     else
-        text_line(stdout, "network     none that is known: %s", f->misfit.message);
+        text_line(stdout, "network     none that selfsame evaluates: %s", f->misfit.message);
+    for (size_t i = 0; i < weights->tensors.note_count; i++)
+        text_line(stdout, "note        %s", weights->tensors.notes[i]);
+    if (f->rounding[0] != '\0')
+        printf("numbers     %s\n", f->rounding);
     text_line(stdout, "manifest    %s",
               f->manifest[0] != '\0' ? f->manifest : "none of the experiments folder names this file");
     for (size_t i = 0; i < weights->tensors.claim_count; i++)
         text_line(stdout, "it says     %s = %s", weights->tensors.claims[i].name, weights->tensors.claims[i].value);
     printf("tensors     %zu\n", weights->tensors.count);
     for (size_t i = 0; i < weights->tensors.count; i++) {
+        const struct named_tensor *tensor = &weights->tensors.list[i];
         char shape[SHAPE_BYTES];
-        print_shape(&weights->tensors.list[i], shape);
-        text_line(stdout, "    %-40s %-5s %s", weights->tensors.list[i].name,
-                  element_name(weights->tensors.list[i].element), shape);
+        print_shape(tensor, shape);
+        if (tensor->obstacle != NULL)
+            text_line(stdout, "    %-40s not read: %s", tensor->name, tensor->obstacle);
+        else
+            text_line(stdout, "    %-40s %-5s %s%s%s%s", tensor->name, element_name(tensor->element), shape,
+                      tensor->file_name != NULL ? "  in the file " : "",
+                      tensor->file_name != NULL ? tensor->file_name : "", f->fits && tensor->beside ? "  beside" : "");
     }
 }
 
 static enum status print_json(const struct findings *f, struct error *error)
 {
     const struct weights *weights = &f->weights;
-    json_t *tensors = json_array(), *claims = json_object(), *network = json_null();
+    json_t *tensors = json_array(), *claims = json_object(), *network = json_null(), *notes = json_array();
     for (size_t i = 0; i < weights->tensors.count; i++) {
         const struct named_tensor *tensor = &weights->tensors.list[i];
         json_t *shape = json_array();
         for (uint32_t d = 0; d < tensor->rank; d++)
             json_array_append_new(shape, json_integer(tensor->shape[d]));
-        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o}", "name", tensor->name, "dtype",
-                                                 element_name(tensor->element), "shape", shape));
+        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:s, s:b, s:s*}", "name", tensor->name, "dtype",
+                                                 element_name(tensor->element), "shape", shape, "name_in_file",
+                                                 tensor->file_name != NULL ? tensor->file_name : tensor->name, "beside",
+                                                 tensor->beside, "obstacle", tensor->obstacle));
     }
+    for (size_t i = 0; i < weights->tensors.note_count; i++)
+        json_array_append_new(notes, json_string(weights->tensors.notes[i]));
     for (size_t i = 0; i < weights->tensors.claim_count; i++)
         json_object_set_new(claims, weights->tensors.claims[i].name, json_string(weights->tensors.claims[i].value));
     if (f->fits)
         network = json_pack("{s:i, s:s, s:s, s:b, s:b}", "depth", (int)f->model.depth, "variant",
                             variant_name(&f->model), "shortcut", shortcut_name(&f->model), "linear_bias",
                             f->model.linear_bias != BIAS_NONE, "final_batch_norm", f->model.final_batch_norm);
-    json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:o, s:s?, s:o, s:o}", "file", f->path, "container",
-                             weights_container_name(weights->container), "bytes", (json_int_t)weights->bytes, "sha256",
-                             weights->sha256, "weights_sha256", f->digest, "parameters",
-                             (json_int_t)weights_parameter_count(weights), "network", network, "manifest",
-                             f->manifest[0] != '\0' ? f->manifest : NULL, "claims", claims, "tensors", tensors);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:I, s:s, s:s, s:I, s:o, s:s?, s:s?, s:o, s:s, s:o, s:o}", "file", f->path, "container",
+        weights_container_name(weights->container), "bytes", (json_int_t)weights->bytes, "sha256", weights->sha256,
+        "weights_sha256", f->digest, "parameters", (json_int_t)weights_parameter_count(weights), "network", network,
+        "obstacle", f->fits ? NULL : f->misfit.message, "manifest", f->manifest[0] != '\0' ? f->manifest : NULL,
+        "notes", notes, "numbers", f->rounding, "claims", claims, "tensors", tensors);
     if (json == NULL)
         return error_set(error, STATUS_INPUT, "%s: its name is not UTF-8, which JSON needs, or memory is short",
                          f->path);
@@ -109,11 +125,14 @@ static enum status run_inspect(const struct arguments *arguments, struct error *
     if (f == NULL)
         return error_out_of_memory(error, "the contents of a file of weights");
     f->path = arguments->operands[0];
-    enum status status = weights_open(&f->weights, f->path, error);
+    const struct weights_options how = { .key = arguments_text(arguments, "key"),
+                                         .renames = arguments_list(arguments, "rename") };
+    enum status status = weights_open(&f->weights, f->path, &how, error);
     if (status != STATUS_OK)
         goto out;
     weights_content_digest(&f->weights, f->digest);
-    f->fits = weights_model(&f->weights, f->path, &f->model, &f->misfit) == STATUS_OK;
+    weights_tell_rounding(&f->weights, f->rounding);
+    f->fits = weights_model(&f->weights, &f->model, &f->misfit) == STATUS_OK;
     status = catalog_find_weights(f->weights.sha256, f->manifest, error);
     if (status == STATUS_OK && format != NULL && strcmp(format, "json") == 0)
         status = print_json(f, error);
@@ -127,6 +146,8 @@ out:
 
 static const struct option_definition options[] = {
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },
+    OPTION_KEY,
+    OPTION_RENAME,
     OPTIONS_END,
 };
 
@@ -137,14 +158,11 @@ const struct command inspect_command = {
     .options = options,
     .description =
         "Tells a file's container, its SHA-256, the digest of its weights (which is the same whatever the container), "
-        "the "
-        "network that they fit, "
-        "what the file says about itself, and its tensors.\n\nThe format is recognised by the content: safetensors, "
-        "torch.save's legacy and zip "
-        "files, and the pickles of neon's 2016 models. Nothing in the file is run: pickles are read as data, and one "
-        "that "
-        "asks for more is "
-        "refused by name.",
+        "the network that they fit, or what stands in the way of one, what the file says about itself, and its "
+        "tensors: the names that selfsame gives them, and in the file, where that has others.\n\nThe format is "
+        "recognised by the content: safetensors, torch.save's legacy and zip files, pickles of tensors or of numpy's "
+        "arrays, numpy's .npz files, and the pickles of neon's 2016 models. Nothing in the file is run: pickles are "
+        "read as data, and what a pickle asks for beyond data is left alone and named.",
     .examples = "selfsame inspect resnet20-12fca82f.th\ta file of torch.save's\n"
                 "selfsame inspect --format json runs/quick-resnet20-seed1/weights.safetensors\ta run's weights\n",
     .operands_min = 1,

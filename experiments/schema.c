@@ -31,6 +31,7 @@ static const struct schema_choice shortcuts[] = {
     { "projection", SHORTCUT_PROJECTION },
     { "pad-end", SHORTCUT_PAD_END },
     { "pad-both", SHORTCUT_PAD_BOTH },
+    { "projection-bn", SHORTCUT_PROJECTION_BN },
     { NULL, 0 },
 };
 static const struct schema_choice biases[] = {
@@ -110,7 +111,7 @@ const struct schema_key schema_keys[] = {
     { "model.depth", VALUE_INTEGER, 8, 10000, NULL, NULL, true, true, NULL, "6n+2" },
     { "model.shortcut", VALUE_CHOICE, 0, 0, shortcuts, NULL, true, true, NULL,
       "where the shape changes: 1x1 convolution that starts as the identity, or option A with the zero channels last, "
-      "or half before and half after" },
+      "or half before and half after, or 1x1 convolution with batch norm, which starts at random" },
     { "model.linear_bias", VALUE_CHOICE, 0, 0, biases, NULL, true, true, NULL,
       "of the linear layer: absent, starts at 0, starts uniform in +-1/8" },
     { "model.final_batch_norm", VALUE_BOOLEAN, 0, 0, NULL, "false", false, true, NULL, "batch norm over the logits" },

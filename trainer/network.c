@@ -48,7 +48,15 @@ static void add_conv(struct network *network, const char *block, const char *num
     struct conv_layer *conv = &network->convs[network->conv_count++];
     char name[PREFIX_BYTES];
     *conv = (struct conv_layer){
-        .channels = channels, .filters = filters, .side = side, .stride = stride, .projection = -1
+        .channels = channels,
+        .filters = filters,
+        .side = side,
+        .stride = stride,
+        .projection = -1,
+        .projection_gamma = -1,
+        .projection_beta = -1,
+        .projection_mean = -1,
+        .projection_variance = -1,
     };
     snprintf(name, sizeof name, "%sconv%s", block, number);
     if (stride == 2 && network->model.shortcut == SHORTCUT_PAD_BOTH)
@@ -61,6 +69,26 @@ static void add_conv(struct network *network, const char *block, const char *num
     conv->running_variance = add_vector(network, name, "running_var", TENSOR_RUNNING, filters);
 }
 
+/* Of the block whose second convolution was added last. */
+static void add_projection(struct network *network, const char *block, uint32_t channels, uint32_t filters)
+{
+    struct conv_layer *conv = &network->convs[network->conv_count - 1];
+    char name[PREFIX_BYTES];
+    const enum shortcut shortcut = network->model.shortcut;
+    if (shortcut != SHORTCUT_PROJECTION && shortcut != SHORTCUT_PROJECTION_BN)
+        return;
+    snprintf(name, sizeof name, "%sshortcut.0", block);
+    conv->projection =
+        (int32_t)add_tensor(network, name, "weight", TENSOR_PARAMETER, 4, (uint32_t[]){ filters, channels, 1, 1 });
+    if (shortcut == SHORTCUT_PROJECTION)
+        return;
+    snprintf(name, sizeof name, "%sshortcut.1", block);
+    conv->projection_gamma = (int32_t)add_vector(network, name, "weight", TENSOR_PARAMETER, filters);
+    conv->projection_beta = (int32_t)add_vector(network, name, "bias", TENSOR_PARAMETER, filters);
+    conv->projection_mean = (int32_t)add_vector(network, name, "running_mean", TENSOR_RUNNING, filters);
+    conv->projection_variance = (int32_t)add_vector(network, name, "running_var", TENSOR_RUNNING, filters);
+}
+
 static void add_layers(struct network *network)
 {
     const struct model_config *model = &network->model;
@@ -68,18 +96,15 @@ static void add_layers(struct network *network)
     add_conv(network, "", "1", 3, 16, 32, 1);
     for (uint32_t stage = 0; stage < 3; stage++) {
         for (uint32_t block = 0; block < blocks; block++) {
-            char name[BLOCK_BYTES], shortcut[PREFIX_BYTES];
+            char name[BLOCK_BYTES];
             bool changes = stage > 0 && block == 0;
             uint32_t filters = 16u << stage, side = 32u >> stage;
             uint32_t channels = changes ? filters / 2 : filters, stride = changes ? 2 : 1;
             snprintf(name, sizeof name, "layer%u.%u.", stage + 1, block);
             add_conv(network, name, "1", channels, filters, side * stride, stride);
             add_conv(network, name, "2", filters, filters, side, 1);
-            if (changes && model->shortcut == SHORTCUT_PROJECTION) {
-                snprintf(shortcut, sizeof shortcut, "%sshortcut.0", name);
-                network->convs[network->conv_count - 1].projection = (int32_t)add_tensor(
-                    network, shortcut, "weight", TENSOR_PARAMETER, 4, (uint32_t[]){ filters, channels, 1, 1 });
-            }
+            if (changes)
+                add_projection(network, name, channels, filters);
         }
     }
     network->block_count = 3 * blocks;
@@ -143,8 +168,12 @@ static enum status sort_tensors(struct network *network, struct error *error)
         conv->beta = place[conv->beta];
         conv->running_mean = place[conv->running_mean];
         conv->running_variance = place[conv->running_variance];
-        if (conv->projection >= 0)
-            conv->projection = (int32_t)place[conv->projection];
+        int32_t *optional[] = { &conv->projection, &conv->projection_gamma, &conv->projection_beta,
+                                &conv->projection_mean, &conv->projection_variance };
+        for (size_t k = 0; k < sizeof optional / sizeof *optional; k++) {
+            if (*optional[k] >= 0)
+                *optional[k] = (int32_t)place[*optional[k]];
+        }
     }
     network->linear_weight = (int32_t)place[network->linear_weight];
     int32_t *optional[] = { &network->linear_bias, &network->logits_gamma, &network->logits_beta, &network->logits_mean,
@@ -170,7 +199,7 @@ enum status network_open(struct network **out, const struct model_config *model,
     if (network != NULL) {
         network->model = *model;
         network->convs = calloc(convs, sizeof *network->convs);
-        network->tensors = calloc(5 * convs + 8, sizeof *network->tensors);
+        network->tensors = calloc(5 * convs + 16, sizeof *network->tensors);
     }
     if (network == NULL || network->convs == NULL || network->tensors == NULL) {
         network_close(network);
@@ -230,6 +259,23 @@ static void fill_normal(const struct tensor *tensor, uint64_t seed, uint64_t maj
     }
 }
 
+/* A projection that is alone begins as the identity: of K filters the first C copy the inputs. One that a batch norm
+ * follows begins at random, numbered behind the linear layer. */
+static void initialize_projection(const struct network *network, const struct conv_layer *conv, uint64_t seed,
+                                  float *values)
+{
+    const struct tensor *tensor = &network->tensors[conv->projection];
+    const uint32_t channels = tensor->shape[1];
+    if (conv->projection_gamma < 0) {
+        for (uint32_t c = 0; c < channels; c++)
+            values[tensor->offset + (size_t)c * channels + c] = 1.0f;
+        return;
+    }
+    fill_normal(tensor, seed, network->conv_count + (conv->filters == NETWORK_FEATURES ? 2 : 1), channels, values);
+    fill(network, conv->projection_gamma, values, 1.0f);
+    fill(network, conv->projection_variance, values, (float)network->model.batch_norm_initial_variance);
+}
+
 void network_initialize(const struct network *network, uint64_t seed, float *values)
 {
     const struct tensor *tensors = network->tensors;
@@ -239,11 +285,8 @@ void network_initialize(const struct network *network, uint64_t seed, float *val
         fill_normal(&tensors[conv->weight], seed, i, 9.0 * conv->channels, values);
         fill(network, (int32_t)conv->gamma, values, 1.0f);
         fill(network, (int32_t)conv->running_variance, values, (float)network->model.batch_norm_initial_variance);
-        if (conv->projection >= 0) {
-            const struct tensor *tensor = &tensors[conv->projection];
-            for (uint32_t c = 0; c < tensor->shape[1]; c++)
-                values[tensor->offset + (size_t)c * tensor->shape[1] + c] = 1.0f;
-        }
+        if (conv->projection >= 0)
+            initialize_projection(network, conv, seed, values);
     }
     fill_normal(&tensors[network->linear_weight], seed, network->conv_count, NETWORK_FEATURES, values);
     if (network->model.linear_bias == BIAS_UNIFORM) {

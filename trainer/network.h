@@ -28,6 +28,7 @@ struct conv_layer {
     uint32_t side, stride;      /* H = W of the input; output side = side / stride */
     uint32_t weight, gamma, beta, running_mean, running_variance;
     int32_t projection; /* on a block's second convolution: tensor of the block's 1x1 shortcut weight, or -1 */
+    int32_t projection_gamma, projection_beta, projection_mean, projection_variance; /* of its batch norm, or -1 */
     uint32_t
         option_a_first; /* stride 2 with option A: which of the filters the input's first channel is added to; else 0 */
 };

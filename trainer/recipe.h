@@ -12,9 +12,10 @@
 /* ---- network ----------------------------------------------------------------------------------------------------- */
 
 enum shortcut {
-    SHORTCUT_PROJECTION, /* where the shape changes: 1x1 convolution, stride 2, trained from the identity (msra) */
-    SHORTCUT_PAD_END,    /* option A: subsample; the new channels, zero, come last (He et al.) */
-    SHORTCUT_PAD_BOTH    /* option A: half of the new, zero, channels come first and half last (akamaster) */
+    SHORTCUT_PROJECTION,   /* where the shape changes: 1x1 convolution, stride 2, trained from the identity (msra) */
+    SHORTCUT_PAD_END,      /* option A: subsample; the new channels, zero, come last (He et al.) */
+    SHORTCUT_PAD_BOTH,     /* option A: half of the new, zero, channels come first and half last (akamaster) */
+    SHORTCUT_PROJECTION_BN /* 1x1 convolution, stride 2, with a batch norm of its own (torchvision, chenyaofo) */
 };
 
 enum bias {

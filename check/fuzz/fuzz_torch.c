@@ -13,9 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct model_config model;
     struct error error;
     char hex[DIGEST_HEX_BYTES];
-    if (weights_parse(&weights, "fuzz", data, bytes, &error) == STATUS_OK) {
+    if (weights_parse(&weights, "fuzz", data, bytes, NULL, &error) == STATUS_OK) {
         weights_content_digest(&weights, hex);
-        (void)!weights_model(&weights, "fuzz", &model, &error);
+        (void)!weights_model(&weights, &model, &error);
         weights_close(&weights);
     }
     return 0;

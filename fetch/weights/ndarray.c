@@ -9,7 +9,8 @@ static enum status refuse(struct error *error, const char *path, const struct pi
 
 bool ndarray_is(const struct pickle_value *value)
 {
-    return value->type == PICKLE_OBJECT && value->call.global == GLOBAL_RECONSTRUCT;
+    return value->type == PICKLE_OBJECT &&
+           (value->call.global == GLOBAL_RECONSTRUCT || value->call.global == GLOBAL_FROM_BUFFER);
 }
 
 static const struct pickle_value *item(const struct pickle_value *tuple, size_t place)
@@ -18,16 +19,16 @@ static const struct pickle_value *item(const struct pickle_value *tuple, size_t 
 }
 
 /* dtype("f4", 0, 1) with the state (3, "<", None, None, None, -1, -1, 0). */
-static enum status read_dtype(struct ndarray *array, const char *path, const struct pickle_value *dtype,
+static enum status read_dtype(enum element *element, const char *path, const struct pickle_value *dtype,
                               struct error *error)
 {
     static const struct {
         const char *name;
         enum element element;
     } names[] = {
-        { "f4", ELEMENT_F32 }, { "f8", ELEMENT_F64 }, { "f2", ELEMENT_F16 },
-        { "i8", ELEMENT_I64 }, { "i4", ELEMENT_I32 }, { "i2", ELEMENT_I16 },
-        { "i1", ELEMENT_I8 },  { "u1", ELEMENT_U8 },  { "b1", ELEMENT_BOOL },
+        { "f4", ELEMENT_F32 }, { "f8", ELEMENT_F64 }, { "f2", ELEMENT_F16 }, { "i8", ELEMENT_I64 },
+        { "i4", ELEMENT_I32 }, { "i2", ELEMENT_I16 }, { "i1", ELEMENT_I8 },  { "u8", ELEMENT_U64 },
+        { "u4", ELEMENT_U32 }, { "u2", ELEMENT_U16 }, { "u1", ELEMENT_U8 },  { "b1", ELEMENT_BOOL },
     };
     if (dtype->type != PICKLE_OBJECT || dtype->call.global != GLOBAL_DTYPE || dtype->call.state == NULL)
         return refuse(error, path, dtype, "has no dtype");
@@ -35,48 +36,124 @@ static enum status read_dtype(struct ndarray *array, const char *path, const str
                               *fields = item(dtype->call.state, 4);
     if (name == NULL || order == NULL || fields == NULL || fields->type != PICKLE_NONE)
         return refuse(error, path, dtype, "has a dtype that is not of plain numbers");
-    array->element = ELEMENT_OTHER;
+    *element = ELEMENT_OTHER;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (pickle_is(name, names[i].name))
-            array->element = names[i].element;
+            *element = names[i].element;
     }
-    if (array->element == ELEMENT_OTHER)
+    if (*element == ELEMENT_OTHER)
         return refuse(error, path, dtype, "is not of numbers that are read: float16, 32, 64, integers, booleans");
-    if (!pickle_is(order, "<") && !(pickle_is(order, "|") && element_bytes(array->element) == 1))
+    if (!pickle_is(order, "<") && !(pickle_is(order, "|") && element_bytes(*element) == 1))
         return refuse(error, path, dtype, "is not little-endian");
     return STATUS_OK;
 }
 
-enum status ndarray_read(struct ndarray *array, const char *path, const struct pickle_value *value, struct error *error)
+/* The shape's numbers and their count. */
+static enum status read_shape(struct ndarray *array, const char *path, const struct pickle_value *value,
+                              const struct pickle_value *shape, struct error *error)
 {
-    *array = (struct ndarray){ .count = 1 };
-    if (!ndarray_is(value) || value->call.state == NULL)
-        return refuse(error, path, value, "is expected here");
-    const struct pickle_value *class = item(value->call.arguments, 0);
-    if (class == NULL || class->type != PICKLE_GLOBAL || class->call.global != GLOBAL_NDARRAY)
-        return refuse(error, path, value, "is not of the class numpy.ndarray");
-    const struct pickle_value *state = value->call.state, *shape = item(state, 1), *dtype = item(state, 2),
-                              *fortran = item(state, 3), *data = item(state, 4);
-    if (data == NULL || state->list.count != 5 || shape->type != PICKLE_TUPLE || data->type != PICKLE_BYTES)
-        return refuse(error, path, value, "has a state that is not (1, shape, dtype, order, bytes)");
-    if (fortran->type != PICKLE_BOOLEAN &&
-        !(fortran->type == PICKLE_INTEGER && (fortran->integer == 0 || fortran->integer == 1)))
-        return refuse(error, path, value, "does not say in which order its numbers are");
-    array->fortran = fortran->type == PICKLE_BOOLEAN ? fortran->boolean : fortran->integer == 1;
-    if (shape->list.count > NDARRAY_RANK_MAX)
-        return refuse(error, path, value, "has more dimensions than are read");
+    if (shape->type != PICKLE_TUPLE || shape->list.count > NDARRAY_RANK_MAX)
+        return refuse(error, path, value, "has no shape, or more dimensions than are read");
     array->rank = (uint32_t)shape->list.count;
     for (uint32_t i = 0; i < array->rank; i++) {
         if (!pickle_size(shape->list.items[i], UINT32_MAX, &array->shape[i]) ||
             __builtin_mul_overflow(array->count, (size_t)array->shape[i], &array->count))
             return refuse(error, path, value, "has a shape that is not of sizes");
     }
-    enum status status = read_dtype(array, path, dtype, error);
+    return STATUS_OK;
+}
+
+/* _reconstruct(ndarray, (0,), b"b") with the state (1, shape, dtype, whether Fortran's order, bytes). */
+static enum status read_reconstructed(struct ndarray *array, const char *path, const struct pickle_value *value,
+                                      const struct pickle_value *parts[3], struct error *error)
+{
+    const struct pickle_value *class = item(value->call.arguments, 0), *state = value->call.state,
+                              *fortran = item(state, 3);
+    if (class == NULL || class->type != PICKLE_GLOBAL || class->call.global != GLOBAL_NDARRAY)
+        return refuse(error, path, value, "is not of the class numpy.ndarray");
+    if (item(state, 4) == NULL || state->list.count != 5)
+        return refuse(error, path, value, "has a state that is not (1, shape, dtype, order, bytes)");
+    if (fortran->type != PICKLE_BOOLEAN &&
+        !(fortran->type == PICKLE_INTEGER && (fortran->integer == 0 || fortran->integer == 1)))
+        return refuse(error, path, value, "does not say in which order its numbers are");
+    array->fortran = fortran->type == PICKLE_BOOLEAN ? fortran->boolean : fortran->integer == 1;
+    for (size_t i = 0; i < 2; i++)
+        parts[i] = item(state, i + 1);
+    parts[2] = item(state, 4);
+    return STATUS_OK;
+}
+
+/* _frombuffer(bytes, dtype, shape, "C" or "F"). */
+static enum status read_from_buffer(struct ndarray *array, const char *path, const struct pickle_value *value,
+                                    const struct pickle_value *parts[3], struct error *error)
+{
+    const struct pickle_value *arguments = value->call.arguments, *order = item(arguments, 3);
+    if (order == NULL || !(pickle_is(order, "C") || pickle_is(order, "F")))
+        return refuse(error, path, value, "does not say in which order its numbers are");
+    array->fortran = pickle_is(order, "F");
+    parts[0] = item(arguments, 2);
+    parts[1] = item(arguments, 1);
+    parts[2] = item(arguments, 0);
+    return STATUS_OK;
+}
+
+enum status ndarray_read(struct ndarray *array, const char *path, const struct pickle_value *value, struct error *error)
+{
+    const struct pickle_value *parts[3] = { NULL }; /* shape, dtype, bytes */
+    size_t bytes;
+    *array = (struct ndarray){ .count = 1 };
+    if (!ndarray_is(value))
+        return refuse(error, path, value, "is expected here");
+    enum status status = value->call.global == GLOBAL_RECONSTRUCT ? read_reconstructed(array, path, value, parts, error)
+                                                                  : read_from_buffer(array, path, value, parts, error);
+    if (status == STATUS_OK)
+        status = read_shape(array, path, value, parts[0], error);
+    if (status == STATUS_OK)
+        status = read_dtype(&array->element, path, parts[1], error);
     if (status != STATUS_OK)
         return status;
-    size_t bytes;
-    if (__builtin_mul_overflow(array->count, element_bytes(array->element), &bytes) || bytes != data->text.bytes)
+    if (parts[2]->type != PICKLE_BYTES || __builtin_mul_overflow(array->count, element_bytes(array->element), &bytes) ||
+        bytes != parts[2]->text.bytes)
         return refuse(error, path, value, "has another number of bytes than its shape and dtype ask for");
-    array->data = (const uint8_t *)data->text.data;
+    array->data = (const uint8_t *)parts[2]->text.data;
     return STATUS_OK;
+}
+
+bool ndarray_scalar(const struct pickle_value *value, double *number)
+{
+    struct error error;
+    enum element element;
+    if (value->type != PICKLE_OBJECT || value->call.global != GLOBAL_SCALAR)
+        return false;
+    const struct pickle_value *dtype = item(value->call.arguments, 0), *data = item(value->call.arguments, 1);
+    if (dtype == NULL || data == NULL || data->type != PICKLE_BYTES ||
+        read_dtype(&element, "", dtype, &error) != STATUS_OK || data->text.bytes != element_bytes(element))
+        return false;
+    const uint8_t *bytes = (const uint8_t *)data->text.data;
+    uint64_t bits = 0;
+    for (size_t i = 0; i < data->text.bytes; i++)
+        bits |= (uint64_t)bytes[i] << 8 * i;
+    unsigned unused = 64 - 8 * (unsigned)data->text.bytes; /* bits above the number's own */
+    switch (element) {
+    case ELEMENT_F64:
+        memcpy(number, &bits, sizeof bits);
+        return true;
+    case ELEMENT_F32:
+    case ELEMENT_F16: {
+        struct rounding rounding = { 0, 0, 0 };
+        float single;
+        element_to_float(element, bytes, 1, &single, &rounding);
+        *number = (double)single;
+        return true;
+    }
+    case ELEMENT_I64:
+    case ELEMENT_I32:
+    case ELEMENT_I16:
+    case ELEMENT_I8:
+        *number = (double)((int64_t)(bits << unused) >> unused);
+        return true;
+    default:
+        *number = (double)bits;
+        return true;
+    }
 }

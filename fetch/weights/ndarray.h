@@ -1,4 +1,4 @@
-/* numpy's arrays in pickles: what an ndarray's two calls and its state say, checked. */
+/* numpy's arrays and scalars in pickles: what an ndarray's calls and its state say, checked. */
 #ifndef SELFSAME_NDARRAY_H
 #define SELFSAME_NDARRAY_H
 
@@ -12,7 +12,7 @@
 enum { NDARRAY_RANK_MAX = 8 };
 
 struct ndarray {
-    enum element element; /* of the numbers that element.h knows, little-endian */
+    enum element element; /* of the numbers that number_format.h knows, little-endian */
     uint32_t rank;
     uint64_t shape[NDARRAY_RANK_MAX];
     bool fortran; /* the first index runs fastest; else the last */
@@ -25,5 +25,7 @@ bool ndarray_is(const struct pickle_value *value);
  * the shape. */
 enum status ndarray_read(struct ndarray *array, const char *path, const struct pickle_value *value,
                          struct error *error) MUST_USE;
+/* Whether a value is a scalar of numpy's that a double holds, such as numpy.float64(0.5) or numpy.int64(7). */
+bool ndarray_scalar(const struct pickle_value *value, double *number);
 
 #endif

@@ -161,8 +161,7 @@ static enum status add_tensor(const struct reader *r, const struct layer *layer,
         size_t place = layout == LAYOUT_SAME ? i : conv_place(tensor, layout, i);
         if (array->fortran)
             place = place % columns * rows + place / columns;
-        if (element_to_float(array->element, array->data + place * element, 1, &added->values[i]) != 1)
-            status = tensors_not_exact(added, r->path, i, r->error);
+        element_to_float(array->element, array->data + place * element, 1, &added->values[i], &added->rounding);
     }
     return status;
 }
@@ -222,35 +221,21 @@ static enum status add_tensors(const struct reader *r)
     return status;
 }
 
-static enum status read_model(struct reader *r, const struct pickle_value *root)
+bool neon_is(const struct pickle_value *root)
 {
-    const struct pickle_value *model = pickle_get(root, "model");
-    if (pickle_get(pickle_get(model, "config"), "layers") == NULL)
-        return error_set(r->error, STATUS_INPUT,
-                         "%s is a pickle of %s, neither torch's nor a model of neon's (which has model, "
-                         "config, layers)",
-                         r->path, pickle_type_name(root));
-    tensors_claim_items(r->tensors, root);
-    enum status status = walk(r, model, 0);
-    if (status == STATUS_OK)
-        status = open_network(r);
-    return status == STATUS_OK ? add_tensors(r) : status;
+    return pickle_get(pickle_get(pickle_get(root, "model"), "config"), "layers") != NULL;
 }
 
-enum status neon_read(struct tensors *tensors, const char *path, const uint8_t *file, size_t bytes, struct error *error)
+enum status neon_read(struct tensors *tensors, const char *path, const struct pickle_value *root, struct error *error)
 {
     struct reader r = { .tensors = tensors, .path = path, .error = error };
-    struct pickle pickle;
-    size_t end;
-    enum status status = pickle_read(&pickle, path, file, bytes, 0, &end, error);
-    if (status != STATUS_OK)
-        return status;
-    status = end == bytes ? read_model(&r, pickle.root)
-                          : error_set(error, STATUS_INPUT,
-                                      "%s: %zu bytes follow the pickle: neither torch's nor neon's files are so", path,
-                                      bytes - end);
+    tensors_claim_items(tensors, pickle_dict(root));
+    enum status status = walk(&r, pickle_get(root, "model"), 0);
+    if (status == STATUS_OK)
+        status = open_network(&r);
+    if (status == STATUS_OK)
+        status = add_tensors(&r);
     network_close(r.network);
     free(r.layers);
-    pickle_free(&pickle);
     return status;
 }

@@ -15,9 +15,10 @@
 
 #include "fetch/weights/tensors.h"
 
-/* Adds the file's tensors and claims, as tensors.h says. STATUS_INPUT for another pickle, and for layers that are not
- * such a network's. */
-enum status neon_read(struct tensors *tensors, const char *path, const uint8_t *file, size_t bytes,
+/* Whether a pickled object is a model of neon's. */
+bool neon_is(const struct pickle_value *root);
+/* Adds its tensors and claims, as tensors.h says. STATUS_INPUT for layers that are not such a network's. */
+enum status neon_read(struct tensors *tensors, const char *path, const struct pickle_value *root,
                       struct error *error) MUST_USE;
 
 #endif

@@ -10,10 +10,16 @@ static const struct {
     size_t bytes;
     bool real;
 } elements[] = {
-    [ELEMENT_F32] = { "F32", 4, true },    [ELEMENT_F64] = { "F64", 8, true },      [ELEMENT_F16] = { "F16", 2, true },
-    [ELEMENT_BF16] = { "BF16", 2, true },  [ELEMENT_I64] = { "I64", 8, false },     [ELEMENT_I32] = { "I32", 4, false },
-    [ELEMENT_I16] = { "I16", 2, false },   [ELEMENT_I8] = { "I8", 1, false },       [ELEMENT_U8] = { "U8", 1, false },
-    [ELEMENT_BOOL] = { "BOOL", 1, false }, [ELEMENT_OTHER] = { "other", 0, false },
+    [ELEMENT_F32] = { "F32", 4, true },      [ELEMENT_F64] = { "F64", 8, true },
+    [ELEMENT_F16] = { "F16", 2, true },      [ELEMENT_BF16] = { "BF16", 2, true },
+    [ELEMENT_I64] = { "I64", 8, false },     [ELEMENT_I32] = { "I32", 4, false },
+    [ELEMENT_I16] = { "I16", 2, false },     [ELEMENT_I8] = { "I8", 1, false },
+    [ELEMENT_U64] = { "U64", 8, false },     [ELEMENT_U32] = { "U32", 4, false },
+    [ELEMENT_U16] = { "U16", 2, false },     [ELEMENT_U8] = { "U8", 1, false },
+    [ELEMENT_BOOL] = { "BOOL", 1, false },   [ELEMENT_C64] = { "C64", 8, false },
+    [ELEMENT_C128] = { "C128", 16, false },  [ELEMENT_Q8] = { "Q8", 1, false },
+    [ELEMENT_Q32] = { "Q32", 4, false },     [ELEMENT_BYTES] = { "BYTES", 1, false },
+    [ELEMENT_OTHER] = { "other", 0, false },
 };
 
 const char *element_name(enum element element)
@@ -58,29 +64,50 @@ static float from_half(uint32_t half)
     return sign != 0 ? -magnitude : magnitude;
 }
 
-size_t element_to_float(enum element element, const uint8_t *in, size_t count, float *out)
+void rounding_add(struct rounding *sum, const struct rounding *more)
+{
+    sum->rounded += more->rounded;
+    sum->overflowed += more->overflowed;
+    sum->largest = more->largest > sum->largest ? more->largest : sum->largest;
+}
+
+/* The halfway point to what would be float32's next number; from here on all rounds to infinity. */
+#define BEYOND 0x1.ffffffp127
+
+static float from_double(uint64_t bits, struct rounding *rounding)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    if (value != value || value == 1.0 / 0.0 || value == -1.0 / 0.0)
+        return (float)value;
+    if (value >= BEYOND || value <= -BEYOND) { /* which C does not define */
+        rounding->rounded++;
+        rounding->overflowed++;
+        return value > 0 ? 1.0f / 0.0f : -1.0f / 0.0f;
+    }
+    float nearest = (float)value;
+    if ((double)nearest != value) {
+        double change = ((double)nearest - value) / value;
+        change = change < 0 ? -change : change;
+        rounding->rounded++;
+        rounding->largest = change > rounding->largest ? change : rounding->largest;
+    }
+    return nearest;
+}
+
+void element_to_float(enum element element, const uint8_t *in, size_t count, float *out, struct rounding *rounding)
 {
     assert(element_is_real(element));
     if (element == ELEMENT_F32) {
         bytes_get_floats(out, in, count);
-        return count;
+        return;
     }
     for (size_t i = 0; i < count; i++) {
         if (element == ELEMENT_F64) {
-            uint64_t bits = bytes_get_u64(in + 8 * i);
-            double value;
-            memcpy(&value, &bits, sizeof value);
-            double magnitude = value < 0 ? -value : value;
-            /* Beyond float32's largest the conversion would be undefined; infinity is exact. */
-            if (magnitude > 0x1.fffffep127 && magnitude <= 0x1.fffffffffffffp1023)
-                return i;
-            out[i] = (float)value;
-            if (value == value && (double)out[i] != value)
-                return i;
+            out[i] = from_double(bytes_get_u64(in + 8 * i), rounding);
         } else {
             uint32_t word = in[2 * i] | (uint32_t)in[2 * i + 1] << 8;
             out[i] = element == ELEMENT_F16 ? from_half(word) : from_bits(word << 16);
         }
     }
-    return count;
 }

@@ -1,6 +1,6 @@
-/* The numbers that tensors in files are made of, and what of them is a float32. */
-#ifndef SELFSAME_ELEMENT_H
-#define SELFSAME_ELEMENT_H
+/* The numbers that tensors in files are made of, and how they become float32. */
+#ifndef SELFSAME_NUMBER_FORMAT_H
+#define SELFSAME_NUMBER_FORMAT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,8 +15,16 @@ enum element {
     ELEMENT_I32,
     ELEMENT_I16,
     ELEMENT_I8,
+    ELEMENT_U64,
+    ELEMENT_U32,
+    ELEMENT_U16,
     ELEMENT_U8,
     ELEMENT_BOOL,
+    ELEMENT_C64,   /* complex: two float32 */
+    ELEMENT_C128,  /* two float64 */
+    ELEMENT_Q8,    /* quantised, of one byte */
+    ELEMENT_Q32,   /* of four */
+    ELEMENT_BYTES, /* torch's storages without a type */
     ELEMENT_OTHER
 };
 
@@ -28,10 +36,19 @@ enum element element_of(const char *name);
 size_t element_bytes(enum element element);
 bool element_is_real(enum element element);
 
-/* Little-endian reals to float32, without rounding: float16 and bfloat16 all have an equal one; of float64, those that
- * do (and NaN).
+/* What became of numbers as they were made float32. */
+struct rounding {
+    size_t rounded;    /* how many have no equal float32 */
+    size_t overflowed; /* of them, how many lie beyond the largest */
+    double largest;    /* relative change of those that do not */
+};
+
+/* Little-endian reals to the nearest float32, ties to even: float16 and bfloat16 all have an equal one, and so do NaNs,
+ * float64 may not. Beyond float32's largest lies infinity.
  * out       [count]; in may be unaligned.
- * returns   how many were taken: less than count where in[that many] is a float64 that no float32 equals. */
-size_t element_to_float(enum element element, const uint8_t *in, size_t count, float *out);
+ * rounding  is added to. */
+void element_to_float(enum element element, const uint8_t *in, size_t count, float *out, struct rounding *rounding);
+/* Takes `more` into `sum`. */
+void rounding_add(struct rounding *sum, const struct rounding *more);
 
 #endif

@@ -1,11 +1,10 @@
 #include "fetch/weights/pickle_machine.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 64 * 1024, INTEGER_DIGITS_MAX = 20 };
+enum { CHUNK_BYTES = 64 * 1024, PROTOCOL_FIRST = 2, PROTOCOL_LAST = 5 };
 
 struct pickle_chunk {
     struct pickle_chunk *next;
@@ -100,20 +99,6 @@ enum status pickle_pop(struct pickle_machine *m, struct pickle_value **value)
     return status;
 }
 
-/* Takes off what lies above the last mark, and the mark; the values stay readable until the next push. */
-static enum status pop_mark(struct pickle_machine *m, struct pickle_value ***values, size_t *count)
-{
-    size_t place = m->stack_count;
-    while (place > 0 && m->stack[place - 1] != NULL)
-        place--;
-    if (place == 0)
-        return pickle_refuse(m, "finds no mark on the stack");
-    *values = m->stack + place;
-    *count = m->stack_count - place;
-    m->stack_count = place - 1;
-    return STATUS_OK;
-}
-
 enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, struct pickle_value *const *values,
                           size_t count)
 {
@@ -135,26 +120,6 @@ enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, s
     return STATUS_OK;
 }
 
-static enum status take_bytes(struct pickle_machine *m, uint64_t count, const uint8_t **data)
-{
-    if (count > m->bytes - m->next)
-        return pickle_refuse(m, "wants %" PRIu64 " bytes, but %zu follow: the file is truncated or damaged", count,
-                             m->bytes - m->next);
-    *data = m->file + m->next;
-    m->next += (size_t)count;
-    return STATUS_OK;
-}
-
-static enum status take_number(struct pickle_machine *m, size_t count, uint64_t *number)
-{
-    const uint8_t *data = NULL;
-    enum status status = take_bytes(m, count, &data);
-    *number = 0;
-    for (size_t i = 0; status == STATUS_OK && i < count; i++)
-        *number |= (uint64_t)data[i] << 8 * i;
-    return status;
-}
-
 enum status pickle_take_line(struct pickle_machine *m, size_t limit, const char **line, size_t *length)
 {
     const uint8_t *start = m->file + m->next;
@@ -171,331 +136,22 @@ enum status pickle_take_line(struct pickle_machine *m, size_t limit, const char 
     return STATUS_OK;
 }
 
-/* ---- actions: `operand` is the number of bytes of the opcode's operand, or whatever else distinguishes it -------- */
-
-static enum status do_simple(struct pickle_machine *m, int type)
-{
-    struct pickle_value *value;
-    enum status status = pickle_new_value(m, (enum pickle_type)type, &value);
-    return status == STATUS_OK ? pickle_push(m, value) : status;
-}
-
-static enum status do_boolean(struct pickle_machine *m, int truth)
-{
-    struct pickle_value *value;
-    enum status status = pickle_new_value(m, PICKLE_BOOLEAN, &value);
-    if (status != STATUS_OK)
-        return status;
-    value->boolean = truth != 0;
-    return pickle_push(m, value);
-}
-
-static enum status push_integer(struct pickle_machine *m, int64_t integer)
-{
-    struct pickle_value *value;
-    enum status status = pickle_new_value(m, PICKLE_INTEGER, &value);
-    if (status != STATUS_OK)
-        return status;
-    value->integer = integer;
-    return pickle_push(m, value);
-}
-
-static enum status do_integer(struct pickle_machine *m, int operand)
-{
-    uint64_t number;
-    enum status status = take_number(m, (size_t)operand, &number);
-    if (status != STATUS_OK)
-        return status;
-    return push_integer(m, operand == 4 ? (int32_t)(uint32_t)number : (int64_t)number);
-}
-
-enum status pickle_push_text(struct pickle_machine *m, enum pickle_type type, const void *data, size_t bytes)
-{
-    struct pickle_value *value;
-    enum status status = pickle_new_value(m, type, &value);
-    if (status != STATUS_OK)
-        return status;
-    value->text.data = data;
-    value->text.bytes = bytes;
-    return pickle_push(m, value);
-}
-
-static enum status do_long(struct pickle_machine *m, int operand)
-{
-    uint64_t count = 0, number = 0;
-    const uint8_t *data = NULL;
-    enum status status = take_number(m, (size_t)operand, &count);
-    if (status == STATUS_OK)
-        status = take_bytes(m, count, &data);
-    if (status != STATUS_OK)
-        return status;
-    if (count > 8)
-        return pickle_push_text(m, PICKLE_LONG, data, (size_t)count);
-    for (size_t i = 0; i < 8; i++) /* two's complement: the last byte's sign goes on */
-        number |= (uint64_t)(i < count ? data[i] : count > 0 && data[count - 1] >= 0x80 ? 0xff : 0) << 8 * i;
-    return push_integer(m, (int64_t)number);
-}
-
-/* Python 2 writes integers of more than 32 bits as a line of digits, whatever the protocol. */
-static enum status do_digits(struct pickle_machine *m, int operand)
-{
-    const char *line = NULL;
-    size_t length = 0;
-    char digits[INTEGER_DIGITS_MAX + 1], *end;
-    (void)operand;
-    enum status status = pickle_take_line(m, INTEGER_DIGITS_MAX, &line, &length);
-    if (status != STATUS_OK)
-        return status;
-    memcpy(digits, line, length);
-    digits[length] = '\0';
-    size_t sign = digits[0] == '-';
-    if (length == sign || digits[sign + strspn(digits + sign, "0123456789")] != '\0' || length - sign > 18)
-        return pickle_refuse(m, "is followed by no integer of at most 18 digits");
-    return push_integer(m, (int64_t)strtoll(digits, &end, 10));
-}
-
-static enum status do_real(struct pickle_machine *m, int operand)
-{
-    const uint8_t *data = NULL;
-    struct pickle_value *value;
-    enum status status = take_bytes(m, (uint64_t)operand, &data);
-    if (status == STATUS_OK)
-        status = pickle_new_value(m, PICKLE_REAL, &value);
-    if (status != STATUS_OK)
-        return status;
-    uint64_t bits = 0;
-    for (size_t i = 0; i < 8; i++) /* the one number that a pickle holds big-endian */
-        bits = bits << 8 | data[i];
-    memcpy(&value->real, &bits, sizeof bits);
-    return pickle_push(m, value);
-}
-
-static enum status do_text(struct pickle_machine *m, int type)
-{
-    uint64_t count = 0;
-    const uint8_t *data = NULL;
-    enum status status = take_number(m, 4, &count);
-    if (status == STATUS_OK && type == PICKLE_BYTES && count > INT32_MAX)
-        return pickle_refuse(m, "has a negative length");
-    if (status == STATUS_OK)
-        status = take_bytes(m, count, &data);
-    return status == STATUS_OK ? pickle_push_text(m, (enum pickle_type)type, data, (size_t)count) : status;
-}
-
-static enum status do_short_bytes(struct pickle_machine *m, int operand)
-{
-    uint64_t count = 0;
-    const uint8_t *data = NULL;
-    enum status status = take_number(m, (size_t)operand, &count);
-    if (status == STATUS_OK)
-        status = take_bytes(m, count, &data);
-    return status == STATUS_OK ? pickle_push_text(m, PICKLE_BYTES, data, (size_t)count) : status;
-}
-
-static enum status do_mark(struct pickle_machine *m, int operand)
-{
-    (void)operand;
-    return pickle_push(m, NULL);
-}
-
-static enum status make_tuple(struct pickle_machine *m, struct pickle_value *const *values, size_t count)
-{
-    struct pickle_value *tuple;
-    enum status status = pickle_new_value(m, PICKLE_TUPLE, &tuple);
-    if (status == STATUS_OK)
-        status = pickle_append(m, tuple, values, count);
-    return status == STATUS_OK ? pickle_push(m, tuple) : status;
-}
-
-static enum status do_tuple(struct pickle_machine *m, int operand)
-{
-    struct pickle_value **values = NULL;
-    size_t count = 0;
-    (void)operand;
-    enum status status = pop_mark(m, &values, &count);
-    return status == STATUS_OK ? make_tuple(m, values, count) : status;
-}
-
-static enum status do_small_tuple(struct pickle_machine *m, int operand)
-{
-    struct pickle_value *values[3];
-    for (int i = operand - 1; i >= 0; i--) {
-        enum status status = pickle_pop(m, &values[i]);
-        if (status != STATUS_OK)
-            return status;
-    }
-    return make_tuple(m, values, (size_t)operand);
-}
-
-static enum status extend(struct pickle_machine *m, struct pickle_value *const *values, size_t count, int type)
-{
-    struct pickle_value *list;
-    enum status status = pickle_top(m, &list);
-    if (status != STATUS_OK)
-        return status;
-    if (list->type != (enum pickle_type)type)
-        return pickle_refuse(m, "finds %s, not a %s, on the stack", pickle_type_name(list),
-                             type == PICKLE_DICT ? "dict" : "list");
-    if (type == PICKLE_DICT && count % 2 != 0)
-        return pickle_refuse(m, "finds a key without its value");
-    return pickle_append(m, list, values, count);
-}
-
-static enum status do_extend(struct pickle_machine *m, int type)
-{
-    struct pickle_value **values = NULL;
-    size_t count = 0;
-    enum status status = pop_mark(m, &values, &count);
-    return status == STATUS_OK ? extend(m, values, count, type) : status;
-}
-
-static enum status do_append(struct pickle_machine *m, int operand)
-{
-    struct pickle_value *value;
-    (void)operand;
-    enum status status = pickle_pop(m, &value);
-    return status == STATUS_OK ? extend(m, &value, 1, PICKLE_LIST) : status;
-}
-
-static enum status do_set_item(struct pickle_machine *m, int operand)
-{
-    struct pickle_value *values[2];
-    (void)operand;
-    enum status status = pickle_pop(m, &values[1]);
-    if (status == STATUS_OK)
-        status = pickle_pop(m, &values[0]);
-    return status == STATUS_OK ? extend(m, values, 2, PICKLE_DICT) : status;
-}
-
-static enum status do_put(struct pickle_machine *m, int operand)
-{
-    uint64_t place;
-    struct pickle_value *value;
-    enum status status = take_number(m, (size_t)operand, &place);
-    if (status == STATUS_OK)
-        status = pickle_top(m, &value);
-    if (status != STATUS_OK)
-        return status;
-    if (place >= PICKLE_MEMO_MAX)
-        return pickle_refuse(m, "puts a value at place %" PRIu64 " of the memo; places end at %d", place,
-                             PICKLE_MEMO_MAX);
-    if (place >= m->memo_count) {
-        size_t count = m->memo_count == 0 ? 256 : m->memo_count;
-        while (count <= place)
-            count *= 2;
-        struct pickle_value **memo = realloc(m->memo, count * sizeof *memo);
-        if (memo == NULL)
-            return pickle_no_memory(m);
-        memset(memo + m->memo_count, 0, (count - m->memo_count) * sizeof *memo);
-        m->memo = memo;
-        m->memo_count = count;
-    }
-    m->memo[place] = value;
-    return STATUS_OK;
-}
-
-static enum status do_get(struct pickle_machine *m, int operand)
-{
-    uint64_t place;
-    enum status status = take_number(m, (size_t)operand, &place);
-    if (status != STATUS_OK)
-        return status;
-    if (place >= m->memo_count || m->memo[place] == NULL)
-        return pickle_refuse(m, "wants place %" PRIu64 " of the memo, where nothing was put", place);
-    return pickle_push(m, m->memo[place]);
-}
-
 /* ---- the machine ------------------------------------------------------------------------------------------------- */
 
 enum { OPCODE_PROTO = 0x80, OPCODE_STOP = '.' };
 
-/* Every opcode has its name, for messages; those without an action are refused. */
-static const struct {
-    const char *name;
-    enum status (*action)(struct pickle_machine *m, int operand);
-    int operand;
-} opcodes[256] = {
-    ['('] = { "MARK", do_mark, 0 },
-    ['.'] = { "STOP", NULL, 0 },
-    ['N'] = { "NONE", do_simple, PICKLE_NONE },
-    [0x88] = { "NEWTRUE", do_boolean, 1 },
-    [0x89] = { "NEWFALSE", do_boolean, 0 },
-    ['K'] = { "BININT1", do_integer, 1 },
-    ['M'] = { "BININT2", do_integer, 2 },
-    ['J'] = { "BININT", do_integer, 4 },
-    ['I'] = { "INT", do_digits, 0 },
-    [0x8a] = { "LONG1", do_long, 1 },
-    ['G'] = { "BINFLOAT", do_real, 8 },
-    ['X'] = { "BINUNICODE", do_text, PICKLE_TEXT },
-    ['T'] = { "BINSTRING", do_text, PICKLE_BYTES },
-    ['U'] = { "SHORT_BINSTRING", do_short_bytes, 1 },
-    [')'] = { "EMPTY_TUPLE", do_simple, PICKLE_TUPLE },
-    ['t'] = { "TUPLE", do_tuple, 0 },
-    [0x85] = { "TUPLE1", do_small_tuple, 1 },
-    [0x86] = { "TUPLE2", do_small_tuple, 2 },
-    [0x87] = { "TUPLE3", do_small_tuple, 3 },
-    [']'] = { "EMPTY_LIST", do_simple, PICKLE_LIST },
-    ['a'] = { "APPEND", do_append, 0 },
-    ['e'] = { "APPENDS", do_extend, PICKLE_LIST },
-    ['}'] = { "EMPTY_DICT", do_simple, PICKLE_DICT },
-    ['s'] = { "SETITEM", do_set_item, 0 },
-    ['u'] = { "SETITEMS", do_extend, PICKLE_DICT },
-    ['q'] = { "BINPUT", do_put, 1 },
-    ['r'] = { "LONG_BINPUT", do_put, 4 },
-    ['h'] = { "BINGET", do_get, 1 },
-    ['j'] = { "LONG_BINGET", do_get, 4 },
-    ['c'] = { "GLOBAL", pickle_do_global, 0 },
-    ['R'] = { "REDUCE", pickle_do_reduce, 0 },
-    ['b'] = { "BUILD", pickle_do_build, 0 },
-    ['Q'] = { "BINPERSID", pickle_do_persistent, 0 },
-
-    [0x80] = { "PROTO", NULL, 0 },
-    ['0'] = { "POP", NULL, 0 },
-    ['1'] = { "POP_MARK", NULL, 0 },
-    ['2'] = { "DUP", NULL, 0 },
-    ['F'] = { "FLOAT", NULL, 0 },
-    ['L'] = { "LONG", NULL, 0 },
-    ['S'] = { "STRING", NULL, 0 },
-    ['V'] = { "UNICODE", NULL, 0 },
-    ['P'] = { "PERSID", NULL, 0 },
-    ['g'] = { "GET", NULL, 0 },
-    ['p'] = { "PUT", NULL, 0 },
-    ['i'] = { "INST", NULL, 0 },
-    ['o'] = { "OBJ", NULL, 0 },
-    ['l'] = { "LIST", NULL, 0 },
-    ['d'] = { "DICT", NULL, 0 },
-    [0x81] = { "NEWOBJ", NULL, 0 },
-    [0x82] = { "EXT1", NULL, 0 },
-    [0x83] = { "EXT2", NULL, 0 },
-    [0x84] = { "EXT4", NULL, 0 },
-    [0x8b] = { "LONG4", NULL, 0 },
-    ['B'] = { "BINBYTES", NULL, 0 },
-    ['C'] = { "SHORT_BINBYTES", NULL, 0 },
-    [0x8c] = { "SHORT_BINUNICODE", NULL, 0 },
-    [0x8d] = { "BINUNICODE8", NULL, 0 },
-    [0x8e] = { "BINBYTES8", NULL, 0 },
-    [0x8f] = { "EMPTY_SET", NULL, 0 },
-    [0x90] = { "ADDITEMS", NULL, 0 },
-    [0x91] = { "FROZENSET", NULL, 0 },
-    [0x92] = { "NEWOBJ_EX", NULL, 0 },
-    [0x93] = { "STACK_GLOBAL", NULL, 0 },
-    [0x94] = { "MEMOIZE", NULL, 0 },
-    [0x95] = { "FRAME", NULL, 0 },
-    [0x96] = { "BYTEARRAY8", NULL, 0 },
-    [0x97] = { "NEXT_BUFFER", NULL, 0 },
-    [0x98] = { "READONLY_BUFFER", NULL, 0 },
-};
-
 static enum status check_protocol(struct pickle_machine *m)
 {
-    m->opcode = "PROTO";
+    m->opcode = pickle_opcodes[OPCODE_PROTO].name;
     if (m->bytes - m->next < 2 || m->file[m->next] != OPCODE_PROTO)
         return error_set(m->error, STATUS_INPUT,
-                         "%s: byte %zu: no pickle of protocol 2 begins here (nor one of 3 to 5; 0 and 1 are not read)",
-                         m->path, m->offset);
-    if (m->file[m->next + 1] != 2)
-        return pickle_refuse(m, "says protocol %d; only 2 is read: write the file again with protocol=2",
-                             m->file[m->next + 1]);
+                         "%s: byte %zu: no pickle of protocol %d to %d begins here: write it again with protocol %d or "
+                         "later",
+                         m->path, m->offset, PROTOCOL_FIRST, PROTOCOL_LAST, PROTOCOL_FIRST);
+    int protocol = m->file[m->next + 1];
+    if (protocol < PROTOCOL_FIRST || protocol > PROTOCOL_LAST)
+        return pickle_refuse(m, "says protocol %d; %d to %d are read: write the file again with one of them", protocol,
+                             PROTOCOL_FIRST, PROTOCOL_LAST);
     m->next += 2;
     return STATUS_OK;
 }
@@ -522,7 +178,8 @@ static enum status run(struct pickle_machine *m)
                              "%s: byte %zu: the pickle ends before its STOP: the file is truncated", m->path,
                              m->offset);
         uint8_t byte = m->file[m->next++];
-        m->opcode = opcodes[byte].name;
+        const struct pickle_opcode *opcode = &pickle_opcodes[byte];
+        m->opcode = opcode->name;
         if (m->opcode == NULL)
             return error_set(m->error, STATUS_INPUT, "%s: byte %zu: 0x%02x is no opcode of a pickle", m->path,
                              m->offset, byte);
@@ -530,8 +187,7 @@ static enum status run(struct pickle_machine *m)
             return pickle_refuse(m, "is one more than the %d that are read", PICKLE_OPCODES_MAX);
         if (byte == OPCODE_STOP)
             return finish(m);
-        status = opcodes[byte].action != NULL ? opcodes[byte].action(m, opcodes[byte].operand)
-                                              : pickle_refuse(m, "is not one that data of protocol 2 needs");
+        status = opcode->action != NULL ? opcode->action(m, opcode->operand) : pickle_refuse(m, "comes a second time");
     }
     return status;
 }
@@ -576,9 +232,17 @@ bool pickle_is(const struct pickle_value *value, const char *text)
            memcmp(value->text.data, text, value->text.bytes) == 0;
 }
 
-const struct pickle_value *pickle_get(const struct pickle_value *dict, const char *key)
+const struct pickle_value *pickle_dict(const struct pickle_value *value)
 {
-    if (dict == NULL || dict->type != PICKLE_DICT)
+    if (value != NULL && value->type == PICKLE_OBJECT)
+        value = value->call.items;
+    return value != NULL && value->type == PICKLE_DICT ? value : NULL;
+}
+
+const struct pickle_value *pickle_get(const struct pickle_value *value, const char *key)
+{
+    const struct pickle_value *dict = pickle_dict(value);
+    if (dict == NULL)
         return NULL;
     for (size_t i = dict->list.count; i > 0; i -= 2) {
         if (pickle_is(dict->list.items[i - 2], key))
@@ -598,19 +262,13 @@ bool pickle_size(const struct pickle_value *value, uint64_t limit, uint64_t *siz
 const char *pickle_type_name(const struct pickle_value *value)
 {
     static const char *const names[] = {
-        [PICKLE_NONE] = "None",
-        [PICKLE_BOOLEAN] = "a boolean",
-        [PICKLE_INTEGER] = "an integer",
-        [PICKLE_LONG] = "a long integer",
-        [PICKLE_REAL] = "a number",
-        [PICKLE_BYTES] = "a string",
-        [PICKLE_TEXT] = "a text",
-        [PICKLE_TUPLE] = "a tuple",
-        [PICKLE_LIST] = "a list",
-        [PICKLE_DICT] = "a dict",
-        [PICKLE_GLOBAL] = "a global",
-        [PICKLE_OBJECT] = "an object",
-        [PICKLE_PERSISTENT] = "a persistent id",
+        [PICKLE_NONE] = "None",          [PICKLE_BOOLEAN] = "a boolean",
+        [PICKLE_INTEGER] = "an integer", [PICKLE_LONG] = "a long integer",
+        [PICKLE_REAL] = "a number",      [PICKLE_BYTES] = "a string",
+        [PICKLE_TEXT] = "a text",        [PICKLE_TUPLE] = "a tuple",
+        [PICKLE_LIST] = "a list",        [PICKLE_SET] = "a set",
+        [PICKLE_DICT] = "a dict",        [PICKLE_GLOBAL] = "a global",
+        [PICKLE_OBJECT] = "an object",   [PICKLE_PERSISTENT] = "a persistent id",
     };
     return names[value->type];
 }

@@ -13,10 +13,17 @@ struct pickle_machine {
     size_t offset;               /* of the opcode that is being carried out */
     const char *opcode;          /* its name */
     struct pickle_value **stack; /* NULL: a mark */
-    size_t stack_count, stack_capacity, memo_count, persistent_capacity;
-    struct pickle_value **memo; /* [memo_count], NULL where nothing was put */
+    size_t stack_count, stack_capacity, memo_count, memo_used, persistent_capacity;
+    struct pickle_value **memo; /* [memo_count], NULL where nothing was put; memo_used are not */
     struct error *error;
 };
+
+struct pickle_opcode {
+    const char *name;                                             /* NULL: no such opcode */
+    enum status (*action)(struct pickle_machine *m, int operand); /* NULL: pickle_read's own */
+    int operand;
+};
+extern const struct pickle_opcode pickle_opcodes[256]; /* by their byte */
 
 /* Each takes its place in the file and its name from the machine; STATUS_INPUT and STATUS_ENVIRONMENT as pickle_read
  * says.
@@ -34,6 +41,8 @@ enum status pickle_push_text(struct pickle_machine *m, enum pickle_type type, co
 /* The value on top, which top leaves there; a mark is none. */
 enum status pickle_top(struct pickle_machine *m, struct pickle_value **value) MUST_USE;
 enum status pickle_pop(struct pickle_machine *m, struct pickle_value **value) MUST_USE;
+/* Takes off what lies above the last mark, and the mark; the values stay readable until the next push. */
+enum status pickle_pop_mark(struct pickle_machine *m, struct pickle_value ***values, size_t *count) MUST_USE;
 /* To a list, dict (keys and values) or tuple. */
 enum status pickle_append(struct pickle_machine *m, struct pickle_value *list, struct pickle_value *const *values,
                           size_t count) MUST_USE;
@@ -42,7 +51,10 @@ enum status pickle_take_line(struct pickle_machine *m, size_t limit, const char 
 
 /* The opcodes that deal with globals (fetch/weights/pickle_call.c); `operand` is not used. */
 enum status pickle_do_global(struct pickle_machine *m, int operand) MUST_USE;
+enum status pickle_do_stack_global(struct pickle_machine *m, int operand) MUST_USE;
 enum status pickle_do_reduce(struct pickle_machine *m, int operand) MUST_USE;
+enum status pickle_do_new_object(struct pickle_machine *m, int operand) MUST_USE;
+enum status pickle_do_object(struct pickle_machine *m, int operand) MUST_USE;
 enum status pickle_do_build(struct pickle_machine *m, int operand) MUST_USE;
 enum status pickle_do_persistent(struct pickle_machine *m, int operand) MUST_USE;
 

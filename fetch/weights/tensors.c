@@ -1,10 +1,12 @@
 #include "fetch/weights/tensors.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "fetch/weights/ndarray.h"
 
 static bool is_printable(const char *text, size_t bytes, size_t limit)
 {
@@ -17,8 +19,30 @@ static bool is_printable(const char *text, size_t bytes, size_t limit)
 
 void tensors_open(struct tensors *tensors, size_t file_bytes)
 {
-    *tensors = (struct tensors){ .value_limit = file_bytes < TENSORS_VALUES_MAX / 2 ? 2 * (uint64_t)file_bytes
-                                                                                    : TENSORS_VALUES_MAX };
+    *tensors = (struct tensors){ .value_limit = 0 };
+    tensors_allow(tensors, file_bytes);
+}
+
+void tensors_allow(struct tensors *tensors, size_t bytes)
+{
+    uint64_t room = TENSORS_VALUES_MAX - tensors->value_limit;
+    tensors->value_limit += bytes < room / 2 ? 2 * (uint64_t)bytes : room;
+}
+
+/* Room for one more. */
+static enum status grow(struct tensors *tensors, const char *path, struct error *error)
+{
+    if (tensors->count == TENSORS_COUNT_MAX)
+        return error_set(error, STATUS_INPUT, "%s has more than %d tensors", path, TENSORS_COUNT_MAX);
+    if (tensors->count < tensors->capacity)
+        return STATUS_OK;
+    size_t capacity = tensors->capacity == 0 ? 64 : 2 * tensors->capacity;
+    struct named_tensor *list = realloc(tensors->list, capacity * sizeof *list);
+    if (list == NULL)
+        return error_out_of_memory(error, "the tensors of %s", path);
+    tensors->list = list;
+    tensors->capacity = capacity;
+    return STATUS_OK;
 }
 
 enum status tensors_add(struct tensors *tensors, const char *path, const char *name, size_t name_bytes,
@@ -40,22 +64,15 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
             return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has a shape beyond what is read", path, shown);
         tensor.shape[i] = (uint32_t)shape[i];
     }
-    if (tensors->count == TENSORS_COUNT_MAX)
-        return error_set(error, STATUS_INPUT, "%s has more than %d tensors", path, TENSORS_COUNT_MAX);
     if (element_is_real(element) && count > tensors->value_limit - tensors->value_count)
         return error_set(error, STATUS_INPUT,
                          "%s: tensor \"%s\" brings the numbers to over %" PRIu64
                          ", the most that are read from a file of its "
                          "size",
                          path, shown, tensors->value_limit);
-    if (tensors->count == tensors->capacity) {
-        size_t capacity = tensors->capacity == 0 ? 64 : 2 * tensors->capacity;
-        struct named_tensor *list = realloc(tensors->list, capacity * sizeof *list);
-        if (list == NULL)
-            return error_out_of_memory(error, "the tensors of %s", path);
-        tensors->list = list;
-        tensors->capacity = capacity;
-    }
+    enum status status = grow(tensors, path, error);
+    if (status != STATUS_OK)
+        return status;
     tensor.count = (size_t)count;
     tensor.name = strndup(name, name_bytes);
     if (element_is_real(element))
@@ -72,55 +89,99 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
     return STATUS_OK;
 }
 
-enum status tensors_not_exact(const struct named_tensor *tensor, const char *path, size_t place, struct error *error)
+void tensors_fill(struct named_tensor *tensor, const uint8_t *data)
 {
-    return error_set(error, STATUS_INPUT,
-                     "%s: tensor \"%s\" holds float64 numbers that float32 does not have, first at place %zu; "
-                     "they are not rounded "
-                     "unasked: save the weights as float32",
-                     path, tensor->name, place);
+    element_to_float(tensor->element, data, tensor->count, tensor->values, &tensor->rounding);
 }
 
-enum status tensors_fill(struct named_tensor *tensor, const char *path, const uint8_t *data, struct error *error)
+void tensors_fill_strided(struct named_tensor *tensor, const uint8_t *first, const uint64_t *strides)
 {
-    size_t taken = element_to_float(tensor->element, data, tensor->count, tensor->values);
-    return taken == tensor->count ? STATUS_OK : tensors_not_exact(tensor, path, taken, error);
+    const size_t size = element_bytes(tensor->element);
+    uint64_t index[TENSORS_RANK_MAX] = { 0 };
+    for (size_t i = 0; i < tensor->count; i++) {
+        uint64_t place = 0;
+        for (uint32_t d = 0; d < tensor->rank; d++)
+            place += index[d] * strides[d];
+        element_to_float(tensor->element, first + place * size, 1, &tensor->values[i], &tensor->rounding);
+        for (uint32_t d = tensor->rank; d-- > 0 && ++index[d] == tensor->shape[d];)
+            index[d] = 0;
+    }
+}
+
+enum status tensors_add_unread(struct tensors *tensors, const char *path, const char *name, size_t name_bytes,
+                               const char *obstacle, struct error *error)
+{
+    if (!is_printable(name, name_bytes, TENSORS_NAME_MAX) || !is_printable(obstacle, strlen(obstacle), SIZE_MAX))
+        return STATUS_OK;
+    enum status status = grow(tensors, path, error);
+    if (status != STATUS_OK)
+        return status;
+    struct named_tensor tensor = { .name = strndup(name, name_bytes),
+                                   .obstacle = strdup(obstacle),
+                                   .element = ELEMENT_OTHER };
+    if (tensor.name == NULL || tensor.obstacle == NULL) {
+        free(tensor.name);
+        free(tensor.obstacle);
+        return error_out_of_memory(error, "the tensors of %s", path);
+    }
+    tensors->list[tensors->count++] = tensor;
+    return STATUS_OK;
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct named_tensor *)a)->name, ((const struct named_tensor *)b)->name);
+    const struct named_tensor *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : x->beside - y->beside;
 }
 
-enum status tensors_sort(struct tensors *tensors, const char *path, struct error *error)
+static int by_text(const void *a, const void *b)
 {
-    static const char prefix[] = "module.";
-    size_t with = 0;
-    while (with < tensors->count && strncmp(tensors->list[with].name, prefix, sizeof prefix - 1) == 0)
-        with++;
-    for (size_t i = 0; with == tensors->count && i < with; i++) {
-        char *name = tensors->list[i].name;
-        memmove(name, name + sizeof prefix - 1, strlen(name) - (sizeof prefix - 1) + 1);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum status tensors_check_names(const struct tensors *tensors, const char *path, struct error *error)
+{
+    enum status status = STATUS_OK;
+    const char **names = malloc((tensors->count + 1) * sizeof *names);
+    if (names == NULL)
+        return error_out_of_memory(error, "the names of %s", path);
+    for (size_t i = 0; i < tensors->count; i++)
+        names[i] = tensors->list[i].name;
+    qsort(names, tensors->count, sizeof *names, by_text);
+    for (size_t i = 1; status == STATUS_OK && i < tensors->count; i++) {
+        if (strcmp(names[i - 1], names[i]) == 0)
+            status = error_set(error, STATUS_INPUT, "%s has the tensor \"%s\" twice", path, names[i]);
     }
+    free(names);
+    return status;
+}
+
+void tensors_sort(struct tensors *tensors)
+{
+    tensors->ordered = false;
     if (tensors->count > 0)
         qsort(tensors->list, tensors->count, sizeof *tensors->list, by_name);
-    for (size_t i = 1; i < tensors->count; i++) {
-        if (strcmp(tensors->list[i - 1].name, tensors->list[i].name) == 0)
-            return error_set(error, STATUS_INPUT, "%s has the tensor \"%s\" twice", path, tensors->list[i].name);
-    }
-    return STATUS_OK;
+}
+
+void tensors_free_one(struct named_tensor *tensor)
+{
+    free(tensor->name);
+    free(tensor->file_name);
+    free(tensor->obstacle);
+    free(tensor->values);
 }
 
 void tensors_free(struct tensors *tensors)
 {
-    for (size_t i = 0; i < tensors->count; i++) {
-        free(tensors->list[i].name);
-        free(tensors->list[i].values);
-    }
+    for (size_t i = 0; i < tensors->count; i++)
+        tensors_free_one(&tensors->list[i]);
     for (size_t i = 0; i < tensors->claim_count; i++) {
         free(tensors->claims[i].name);
         free(tensors->claims[i].value);
     }
+    for (size_t i = 0; i < tensors->note_count; i++)
+        free(tensors->notes[i]);
     free(tensors->list);
     *tensors = (struct tensors){ .list = NULL };
 }
@@ -146,6 +207,18 @@ void tensors_claim(struct tensors *tensors, const char *name, size_t name_bytes,
     tensors->claims[tensors->claim_count++] = claim;
 }
 
+void tensors_note(struct tensors *tensors, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    if (tensors->note_count == TENSORS_NOTES_MAX)
+        return;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) >= 0)
+        tensors->notes[tensors->note_count++] = text;
+    va_end(arguments);
+}
+
 /* The fewest digits that read back to the same number. */
 static int print_real(char *text, size_t bytes, double value)
 {
@@ -158,12 +231,20 @@ static int print_real(char *text, size_t bytes, double value)
     return length;
 }
 
+void tensors_claim_real(struct tensors *tensors, const char *name, size_t name_bytes, double value)
+{
+    char text[64];
+    int length = print_real(text, sizeof text, value);
+    tensors_claim(tensors, name, name_bytes, text, (size_t)length);
+}
+
 void tensors_claim_items(struct tensors *tensors, const struct pickle_value *dict)
 {
     for (size_t i = 0; i + 1 < dict->list.count; i += 2) {
         const struct pickle_value *key = dict->list.items[i], *value = dict->list.items[i + 1];
         char text[64];
         int length = 0;
+        double number;
         if (!pickle_is_text(key))
             continue;
         if (pickle_is_text(value)) {
@@ -174,8 +255,11 @@ void tensors_claim_items(struct tensors *tensors, const struct pickle_value *dic
             length = snprintf(text, sizeof text, "%s", value->boolean ? "true" : "false");
         if (value->type == PICKLE_INTEGER)
             length = snprintf(text, sizeof text, "%" PRId64, value->integer);
-        if (value->type == PICKLE_REAL)
-            length = print_real(text, sizeof text, value->real);
+        if (value->type == PICKLE_REAL || ndarray_scalar(value, &number)) {
+            tensors_claim_real(tensors, key->text.data, key->text.bytes,
+                               value->type == PICKLE_REAL ? value->real : number);
+            continue;
+        }
         tensors_claim(tensors, key->text.data, key->text.bytes, text, (size_t)length);
     }
 }

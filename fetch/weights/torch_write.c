@@ -30,8 +30,8 @@ struct entry {
 
 static void put(FILE *file, uint64_t value, int bytes)
 {
-    for (int i = 0; i < bytes; i++)
-        fputc((int)(value >> 8 * i & 0xff), file);
+    for (int i = 0; i < bytes; i++, value >>= 8)
+        fputc((int)(value & 0xff), file);
 }
 
 /* ---- the object -------------------------------------------------------------------------------------------------- */

@@ -7,12 +7,13 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "fetch/weights/names.h"
 #include "fetch/weights/neon.h"
 #include "fetch/weights/torch.h"
 #include "fetch/weights/torch_write.h"
 #include "trainer/digests.h"
 
-enum { SHAPE_TEXT_BYTES = 128, DEPTH_MAX = 100000 };
+enum { SHAPE_TEXT_BYTES = 128, DIFFERENCE_BYTES = 512 };
 static const size_t WEIGHTS_LIMIT = (size_t)1 << 32;
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -78,8 +79,8 @@ static enum status take_tensor(const struct safetensor *found, const char *path,
         shape_text(has, found->rank, found->shape);
         shape_text(wants, tensor->rank, shape);
         return error_set(error, STATUS_INPUT,
-                         "%s: tensor \"%s\" has the shape %s, but the network's has %s: was it trained with another "
-                         "depth or variant?",
+                         "%s: tensor \"%s\" has the shape %s, but the network's has %s: the checkpoint is of another "
+                         "network",
                          path, found->name, has, wants);
     }
     bytes_get_floats(values + tensor->offset, found->data, tensor->count);
@@ -98,19 +99,14 @@ enum status weights_take(const struct safetensors *safetensors, const char *path
         const struct safetensor *found = safetensors_find(safetensors, name);
         if (found == NULL)
             return error_set(error, STATUS_INPUT,
-                             "%s has no tensor \"%s\", which the network of depth %u has: was it trained with another "
-                             "depth or variant?",
+                             "%s has no tensor \"%s\", which the network of depth %u has: the checkpoint is of "
+                             "another network",
                              path, name, network->model.depth);
         enum status status = take_tensor(found, path, tensor, values, error);
         if (status != STATUS_OK)
             return status;
     }
     return STATUS_OK;
-}
-
-static bool starts_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -120,58 +116,61 @@ static bool ends_with(const char *text, const char *end)
 
 bool weights_is_weight(const struct named_tensor *tensor)
 {
-    return tensor->values != NULL && !starts_with(tensor->name, "momentum.") &&
-           !ends_with(tensor->name, ".num_batches_tracked");
+    return tensor->values != NULL && !tensor->beside && !names_is_harmless(tensor->name);
 }
 
-static enum status fill_tensor(const struct named_tensor *found, const char *path, const struct tensor *tensor,
-                               float *values, struct error *error)
+const char *weights_shortcut_name(enum shortcut shortcut)
 {
-    if (found->values == NULL)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" holds %s numbers, not reals", path, found->name,
-                         element_name(found->element));
-    if (found->rank != tensor->rank || memcmp(found->shape, tensor->shape, tensor->rank * sizeof *tensor->shape) != 0) {
-        uint64_t shape[TENSORS_RANK_MAX];
-        char has[SHAPE_TEXT_BYTES], wants[SHAPE_TEXT_BYTES];
-        for (uint32_t i = 0; i < found->rank; i++)
-            shape[i] = found->shape[i];
-        shape_text(has, found->rank, shape);
-        for (uint32_t i = 0; i < tensor->rank; i++)
-            shape[i] = tensor->shape[i];
-        shape_text(wants, tensor->rank, shape);
-        return error_set(error, STATUS_INPUT,
-                         "%s: tensor \"%s\" has the shape %s, but the network's has %s: was it trained with another "
-                         "depth or variant?",
-                         path, found->name, has, wants);
-    }
-    memcpy(values + tensor->offset, found->values, tensor->count * sizeof *values);
-    return STATUS_OK;
+    static const char *const names[] = {
+        [SHORTCUT_PROJECTION] = "projection",
+        [SHORTCUT_PAD_END] = "option A",
+        [SHORTCUT_PAD_BOTH] = "option A",
+        [SHORTCUT_PROJECTION_BN] = "projection-bn",
+    };
+    return names[shortcut];
+}
+
+static const char *yes_or_no(bool truth)
+{
+    return truth ? "yes" : "no";
+}
+
+/* "KEY is THEIRS, OURS wanted", added where they differ. */
+static void differ(char text[DIFFERENCE_BYTES], const char *key, const char *theirs, const char *ours)
+{
+    size_t used = strlen(text);
+    if (strcmp(theirs, ours) != 0)
+        snprintf(text + used, DIFFERENCE_BYTES - used, "%s%s %s instead of %s", used > 0 ? ", " : "", key, theirs,
+                 ours);
 }
 
 enum status weights_fill(const struct weights *weights, const char *path, const struct network *network, float *values,
                          struct error *error)
 {
-    for (size_t i = 0; i < weights->tensors.count; i++) {
-        const struct named_tensor *tensor = &weights->tensors.list[i];
-        if (network_find(network, tensor->name) < 0 && !starts_with(tensor->name, "momentum.") &&
-            !ends_with(tensor->name, ".num_batches_tracked"))
-            return error_set(error, STATUS_INPUT,
-                             "%s: tensor \"%s\" is none of the network's, of depth %" PRIu32
-                             ": was it trained with another "
-                             "depth or variant?",
-                             path, tensor->name, network->model.depth);
+    const struct model_config *theirs = &weights->model, *ours = &network->model;
+    char differences[DIFFERENCE_BYTES] = "", depths[2][16];
+    if (!weights->recognised) {
+        *error = weights->obstacle;
+        return error->status;
     }
+    snprintf(depths[0], sizeof depths[0], "%" PRIu32, theirs->depth);
+    snprintf(depths[1], sizeof depths[1], "%" PRIu32, ours->depth);
+    differ(differences, "model.depth", depths[0], depths[1]);
+    differ(differences, "model.shortcut", weights_shortcut_name(theirs->shortcut),
+           weights_shortcut_name(ours->shortcut));
+    differ(differences, "a linear bias:", yes_or_no(theirs->linear_bias != BIAS_NONE),
+           yes_or_no(ours->linear_bias != BIAS_NONE));
+    differ(differences, "model.final_batch_norm:", yes_or_no(theirs->final_batch_norm),
+           yes_or_no(ours->final_batch_norm));
+    if (differences[0] != '\0')
+        return error_set(error, STATUS_INPUT, "the weights in %s are of another network than the manifest's: %s", path,
+                         differences);
     for (uint32_t i = 0; i < network->tensor_count; i++) {
-        const struct named_tensor *found = tensors_find(&weights->tensors, network->tensors[i].name);
-        if (found == NULL)
-            return error_set(error, STATUS_INPUT,
-                             "%s has no tensor \"%s\", which the network of depth %" PRIu32
-                             " has: was it trained with another "
-                             "depth or variant?",
-                             path, network->tensors[i].name, network->model.depth);
-        enum status status = fill_tensor(found, path, &network->tensors[i], values, error);
-        if (status != STATUS_OK)
-            return status;
+        const struct tensor *tensor = &network->tensors[i];
+        const struct named_tensor *found = tensors_find(&weights->tensors, tensor->name);
+        if (found == NULL || found->values == NULL || found->count != tensor->count)
+            return error_set(error, STATUS_INPUT, "%s has no tensor \"%s\"", path, tensor->name);
+        memcpy(values + tensor->offset, found->values, tensor->count * sizeof *values);
     }
     return STATUS_OK;
 }
@@ -179,7 +178,7 @@ enum status weights_fill(const struct weights *weights, const char *path, const 
 enum status weights_read(const char *path, const struct network *network, float *values, struct error *error)
 {
     struct weights weights;
-    enum status status = weights_open(&weights, path, error);
+    enum status status = weights_open(&weights, path, NULL, error);
     if (status != STATUS_OK)
         return status;
     status = weights_fill(&weights, path, network, values, error);
@@ -206,7 +205,7 @@ static enum status read_safetensors(struct tensors *tensors, const char *path, c
         status = tensors_add(tensors, path, from->name, strlen(from->name), element_of(from->dtype), from->rank,
                              from->shape, &to, error);
         if (status == STATUS_OK && to->values != NULL)
-            status = tensors_fill(to, path, from->data, error);
+            tensors_fill(to, from->data);
     }
     const char *key;
     json_t *value;
@@ -234,12 +233,26 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
         const char *what;
     } formats[] = {
         { 0, "\x89HDF", 4,
-          "an HDF5 file, such as Keras writes; convert it to safetensors with the program that wrote it" },
-        { 257, "ustar", 5, "a tar file, as torch wrote before 0.1.10; load and save it again with a newer torch" },
-        { 0, "\x1f\x8b", 2, "compressed by gzip; unpack it first" },
-        { 0, "version https://git-lfs", 23, "a pointer of Git LFS, not the file itself; git lfs pull gets that" },
-        { 0, "<", 1, "a web page, not the file itself; a download went wrong" },
+          "an HDF5 file, such as Keras writes: convert it to safetensors with the program that wrote it" },
+        { 257, "ustar", 5, "a tar file, as torch wrote before 0.1.10: load and save it again with a newer torch" },
+        { 0, "\x1f\x8b", 2, "compressed by gzip: unpack it first, with gunzip" },
+        { 0, "version https://git-lfs", 23, "a pointer of Git LFS, not the file itself: git lfs pull gets that" },
+        { 0, "\x93NUMPY", 6, "one array of numpy's, without a name: numpy.savez writes several with their names" },
+        { 0, "(", 1, "a pickle of protocol 0 or 1, or none: write it again with protocol 2 or later" },
     };
+    static const char *const pages[] = { "<!doctype", "<html", "<head", "<?xml", "<!--" };
+    size_t start = 0;
+    if (bytes == 0)
+        return "empty: did a download fail?";
+    if (is_at(file, bytes, 0, "\xef\xbb\xbf", 3))
+        start = 3;
+    while (start < bytes && memchr(" \t\r\n", file[start], 4) != NULL)
+        start++;
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        if (bytes - start >= strlen(pages[i]) &&
+            strncasecmp((const char *)file + start, pages[i], strlen(pages[i])) == 0)
+            return "a web page, not the file itself: did a download fail?";
+    }
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (is_at(file, bytes, formats[i].place, formats[i].start, formats[i].length))
             return formats[i].what;
@@ -254,7 +267,28 @@ static bool is_safetensors(const uint8_t *file, size_t bytes)
     return is_at(file, bytes, 4, "\0\0\0\0{", 5);
 }
 
-static enum status parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes,
+/* A pickle that is none of torch.save's: a model of neon's, or a dict of tensors or arrays. */
+static enum status read_pickle(struct weights *weights, const char *path, const uint8_t *file, size_t bytes,
+                               const char *key, struct error *error)
+{
+    struct pickle pickle;
+    size_t end;
+    enum status status = pickle_read(&pickle, path, file, bytes, 0, &end, error);
+    if (status != STATUS_OK)
+        return status;
+    if (end != bytes)
+        status = error_set(error, STATUS_INPUT, "%s: %zu bytes follow the pickle: it is damaged, or none of weights",
+                           path, bytes - end);
+    else if (neon_is(pickle.root))
+        status = neon_read(&weights->tensors, path, pickle.root, error);
+    else
+        status = torch_read_object(&weights->tensors, path, bytes, &pickle, key, error);
+    weights->container = end == bytes && neon_is(pickle.root) ? CONTAINER_NEON : CONTAINER_PICKLE;
+    pickle_free(&pickle);
+    return status;
+}
+
+static enum status parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes, const char *key,
                          struct error *error)
 {
     struct tensors *tensors = &weights->tensors;
@@ -262,39 +296,82 @@ static enum status parse(struct weights *weights, const char *path, const uint8_
         weights->container = CONTAINER_SAFETENSORS;
         return read_safetensors(tensors, path, file, bytes, error);
     }
-    if (is_at(file, bytes, 0, "PK\3\4", 4)) {
-        weights->container = CONTAINER_TORCH_ZIP;
-        return torch_read_zip(tensors, path, file, bytes, error);
+    if (is_at(file, bytes, 0, "PK", 2)) {
+        bool npz;
+        enum status status = torch_read_zip(tensors, path, file, bytes, key, &npz, error);
+        weights->container = npz ? CONTAINER_NPZ : CONTAINER_TORCH_ZIP;
+        return status;
     }
     if (torch_is_legacy(file, bytes)) {
         weights->container = CONTAINER_TORCH_LEGACY;
-        return torch_read_legacy(tensors, path, file, bytes, error);
+        return torch_read_legacy(tensors, path, file, bytes, key, error);
     }
-    if (bytes >= 2 && file[0] == 0x80 && file[1] >= 2 && file[1] <= 5) {
-        weights->container = CONTAINER_NEON;
-        return neon_read(tensors, path, file, bytes, error);
-    }
+    if (bytes >= 2 && file[0] == 0x80 && file[1] <= 5)
+        return read_pickle(weights, path, file, bytes, key, error);
     const char *foreign = foreign_format(file, bytes);
     return error_set(error, STATUS_INPUT,
-                     "%s is %s. Weights are read from safetensors files, torch.save's files and neon's pickles", path,
-                     foreign != NULL ? foreign : "in no format that is known here");
+                     "%s is %s (weights are read from safetensors files, torch.save's files, numpy's .npz files, and "
+                     "pickles of tensors or arrays)",
+                     path, foreign != NULL ? foreign : "in no format that is known here");
+}
+
+/* What torch's wrappers put before every name, and no network's author. */
+static void take_off_wrappers(struct tensors *tensors)
+{
+    static const char *const wrappers[] = { "module.", "_orig_mod." };
+    for (size_t w = 0; w < sizeof wrappers / sizeof *wrappers; w++) {
+        size_t length = strlen(wrappers[w]), with = 0;
+        while (with < tensors->count && strncmp(tensors->list[with].name, wrappers[w], length) == 0 &&
+               tensors->list[with].name[length] != '\0')
+            with++;
+        if (with == 0 || with < tensors->count)
+            continue;
+        for (size_t i = 0; i < with; i++) {
+            char *name = tensors->list[i].name;
+            memmove(name, name + length, strlen(name + length) + 1);
+        }
+        w = SIZE_MAX; /* once more from the first: they may be nested */
+    }
+}
+
+static enum status recognise(struct weights *weights, const char *path, const struct weights_options *options,
+                             struct error *error)
+{
+    struct tensors *tensors = &weights->tensors;
+    enum status status = STATUS_OK;
+    take_off_wrappers(tensors);
+    for (size_t i = 0;
+         status == STATUS_OK && options != NULL && options->renames != NULL && options->renames[i] != NULL; i++)
+        status = names_replace(tensors, path, options->renames[i], error);
+    if (status == STATUS_OK)
+        status = tensors_check_names(tensors, path, error);
+    if (status != STATUS_OK)
+        return status;
+    status = names_recognise(tensors, path, &weights->model, &weights->obstacle);
+    weights->recognised = status == STATUS_OK;
+    if (status == STATUS_ENVIRONMENT)
+        *error = weights->obstacle;
+    if (status != STATUS_ENVIRONMENT)
+        tensors_sort(tensors);
+    return status == STATUS_ENVIRONMENT ? status : STATUS_OK;
 }
 
 enum status weights_parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes,
-                          struct error *error)
+                          const struct weights_options *options, struct error *error)
 {
     *weights = (struct weights){ .bytes = bytes };
     tensors_open(&weights->tensors, bytes);
     sha256_hex(file, bytes, weights->sha256);
-    enum status status = parse(weights, path, file, bytes, error);
+    enum status status = parse(weights, path, file, bytes, options != NULL ? options->key : NULL, error);
     if (status == STATUS_OK)
-        status = tensors_sort(&weights->tensors, path, error);
+        status = recognise(weights, path, options, error);
     if (status != STATUS_OK)
         weights_close(weights);
     return status;
 }
 
-enum status weights_open(struct weights *weights, const char *path, struct error *error)
+enum status weights_open(struct weights *weights, const char *path, const struct weights_options *options,
+                         struct error *error)
 {
     char *file;
     size_t bytes;
@@ -302,7 +379,7 @@ enum status weights_open(struct weights *weights, const char *path, struct error
     enum status status = file_read(path, WEIGHTS_LIMIT, &file, &bytes, error);
     if (status != STATUS_OK)
         return status;
-    status = weights_parse(weights, path, (const uint8_t *)file, bytes, error);
+    status = weights_parse(weights, path, (const uint8_t *)file, bytes, options, error);
     free(file);
     return status;
 }
@@ -322,6 +399,8 @@ static const struct {
     [CONTAINER_TORCH_LEGACY] = { "torch legacy", WEIGHTS_TORCH },
     [CONTAINER_TORCH_ZIP] = { "torch zip", WEIGHTS_TORCH },
     [CONTAINER_NEON] = { "neon pickle", WEIGHTS_NEON },
+    [CONTAINER_PICKLE] = { "pickle", WEIGHTS_AUTO },
+    [CONTAINER_NPZ] = { "numpy npz", WEIGHTS_AUTO },
 };
 
 const char *weights_container_name(enum weights_container container)
@@ -360,34 +439,46 @@ void weights_content_digest(const struct weights *weights, char hex[DIGEST_HEX_B
     digest_to_hex(digest, hex);
 }
 
-enum status weights_model(const struct weights *weights, const char *path, struct model_config *model,
-                          struct error *error)
+struct rounding weights_rounding(const struct weights *weights)
 {
-    const struct tensors *tensors = &weights->tensors;
-    struct network *network;
-    uint32_t blocks = 0;
-    for (char name[64]; blocks < DEPTH_MAX / 6; blocks++) {
-        snprintf(name, sizeof name, "layer1.%" PRIu32 ".conv1.weight", blocks);
-        if (tensors_find(tensors, name) == NULL)
-            break;
+    struct rounding sum = { 0, 0, 0 };
+    for (size_t i = 0; i < weights->tensors.count; i++) {
+        if (weights_is_weight(&weights->tensors.list[i]))
+            rounding_add(&sum, &weights->tensors.list[i].rounding);
     }
-    *model = (struct model_config){
-        .depth = 6 * blocks + 2, .batch_norm_epsilon = 1e-5, .batch_norm_rate = 0.1, .batch_norm_initial_variance = 1
-    };
-    if (blocks == 0)
-        return error_set(error, STATUS_INPUT,
-                         "%s has no tensor \"layer1.0.conv1.weight\": its network is none of depth 6n+2", path);
-    model->shortcut =
-        tensors_find(tensors, "layer2.0.shortcut.0.weight") != NULL ? SHORTCUT_PROJECTION : SHORTCUT_PAD_END;
-    model->linear_bias = tensors_find(tensors, "linear.bias") != NULL ? BIAS_ZERO : BIAS_NONE;
-    model->final_batch_norm = tensors_find(tensors, "bn_logits.weight") != NULL;
-    enum status status = network_open(&network, model, error);
-    if (status != STATUS_OK)
-        return status;
-    float *values = malloc(network->value_count * sizeof *values);
-    status = values != NULL ? weights_fill(weights, path, network, values, error)
-                            : error_out_of_memory(error, "%zu weights", network->value_count);
-    free(values);
-    network_close(network);
-    return status;
+    return sum;
+}
+
+void weights_tell_rounding(const struct weights *weights, char text[WEIGHTS_ROUNDING_BYTES])
+{
+    const struct rounding rounding = weights_rounding(weights);
+    size_t counts[ELEMENT_OTHER] = { 0 }, all = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < weights->tensors.count; i++) {
+        const struct named_tensor *tensor = &weights->tensors.list[i];
+        if (weights_is_weight(tensor))
+            counts[tensor->element] += tensor->count;
+    }
+    for (int element = 0; element < ELEMENT_OTHER; element++)
+        all += counts[element];
+    if (counts[ELEMENT_F64] > 0 && rounding.rounded == 0)
+        snprintf(text, WEIGHTS_ROUNDING_BYTES, "float64, and float32 holds every one of the numbers exactly");
+    else if (counts[ELEMENT_F64] > 0)
+        snprintf(text, WEIGHTS_ROUNDING_BYTES,
+                 "float64, rounded to float32: %zu of %zu numbers changed, the most by %.1e of its size%s",
+                 rounding.rounded, all, rounding.largest,
+                 rounding.overflowed > 0 ? "; some are beyond float32's largest and become infinite" : "");
+    else if (counts[ELEMENT_F16] + counts[ELEMENT_BF16] > 0)
+        snprintf(text, WEIGHTS_ROUNDING_BYTES,
+                 "%s, which float32 holds exactly; what was lost when the file was written is gone",
+                 counts[ELEMENT_F16] > 0 ? "float16" : "bfloat16");
+}
+
+enum status weights_model(const struct weights *weights, struct model_config *model, struct error *error)
+{
+    *model = weights->model;
+    if (weights->recognised)
+        return STATUS_OK;
+    *error = weights->obstacle;
+    return error->status;
 }

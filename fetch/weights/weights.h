@@ -1,13 +1,15 @@
-/* Weights in files: recognised by their content, never by their name, and read as named float32 tensors.
+/* Weights in files: recognised by their content, never by their file's name, and read as named float32 tensors.
  *
- * containers  safetensors; torch.save's legacy and zip formats (torch.h); neon's pickles of 2016 (neon.h).
- * names       As PyTorch users know them (`layer1.0.conv1.weight`); the prefix "module." of DataParallel is taken off,
- *             neon's layers are named.
- * numbers     float32; float16 and bfloat16, which float32 holds exactly; float64 if float32 has every one of its
- *             numbers: nothing is rounded.
+ * containers  safetensors; torch.save's legacy and zip formats (torch.h); pickles of torch's tensors or numpy's arrays,
+ *             numpy's .npz; neon's pickles of 2016 (neon.h).
+ * names       Those of a 6n+2 network are recognised (names.h) and become ours, as PyTorch users know them
+ *             (`layer1.0.conv1.weight`). Of any other network they stay the file's, without the wrappers `module.` and
+ *             `_orig_mod.` where all have them.
+ * numbers     float32; float16 and bfloat16, which float32 holds exactly; float64, rounded to the nearest float32:
+ *             weights_rounding tells what that did.
  * digest      The weights digest of base/hash.h, over parameters and running statistics whatever the
  *             container: what training keeps beside them (`momentum.*` of our checkpoints, `*.num_batches_tracked`) is
- *             passed over everywhere. */
+ *             passed over everywhere, and so is what is beside a network that was recognised. */
 #ifndef SELFSAME_WEIGHTS_H
 #define SELFSAME_WEIGHTS_H
 
@@ -19,22 +21,41 @@
 #include "fetch/weights/tensors.h"
 #include "trainer/network.h"
 
-enum weights_container { CONTAINER_SAFETENSORS, CONTAINER_TORCH_LEGACY, CONTAINER_TORCH_ZIP, CONTAINER_NEON };
+enum weights_container {
+    CONTAINER_SAFETENSORS,
+    CONTAINER_TORCH_LEGACY,
+    CONTAINER_TORCH_ZIP,
+    CONTAINER_NEON,
+    CONTAINER_PICKLE,
+    CONTAINER_NPZ
+};
 
 struct weights {
     enum weights_container container;
     size_t bytes;                  /* of the file */
     char sha256[DIGEST_HEX_BYTES]; /* of the file */
     struct tensors tensors;        /* by name */
+    bool recognised;               /* whether they are those of a 6n+2 network, */
+    struct model_config model;     /* this one; see weights_model */
+    struct error obstacle;         /* else what stands in the way */
+};
+
+/* What a person says about a file; all may be NULL. */
+struct weights_options {
+    const char *key;            /* of the dict of tensors to read, where a file has several */
+    const char *const *renames; /* OLD=NEW, up to a NULL: names_replace, one after the other */
 };
 
 /* Reads a file. STATUS_INPUT for one that is no such container or is damaged: names path, place and what to do. */
-enum status weights_open(struct weights *weights, const char *path, struct error *error) MUST_USE;
+enum status weights_open(struct weights *weights, const char *path, const struct weights_options *options,
+                         struct error *error) MUST_USE;
 /* The same from a file in memory, which stays the caller's. */
 enum status weights_parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes,
-                          struct error *error) MUST_USE;
+                          const struct weights_options *options, struct error *error) MUST_USE;
 void weights_close(struct weights *weights);
 
+/* "projection" and the like; "option A" for its two kinds. */
+const char *weights_shortcut_name(enum shortcut shortcut);
 /* "torch legacy" and the like. */
 const char *weights_container_name(enum weights_container container);
 /* Whether a manifest's weights.format means this container. */
@@ -43,16 +64,20 @@ bool weights_has_format(const struct weights *weights, enum weights_format forma
 bool weights_is_weight(const struct named_tensor *tensor);
 /* Numbers in parameters: without running statistics. */
 size_t weights_parameter_count(const struct weights *weights);
+/* What became of the parameters' and running statistics' numbers as they were made float32. */
+struct rounding weights_rounding(const struct weights *weights);
+/* "DTYPE: what rounding to float32 did", for people; "" where the weights are float32. */
+enum { WEIGHTS_ROUNDING_BYTES = 256 };
+void weights_tell_rounding(const struct weights *weights, char text[WEIGHTS_ROUNDING_BYTES]);
 void weights_content_digest(const struct weights *weights, char hex[DIGEST_HEX_BYTES]);
 
 /* The 6n+2 network that the tensors are of: depth, shortcut, bias and final batch norm are read off names and shapes
  * (of option A's two kinds, which weights cannot tell, PAD_END); the rest of *model is a manifest's to say.
- * STATUS_INPUT where they are no such network's. */
-enum status weights_model(const struct weights *weights, const char *path, struct model_config *model,
-                          struct error *error) MUST_USE;
+ * STATUS_INPUT where they are no such network's, with what stands in the way. */
+enum status weights_model(const struct weights *weights, struct model_config *model, struct error *error) MUST_USE;
 
-/* Copies the tensors to values (network->value_count floats). Names and shapes must be the network's exactly.
- * STATUS_INPUT names the file, the tensor and what is wrong. Values may be anything, NaN included. */
+/* Copies the tensors to values (network->value_count floats). STATUS_INPUT where they are of another network, with all
+ * that differs. Values may be anything, NaN included. */
 enum status weights_fill(const struct weights *weights, const char *path, const struct network *network, float *values,
                          struct error *error) MUST_USE;
 /* weights_open and weights_fill in one. */

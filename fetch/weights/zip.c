@@ -14,6 +14,7 @@ enum {
     LOCAL_BYTES = 30,
     COMMENT_MAX = 65535,
     METHOD_STORED = 0,
+    METHOD_DEFLATED = 8,
     FLAG_ENCRYPTED = 1,
     EXTRA_ZIP64 = 1
 };
@@ -130,7 +131,7 @@ static bool read_extra(const uint8_t *extra, size_t length, uint64_t *values[3])
 }
 
 /* Follows a directory entry to its local header and data. */
-static enum status locate(const struct reader *r, struct zip_entry *entry, uint64_t local, uint64_t bytes,
+static enum status locate(const struct reader *r, struct zip_entry *entry, uint64_t local, uint64_t packed,
                           const struct directory *directory)
 {
     size_t name_bytes = strlen(entry->name);
@@ -139,12 +140,12 @@ static enum status locate(const struct reader *r, struct zip_entry *entry, uint6
         return refuse(r, (size_t)(local < r->bytes ? local : r->bytes), "no local header where the directory says");
     const uint8_t *header = r->file + local;
     uint64_t data = local + LOCAL_BYTES + number(header + 26, 2) + number(header + 28, 2);
-    if (data > directory->offset || bytes > directory->offset - data)
+    if (data > directory->offset || packed > directory->offset - data)
         return refuse(r, (size_t)local, "an entry's data lies outside of the file");
     if (number(header + 26, 2) != name_bytes || memcmp(header + LOCAL_BYTES, entry->name, name_bytes) != 0)
         return refuse(r, (size_t)local, "the local header has another name than the directory");
     entry->data = r->file + data;
-    entry->bytes = (size_t)bytes;
+    entry->packed = (size_t)packed;
     return STATUS_OK;
 }
 
@@ -169,8 +170,11 @@ static enum status read_entry(const struct reader *r, const struct directory *di
     entry->name = *names;
     *names += name_bytes + 1;
     entry->crc32 = (uint32_t)number(record + 16, 4);
-    entry->stored =
-        number(record + 10, 2) == METHOD_STORED && (number(record + 8, 2) & FLAG_ENCRYPTED) == 0 && packed == bytes;
+    entry->bytes = (size_t)bytes;
+    entry->method = (uint32_t)number(record + 10, 2);
+    entry->encrypted = (number(record + 8, 2) & FLAG_ENCRYPTED) != 0;
+    if (entry->method == METHOD_STORED && !entry->encrypted && packed != bytes)
+        return refuse(r, *place, "a stored entry has two sizes");
     *place += CENTRAL_BYTES + name_bytes + extra_bytes + comment_bytes;
     return locate(r, entry, local, packed, directory);
 }
@@ -227,16 +231,62 @@ const struct zip_entry *zip_find(const struct zip *zip, const char *name)
     return zip->count == 0 ? NULL : bsearch(&key, zip->entries, zip->count, sizeof *zip->entries, by_name);
 }
 
-enum status zip_check(const struct zip_entry *entry, const char *path, struct error *error)
+/* Into memory of entry->bytes. */
+static bool inflate_entry(const struct zip_entry *entry, uint8_t *out)
 {
-    if (!entry->stored)
-        return error_set(error, STATUS_INPUT,
-                         "%s: entry %.200s is compressed or encrypted; torch.save stores its entries as they are", path,
-                         entry->name);
+    enum { PIECE = 1 << 30 }; /* zlib counts in unsigned int */
+    z_stream stream = { .next_in = (Bytef *)(uintptr_t)entry->data, .next_out = out };
+    size_t in = entry->packed, room = entry->bytes;
+    if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+        return false;
+    int result = Z_OK;
+    while (result == Z_OK) {
+        size_t give = in < PIECE ? in : PIECE, take = room < PIECE ? room : PIECE;
+        stream.avail_in = (uInt)give;
+        stream.avail_out = (uInt)take;
+        result = inflate(&stream, Z_NO_FLUSH);
+        in -= give - stream.avail_in;
+        room -= take - stream.avail_out;
+        if (stream.avail_in == give && stream.avail_out == take) /* neither taken nor given: cut off, or too long */
+            break;
+    }
+    inflateEnd(&stream);
+    return result == Z_STREAM_END && room == 0;
+}
+
+static bool has_checksum(const uint8_t *data, size_t bytes, uint32_t wanted)
+{
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* else no input with another byte would get any further */
-    return STATUS_OK;
+    (void)data, (void)bytes, (void)wanted;
+    return true;
 #endif
-    if (crc32_z(crc32_z(0, NULL, 0), entry->data, entry->bytes) == entry->crc32)
+    return crc32_z(crc32_z(0, NULL, 0), data, bytes) == wanted;
+}
+
+enum status zip_read(const struct zip_entry *entry, const char *path, size_t limit, const uint8_t **data,
+                     uint8_t **memory, struct error *error)
+{
+    *memory = NULL;
+    *data = entry->data;
+    if (entry->encrypted || (entry->method != METHOD_STORED && entry->method != METHOD_DEFLATED))
+        return error_set(error, STATUS_INPUT,
+                         "%s: entry %.200s is encrypted, or compressed by a method other than deflate: pack it again "
+                         "without",
+                         path, entry->name);
+    if (entry->method == METHOD_DEFLATED) {
+        if (entry->bytes > limit)
+            return error_set(error, STATUS_INPUT, "%s: entry %.200s would unpack to %zu bytes, over the limit of %zu",
+                             path, entry->name, entry->bytes, limit);
+        *memory = malloc(entry->bytes + 1);
+        if (*memory == NULL)
+            return error_out_of_memory(error, "the %zu bytes of %.200s in %s", entry->bytes, entry->name, path);
+        if (!inflate_entry(entry, *memory))
+            return error_set(error, STATUS_INPUT,
+                             "%s: entry %.200s is damaged: it does not unpack to the %zu bytes that the directory says",
+                             path, entry->name, entry->bytes);
+        *data = *memory;
+    }
+    if (has_checksum(*data, entry->bytes, entry->crc32))
         return STATUS_OK;
     return error_set(error, STATUS_INPUT,
                      "%s: entry %.200s is damaged: its CRC-32 is not the one that the directory has", path,
