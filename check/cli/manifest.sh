@@ -54,7 +54,7 @@ refused 2 "training.schedule.warmup.epochs: a warm-up of 180 leaves nothing" 'tr
 refused 2 "training.seeds: 4 stands there twice" 'training: {seeds: [4, 4]}'
 refused 2 "training.seeds: is an empty list" 'training: {seeds: []}'
 refused 2 "model.final_batch_norm: must be true or false" 'model: {final_batch_norm: yes}'
-refused 2 "model.shortcut: 'b' is none of projection|pad-end|pad-both" 'model: {shortcut: b}'
+refused 2 "model.shortcut: 'b' is none of projection|pad-end|pad-both|projection-bn" 'model: {shortcut: b}'
 refused 2 "dataset.train_sha256: must be 64 lower-case hex digits" 'dataset: {train_sha256: abc}'
 refused 2 "dataset.training_images: only for an embedded data set" 'dataset: {training_images: 100}'
 refused 2 "precision: only arithmetic: fast can be of another precision" 'precision: tf32'

@@ -232,6 +232,10 @@ static enum status fast_open(struct engine **out, const struct recipe *recipe, c
                              const struct engine_options *options, struct error *error)
 {
     *out = NULL;
+    if (recipe->model.shortcut == SHORTCUT_PROJECTION_BN)
+        return error_set(error, STATUS_INPUT,
+                         "the engine cudnn does not compute model.shortcut: projection-bn; the engine cpu does, with "
+                         "arithmetic: exact");
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return error_out_of_memory(error, "the engine");
