@@ -1,27 +1,34 @@
 /* selfsame bench: how fast training steps are here, where their time goes, and which share of the machine's arithmetic
  * they use. */
 #include <jansson.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "commands/bench_against.h"
 #include "commands/command.h"
 #include "commands/table.h"
 #include "experiments/manifest.h"
 #include "trainer/engine.h"
 
+enum { WARM_UP_STEPS = 3 };
+
 /* What is measured. */
 struct measurement {
     uint32_t steps, batch, conv_count;
     double *step_ms;       /* sorted */
+    double *peaks;         /* [steps + 1], sorted: flop/s, measured before, between and after the steps */
+    double *shares;        /* [steps], sorted: of the peak, which is the mean of those around the step */
     double *evaluation_ms; /* [steps], sorted: of evaluation_images images each */
     uint32_t evaluation_images;
-    double *forward_s, *backward_s; /* [conv_count] */
-    double head_s, update_s, peak_flops;
+    double *forward_s, *backward_s;      /* [conv_count] */
+    double head_s, update_s, peak_flops; /* peak_flops: the largest, since what disturbs it only lowers it */
     size_t engine_bytes, process_bytes;
     const struct engine_operations *operations;
+    enum arithmetic arithmetic;
     const char *engine; /* its description */
     const char *const *facts;
 };
@@ -99,60 +106,95 @@ static enum status measure_evaluation(struct engine *engine, const struct datase
     return status;
 }
 
-static enum status measure(const struct recipe *recipe, const struct network *network,
-                           const struct engine_options *options, struct measurement *m, struct engine **engine,
-                           struct dataset *noise, struct error *error)
+/* The steps from `first` on, and the peak before and after each: a neighbour on the machine who slows a step slows the
+ * peaks around it, too. */
+static enum status measure_steps(struct engine *engine, uint64_t first, double flops, struct measurement *m,
+                                 struct error *error)
 {
-    enum { WARM_UP_STEPS = 3 };
+    m->peaks[0] = m->operations->peak_flops(engine);
+    for (uint32_t i = 0; i < m->steps; i++) {
+        double step_s;
+        struct engine_profile profile = { .step_s = &step_s, .forward_s = m->forward_s, .backward_s = m->backward_s };
+        enum status status = m->operations->profile(engine, first + i, first + i + 1, &profile, error);
+        if (status != STATUS_OK)
+            return status;
+        m->step_ms[i] = 1e3 * step_s;
+        m->head_s += profile.head_s;
+        m->update_s += profile.update_s;
+        m->peaks[i + 1] = m->operations->peak_flops(engine);
+        m->shares[i] = flops / step_s / ((m->peaks[i] + m->peaks[i + 1]) / 2.0);
+    }
+    qsort(m->step_ms, m->steps, sizeof *m->step_ms, compare_doubles);
+    qsort(m->shares, m->steps, sizeof *m->shares, compare_doubles);
+    qsort(m->peaks, m->steps + 1, sizeof *m->peaks, compare_doubles);
+    m->peak_flops = m->peaks[m->steps];
+    return STATUS_OK;
+}
+
+/* An engine with the initial weights. */
+static enum status open_engine(const struct engine_operations *operations, const struct recipe *recipe,
+                               const struct network *network, const struct engine_options *options,
+                               const struct dataset *noise, struct engine **engine, struct error *error)
+{
     float *values = calloc(network->value_count, sizeof *values),
           *momentum = calloc(network->value_count, sizeof *momentum);
-    m->step_ms = calloc(m->steps, sizeof *m->step_ms);
-    m->evaluation_ms = calloc(m->steps, sizeof *m->evaluation_ms);
-    m->forward_s = calloc(2 * (size_t)network->conv_count, sizeof *m->forward_s);
     enum status status = STATUS_OK;
-    if (values == NULL || momentum == NULL || m->step_ms == NULL || m->evaluation_ms == NULL || m->forward_s == NULL)
-        status = error_out_of_memory(error, "the measurement");
+    if (values == NULL || momentum == NULL)
+        status = error_out_of_memory(error, "the weights");
     if (status == STATUS_OK) {
-        m->backward_s = m->forward_s + network->conv_count;
-        m->conv_count = network->conv_count;
         network_initialize(network, recipe->training.seed, values);
-        status = m->operations->open(engine, recipe, network, noise, noise, options, error);
+        status = operations->open(engine, recipe, network, noise, noise, options, error);
     }
     if (status == STATUS_OK)
-        status = m->operations->set_state(*engine, values, momentum, error);
+        status = operations->set_state(*engine, values, momentum, error);
     free(values);
     free(momentum);
-    if (status != STATUS_OK)
-        return status;
+    return status;
+}
+
+static enum status measure(const struct network *network, struct measurement *m, struct engine *engine,
+                           const struct dataset *noise, struct error *error)
+{
+    m->step_ms = calloc(m->steps, sizeof *m->step_ms);
+    m->peaks = calloc(m->steps + (size_t)1, sizeof *m->peaks);
+    m->shares = calloc(m->steps, sizeof *m->shares);
+    m->evaluation_ms = calloc(m->steps, sizeof *m->evaluation_ms);
+    m->forward_s = calloc(2 * (size_t)network->conv_count, sizeof *m->forward_s);
+    if (m->step_ms == NULL || m->peaks == NULL || m->shares == NULL || m->evaluation_ms == NULL || m->forward_s == NULL)
+        return error_out_of_memory(error, "the measurement");
+    m->backward_s = m->forward_s + network->conv_count;
+    m->conv_count = network->conv_count;
     const struct step_listener nobody = { .steps = hear_nothing };
     uint64_t done;
-    status = m->operations->run_steps(*engine, 0, WARM_UP_STEPS, &nobody, &done, error);
-    double before = m->operations->peak_flops(*engine);
-    struct engine_profile profile = { .step_s = m->step_ms, .forward_s = m->forward_s, .backward_s = m->backward_s };
+    enum status status = m->operations->run_steps(engine, 0, WARM_UP_STEPS, &nobody, &done, error);
     if (status == STATUS_OK)
-        status = m->operations->profile(*engine, WARM_UP_STEPS, WARM_UP_STEPS + m->steps, &profile, error);
+        status = measure_steps(engine, WARM_UP_STEPS, step_flops(network, m->batch), m, error);
+    if (status == STATUS_OK)
+        status = measure_evaluation(engine, noise, m, error);
     if (status != STATUS_OK)
         return status;
-    double after = m->operations->peak_flops(*engine);
-    status = measure_evaluation(*engine, noise, m, error);
-    if (status != STATUS_OK)
-        return status;
-    m->peak_flops = before > after ? before : after; /* what disturbs a measurement of the peak only lowers it */
-    for (uint32_t i = 0; i < m->steps; i++)
-        m->step_ms[i] *= 1e3;
-    qsort(m->step_ms, m->steps, sizeof *m->step_ms, compare_doubles);
-    m->head_s = profile.head_s;
-    m->update_s = profile.update_s;
-    m->engine_bytes = m->operations->memory_bytes(*engine);
+    m->engine_bytes = m->operations->memory_bytes(engine);
     m->process_bytes = peak_process_bytes();
-    m->engine = m->operations->describe(*engine);
-    m->facts = m->operations->facts(*engine);
+    m->engine = m->operations->describe(engine);
+    m->facts = m->operations->facts(engine);
     return STATUS_OK;
 }
 
 static double median(const double *sorted, uint32_t count)
 {
     return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
+}
+
+/* The value below which a quarter, or three quarters, of the values lie. */
+static double quartile(const double *sorted, uint32_t count, uint32_t quarters)
+{
+    return sorted[(uint64_t)(count - 1) * quarters / 4];
+}
+
+/* Whether something else used the processors meanwhile. */
+static bool disturbed(const struct measurement *m)
+{
+    return quartile(m->peaks, m->steps + 1, 1) < 0.93 * m->peak_flops;
 }
 
 static double evaluation_rate(const struct measurement *m)
@@ -163,8 +205,8 @@ static double evaluation_rate(const struct measurement *m)
 static void print_table(const struct network *network, const struct measurement *m)
 {
     double step_ms = median(m->step_ms, m->steps), flops = step_flops(network, m->batch);
-    text_line(stdout, "ResNet-%u, batch %u, engine %s (%s)", network->model.depth, m->batch, m->operations->name,
-              m->engine);
+    text_line(stdout, "ResNet-%u, batch %u, %s, engine %s (%s)", network->model.depth, m->batch,
+              arithmetic_version(m->arithmetic), m->operations->name, m->engine);
     for (size_t i = 0; m->facts != NULL && m->facts[i] != NULL; i++)
         text_line(stdout, "  %s", m->facts[i]);
     putchar('\n');
@@ -185,13 +227,23 @@ static void print_table(const struct network *network, const struct measurement 
     }
     printf("%-39s %8.2f\n%-39s %8.2f\n\n", "head (pooling, linear, loss; both ways)", 1e3 * m->head_s / m->steps,
            "update, digest, packing", 1e3 * m->update_s / m->steps);
-    printf("step            %.2f ms median of %u (%.2f to %.2f)\n", step_ms, m->steps, m->step_ms[0],
+    printf("step            %.2f ms lower quartile, %.2f median, %.2f upper quartile of %u (%.2f to %.2f)\n",
+           quartile(m->step_ms, m->steps, 1), step_ms, quartile(m->step_ms, m->steps, 3), m->steps, m->step_ms[0],
            m->step_ms[m->steps - 1]);
-    printf("images          %.0f per second in training, %.0f in evaluation\n", 1e3 * m->batch / step_ms,
+    printf("images          %.0f per second in training, %.0f in evaluation (medians)\n", 1e3 * m->batch / step_ms,
            evaluation_rate(m));
-    printf("arithmetic      %.2f GFLOP a step in convolutions, %.1f GFLOP/s\n", 1e-9 * flops, 1e-6 * flops / step_ms);
-    printf("FMA peak        %.1f GFLOP/s measured here; %.1f %% of it used\n", 1e-9 * m->peak_flops,
-           1e5 * flops / step_ms / m->peak_flops);
+    printf("arithmetic      %.2f GFLOP a step in direct convolutions, %.1f GFLOP/s\n", 1e-9 * flops,
+           1e-6 * flops / step_ms);
+    printf("FMA peak        %.1f GFLOP/s at most, %.1f median, measured before and after each step\n",
+           1e-9 * m->peak_flops, 1e-9 * median(m->peaks, m->steps + 1));
+    printf("used of it      %.1f %% upper quartile, %.1f median, %.1f lower quartile of the steps\n",
+           100.0 * quartile(m->shares, m->steps, 3), 100.0 * median(m->shares, m->steps),
+           100.0 * quartile(m->shares, m->steps, 1));
+    if (disturbed(m))
+        printf(
+            "disturbed       the peak fell to %.1f GFLOP/s in a quarter of the measurements: other programs use these "
+            "processors; trust the best quartile, or compare two builds with --against\n",
+            1e-9 * quartile(m->peaks, m->steps + 1, 1));
     printf("memory          %.1f MiB in the engine (without the data sets), %.0f MiB peak of the process\n",
            (double)m->engine_bytes / 1048576.0, (double)m->process_bytes / 1048576.0);
 }
@@ -210,13 +262,15 @@ static enum status print_json(const struct network *network, const struct measur
                                         1e-9 * backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
     }
     json_t *json = json_pack(
-        "{s:i, s:i, s:s, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o}", "depth",
-        (int)network->model.depth, "batch", (int)m->batch, "engine", m->engine, "steps", (int)m->steps, "step_ms",
-        "median", step_ms, "min", m->step_ms[0], "max", m->step_ms[m->steps - 1], "images_per_s",
-        1e3 * m->batch / step_ms, "evaluation_images_per_s", evaluation_rate(m), "gflop_per_step", 1e-9 * flops,
-        "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak", 1e3 * flops / step_ms / m->peak_flops, "head_ms",
-        1e3 * m->head_s / m->steps, "update_ms", 1e3 * m->update_s / m->steps, "engine_bytes",
-        (json_int_t)m->engine_bytes, "process_bytes", (json_int_t)m->process_bytes, "layers", layers);
+        "{s:i, s:i, s:s, s:s, s:i, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:b, s:f, s:f, s:I, s:I, s:o}",
+        "depth", (int)network->model.depth, "batch", (int)m->batch, "engine", m->engine, "arithmetic",
+        arithmetic_version(m->arithmetic), "steps", (int)m->steps, "step_ms", "median", step_ms, "min", m->step_ms[0],
+        "lower_quartile", quartile(m->step_ms, m->steps, 1), "upper_quartile", quartile(m->step_ms, m->steps, 3), "max",
+        m->step_ms[m->steps - 1], "images_per_s", 1e3 * m->batch / step_ms, "evaluation_images_per_s",
+        evaluation_rate(m), "gflop_per_step", 1e-9 * flops, "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak",
+        median(m->shares, m->steps), "disturbed", (int)disturbed(m), "head_ms", 1e3 * m->head_s / m->steps, "update_ms",
+        1e3 * m->update_s / m->steps, "engine_bytes", (json_int_t)m->engine_bytes, "process_bytes",
+        (json_int_t)m->process_bytes, "layers", layers);
     return json_print(json, error);
 }
 
@@ -230,6 +284,12 @@ static const struct option_definition options[] = {
       "of products, for the engine cudnn; default: the manifest's, or fp32" },
     OPTION_THREADS,
     OPTION_ISA,
+    { "against", "PROGRAM", OPTION_TEXT, 0, 0, NULL,
+      "another build of selfsame, perhaps with options of its own in the same quotes, that takes its steps in turn "
+      "with "
+      "this one's; prints both" },
+    { "in-turn", NULL, OPTION_FLAG, 0, 0, NULL,
+      "take a step for each line of standard input, and print its time and digest: what --against asks the other of" },
     { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL, "only say how much memory the engine would take" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },
     OPTIONS_END,
@@ -274,6 +334,105 @@ static enum status predict(const struct recipe *recipe, const struct network *ne
     return status;
 }
 
+/* ---- in turn with another build ---------------------------------------------------------------------------------- */
+
+/* This program's side. */
+struct stepper {
+    const struct engine_operations *operations;
+    struct engine *engine;
+    uint64_t step;
+    struct step_result result;
+};
+
+static bool hear_step(void *context, uint64_t first, const struct step_result *results, uint64_t count)
+{
+    (void)first, (void)count;
+    ((struct stepper *)context)->result = results[0];
+    return true;
+}
+
+static enum status take_step(void *context, double *step_ms, uint64_t digest[2], struct error *error)
+{
+    struct stepper *stepper = context;
+    const struct step_listener listener = { .context = stepper, .steps = hear_step };
+    uint64_t done;
+    const double began = clock_seconds();
+    enum status status =
+        stepper->operations->run_steps(stepper->engine, stepper->step, stepper->step + 1, &listener, &done, error);
+    *step_ms = 1e3 * (clock_seconds() - began);
+    stepper->step++;
+    memcpy(digest, stepper->result.digest, sizeof stepper->result.digest);
+    return status;
+}
+
+/* What the other program is told, unless its own options say otherwise. */
+static void list_words(const struct arguments *arguments, const char *command, const char *words[32])
+{
+    static const char *const names[] = { "batch", "depth", "arithmetic", "engine", "precision", "threads", "isa" };
+    size_t count = 0;
+    words[count++] = arguments->operand_count > 0 ? arguments->operands[0] : "msra/resnet20.yaml";
+    words[count++] = "--in-turn";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        static char texts[sizeof names / sizeof *names][24];
+        snprintf(texts[i], sizeof texts[i], "--%s", names[i]);
+        if (arguments_text(arguments, names[i]) == NULL || strstr(command, texts[i]) != NULL)
+            continue;
+        words[count++] = texts[i];
+        words[count++] = arguments_text(arguments, names[i]);
+    }
+    words[count] = NULL;
+}
+
+static void print_side(const char *name, double *step_ms, uint32_t steps)
+{
+    qsort(step_ms, steps, sizeof *step_ms, compare_doubles);
+    text_line(stdout, "%-24s %8.2f ms lower quartile, %.2f median, %.2f upper quartile (%.2f to %.2f)", name,
+              quartile(step_ms, steps, 1), median(step_ms, steps), quartile(step_ms, steps, 3), step_ms[0],
+              step_ms[steps - 1]);
+}
+
+/* Both in turn, this one first in every second round. */
+static enum status bench_against(struct stepper *stepper, const struct arguments *arguments, uint32_t steps,
+                                 struct error *error)
+{
+    const char *command = arguments_text(arguments, "against"), *words[32];
+    struct opponent opponent;
+    double *ours = calloc(3 * (size_t)steps, sizeof *ours), *theirs = ours + steps, *ratios = theirs + steps;
+    uint32_t parted = steps;
+    if (ours == NULL)
+        return error_out_of_memory(error, "%" PRIu32 " steps", steps);
+    list_words(arguments, command, words);
+    enum status status = opponent_open(&opponent, command, words, error);
+    for (uint32_t i = 0; status == STATUS_OK && i < steps + WARM_UP_STEPS; i++) {
+        const uint32_t at = i < WARM_UP_STEPS ? 0 : i - WARM_UP_STEPS;
+        uint64_t our_digest[2], their_digest[2];
+        if (i % 2 == 0)
+            status = take_step(stepper, &ours[at], our_digest, error);
+        if (status == STATUS_OK)
+            status = opponent_step(&opponent, &theirs[at], their_digest, error);
+        if (status == STATUS_OK && i % 2 == 1)
+            status = take_step(stepper, &ours[at], our_digest, error);
+        if (status == STATUS_OK && parted == steps && memcmp(our_digest, their_digest, sizeof our_digest) != 0)
+            parted = i;
+        ratios[at] = ours[at] / theirs[at];
+    }
+    opponent_close(&opponent);
+    if (status == STATUS_OK) {
+        print_side("this program", ours, steps);
+        print_side(command, theirs, steps);
+        qsort(ratios, steps, sizeof *ratios, compare_doubles);
+        printf("this to the other        %8.3f lower quartiles, %.3f medians, %.3f median of the rounds\n",
+               quartile(ours, steps, 1) / quartile(theirs, steps, 1), median(ours, steps) / median(theirs, steps),
+               median(ratios, steps));
+        if (parted < steps)
+            printf("bits                     differ from step %" PRIu32 " on\n", parted + 1);
+        else
+            printf("bits                     equal after every step\n");
+    }
+    free(ours);
+    return status;
+}
+
 static enum status bench(struct manifest *manifest, const struct arguments *arguments, struct error *error)
 {
     struct recipe recipe = manifest->recipe;
@@ -300,7 +459,19 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     if (status == STATUS_OK)
         status = make_noise(&noise, 2 * recipe.training.batch_size, error);
     if (status == STATUS_OK)
-        status = measure(&recipe, network, &engine_options, &m, &engine, &noise, error);
+        status = open_engine(m.operations, &recipe, network, &engine_options, &noise, &engine, error);
+    struct stepper stepper = { .operations = m.operations, .engine = engine };
+    if (status == STATUS_OK && arguments_flag(arguments, "in-turn")) {
+        status = opponent_serve(take_step, &stepper, error);
+        goto out;
+    }
+    if (status == STATUS_OK && arguments_text(arguments, "against") != NULL) {
+        status = bench_against(&stepper, arguments, m.steps, error);
+        goto out;
+    }
+    m.arithmetic = recipe.arithmetic;
+    if (status == STATUS_OK)
+        status = measure(network, &m, engine, &noise, error);
     if (status == STATUS_OK) {
         if (json)
             status = print_json(network, &m, error);
@@ -311,6 +482,8 @@ out:
     if (engine != NULL)
         m.operations->close(engine);
     free(m.step_ms);
+    free(m.peaks);
+    free(m.shares);
     free(m.evaluation_ms);
     free(m.forward_s);
     dataset_free(&noise);
@@ -335,15 +508,20 @@ const struct command bench_command = {
     .operands = "[MANIFEST]",
     .summary = "time training steps and say where the time goes",
     .options = options,
-    .description = "Runs training steps of the manifest's network (default: the installed msra/resnet20.yaml) on "
-                   "images of noise, without any data set, and "
-                   "prints the median time of a step, images per second in training and evaluation, the rate of every "
-                   "convolution forward and backward, the share of the "
-                   "machine's measured FMA peak, and memory.\n\nThe peak is measured on the same threads and with the "
-                   "same instructions before and after "
-                   "the steps. check/tools/bench_pytorch.py in the source tree runs this against PyTorch.",
+    .description =
+        "Runs training steps of the manifest's network (default: the installed msra/resnet20.yaml) on "
+        "images of noise, without any data set, and "
+        "prints the quartiles of a step's time, images per second in training and evaluation, the rate of every "
+        "convolution forward and backward, the share of the "
+        "machine's measured FMA peak, and memory.\n\nThe peak is measured on the same threads and with the "
+        "same instructions before and after each step. exact-2 needs fewer operations than the direct "
+        "convolutions that the share is counted in, and may pass 100 %. check/tools/bench_pytorch.py in the "
+        "source tree runs this against PyTorch.\n\nWith --against, this program and another build take "
+        "their steps in turn, so that whatever else runs on the machine disturbs both.",
     .examples = "selfsame bench\tResNet-20 at batch 128\n"
-                "selfsame bench --depth 110 --threads 2\tResNet-110 on two threads\n",
+                "selfsame bench --depth 110 --threads 2\tResNet-110 on two threads\n"
+                "selfsame bench --against ../before/selfsame\tagainst another build, step by step\n"
+                "selfsame bench --arithmetic exact-2 --against 'selfsame --arithmetic exact-1'\tagainst itself\n",
     .operands_min = 0,
     .operands_max = 1,
     .run = run_bench,
