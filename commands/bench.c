@@ -106,23 +106,45 @@ static enum status measure_evaluation(struct engine *engine, const struct datase
     return status;
 }
 
+/* Steps that are timed at a time: one of a CPU's; of a GPU's engine, which has no isa, a whole series, so that what the
+ * host does before and after it counts for little. */
+enum { SERIES_STEPS_MOST = 32 };
+
+static uint32_t series_steps(const struct engine_operations *operations)
+{
+    return operations->isa == NULL ? SERIES_STEPS_MOST : 1;
+}
+
+/* Two batches; for a series, as many as it takes through two passes, whose orders are made before it. Larger batches
+ * need no such care. */
+static uint32_t noise_images(const struct engine_operations *operations, const struct recipe *recipe)
+{
+    const uint32_t batch = recipe->training.batch_size;
+    return (series_steps(operations) > 1 && batch <= 256 ? SERIES_STEPS_MOST / 2 : 2) * batch;
+}
+
 /* The steps from `first` on, and the peak before and after each: a neighbour on the machine who slows a step slows the
  * peaks around it, too. */
 static enum status measure_steps(struct engine *engine, uint64_t first, double flops, struct measurement *m,
                                  struct error *error)
 {
+    const uint32_t most = series_steps(m->operations);
+    double step_s[SERIES_STEPS_MOST];
     m->peaks[0] = m->operations->peak_flops(engine);
-    for (uint32_t i = 0; i < m->steps; i++) {
-        double step_s;
-        struct engine_profile profile = { .step_s = &step_s, .forward_s = m->forward_s, .backward_s = m->backward_s };
-        enum status status = m->operations->profile(engine, first + i, first + i + 1, &profile, error);
+    for (uint32_t i = 0; i < m->steps;) {
+        const uint32_t count = m->steps - i < most ? m->steps - i : most;
+        struct engine_profile profile = { .step_s = step_s, .forward_s = m->forward_s, .backward_s = m->backward_s };
+        enum status status = m->operations->profile(engine, first + i, first + i + count, &profile, error);
         if (status != STATUS_OK)
             return status;
-        m->step_ms[i] = 1e3 * step_s;
         m->head_s += profile.head_s;
         m->update_s += profile.update_s;
-        m->peaks[i + 1] = m->operations->peak_flops(engine);
-        m->shares[i] = flops / step_s / ((m->peaks[i] + m->peaks[i + 1]) / 2.0);
+        const double before = m->peaks[i], after = m->operations->peak_flops(engine);
+        for (uint32_t j = 0; j < count; j++, i++) {
+            m->step_ms[i] = 1e3 * step_s[j];
+            m->peaks[i + 1] = after;
+            m->shares[i] = flops / step_s[j] / ((before + after) / 2.0);
+        }
     }
     qsort(m->step_ms, m->steps, sizeof *m->step_ms, compare_doubles);
     qsort(m->shares, m->steps, sizeof *m->shares, compare_doubles);
@@ -322,7 +344,7 @@ static enum status predict(const struct recipe *recipe, const struct network *ne
                            bool json, struct error *error)
 {
     size_t bytes;
-    uint32_t images = 2 * recipe->training.batch_size;
+    const uint32_t images = noise_images(operations, recipe);
     enum status status =
         engine_predict_memory(operations, recipe, network, images, images, engine_options, &bytes, error);
     if (status == STATUS_OK && json)
@@ -457,7 +479,7 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
         goto out;
     }
     if (status == STATUS_OK)
-        status = make_noise(&noise, 2 * recipe.training.batch_size, error);
+        status = make_noise(&noise, noise_images(m.operations, &recipe), error);
     if (status == STATUS_OK)
         status = open_engine(m.operations, &recipe, network, &engine_options, &noise, &engine, error);
     struct stepper stepper = { .operations = m.operations, .engine = engine };

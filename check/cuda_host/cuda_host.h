@@ -6,8 +6,14 @@
  *   SELFSAME_CUDA_HOST_MEMORY    the card's memory in bytes; by default 4 GiB
  *   SELFSAME_CUDA_HOST_SHARED    shared memory that a block may opt in to, in bytes; by default 101376 (99 KiB)
  *   SELFSAME_CUDA_HOST_PROTECT   0: device memory stays accessible to host code
+ *   SELFSAME_CUDA_HOST_LAZY      1: a kernel whose first launch is captured is refused, as a driver that loads kernels
+ *                                when they are first launched may
  *   SELFSAME_CUDA_HOST_FAIL      CALL:N:ERROR: the Nth call of CALL returns ERROR, as in
  *                                cudaGraphLaunch:17:cudaErrorECCUncorrectable; several, with commas between
+ *   SELFSAME_CUDA_HOST_PTX       files of PTX, with colons between: kernels that are in them are run from there, by
+ *                                check/ptx, and watched
+ *   SELFSAME_CUDA_HOST_SHRINK    N:BYTES: the Nth piece that the program tells of counts as so many bytes shorter, a
+ *                                fault to be found
  * A setting that makes no sense ends the program with a message.
  *
  * memory   Nothing to free.
@@ -43,6 +49,10 @@ size_t cuda_host_peak_bytes(void);
 /* How many allocations, streams, events and graphs exist, page-locked host memory included. What is left when the
  * program ends is told on stderr, unless an error ended the context. */
 size_t cuda_host_objects(void);
+
+/* The program hands out a piece of an allocation: from now on its pieces count, and not the allocation. Only PTX is
+ * watched so closely; returns how far behind the piece's end the next one is to begin for that. */
+size_t cuda_host_piece(const void *piece, size_t bytes);
 
 /* Kernels run since the start or the last reset. */
 uint64_t cuda_host_kernels(void);

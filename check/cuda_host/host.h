@@ -14,58 +14,59 @@
 struct settings {
     uint64_t seed;
     size_t memory_bytes, shared_bytes;
-    int protect;
+    int protect, lazy;
 };
 
 const struct settings *settings(void);
 
-#define CUDA_HOST_CALLS(X)          \
-    X(cudaDriverGetVersion)         \
-    X(cudaRuntimeGetVersion)        \
-    X(cudaGetDeviceCount)           \
-    X(cudaGetDevice)                \
-    X(cudaSetDevice)                \
-    X(cudaInitDevice)               \
-    X(cudaSetDeviceFlags)           \
-    X(cudaDeviceGetAttribute)       \
-    X(cudaGetDeviceProperties)      \
-    X(cudaDeviceGetPCIBusId)        \
-    X(cudaDeviceSynchronize)        \
-    X(cudaMalloc)                   \
-    X(cudaFree)                     \
-    X(cudaHostAlloc)                \
-    X(cudaMallocHost)               \
-    X(cudaFreeHost)                 \
-    X(cudaMemGetInfo)               \
-    X(cudaMemcpy)                   \
-    X(cudaMemcpyAsync)              \
-    X(cudaMemset)                   \
-    X(cudaMemsetAsync)              \
-    X(cudaStreamCreate)             \
-    X(cudaStreamCreateWithFlags)    \
-    X(cudaStreamCreateWithPriority) \
-    X(cudaStreamDestroy)            \
-    X(cudaStreamSynchronize)        \
-    X(cudaStreamQuery)              \
-    X(cudaStreamWaitEvent)          \
-    X(cudaStreamBeginCapture)       \
-    X(cudaStreamEndCapture)         \
-    X(cudaStreamIsCapturing)        \
-    X(cudaEventCreate)              \
-    X(cudaEventCreateWithFlags)     \
-    X(cudaEventRecord)              \
-    X(cudaEventSynchronize)         \
-    X(cudaEventQuery)               \
-    X(cudaEventElapsedTime)         \
-    X(cudaEventDestroy)             \
-    X(cudaGraphGetNodes)            \
-    X(cudaGraphInstantiate)         \
-    X(cudaGraphUpload)              \
-    X(cudaGraphLaunch)              \
-    X(cudaGraphExecDestroy)         \
-    X(cudaGraphDestroy)             \
-    X(cudaFuncSetAttribute)         \
-    X(cudaFuncGetAttributes)        \
+#define CUDA_HOST_CALLS(X)              \
+    X(cudaDriverGetVersion)             \
+    X(cudaRuntimeGetVersion)            \
+    X(cudaGetDeviceCount)               \
+    X(cudaGetDevice)                    \
+    X(cudaSetDevice)                    \
+    X(cudaInitDevice)                   \
+    X(cudaSetDeviceFlags)               \
+    X(cudaDeviceGetAttribute)           \
+    X(cudaGetDeviceProperties)          \
+    X(cudaDeviceGetPCIBusId)            \
+    X(cudaDeviceSynchronize)            \
+    X(cudaMalloc)                       \
+    X(cudaFree)                         \
+    X(cudaHostAlloc)                    \
+    X(cudaMallocHost)                   \
+    X(cudaFreeHost)                     \
+    X(cudaMemGetInfo)                   \
+    X(cudaMemcpy)                       \
+    X(cudaMemcpyAsync)                  \
+    X(cudaMemset)                       \
+    X(cudaMemsetAsync)                  \
+    X(cudaDeviceGetStreamPriorityRange) \
+    X(cudaStreamCreate)                 \
+    X(cudaStreamCreateWithFlags)        \
+    X(cudaStreamCreateWithPriority)     \
+    X(cudaStreamDestroy)                \
+    X(cudaStreamSynchronize)            \
+    X(cudaStreamQuery)                  \
+    X(cudaStreamWaitEvent)              \
+    X(cudaStreamBeginCapture)           \
+    X(cudaStreamEndCapture)             \
+    X(cudaStreamIsCapturing)            \
+    X(cudaEventCreate)                  \
+    X(cudaEventCreateWithFlags)         \
+    X(cudaEventRecord)                  \
+    X(cudaEventSynchronize)             \
+    X(cudaEventQuery)                   \
+    X(cudaEventElapsedTime)             \
+    X(cudaEventDestroy)                 \
+    X(cudaGraphGetNodes)                \
+    X(cudaGraphInstantiate)             \
+    X(cudaGraphUpload)                  \
+    X(cudaGraphLaunch)                  \
+    X(cudaGraphExecDestroy)             \
+    X(cudaGraphDestroy)                 \
+    X(cudaFuncSetAttribute)             \
+    X(cudaFuncGetAttributes)            \
     X(cudaLaunchKernel)
 
 enum call {
@@ -129,6 +130,10 @@ enum memory_place { MEMORY_HOST, MEMORY_DEVICE, MEMORY_BEYOND };
 
 /* Where [pointer, pointer + bytes) lies; MEMORY_BEYOND: partly outside an allocation. */
 enum memory_place memory_place(const void *pointer, size_t bytes);
+
+/* The allocation, or the piece of one, that holds the byte at `address` or ends a little before it: sets first and end,
+ * gives 0; or 1 where there is none. */
+int memory_holding(uint64_t address, uint64_t *first, uint64_t *end);
 
 size_t memory_objects(void);
 void memory_report(void);

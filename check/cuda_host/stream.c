@@ -80,8 +80,24 @@ static void release_event(struct CUevent_st **link)
     free(event);
 }
 
+/* Kernels that a launch outside a capture has loaded. */
+static struct loaded {
+    const void *kernel;
+    struct loaded *next;
+} * loaded;
+
+static void forget_loaded(void)
+{
+    while (loaded) {
+        struct loaded *next = loaded->next;
+        free(loaded);
+        loaded = next;
+    }
+}
+
 void stream_reset(void)
 {
+    forget_loaded();
     while (streams)
         release_stream(&streams);
     while (events)
@@ -127,12 +143,29 @@ static cudaError_t check_launch(const struct block_kernel *kernel)
     return cudaSuccess;
 }
 
+/* Whether a capture may have this launch, where a kernel is loaded when it is first launched; notes one that loads. */
+static int may_capture(const void *kernel, int captures)
+{
+    const struct loaded *at = loaded;
+    while (at && at->kernel != kernel)
+        at = at->next;
+    if (!at && !captures) {
+        struct loaded *first = host_allocate(sizeof *first);
+        *first = (struct loaded){ kernel, loaded };
+        loaded = first;
+    }
+    return at || !captures;
+}
+
 cudaError_t cuda_host_launch(const struct block_kernel *kernel, size_t bytes, size_t alignment, cudaStream_t stream);
 cudaError_t cuda_host_launch(const struct block_kernel *kernel, size_t bytes, size_t alignment, cudaStream_t stream)
 {
     cudaError_t error = call_enter(CALL_cudaLaunchKernel);
     if (error == cudaSuccess)
         error = check_launch(kernel);
+    if (error == cudaSuccess && settings()->lazy && stream_exists(stream) &&
+        !may_capture(kernel->kernel, stream->capture != 0))
+        error = cudaErrorStreamCaptureUnsupported;
     if (error == cudaSuccess) {
         struct task *task = task_create(TASK_KERNEL);
         task->kernel = *kernel;
@@ -282,6 +315,18 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
     return create_stream(CALL_cudaStreamCreateWithFlags, stream, flags);
 }
 
+/* As devices have it: the greatest is the least number. Nothing is run by priority here. */
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
+{
+    const cudaError_t error = call_enter(CALL_cudaDeviceGetStreamPriorityRange);
+    if (error == cudaSuccess && least)
+        *least = 0;
+    if (error == cudaSuccess && greatest)
+        *greatest = -5;
+    return call_leave(error);
+}
+
+/* What is outside the range is taken to its nearer end. */
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority)
 {
     (void)priority;

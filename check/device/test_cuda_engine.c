@@ -321,10 +321,11 @@ static void test_not_finite(void **state)
     close_world(&world);
 }
 
-/* Every part of a step has its time, and they are those of real steps. */
+/* Every part of a step has its time, and they are those of real steps: TIMED of them, through three passes, and one more
+ * for the parts. */
 static void test_profile(void **state)
 {
-    enum { TIMED = 2 };
+    enum { TIMED = 13 };
     const struct engine_options options = { .threads = 0 };
     double step_s[TIMED] = { 0.0 }, layers[2][64] = { { 0.0 } };
     struct engine_profile profile = { .step_s = step_s, .forward_s = layers[0], .backward_s = layers[1] };
@@ -333,7 +334,8 @@ static void test_profile(void **state)
     struct error error;
     (void)state;
     open_world(&world, &akamaster);
-    struct outcome *outcome = begin(&world);
+    struct outcome *outcome = begin(&world), *cpu = begin(&world);
+    run_on(&engine_cpu, &world, 0, TIMED + 1, UINT64_MAX, cpu);
     assert_int_equal(
         engine_cuda.open(&engine, &world.recipe, world.network, &world.training, &world.validation, &options, &error),
         STATUS_OK);
@@ -341,9 +343,14 @@ static void test_profile(void **state)
     assert_int_equal(engine_cuda.profile(engine, 0, TIMED, &profile, &error), STATUS_OK);
     for (uint32_t l = 0; l < world.network->conv_count; l++)
         assert_true(layers[0][l] > 0.0 && layers[1][l] > 0.0);
-    assert_true(step_s[0] > 0.0 && step_s[1] > 0.0 && profile.head_s > 0.0 && profile.update_s > 0.0);
+    for (int i = 0; i < TIMED; i++)
+        assert_true(step_s[i] > 0.0);
+    assert_true(profile.head_s > 0.0 && profile.update_s > 0.0);
     assert_true(engine_cuda.peak_flops(engine) > 0.0);
+    assert_int_equal(engine_cuda.get_state(engine, outcome->values, outcome->momentum, &error), STATUS_OK);
+    expect_same_state(&world, cpu, outcome);
     engine_cuda.close(engine);
+    end(cpu);
     end(outcome);
     close_world(&world);
 }

@@ -27,7 +27,12 @@ template <int K_, int C_, int P_, int STRIDE_, int IMAGES_, int ROWS_, int CB_, 
         BANDS = H / ROWS,
         IMAGE_THREADS = ROWS / LINES * COLUMNS, /* of a band */
         IMAGE_LANES = IMAGE_THREADS < WARP ? IMAGE_THREADS : (int)WARP,
-        UNITS = BANDS * IMAGE_THREADS / IMAGE_LANES
+        UNITS = BANDS * IMAGE_THREADS / IMAGE_LANES,
+        /* Blocks that find room for their registers on a multiprocessor: two of these, and a weight kernel's block
+         * beside them; of K = 32 there is one. */
+        BESIDE = STRIDE == 1 && K != 32 ? 3 : 2,
+        /* The first chunk's weights are on their way with its rows, where there are registers for both. */
+        WEIGHTS_FIRST = BESIDE == 2 || CHUNKS == 1
     };
     typedef chunk_shape<CHANNELS, IMAGES, STRIDE == 1 ? ROWS + 2 : ROWS / 2 + 1, P, STRIDE == 1 ? 4 : 0> chunk;
     enum { WEIGHT_FLOATS = CHANNELS * 9 * CB, SHARED_BYTES = (chunk::FLOATS + WEIGHT_FLOATS) * 4 };
@@ -90,61 +95,150 @@ template <class T> DEVICE void multiply_existing(float (&acc)[T::TC][8], const f
     }
 }
 
-/* Adds the shortcut's gradient to N neighbouring pixels from column w of row h on. */
-template <int N>
-DEVICE void add_shortcut(float (&d)[N], const struct cuda_shortcut_source &shortcut, uint32_t C, uint32_t side,
-                         uint32_t n, uint32_t c, uint32_t h, uint32_t w)
+/* What N neighbouring pixels of a channel are finished with, on its way. */
+template <int N> struct finish_fill {
+    float below[N], mask[N], shortcut[N];
+};
+
+/* Of the norm below, for one of its channels. */
+struct finish_factors {
+    float scale, shift, mean;
+};
+
+template <int N> DEVICE void load_floats(float (&v)[N], const float *from)
 {
-    if (shortcut.kind == CUDA_SHORTCUT_SAME) {
-        const float *array = shortcut.array + (((size_t)n * C + c) * side + h) * side + w;
 #pragma unroll
-        for (int i = 0; i < N; i += 4) {
-            const float4 v = *(const float4 *)(array + i);
-            d[i] = d[i] + v.x, d[i + 1] = d[i + 1] + v.y, d[i + 2] = d[i + 2] + v.z, d[i + 3] = d[i + 3] + v.w;
+    for (int i = 0; i < N; i += 4) {
+        const float4 quad = *(const float4 *)(from + i);
+        v[i] = quad.x, v[i + 1] = quad.y, v[i + 2] = quad.z, v[i + 3] = quad.w;
+    }
+}
+
+/* For CHANNELS channels from c on, pixels from column w of row h on. Nothing is stored before all of it is loaded: a
+ * store to g may be to the shortcut's array. */
+template <int CHANNELS, int LINES, int N>
+DEVICE void load_fill(struct finish_fill<N> (&fill)[CHANNELS][LINES],
+                      const struct cuda_backward_data_arguments &arguments, uint32_t n, uint32_t c, uint32_t h,
+                      uint32_t w)
+{
+    const struct cuda_shortcut_source &shortcut = arguments.shortcut;
+    const uint32_t C = arguments.shape.C, side = arguments.shape.H, half = side / 2;
+#pragma unroll
+    for (int i = 0; i < CHANNELS; i++) {
+#pragma unroll
+        for (int line = 0; line < LINES; line++)
+            load_floats(fill[i][line].below, arguments.below + (((size_t)n * C + c + i) * side + h + line) * side + w);
+    }
+    if (arguments.mask != NULL) {
+#pragma unroll
+        for (int i = 0; i < CHANNELS; i++) {
+#pragma unroll
+            for (int line = 0; line < LINES; line++)
+                load_floats(fill[i][line].mask,
+                            arguments.mask + (((size_t)n * C + c + i) * side + h + line) * side + w);
         }
-    } else if (shortcut.kind == CUDA_SHORTCUT_SUBSAMPLED && h % 2 == 0) {
-        const uint32_t half = side / 2;
-        const float *array =
-            shortcut.array + (((size_t)n * shortcut.channels + c + shortcut.first) * half + h / 2) * half + w / 2;
+    }
+    if (shortcut.kind == CUDA_SHORTCUT_SAME) {
 #pragma unroll
-        for (int i = 0; i < N; i += 2)
-            d[i] = d[i] + array[i / 2];
+        for (int i = 0; i < CHANNELS; i++) {
+#pragma unroll
+            for (int line = 0; line < LINES; line++)
+                load_floats(fill[i][line].shortcut,
+                            shortcut.array + (((size_t)n * C + c + i) * side + h + line) * side + w);
+        }
+    }
+    if (shortcut.kind == CUDA_SHORTCUT_SUBSAMPLED && h % 2 == 0) { /* the first line alone has any */
+#pragma unroll
+        for (int i = 0; i < CHANNELS; i++) {
+            const float *array = shortcut.array +
+                                 (((size_t)n * shortcut.channels + c + i + shortcut.first) * half + h / 2) * half +
+                                 w / 2;
+#pragma unroll
+            for (int j = 0; j < N; j += 2)
+                fill[i][0].shortcut[j] = array[j / 2];
+        }
     }
 }
 
 /* From N pixels of d, in a row, to g where the ReLU let through, and to the products for the second sum. */
 template <int N>
-DEVICE void finish_row(float (&d)[N], float (&products)[N], const struct cuda_backward_data_arguments &arguments,
-                       const struct exact_norm &norm, uint32_t n, uint32_t c, uint32_t h, uint32_t w)
+DEVICE void finish_row(float (&d)[N], float (&products)[N], const struct finish_fill<N> &fill,
+                       const struct cuda_backward_data_arguments &arguments, const struct finish_factors &norm,
+                       uint32_t n, uint32_t c, uint32_t h, uint32_t w)
 {
-    const uint32_t C = arguments.shape.C, side = arguments.shape.H;
-    const size_t at = (((size_t)n * C + c) * side + h) * side + w;
-    add_shortcut(d, arguments.shortcut, C, side, n, c, h, w);
+    const uint32_t C = arguments.shape.C, side = arguments.shape.H, kind = arguments.shortcut.kind;
+    if (kind != CUDA_SHORTCUT_NONE) {
 #pragma unroll
-    for (int i = 0; i < N; i += 4) {
-        const float4 below = *(const float4 *)(arguments.below + at + i);
-        const float y[4] = { below.x, below.y, below.z, below.w };
-        float mask[4];
-        if (arguments.mask != NULL) {
-            const float4 a = *(const float4 *)(arguments.mask + at + i);
-            mask[0] = a.x, mask[1] = a.y, mask[2] = a.z, mask[3] = a.w;
+        for (int i = 0; i < N; i++) {
+            if (kind == CUDA_SHORTCUT_SAME || (i % 2 == 0 && h % 2 == 0))
+                d[i] = d[i] + fill.shortcut[i];
         }
+    }
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            if (arguments.mask == NULL)
-                mask[j] = fmaf(y[j], norm.scale, norm.shift);
-            d[i + j] = mask[j] > 0.0f ? d[i + j] : 0.0f;
-            products[i + j] = d[i + j] * (y[j] - norm.mean32);
-        }
-        *(float4 *)(arguments.g + at + i) = float4{ d[i], d[i + 1], d[i + 2], d[i + 3] };
+    for (int i = 0; i < N; i++) {
+        const float mask = arguments.mask != NULL ? fill.mask[i] : fmaf(fill.below[i], norm.scale, norm.shift);
+        d[i] = mask > 0.0f ? d[i] : 0.0f;
+        products[i] = d[i] * (fill.below[i] - norm.mean);
+    }
+    float *g = arguments.g + (((size_t)n * C + c) * side + h) * side + w;
+#pragma unroll
+    for (int i = 0; i < N; i += 4)
+        *(float4 *)(g + i) = float4{ d[i], d[i + 1], d[i + 2], d[i + 3] };
+}
+
+/* Of the norm that follows the convolution, for one of its channels. */
+struct gradient_factors {
+    float scale, slope, constant;
+};
+
+/* A batch of a chunk's rows on its way. */
+template <int N> struct gradient_fill {
+    float4 g[N], y[N];
+};
+
+template <class T, int N>
+DEVICE void load_fill(struct gradient_fill<N> &fill, const struct cuda_backward_data_arguments &arguments,
+                      uint32_t chunk, int turn, uint32_t image0, int first_row)
+{
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const struct fill_place place =
+            fill_place<typename T::chunk, T::THREADS>(turn + i, image0, arguments.count, first_row);
+        const size_t at =
+            (((size_t)place.image * T::K + chunk * T::CHANNELS + place.channel) * T::P + place.row) * T::P +
+            place.column;
+        fill.g[i] = *(const float4 *)(arguments.output.g + at);
+        fill.y[i] = *(const float4 *)(arguments.output.y + at);
+    }
+}
+
+template <class T, int N>
+DEVICE void store_fill(float *x, const struct gradient_fill<N> &fill,
+                       const struct cuda_backward_data_arguments &arguments, const struct gradient_factors *factors,
+                       uint32_t chunk, int turn, uint32_t image0, int first_row)
+{
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const struct fill_place place =
+            fill_place<typename T::chunk, T::THREADS>(turn + i, image0, arguments.count, first_row);
+        const uint32_t k = chunk * T::CHANNELS + place.channel;
+        const float4 g = fill.g[i], y = fill.y[i];
+        const struct gradient_factors f = factors[k];
+        const float4 v = { fmaf(g.x, f.scale, fmaf(f.slope, y.x, f.constant)),
+                           fmaf(g.y, f.scale, fmaf(f.slope, y.y, f.constant)),
+                           fmaf(g.z, f.scale, fmaf(f.slope, y.z, f.constant)),
+                           fmaf(g.w, f.scale, fmaf(f.slope, y.w, f.constant)) };
+        if (place.writes)
+            *(float4 *)(x + place.at) = only_if(place.inside, v);
     }
 }
 
 template <class T>
-static __global__ void __launch_bounds__(T::THREADS, 2)
+static __global__ void __launch_bounds__(T::THREADS, T::BESIDE)
     backward_data_kernel(const struct cuda_backward_data_arguments arguments)
 {
     extern __shared__ float4 dynamic_shared[];
+    __shared__ struct gradient_factors factors[T::K];
     float *x = (float *)dynamic_shared, *w = x + T::chunk::FLOATS;
     const uint32_t pixel = threadIdx.x % T::PIXEL_THREADS, slice = threadIdx.x / T::PIXEL_THREADS;
     const uint32_t column = pixel % T::COLUMNS * T::TX, line = pixel / T::COLUMNS % (T::ROWS / T::LINES),
@@ -158,28 +252,34 @@ static __global__ void __launch_bounds__(T::THREADS, 2)
         for (int i = 0; i < 8; i++)
             acc[c][i] = 0.0f;
     }
+    const int first_row = T::STRIDE == 1 ? (int)row0 - 1 : (int)row0 / 2;
+    typedef fill_shape<typename T::chunk, T::THREADS> F;
+    struct gradient_fill<F::BATCH> fill;
+    struct weight_fill<T::CHANNELS, T::CB, T::THREADS> weights;
+    static_assert((bool)F::AHEAD || (int)T::CHUNKS == 1, "every next chunk is on its way in time");
+    load_fill<T>(fill, arguments, 0, 0, image0, first_row);
+    if (T::WEIGHTS_FIRST)
+        load_fill(weights, arguments.weights, T::C, first);
     clear_borders<typename T::chunk, T::THREADS>(x);
+    if (threadIdx.x < T::K)
+        factors[threadIdx.x] =
+            gradient_factors{ arguments.output.norm[threadIdx.x].scale, arguments.output.gradient[threadIdx.x].slope,
+                              arguments.output.gradient[threadIdx.x].constant };
+    __syncthreads();
     for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
+        if (chunk > 0 || !T::WEIGHTS_FIRST)
+            load_fill(weights, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::C, T::C, first);
         if (chunk > 0)
             __syncthreads();
-        fill_weights<T::CHANNELS, T::CB, T::THREADS>(w, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::C,
-                                                     T::C, first);
-        fill_rows<typename T::chunk, T::THREADS>(x, image0, count, T::STRIDE == 1 ? (int)row0 - 1 : (int)row0 / 2,
-                                                 [&](uint32_t n, uint32_t channel, int p, int q, int) {
-                                                     const uint32_t k = chunk * T::CHANNELS + channel;
-                                                     const size_t at = (((size_t)n * T::K + k) * T::P + p) * T::P + q;
-                                                     const float4 g = *(const float4 *)(arguments.output.g + at),
-                                                                  y = *(const float4 *)(arguments.output.y + at);
-                                                     const float scale = __ldg(&arguments.output.norm[k].scale),
-                                                                 slope = __ldg(&arguments.output.gradient[k].slope),
-                                                                 constant =
-                                                                     __ldg(&arguments.output.gradient[k].constant);
-                                                     return float4{ fmaf(g.x, scale, fmaf(slope, y.x, constant)),
-                                                                    fmaf(g.y, scale, fmaf(slope, y.y, constant)),
-                                                                    fmaf(g.z, scale, fmaf(slope, y.z, constant)),
-                                                                    fmaf(g.w, scale, fmaf(slope, y.w, constant)) };
-                                                 });
+        store_fill<T>(x, fill, arguments, factors, chunk, 0, image0, first_row);
+        for (int turn = F::BATCH; turn < F::TURNS; turn += F::BATCH) {
+            load_fill<T>(fill, arguments, chunk, turn, image0, first_row);
+            store_fill<T>(x, fill, arguments, factors, chunk, turn, image0, first_row);
+        }
+        store_fill(w, weights);
         __syncthreads();
+        if (chunk + 1 < T::CHUNKS) /* on their way while this chunk is multiplied */
+            load_fill<T>(fill, arguments, chunk + 1, 0, image0, first_row);
         const float *rows =
             x + (within * T::chunk::ROWS + line) * T::chunk::PITCH + T::chunk::BEFORE + column / T::STRIDE;
         if (T::STRIDE == 1)
@@ -191,35 +291,48 @@ static __global__ void __launch_bounds__(T::THREADS, 2)
     const bool inside = image < count;
     const uint32_t unit = image * T::UNITS + ((row0 / T::LINES + line) * T::COLUMNS) / T::IMAGE_LANES;
     float *sums = arguments.statistics.sums.sums + (size_t)unit * 2 * T::C + c0;
+    enum { AT_ONCE = T::BESIDE > 2 && T::TC > 4 ? 2 : 4 }; /* channels */
 #pragma unroll
-    for (int c = 0; c < T::TC; c++) {
-        float sum = 0.0f, product = 0.0f;
-        float products[T::LINES][T::TX], d[T::LINES][T::TX];
+    for (int c1 = 0; c1 < T::TC; c1 += AT_ONCE) {
+        struct finish_fill<T::TX> fill[AT_ONCE][T::LINES];
+        struct finish_factors norms[AT_ONCE];
 #pragma unroll
-        for (int i = 0; i < T::LINES; i++) {
+        for (int i = 0; i < AT_ONCE; i++) {
+            const struct exact_norm *norm = &arguments.statistics.norm[c0 + c1 + i];
+            norms[i] = finish_factors{ norm->scale, norm->shift, norm->mean32 };
+        }
+        if (inside)
+            load_fill(fill, arguments, image, c0 + c1, h, column);
 #pragma unroll
-            for (int j = 0; j < T::TX; j++) {
-                d[i][j] = acc[c][i * T::TX + j];
-                products[i][j] = 0.0f;
+        for (int c = c1; c < c1 + AT_ONCE; c++) {
+            float sum, product;
+            float products[T::LINES][T::TX], d[T::LINES][T::TX];
+#pragma unroll
+            for (int i = 0; i < T::LINES; i++) {
+#pragma unroll
+                for (int j = 0; j < T::TX; j++) {
+                    d[i][j] = acc[c][i * T::TX + j];
+                    products[i][j] = 0.0f;
+                }
+                if (inside)
+                    finish_row(d[i], products[i], fill[c - c1][i], arguments, norms[c - c1], image, c0 + c, h + i,
+                               column);
             }
-            if (inside)
-                finish_row(d[i], products[i], arguments, arguments.statistics.norm[c0 + c], image, c0 + c, h + i,
-                           column);
-        }
-        if (T::LINES == 1) {
-            sum = lane_tree_between(tree_of(d[0]), 1, T::IMAGE_LANES);
-            product = lane_tree_between(tree_of(products[0]), 1, T::IMAGE_LANES);
-        } else { /* each row first */
-            sum = lane_tree_between(tree_of(d[0]), 1, T::COLUMNS) +
-                  lane_tree_between(tree_of(d[T::LINES - 1]), 1, T::COLUMNS);
-            product = lane_tree_between(tree_of(products[0]), 1, T::COLUMNS) +
-                      lane_tree_between(tree_of(products[T::LINES - 1]), 1, T::COLUMNS);
-            sum = lane_tree_between(sum, T::COLUMNS, T::IMAGE_LANES);
-            product = lane_tree_between(product, T::COLUMNS, T::IMAGE_LANES);
-        }
-        if (inside && threadIdx.x % T::IMAGE_LANES == 0) {
-            sums[c] = sum;
-            sums[T::C + c] = product;
+            if (T::LINES == 1) {
+                sum = lane_tree_between(tree_of(d[0]), 1, T::IMAGE_LANES);
+                product = lane_tree_between(tree_of(products[0]), 1, T::IMAGE_LANES);
+            } else { /* each row first */
+                sum = lane_tree_between(tree_of(d[0]), 1, T::COLUMNS) +
+                      lane_tree_between(tree_of(d[T::LINES - 1]), 1, T::COLUMNS);
+                product = lane_tree_between(tree_of(products[0]), 1, T::COLUMNS) +
+                          lane_tree_between(tree_of(products[T::LINES - 1]), 1, T::COLUMNS);
+                sum = lane_tree_between(sum, T::COLUMNS, T::IMAGE_LANES);
+                product = lane_tree_between(product, T::COLUMNS, T::IMAGE_LANES);
+            }
+            if (inside && threadIdx.x % T::IMAGE_LANES == 0) {
+                sums[c] = sum;
+                sums[T::C + c] = product;
+            }
         }
     }
     const struct sums_shape shape = { T::C, first, count, T::UNITS, (double)count * (T::H * T::H) };
@@ -232,7 +345,7 @@ static cudaError_t backward(const struct cuda_backward_data_arguments *arguments
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::C / T::CB);
     static_assert((int)T::C / (int)T::CB <= (int)GPU_ARRIVALS && (int)T::UNITS <= (int)GPU_UNITS,
                   "what the caller allocates");
-    return launch_large(backward_data_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
+    return launch(backward_data_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }
 
 extern "C" cudaError_t cuda_backward_data(const struct cuda_backward_data_arguments *arguments, cudaStream_t stream)

@@ -34,32 +34,91 @@ template <class S, int THREADS> DEVICE void clear_borders(float *x)
         *(float4 *)(x + S::CHANNELS * S::PLANE) = zero;
 }
 
-/* Fills the rows first_row .. first_row + ROWS - 1 of images first .. first + IMAGES - 1; what lies outside is +0.
- * load(image, channel of the chunk, row, column) gives four pixels, `at` being where they go. */
-template <class S, int THREADS, class Load>
-DEVICE void fill_rows(float *x, uint32_t first, uint32_t count, int first_row, Load load)
+/* Filling a chunk's rows in shared memory takes several turns, in each of which a thread brings four pixels. Nothing on
+ * the way there branches by thread, so that all loads of a batch of turns are in flight before the first store: a place
+ * outside the images is loaded from the nearest one inside, and +0 is stored. */
+template <class S, int THREADS> struct fill_shape {
+    enum {
+        QUADS = S::SIDE / 4,
+        ITEMS = S::CHANNELS * S::IMAGES * S::ROWS * QUADS,
+        TURNS = (ITEMS + THREADS - 1) / THREADS,
+        BATCH = TURNS > 10 ? (TURNS + 1) / 2 : TURNS,
+        WHOLE = ITEMS % THREADS == 0 && TURNS % BATCH == 0, /* every thread has an item in every turn of every batch */
+        AHEAD = TURNS == BATCH                              /* the next chunk is on its way while one is multiplied */
+    };
+};
+
+/* The thread's number, and the compiler does not know it: what it would keep of places from one use to the next costs
+ * more registers than finding them again. */
+DEVICE int thread_again()
 {
-    enum { QUADS = S::SIDE / 4, ITEMS = S::CHANNELS * S::IMAGES * S::ROWS * QUADS };
-#pragma unroll 4
-    for (int item = threadIdx.x; item < ITEMS; item += THREADS) {
-        const int column = item % QUADS * 4, line = item / QUADS, row = line % S::ROWS;
-        const uint32_t image = first + line / S::ROWS % S::IMAGES;
-        const int h = first_row + row;
-        float4 v = { 0.0f, 0.0f, 0.0f, 0.0f };
-        if (h >= 0 && h < S::SIDE && image < count)
-            v = load(image, line / (S::ROWS * S::IMAGES), h, column, row);
-        *(float4 *)(x + line * S::PITCH + S::BEFORE + column) = v;
+    int thread = (int)threadIdx.x;
+    asm volatile("" : "+r"(thread));
+    return thread;
+}
+
+/* Where one turn's four pixels come from and go. */
+struct fill_place {
+    uint32_t image, channel, row, column; /* the nearest inside; the channel is the chunk's */
+    int line;                             /* of the chunk, from its first row */
+    int at;                               /* in shared memory */
+    bool writes, inside;
+};
+
+/* Rows first_row .. first_row + ROWS - 1 of images first .. first + IMAGES - 1 of `count`. */
+template <class S, int THREADS>
+DEVICE struct fill_place fill_place(int turn, uint32_t first, uint32_t count, int first_row)
+{
+    typedef fill_shape<S, THREADS> F;
+    const int item = thread_again() + turn * THREADS;
+    const int known = F::WHOLE || item < F::ITEMS ? item : F::ITEMS - 1;
+    const int column = known % F::QUADS * 4, line = known / F::QUADS, row = first_row + line % S::ROWS;
+    const uint32_t image = first + line / S::ROWS % S::IMAGES;
+    struct fill_place place;
+    place.image = S::IMAGES == 1 || image < count ? image : count - 1;
+    place.channel = line / (S::ROWS * S::IMAGES);
+    place.row = row < 0 ? 0 : row < S::SIDE ? row : S::SIDE - 1;
+    place.column = column;
+    place.line = line % S::ROWS;
+    place.at = line * S::PITCH + S::BEFORE + column;
+    place.writes = item == known;
+    place.inside = row >= 0 && row < S::SIDE && (S::IMAGES == 1 || image < count);
+    return place;
+}
+
+DEVICE float4 only_if(bool condition, float4 v)
+{
+    return float4{ condition ? v.x : 0.0f, condition ? v.y : 0.0f, condition ? v.z : 0.0f, condition ? v.w : 0.0f };
+}
+
+/* The chunk's weights for the channels first .. first + KB - 1, from [3][CHANNELS][3][K] on their way to
+ * [3][CHANNELS][3][KB]. */
+template <int CHANNELS, int KB, int THREADS> struct weight_fill {
+    enum { QUADS = KB / 4, ITEMS = 9 * CHANNELS * QUADS, TURNS = (ITEMS + THREADS - 1) / THREADS };
+    float4 quads[TURNS];
+};
+
+template <int CHANNELS, int KB, int THREADS>
+DEVICE void load_fill(struct weight_fill<CHANNELS, KB, THREADS> &fill, const float *packed, uint32_t K, uint32_t first)
+{
+    typedef weight_fill<CHANNELS, KB, THREADS> F;
+#pragma unroll
+    for (int turn = 0; turn < F::TURNS; turn++) {
+        const int item = (int)threadIdx.x + turn * THREADS, known = item < F::ITEMS ? item : F::ITEMS - 1;
+        fill.quads[turn] = __ldg((const float4 *)(packed + known / F::QUADS * K + first) + known % F::QUADS);
     }
 }
 
-/* The chunk's weights for the channels first .. first + KB - 1: from [3][CHANNELS][3][K] to [3][CHANNELS][3][KB]. */
 template <int CHANNELS, int KB, int THREADS>
-DEVICE void fill_weights(float *w, const float *packed, uint32_t K, uint32_t first)
+DEVICE void store_fill(float *w, const struct weight_fill<CHANNELS, KB, THREADS> &fill)
 {
-    enum { QUADS = KB / 4 };
-#pragma unroll 4
-    for (int item = threadIdx.x; item < 9 * CHANNELS * QUADS; item += THREADS)
-        ((float4 *)w)[item] = __ldg((const float4 *)(packed + item / QUADS * K + first) + item % QUADS);
+    typedef weight_fill<CHANNELS, KB, THREADS> F;
+#pragma unroll
+    for (int turn = 0; turn < F::TURNS; turn++) {
+        const int item = (int)threadIdx.x + turn * THREADS;
+        if (F::ITEMS % THREADS == 0 || item < F::ITEMS)
+            ((float4 *)w)[item] = fill.quads[turn];
+    }
 }
 
 template <int TK> DEVICE void load_weights(float (&v)[TK], const float *w)
@@ -87,20 +146,6 @@ template <int N> DEVICE float tree_of(const float (&v)[N])
     for (int i = 0; i < N; i++)
         copy[i] = v[i];
     return register_tree(copy, (uint32_t)N);
-}
-
-/* Allows a kernel the dynamic shared memory that it needs. */
-template <class Arguments>
-static cudaError_t launch_large(void (*kernel)(const Arguments), dim3 grid, dim3 block, size_t shared_bytes,
-                                cudaStream_t stream, const Arguments &arguments)
-{
-    if (shared_bytes > 48 * 1024) {
-        cudaError_t status =
-            cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
-        if (status != cudaSuccess)
-            return status;
-    }
-    return launch(kernel, grid, block, shared_bytes, stream, arguments);
 }
 
 #endif

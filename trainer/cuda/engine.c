@@ -37,6 +37,7 @@ static const struct gpu_engine parts = {
     .constants = constants_launch,
     .evaluation = evaluation_launch,
     .blame = blame,
+    .first_images = 1, /* the kernels are those of any number */
 };
 
 static size_t cuda_predict_memory(const struct recipe *recipe, const struct network *network, uint32_t training_images,

@@ -65,10 +65,83 @@ template <class T> DEVICE void multiply(float (&acc)[T::TK][T::TX], const float 
     }
 }
 
+/* A batch of a chunk's rows on its way: the convolution's output below, and the shortcut. */
+template <int N> struct activation_fill {
+    float4 y[N], z[N];
+};
+
+template <class T, int N>
+DEVICE void load_fill(struct activation_fill<N> &fill, const struct cuda_forward_arguments &arguments, uint32_t chunk,
+                      int turn, uint32_t image0, int first_row)
+{
+    const struct cuda_shortcut_source &shortcut = arguments.input.shortcut;
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const struct fill_place place =
+            fill_place<typename T::chunk, T::THREADS>(turn + i, image0, arguments.count, first_row);
+        const uint32_t c = chunk * T::CHANNELS + place.channel;
+        fill.y[i] = *(const float4 *)(arguments.input.y + (((size_t)place.image * T::C + c) * T::H + place.row) * T::H +
+                                      place.column);
+        fill.z[i] = float4{ 0.0f, 0.0f, 0.0f, 0.0f };
+    }
+    if (T::C > 3 && shortcut.kind == CUDA_SHORTCUT_SAME) {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            const struct fill_place place =
+                fill_place<typename T::chunk, T::THREADS>(turn + i, image0, arguments.count, first_row);
+            const uint32_t c = chunk * T::CHANNELS + place.channel;
+            fill.z[i] = *(const float4 *)(shortcut.array +
+                                          (((size_t)place.image * T::C + c) * T::H + place.row) * T::H + place.column);
+        }
+    }
+    if (T::C > 16 && shortcut.kind == CUDA_SHORTCUT_SUBSAMPLED) {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            const struct fill_place place =
+                fill_place<typename T::chunk, T::THREADS>(turn + i, image0, arguments.count, first_row);
+            const uint32_t c = chunk * T::CHANNELS + place.channel - shortcut.first;
+            if (c < shortcut.channels) {
+                const float *array =
+                    shortcut.array +
+                    (((size_t)place.image * shortcut.channels + c) * 2 * T::H + 2 * place.row) * 2 * T::H +
+                    2 * place.column;
+                fill.z[i] = float4{ array[0], array[2], array[4], array[6] };
+            }
+        }
+    }
+}
+
+/* Forms the activation, and keeps it in `kept` unless that is NULL: rows that are not another block's. */
+template <class T, int N>
+DEVICE void store_fill(float *x, const struct activation_fill<N> &fill, const struct cuda_forward_arguments &arguments,
+                       const float2 *factors, uint32_t chunk, int turn, uint32_t image0, int first_row, float *kept)
+{
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const struct fill_place place =
+            fill_place<typename T::chunk, T::THREADS>(turn + i, image0, arguments.count, first_row);
+        const uint32_t c = chunk * T::CHANNELS + place.channel;
+        float4 v = fill.y[i];
+        if (arguments.input.norm != NULL) {
+            const float4 z = fill.z[i];
+            const float2 factor = factors[c];
+            v = float4{ activation_of(v.x, factor.x, factor.y, z.x), activation_of(v.y, factor.x, factor.y, z.y),
+                        activation_of(v.z, factor.x, factor.y, z.z), activation_of(v.w, factor.x, factor.y, z.w) };
+        }
+        v = only_if(place.inside, v);
+        if (place.writes) {
+            *(float4 *)(x + place.at) = v;
+            if (kept != NULL && place.inside && place.line >= 1 && place.line <= T::STRIDE * T::ROWS)
+                *(float4 *)(kept + (((size_t)place.image * T::C + c) * T::H + place.row) * T::H + place.column) = v;
+        }
+    }
+}
+
 template <class T>
 static __global__ void __launch_bounds__(T::THREADS, 2) forward_kernel(const struct cuda_forward_arguments arguments)
 {
     extern __shared__ float4 dynamic_shared[];
+    __shared__ float2 factors[T::C]; /* scale and shift of the input's norm */
     float *x = (float *)dynamic_shared, *w = x + T::chunk::FLOATS;
     const uint32_t pixel = threadIdx.x % T::PIXEL_THREADS, slice = threadIdx.x / T::PIXEL_THREADS;
     const uint32_t column = pixel % T::COLUMNS * T::TX, row = pixel / T::COLUMNS % T::ROWS,
@@ -82,23 +155,36 @@ static __global__ void __launch_bounds__(T::THREADS, 2) forward_kernel(const str
         for (int i = 0; i < T::TX; i++)
             acc[k][i] = 0.0f;
     }
+    float *kept = blockIdx.y == 0 ? arguments.activation : NULL; /* once for all blocks of filters */
+    const int first_row = (int)(T::STRIDE * row0) - 1;
+    typedef fill_shape<typename T::chunk, T::THREADS> F;
+    struct activation_fill<F::BATCH> fill;
+    struct weight_fill<T::CHANNELS, T::KB, T::THREADS> weights;
+    load_fill<T>(fill, arguments, 0, 0, image0, first_row);
+    load_fill(weights, arguments.weights, T::K, first);
     clear_borders<typename T::chunk, T::THREADS>(x);
-    for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
-        if (chunk > 0)
-            __syncthreads();
-        fill_weights<T::CHANNELS, T::KB, T::THREADS>(w, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::K,
-                                                     T::K, first);
-        fill_rows<typename T::chunk, T::THREADS>(
-            x, image0, count, (int)(T::STRIDE * row0) - 1, [&](uint32_t n, uint32_t channel, int h, int w0, int line) {
-                const uint32_t c = chunk * T::CHANNELS + channel;
-                const struct activation_plane plane = activation_plane(arguments.input, T::C, T::H, n, c);
-                const float4 v = activation_load4(arguments.input, plane, T::H, (uint32_t)h, (uint32_t)w0);
-                /* Rows that are not another block's, once for all blocks of filters. */
-                if (arguments.activation != NULL && blockIdx.y == 0 && line >= 1 && line <= T::STRIDE * T::ROWS)
-                    *(float4 *)(arguments.activation + (((size_t)n * T::C + c) * T::H + h) * T::H + w0) = v;
-                return v;
-            });
+    if (arguments.input.norm != NULL) {
+        if (threadIdx.x < T::C)
+            factors[threadIdx.x] =
+                make_float2(arguments.input.norm[threadIdx.x].scale, arguments.input.norm[threadIdx.x].shift);
         __syncthreads();
+    }
+    for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
+        if (chunk > 0) {
+            load_fill(weights, arguments.weights + (size_t)chunk * 9 * T::CHANNELS * T::K, T::K, first);
+            if (!F::AHEAD)
+                load_fill<T>(fill, arguments, chunk, 0, image0, first_row);
+            __syncthreads();
+        }
+        store_fill<T>(x, fill, arguments, factors, chunk, 0, image0, first_row, kept);
+        for (int turn = F::BATCH; turn < F::TURNS; turn += F::BATCH) {
+            load_fill<T>(fill, arguments, chunk, turn, image0, first_row);
+            store_fill<T>(x, fill, arguments, factors, chunk, turn, image0, first_row, kept);
+        }
+        store_fill(w, weights);
+        __syncthreads();
+        if (F::AHEAD && chunk + 1 < T::CHUNKS) /* on their way while this chunk is multiplied */
+            load_fill<T>(fill, arguments, chunk + 1, 0, image0, first_row);
         multiply<T>(acc, x + (within * T::chunk::ROWS + T::STRIDE * row) * T::chunk::PITCH + 4 + T::STRIDE * column,
                     w + slice * T::TK);
     }
@@ -139,7 +225,7 @@ template <class T> static cudaError_t forward(const struct cuda_forward_argument
     const dim3 grid(divide_up(arguments->count, T::IMAGES) * T::BANDS, T::K / T::KB);
     static_assert((int)T::K / (int)T::KB <= (int)GPU_ARRIVALS && (int)T::UNITS <= (int)GPU_UNITS,
                   "what the caller allocates");
-    return launch_large(forward_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
+    return launch(forward_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, *arguments);
 }
 
 extern "C" cudaError_t cuda_forward(const struct cuda_forward_arguments *arguments, cudaStream_t stream)

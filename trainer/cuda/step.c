@@ -11,11 +11,16 @@ static void fork_side(struct launches *run)
     check(run, cudaStreamWaitEvent(run->engine->side, run->engine->fork, 0), "cudaStreamWaitEvent");
 }
 
-/* From here on the main stream may overwrite what the side stream has read. */
-static void join_side(struct launches *run)
+/* On the side stream: what was launched last has read what the main stream will overwrite. */
+static void leave_side(struct launches *run)
 {
     check(run, cudaEventRecord(run->engine->join, run->engine->side), "cudaEventRecord");
-    check(run, cudaStreamWaitEvent(run->engine->session.stream, run->engine->join, 0), "cudaStreamWaitEvent");
+}
+
+/* From here on the main stream may overwrite what the side stream has left. */
+static void join_side(struct launches *run)
+{
+    check(run, cudaStreamWaitEvent(run->session->stream, run->engine->join, 0), "cudaStreamWaitEvent");
 }
 
 /* ---- what arguments are made of ---------------------------------------------------------------------------------- */
@@ -174,6 +179,7 @@ static void head(struct launches *run)
              .pool = buffers->pool,
              .dz = buffers->dz,
              .dw = gradient_of(&engine->session, network->linear_weight) });
+    leave_side(run);
     LAUNCH(run, engine->session.stream, cuda_pool_backward,
            { .count = run->images,
              .dz = buffers->dz,
@@ -204,6 +210,7 @@ static void weigh(struct launches *run, uint32_t l, struct cuda_activation input
              .input = input,
              .output = output_gradient(engine, l, g),
              .parts = engine->layout.parts });
+    leave_side(run); /* the tree reads parts alone */
     LAUNCH(run, engine->side, cuda_tree,
            { .parts = engine->layout.parts,
              .groups = layout_groups(layer, run->images),
@@ -221,6 +228,7 @@ static void weigh_projection(struct launches *run, uint32_t block)
              .x = engine->layout.outputs[block],
              .g = engine->layout.g,
              .parts = engine->layout.parts });
+    leave_side(run); /* the tree reads parts alone */
     LAUNCH(run, engine->side, cuda_tree,
            { .parts = engine->layout.parts,
              .groups = layout_groups(first, run->images),
@@ -329,6 +337,7 @@ static void backward(struct launches *run)
         backward_block(run, b);
     fork_side(run);
     weigh(run, 0, (struct cuda_activation){ .y = engine->session.buffers.x }, engine->layout.g);
+    leave_side(run); /* the last tree, and with it all gradients */
     join_side(run);
     launch_mark(run);
 }

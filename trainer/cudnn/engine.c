@@ -43,6 +43,7 @@ static const struct gpu_engine parts = {
     .evaluation = cudnn_evaluation_launch,
     .blame = blame,
     .even_evaluations = true, /* there are plans for one number of images */
+    .first_images = 0,        /* and other plans for each number that a step can have */
 };
 
 static void set_sizes(struct engine *engine, const struct recipe *recipe, const struct network *network)

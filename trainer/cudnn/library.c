@@ -24,11 +24,14 @@ static const struct source cublas_source = { "cuBLAS",
                                              "the libcublas package of CUDA 12 or 13",
                                              { "libcublas.so.13", "libcublas.so.12", NULL } };
 
+/* Once loaded, a library stays: cuDNN and what it brings keep threads and handlers that outlive a dlclose. */
+#define LIBRARY_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)
+
 static enum status load(const struct source *source, void **file, struct error *error)
 {
     const char *chosen = getenv(source->variable);
     if (chosen != NULL && chosen[0] != '\0') {
-        *file = dlopen(chosen, RTLD_NOW | RTLD_LOCAL);
+        *file = dlopen(chosen, LIBRARY_FLAGS);
         return *file != NULL ? STATUS_OK
                              : error_set(error, STATUS_ENVIRONMENT, "%s names no library that can be loaded: %s",
                                          source->variable, dlerror());
@@ -37,9 +40,9 @@ static enum status load(const struct source *source, void **file, struct error *
     for (int i = 0; source->names[i] != NULL; i++) {
         char path[PATH_BYTES];
         snprintf(path, sizeof path, "%s/%s", CUDA_LIBRARY_DIR, source->names[i]);
-        *file = dlopen(source->names[i], RTLD_NOW | RTLD_LOCAL);
+        *file = dlopen(source->names[i], LIBRARY_FLAGS);
         if (*file == NULL)
-            *file = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+            *file = dlopen(path, LIBRARY_FLAGS);
         if (*file != NULL)
             return STATUS_OK;
         if (i == 0)
@@ -55,9 +58,9 @@ static void load_compilers(struct cudnn_library *library)
     for (int i = 0; i < CUDNN_COMPILERS; i++) {
         char path[PATH_BYTES];
         snprintf(path, sizeof path, "%s/%s", CUDA_LIBRARY_DIR, compiler_names[i]);
-        library->compiler_files[i] = dlopen(compiler_names[i], RTLD_NOW | RTLD_LOCAL);
+        library->compiler_files[i] = dlopen(compiler_names[i], LIBRARY_FLAGS);
         if (library->compiler_files[i] == NULL)
-            library->compiler_files[i] = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+            library->compiler_files[i] = dlopen(path, LIBRARY_FLAGS);
     }
 }
 

@@ -14,13 +14,19 @@ enum { WARP = 32 };
 
 /* ---- host side --------------------------------------------------------------------------------------------------- */
 
-/* Without <<<>>>, so that a plain C++ compiler can build it too. */
+/* Launches without <<<>>>, so that a plain C++ compiler can build it too. Every kernel asks for as much shared memory
+ * on its multiprocessor as there is: where two kernels ask for different shares, they do not run side by side. */
 template <class Arguments>
 static cudaError_t launch(void (*kernel)(const Arguments), dim3 grid, dim3 block, size_t shared_bytes,
                           cudaStream_t stream, const Arguments &arguments)
 {
+    enum { WITHOUT_ASKING = 48 * 1024 };
     void *list[] = { (void *)&arguments };
-    return cudaLaunchKernel(kernel, grid, block, list, shared_bytes, stream);
+    cudaError_t status =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+    if (status == cudaSuccess && shared_bytes > WITHOUT_ASKING)
+        status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
+    return status == cudaSuccess ? cudaLaunchKernel(kernel, grid, block, list, shared_bytes, stream) : status;
 }
 
 static inline uint32_t divide_up(uint32_t n, uint32_t by)

@@ -34,6 +34,20 @@ void queue_step_images(const struct training_config *training, uint32_t images, 
     step_images[1] = !few && training->last_batch == LAST_BATCH_SHORT ? rest : 0;
 }
 
+/* What must have run before a capture. */
+static enum status run_uncaptured(struct step_queue *queue, struct error *error)
+{
+    enum status status = STATUS_OK;
+    if (queue->first_images > 0)
+        status = queue->launch(queue->context, queue->first_images, NULL, error);
+    for (int i = 0; status == STATUS_OK && i < 2 && queue->first_images == 0; i++)
+        if (queue->graph_images[i] > 0)
+            status = queue->launch(queue->context, queue->graph_images[i], NULL, error);
+    if (status == STATUS_OK)
+        TRY(error, cudaStreamSynchronize, queue->stream);
+    return status;
+}
+
 enum status queue_open(struct step_queue *queue, struct error *error)
 {
     for (int i = 0; i < QUEUE_SERIES; i++)
@@ -42,7 +56,7 @@ enum status queue_open(struct step_queue *queue, struct error *error)
     TRY(error, cudaMallocHost, (void **)&queue->results, QUEUE_SLOTS * sizeof *queue->results);
     TRY(error, cudaMallocHost, (void **)&queue->bases, QUEUE_SERIES * sizeof *queue->bases);
     queue_step_images(queue->training, queue->images, queue->graph_images);
-    enum status status = STATUS_OK;
+    enum status status = run_uncaptured(queue, error);
     for (int i = 0; status == STATUS_OK && i < 2; i++) {
         if (queue->graph_images[i] > 0)
             status = capture(queue, queue->graph_images[i], &queue->graphs[i], error);
@@ -118,17 +132,30 @@ static enum status send_schedules(struct step_queue *queue, const struct series 
     return STATUS_OK;
 }
 
+static enum status launch_graph(struct step_queue *queue, uint64_t step, struct error *error)
+{
+    const uint32_t in_step = schedule_batch(queue->training, queue->images, step);
+    assert(in_step == queue->graph_images[0] || in_step == queue->graph_images[1]);
+    TRY(error, cudaGraphLaunch, queue->graphs[in_step == queue->graph_images[0] ? 0 : 1], queue->stream);
+    return STATUS_OK;
+}
+
+static enum status launch_graphs(struct step_queue *queue, const struct series *series, struct error *error)
+{
+    enum status status = STATUS_OK;
+    for (uint32_t i = 0; status == STATUS_OK && i < series->count; i++)
+        status = launch_graph(queue, series->first + i, error);
+    return status;
+}
+
 static enum status send(struct step_queue *queue, const struct series *series, struct error *error)
 {
     const uint32_t base = series->place * QUEUE_SERIES_STEPS;
     enum status status = send_schedules(queue, series, error);
     for (uint32_t i = 0; status == STATUS_OK && i < series->count; i++) {
-        const uint32_t in_step = schedule_batch(queue->training, queue->images, series->first + i);
         status = order_step(queue, series->first + i, &queue->schedules[base + i], error);
-        if (status != STATUS_OK)
-            return status;
-        assert(in_step == queue->graph_images[0] || in_step == queue->graph_images[1]);
-        TRY(error, cudaGraphLaunch, queue->graphs[in_step == queue->graph_images[0] ? 0 : 1], queue->stream);
+        if (status == STATUS_OK)
+            status = launch_graph(queue, series->first + i, error);
     }
     if (status != STATUS_OK)
         return status;
@@ -199,28 +226,48 @@ static enum status seconds_between(cudaEvent_t before, cudaEvent_t after, double
     return STATUS_OK;
 }
 
-static bool hear_nothing(void *context, uint64_t first, const struct step_result *results, uint64_t count)
+/* How many steps from `first` on draw from no more than two passes, whose orders are on the device together. */
+static uint32_t steps_of_two_passes(const struct step_queue *queue, uint64_t first, uint32_t most)
 {
-    (void)context, (void)first, (void)results, (void)count;
-    return true;
+    uint64_t begin, pass;
+    uint32_t place, count = 0;
+    schedule_place(queue->training, queue->images, first, &begin, &place);
+    for (; count < most; count++) {
+        schedule_place(queue->training, queue->images, first + count, &pass, &place);
+        const bool runs_on =
+            (uint64_t)place + schedule_batch(queue->training, queue->images, first + count) > queue->images;
+        if (pass + runs_on > begin + 1)
+            break;
+    }
+    return count;
 }
 
-/* The steps, each between two events. */
+/* Series of steps, each between two events: nothing but graphs is launched there. A step's time is its series' mean. */
 static enum status time_steps(struct step_queue *queue, uint64_t first, uint64_t last, cudaEvent_t *events,
                               double *step_s, struct error *error)
 {
-    const struct step_listener nobody = { .steps = hear_nothing };
-    for (uint64_t step = first; step < last; step++) {
-        uint64_t done;
+    for (uint64_t step = first; step < last;) {
+        const uint64_t left = last - step;
+        const uint32_t most = left < QUEUE_SERIES_STEPS ? (uint32_t)left : QUEUE_SERIES_STEPS;
+        const struct series series = { step, steps_of_two_passes(queue, step, most), 0 };
+        double seconds = 0.0;
+        assert(series.count > 0);
+        enum status status = send_schedules(queue, &series, error);
+        for (uint32_t i = 0; status == STATUS_OK && i < series.count; i++)
+            status = order_step(queue, step + i, &queue->schedules[i], error);
+        if (status != STATUS_OK)
+            return status;
         TRY(error, cudaEventRecord, events[0], queue->stream);
-        enum status status = queue_run(queue, step, step + 1, &nobody, &done, error);
+        status = launch_graphs(queue, &series, error);
         if (status != STATUS_OK)
             return status;
         TRY(error, cudaEventRecord, events[1], queue->stream);
         TRY(error, cudaEventSynchronize, events[1]);
-        status = seconds_between(events[0], events[1], &step_s[step - first], error);
+        status = seconds_between(events[0], events[1], &seconds, error);
         if (status != STATUS_OK)
             return status;
+        for (uint32_t i = 0; i < series.count; i++, step++)
+            step_s[step - first] = seconds / series.count;
     }
     return STATUS_OK;
 }

@@ -29,6 +29,7 @@ struct step_queue {
     uint32_t *keys, *orders[2]; /* [images] each */
     /* Launches a step of that many images; marks may be NULL. */
     enum status (*launch)(void *context, uint32_t images, struct queue_marks *marks, struct error *error);
+    uint32_t first_images; /* of a step that runs before any is captured; 0: each that is to be captured runs once */
     /* Says what a step's culprit is, as STATUS_NO. */
     enum status (*blame)(const void *context, uint64_t step, uint32_t culprit, struct error *error);
     void *context;
@@ -46,7 +47,9 @@ struct step_queue {
 /* How many images steps have: batch_size, or all where those are fewer; and a shorter last step's, or 0. */
 void queue_step_images(const struct training_config *training, uint32_t images, uint32_t step_images[2]);
 
-/* Captures the graphs. The queue is to be closed even after an error; a zeroed one may be. */
+/* Captures the graphs. Kernels and libraries load what they have when they first run, which a capture might not let
+ * them: so a step runs first, on whatever is there. The state is undefined after it. The queue is to be closed even
+ * after an error; a zeroed one may be. */
 enum status queue_open(struct step_queue *queue, struct error *error) MUST_USE;
 void queue_close(struct step_queue *queue);
 

@@ -125,6 +125,7 @@ enum status gpu_session_allocate(struct gpu_session *session, struct error *erro
 {
     const struct gpu_sizes *sizes = &session->sizes;
     char what[64];
+    int lowest = 0, highest = 0;
     snprintf(what, sizeof what, "batch %u at depth %u", sizes->batch, session->network->model.depth);
     session->bytes = session->engine->lay_out((struct engine *)session, NULL);
     const enum status status = device_check_memory(
@@ -136,7 +137,9 @@ enum status gpu_session_allocate(struct gpu_session *session, struct error *erro
     TRY(error, cudaMalloc, &session->memory, session->bytes);
     session->engine->lay_out((struct engine *)session, session->memory);
     TRY(error, cudaMemset, session->memory, 0, session->bytes);
-    TRY(error, cudaStreamCreateWithFlags, &session->stream, cudaStreamNonBlocking);
+    /* What runs beside a step's main stream gives way to it. */
+    TRY(error, cudaDeviceGetStreamPriorityRange, &lowest, &highest);
+    TRY(error, cudaStreamCreateWithPriority, &session->stream, cudaStreamNonBlocking, highest);
     return STATUS_OK;
 }
 
@@ -196,6 +199,7 @@ enum status gpu_session_ready(struct gpu_session *session, struct error *error)
         .keys = buffers->keys,
         .orders = { buffers->orders[0], buffers->orders[1] },
         .launch = session->engine->step,
+        .first_images = session->engine->first_images,
         .blame = session->engine->blame,
         .context = session,
     };

@@ -70,6 +70,7 @@ struct gpu_engine {
     /* Whether every evaluation has as many images as the first. The last one then begins before the end of the one
      * before, and overwrites what that found. */
     bool even_evaluations;
+    uint32_t first_images; /* step_queue.first_images */
 };
 
 struct gpu_session {
