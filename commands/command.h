@@ -63,10 +63,15 @@ struct command {
     {                                                                                                                \
         "runs", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder that holds the runs; default: $SELFSAME_RUNS, else runs" \
     }
-#define OPTION_DATA                                                                                     \
-    {                                                                                                   \
-        "data", "DIR", OPTION_TEXT, 0, 0, NULL,                                                         \
-            "the folder that holds CIFAR-10's batches, or its parent; default: what selfsame fetch got" \
+#define OPTION_DATA                                                                                                 \
+    {                                                                                                               \
+        "data", "PATH", OPTION_TEXT, 0, 0, NULL,                                                                    \
+            "CIFAR-10, in either version: a folder that holds it, or its archive; default: what selfsame fetch got" \
+    }
+#define OPTION_ANY_TEST_DATA                                                                                      \
+    {                                                                                                             \
+        "any-test-data", NULL, OPTION_FLAG, 0, 0, NULL,                                                           \
+            "take the test data whatever their digest; whatever shows an error that was measured on them says so" \
     }
 #define OPTION_ARITHMETIC                                                                                          \
     {                                                                                                              \

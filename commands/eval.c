@@ -113,8 +113,8 @@ static enum status write_predictions(const char *path, const struct dataset *tes
     return status;
 }
 
-static enum status report(const struct arguments *arguments, const struct dataset *test, const uint8_t *predictions,
-                          double loss, struct error *error)
+static enum status report(const struct arguments *arguments, const struct manifest *manifest,
+                          const struct dataset *test, const uint8_t *predictions, double loss, struct error *error)
 {
     const char *path = arguments_text(arguments, "predictions");
     uint32_t errors = 0;
@@ -122,6 +122,9 @@ static enum status report(const struct arguments *arguments, const struct datase
         errors += predictions[i] != test->labels[i];
     printf("error: %.2f %% (%" PRIu32 " of %" PRIu32 ")\nloss:  %.6f\n", 100.0 * errors / test->count, errors,
            test->count, loss);
+    const char *mark = manifest_test_mark(manifest, test->sha256);
+    if (mark != NULL)
+        printf("data:  %s, SHA-256 %s\n", mark, test->sha256);
     return path != NULL ? write_predictions(path, test, predictions, error) : STATUS_OK;
 }
 
@@ -131,7 +134,10 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
     struct engine_options options = { .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
                                       .isa = arguments_text(arguments, "isa"),
                                       .inference = true };
-    struct dataset training, test;
+    const struct data_options data = { .place = arguments_text(arguments, "data"),
+                                       .any_test_data = arguments_flag(arguments, "any-test-data") };
+    const bool needs_training = manifest->recipe.input.normalization != NORMALIZE_CONSTANTS;
+    struct dataset training = { .count = 0 }, test;
     const struct engine_operations *operations;
     struct engine *engine = NULL;
     double loss;
@@ -139,7 +145,7 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
     recipe.arithmetic = arguments_arithmetic(arguments, recipe.arithmetic);
     enum status status = engine_choose(arguments_text(arguments, "engine"), recipe.arithmetic, &operations, error);
     if (status == STATUS_OK)
-        status = data_load(manifest, arguments_text(arguments, "data"), &training, &test, error);
+        status = data_load(manifest, &data, needs_training ? &training : NULL, &test, error);
     if (status != STATUS_OK)
         return status;
     uint8_t *predictions = malloc(test.count);
@@ -147,13 +153,13 @@ static enum status evaluate(const struct arguments *arguments, const struct mani
     if (predictions == NULL || momentum == NULL)
         status = error_out_of_memory(error, "the predictions of %" PRIu32 " images", test.count);
     if (status == STATUS_OK)
-        status = operations->open(&engine, &recipe, network, &training, &test, &options, error);
+        status = operations->open(&engine, &recipe, network, needs_training ? &training : NULL, &test, &options, error);
     if (status == STATUS_OK)
         status = operations->set_state(engine, values, momentum, error);
     if (status == STATUS_OK)
         status = operations->evaluate(engine, predictions, &loss, error);
     if (status == STATUS_OK)
-        status = report(arguments, &test, predictions, loss, error);
+        status = report(arguments, manifest, &test, predictions, loss, error);
     if (engine != NULL)
         operations->close(engine);
     free(momentum);
@@ -218,6 +224,7 @@ static const struct option_definition eval_options[] = {
       "SHA-256, or how it begins" },
     OPTION_KEY,
     OPTION_DATA,
+    OPTION_ANY_TEST_DATA,
     { "predictions", "FILE", OPTION_TEXT, 0, 0, NULL,
       "write each test image's number, label and prediction, tab-separated, to FILE" },
     OPTION_ARITHMETIC,

@@ -111,8 +111,9 @@ static void tell_obtained(struct job *job, const struct manifest *manifest, cons
 /* Reads the data as training would: an archive may be what was published, and still not what the manifest means. */
 static enum status check_dataset(const struct manifest *manifest, const char *folder, struct error *error)
 {
+    const struct data_options options = { .place = folder };
     struct dataset training, test;
-    enum status status = data_load(manifest, folder, &training, &test, error);
+    enum status status = data_load(manifest, &options, &training, &test, error);
     if (status != STATUS_OK)
         return status;
     dataset_free(&training);

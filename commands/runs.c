@@ -57,6 +57,9 @@ static enum status run_runs(const struct arguments *arguments, struct error *err
             text_line(stderr, "selfsame runs: left out: %s", problem.message);
             continue;
         }
+        const char *mark = manifest_test_mark(&record->manifest, record->facts.validation_data_sha256);
+        if (mark != NULL)
+            fprintf(stderr, "selfsame runs: %s: its errors were measured on other test data: %s\n", record->name, mark);
         add_row(table, record);
         record_close(record);
     }

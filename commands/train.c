@@ -141,9 +141,11 @@ static void print_outcome(const struct job *job)
     const struct metrics_row *last = recorder_last(job->recorder);
     if (last == NULL)
         return;
-    printf("\nerror:   %.2f %% (%" PRIu64 " of %" PRIu64 ") after %" PRIu64 " epoch%s\nweights: %s\nchain:   %s\n",
+    const char *mark = manifest_test_mark(job->manifest, job->validation->sha256);
+    printf("\nerror:   %.2f %% (%" PRIu64 " of %" PRIu64 ") after %" PRIu64 " epoch%s%s%s\nweights: %s\nchain:   %s\n",
            last->validation_error, last->validation_errors, last->validation_images, last->epoch + 1,
-           last->epoch == 0 ? "" : "s", last->weights_sha256, last->chain_sha256);
+           last->epoch == 0 ? "" : "s", mark != NULL ? "; " : "", mark != NULL ? mark : "", last->weights_sha256,
+           last->chain_sha256);
     text_line(stdout, "record:  %s", recorder_path(job->recorder));
 }
 
@@ -203,15 +205,17 @@ static enum status record_and_train(struct job *job, const struct network *netwo
                                     struct training_state *state, struct error *error)
 {
     const struct manifest *manifest = job->manifest;
-    char any_test_data[160];
+    char other_test_data[160];
     const char *notes[3] = { NULL };
     size_t note_count = 0;
     if (manifest->note[0] != '\0')
         notes[note_count++] = manifest->note;
-    if (manifest->test_sha256[0] == '\0') {
-        snprintf(any_test_data, sizeof any_test_data, "the manifest takes any test data; these have the SHA-256 %s",
-                 job->validation->sha256);
-        notes[note_count++] = any_test_data;
+    const char *mark = manifest_test_mark(manifest, job->validation->sha256);
+    if (mark != NULL) {
+        snprintf(other_test_data, sizeof other_test_data, "errors were measured on test data of SHA-256 %s, %s",
+                 job->validation->sha256, mark);
+        notes[note_count++] = other_test_data;
+        fprintf(stderr, "selfsame train: %s\n", other_test_data);
     }
     struct recorder_options options = {
         .runs = record_runs_folder(arguments_text(job->arguments, "runs")),
@@ -370,13 +374,15 @@ static enum status train_manifest(const struct manifest *manifest, bool one_of_m
                                   struct error *error)
 {
     struct dataset training = { .count = 0 }, validation = { .count = 0 };
+    const struct data_options data = { .place = arguments_text(arguments, "data"),
+                                       .any_test_data = arguments_flag(arguments, "any-test-data") };
     const struct engine_operations *operations;
     const bool dry = arguments_flag(arguments, "dry-run"), one_seed = arguments_text(arguments, "seed") != NULL;
     const size_t seeds = one_seed ? 1 : manifest->seed_count;
     enum status status =
         engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
     if (status == STATUS_OK && !dry)
-        status = data_load(manifest, arguments_text(arguments, "data"), &training, &validation, error);
+        status = data_load(manifest, &data, &training, &validation, error);
     for (size_t i = 0; i < seeds && status == STATUS_OK; i++) {
         uint64_t seed = one_seed ? arguments_integer(arguments, "seed", 0) : manifest->seeds[i];
         status = train_seed(manifest, seed, operations, dry ? NULL : &training, dry ? NULL : &validation,
@@ -438,6 +444,7 @@ static const struct option_definition train_options[] = {
     { "seed", "N", OPTION_INTEGER, 0, INT64_MAX, NULL,
       "train with this seed; default: with each of the manifest's in turn" },
     OPTION_DATA,
+    OPTION_ANY_TEST_DATA,
     OPTION_RUNS,
     { "name", "NAME", OPTION_TEXT, 0, 0, NULL,
       "the run's name; default: the manifest's, -exact-2 in that arithmetic, then -seed and the seed" },

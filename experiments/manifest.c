@@ -500,6 +500,15 @@ void manifest_free(struct manifest *manifest)
     memset(manifest, 0, sizeof *manifest);
 }
 
+const char *manifest_test_mark(const struct manifest *manifest, const char *test_sha256)
+{
+    const bool cifar10 = manifest->dataset_kind == DATASET_CIFAR10;
+    const char *own = cifar10 ? CIFAR10_TEST_SHA256 : manifest->test_sha256;
+    if (test_sha256[0] == '\0' || own[0] == '\0' || strcmp(test_sha256, own) == 0)
+        return NULL;
+    return cifar10 ? "not CIFAR-10's test set" : "not the manifest's test data";
+}
+
 void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES])
 {
     struct sha256 hash;

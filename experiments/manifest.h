@@ -76,6 +76,13 @@ enum status manifest_with_arithmetic(const struct manifest *manifest, enum arith
                                      struct manifest *other, struct error *error) MUST_USE;
 void manifest_free(struct manifest *manifest);
 
+/* SHA-256 of CIFAR-10's official test images, as experiments/cifar10.yaml says. */
+#define CIFAR10_TEST_SHA256 "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"
+
+/* What every view says next to an error that was measured on other test data than the data set's own: a few words, or
+ * NULL where they are its own. `test_sha256` is of the data that were used; "", for an unknown one, says nothing. */
+const char *manifest_test_mark(const struct manifest *manifest, const char *test_sha256);
+
 void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES]);
 
 /* All keys with type, bounds, default and help, from the table. */

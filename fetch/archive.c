@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,8 @@ struct unpacking {
     const struct archive_layout *layout; /* once an entry has told which */
     bool (*stop_requested)(void *context);
     void *context;
-    char folder[FILE_PATH_BYTES]; /* where it grows */
+    const struct archive_taker *taker; /* NULL: files are written to the folder */
+    char folder[FILE_PATH_BYTES];      /* where it grows */
     bool seen[ARCHIVE_FILES_MAX];
     size_t entries;
     char sums[SUMS_BYTES];
@@ -82,8 +84,8 @@ static enum status refuse(struct unpacking *unpacking, const char *name, const c
     snprintf(safe, sizeof safe, "%s", name);
     for (char *c = safe; *c != '\0'; c++)
         *c = *c < ' ' || *c > '~' ? '?' : *c;
-    return error_set(unpacking->error, STATUS_INPUT, "%s: the entry '%s' %s; nothing was unpacked", unpacking->path,
-                     safe, why);
+    return error_set(unpacking->error, STATUS_INPUT, "%s: the entry '%s' %s; nothing was taken from it",
+                     unpacking->path, safe, why);
 }
 
 static bool climbs(const char *name)
@@ -136,7 +138,7 @@ static enum status check_entry(struct unpacking *unpacking, struct archive_entry
 {
     const char *name = archive_entry_pathname(entry);
     if (++unpacking->entries > ENTRIES_MAX)
-        return error_set(unpacking->error, STATUS_INPUT, "%s has more than %d entries; nothing was unpacked",
+        return error_set(unpacking->error, STATUS_INPUT, "%s has more than %d entries; nothing was taken from it",
                          unpacking->path, ENTRIES_MAX);
     if (name == NULL || name[0] == '\0')
         return refuse(unpacking, "", "has no name");
@@ -186,9 +188,26 @@ static enum status write_all(int descriptor, const char *path, const void *data,
     return STATUS_OK;
 }
 
-/* Copies the entry's data; *sha256 is theirs. */
-static enum status copy_data(struct unpacking *unpacking, struct archive *archive, int descriptor, const char *path,
-                             const char *name, uint64_t bytes, struct sha256 *sha256)
+/* Where an entry's data go: into a file and its digest, or into memory. */
+struct sink {
+    int descriptor;
+    const char *path;
+    struct sha256 sha256;
+    uint8_t *memory; /* NULL: the file */
+};
+
+static enum status put(struct sink *sink, uint64_t at, const void *data, size_t bytes, struct error *error)
+{
+    if (sink->memory != NULL) {
+        memcpy(sink->memory + at, data, bytes);
+        return STATUS_OK;
+    }
+    sha256_add(&sink->sha256, data, bytes);
+    return write_all(sink->descriptor, sink->path, data, bytes, error);
+}
+
+static enum status copy_data(struct unpacking *unpacking, struct archive *archive, struct sink *sink, const char *name,
+                             uint64_t bytes)
 {
     uint64_t done = 0;
     for (;;) {
@@ -205,10 +224,9 @@ static enum status copy_data(struct unpacking *unpacking, struct archive *archiv
         if (unpacking->stop_requested != NULL && unpacking->stop_requested(unpacking->context))
             return error_set(unpacking->error, STATUS_INTERRUPTED,
                              "stopped on request while %s was unpacked; the same command does it", unpacking->path);
-        enum status status = write_all(descriptor, path, data, size, unpacking->error);
+        enum status status = put(sink, done, data, size, unpacking->error);
         if (status != STATUS_OK)
             return status;
-        sha256_add(sha256, data, size);
         done += size;
     }
     return done == bytes ? STATUS_OK : refuse(unpacking, name, "is cut short");
@@ -219,7 +237,6 @@ static enum status write_file(struct unpacking *unpacking, struct archive *archi
     const char *folder = unpacking->layout->folder, *name = unpacking->layout->files[place].name;
     char path[FILE_PATH_BYTES], hex[DIGEST_HEX_BYTES];
     uint8_t digest[DIGEST_BYTES];
-    struct sha256 sha256;
     enum status status = file_path(path, unpacking->error, "%s/%s", unpacking->folder, folder);
     if (status == STATUS_OK)
         status = file_make_folders(path, unpacking->error);
@@ -230,9 +247,10 @@ static enum status write_file(struct unpacking *unpacking, struct archive *archi
     int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (descriptor < 0)
         return error_set_errno(unpacking->error, STATUS_ENVIRONMENT, "cannot make %s", path);
-    sha256_start(&sha256);
-    status = copy_data(unpacking, archive, descriptor, path, name, bytes, &sha256);
-    sha256_finish(&sha256, digest);
+    struct sink sink = { .descriptor = descriptor, .path = path };
+    sha256_start(&sink.sha256);
+    status = copy_data(unpacking, archive, &sink, name, bytes);
+    sha256_finish(&sink.sha256, digest);
     digest_to_hex(digest, hex);
     if (status == STATUS_OK && fsync(descriptor) != 0)
         status = error_set_errno(unpacking->error, STATUS_ENVIRONMENT, "cannot sync %s", path);
@@ -240,6 +258,25 @@ static enum status write_file(struct unpacking *unpacking, struct archive *archi
         status = error_set_errno(unpacking->error, STATUS_ENVIRONMENT, "cannot close %s", path);
     unpacking->sums_used += (size_t)snprintf(unpacking->sums + unpacking->sums_used, SUMS_BYTES - unpacking->sums_used,
                                              "%s  %s/%s\n", hex, folder, name);
+    return status;
+}
+
+static enum status take_file(struct unpacking *unpacking, struct archive *archive, size_t place, uint64_t bytes)
+{
+    const struct archive_taker *taker = unpacking->taker;
+    const size_t layout = (size_t)(unpacking->layout - unpacking->layouts);
+    const char *name = unpacking->layout->files[place].name;
+    char shown[FILE_PATH_BYTES + 256];
+    if (!taker->wants(taker->context, layout, name))
+        return STATUS_OK;
+    struct sink sink = { .memory = malloc(bytes + 1) };
+    if (sink.memory == NULL)
+        return error_out_of_memory(unpacking->error, "the %" PRIu64 " bytes of %s", bytes, name);
+    snprintf(shown, sizeof shown, "%s: %s", unpacking->path, name);
+    enum status status = copy_data(unpacking, archive, &sink, name, bytes);
+    if (status == STATUS_OK)
+        status = taker->take(taker->context, layout, name, shown, sink.memory, bytes, unpacking->error);
+    free(sink.memory);
     return status;
 }
 
@@ -255,7 +292,8 @@ static enum status read_entries(struct unpacking *unpacking, struct archive *arc
             return read_error(unpacking, archive, "not a tar archive, or damaged");
         enum status status = check_entry(unpacking, entry, &place);
         if (status == STATUS_OK && place < ARCHIVE_FILES_MAX)
-            status = write_file(unpacking, archive, place, (uint64_t)archive_entry_size(entry));
+            status = (unpacking->taker != NULL ? take_file : write_file)(unpacking, archive, place,
+                                                                         (uint64_t)archive_entry_size(entry));
         if (status != STATUS_OK)
             return status;
     }
@@ -273,7 +311,7 @@ static enum status read_rest(struct unpacking *unpacking)
         for (size_t i = 0; i < bytes; i++) {
             if (((const unsigned char *)data)[i] != 0)
                 return error_set(unpacking->error, STATUS_INPUT,
-                                 "%s: something follows the archive's last entry; nothing was unpacked",
+                                 "%s: something follows the archive's last entry; nothing was taken from it",
                                  unpacking->path);
         }
     }
@@ -283,10 +321,10 @@ static enum status check_complete(const struct unpacking *unpacking)
 {
     if (unpacking->layout == NULL)
         return error_set(unpacking->error, STATUS_INPUT, "%s holds no file", unpacking->path);
-    for (size_t k = 0; k < file_count(unpacking->layout); k++) {
+    for (size_t k = 0; unpacking->taker == NULL && k < file_count(unpacking->layout); k++) {
         if (unpacking->layout->files[k].required && !unpacking->seen[k])
-            return error_set(unpacking->error, STATUS_INPUT, "%s lacks %s/%s; nothing was unpacked", unpacking->path,
-                             unpacking->layout->folder, unpacking->layout->files[k].name);
+            return error_set(unpacking->error, STATUS_INPUT, "%s lacks %s/%s; nothing was taken from it",
+                             unpacking->path, unpacking->layout->folder, unpacking->layout->files[k].name);
     }
     return STATUS_OK;
 }
@@ -355,5 +393,18 @@ enum status archive_unpack(const char *path, const struct archive_layout *layout
         struct error ignored; /* the first error is the one to tell */
         (void)!file_remove_tree(unpacking.folder, &ignored);
     }
+    return status;
+}
+
+enum status archive_read(const char *path, const struct archive_layout *layouts, size_t layout_count,
+                         const struct archive_taker *taker, struct error *error)
+{
+    struct unpacking unpacking = {
+        .path = path, .layouts = layouts, .layout_count = layout_count, .taker = taker, .error = error
+    };
+    enum status status = gunzip_open(&unpacking.gunzip, path, stream_limit(layouts, layout_count), error);
+    if (status == STATUS_OK)
+        status = read_archive(&unpacking);
+    gunzip_close(unpacking.gunzip);
     return status;
 }

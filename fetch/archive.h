@@ -39,4 +39,19 @@ enum status archive_unpack(const char *path, const struct archive_layout *layout
                            const char *folder, bool (*stop_requested)(void *context), void *context,
                            struct error *error) MUST_USE;
 
+/* For reading an archive's files into memory instead, which writes nothing. */
+struct archive_taker {
+    void *context;
+    /* Whether a file of that layout is to be read. */
+    bool (*wants)(void *context, size_t layout, const char *name);
+    /* Given each of them; `shown` is "ARCHIVE: NAME", for messages. */
+    enum status (*take)(void *context, size_t layout, const char *name, const char *shown, const uint8_t *data,
+                        size_t bytes, struct error *error);
+};
+
+/* Refuses what archive_unpack refuses, but an archive may hold fewer files than its layout. Errors as archive_unpack's,
+ * and the taker's. */
+enum status archive_read(const char *path, const struct archive_layout *layouts, size_t layout_count,
+                         const struct archive_taker *taker, struct error *error) MUST_USE;
+
 #endif

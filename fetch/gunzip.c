@@ -93,8 +93,9 @@ enum status gunzip_next(struct gunzip *gunzip, const void **data, size_t *bytes,
         if (stream->avail_in == 0 && !gunzip->input_ended)
             status = fill(gunzip, error);
         if (status == STATUS_OK && stream->avail_in == 0)
-            status = error_set(error, STATUS_INPUT, "%s is cut short: its gzip stream does not end; fetch it anew",
-                               gunzip->path);
+            status =
+                error_set(error, STATUS_INPUT,
+                          "%s is damaged: it is cut short, its gzip stream does not end; fetch it anew", gunzip->path);
         if (status != STATUS_OK)
             break;
         int result = inflate(stream, Z_NO_FLUSH);

@@ -199,17 +199,19 @@ static void print_run_title(FILE *file, size_t i, const struct record *record)
     enum { NAME_MAX_LENGTH = 34, NAME_END = 16 };
     const struct metrics_row *last = &record->metrics[record->epochs - 1];
     const size_t length = strlen(record->name);
-    char name[NAME_MAX_LENGTH + 8], title[160];
+    const char *mark = manifest_test_mark(&record->manifest, record->facts.validation_data_sha256);
+    char name[NAME_MAX_LENGTH + 8], title[200];
     if (length <= NAME_MAX_LENGTH)
         snprintf(name, sizeof name, "%s", record->name);
     else
         snprintf(name, sizeof name, "%.*s..%s", NAME_MAX_LENGTH - NAME_END - 2, record->name,
                  record->name + length - NAME_END);
     if (record->epochs < record->facts.epochs_wanted)
-        snprintf(title, sizeof title, "%s: %.2f %%, epoch %zu of %" PRIu64, name, last->validation_error,
-                 record->epochs, record->facts.epochs_wanted);
+        snprintf(title, sizeof title, "%s: %.2f %%, epoch %zu of %" PRIu64 "%s%s", name, last->validation_error,
+                 record->epochs, record->facts.epochs_wanted, mark != NULL ? ", " : "", mark != NULL ? mark : "");
     else
-        snprintf(title, sizeof title, "%s: %.2f %%", name, last->validation_error);
+        snprintf(title, sizeof title, "%s: %.2f %%%s%s", name, last->validation_error, mark != NULL ? ", " : "",
+                 mark != NULL ? mark : "");
     print_text_item(file, "title", i, title);
 }
 

@@ -38,14 +38,3 @@ void dataset_digest(struct dataset *dataset)
     sha256_finish(&sha256, digest);
     digest_to_hex(digest, dataset->sha256);
 }
-
-enum status dataset_expect(const struct dataset *dataset, const char *expected_sha256, const char *what,
-                           const char *where, struct error *error)
-{
-    if (strcmp(dataset->sha256, expected_sha256) == 0)
-        return STATUS_OK;
-    return error_set(error, STATUS_INPUT,
-                     "%s has SHA-256 %s, but %s expects %s; fetch the data anew, or, if these are the data you mean, "
-                     "state their digest in a manifest that inherits this one",
-                     what, dataset->sha256, where, expected_sha256);
-}

@@ -33,9 +33,5 @@ enum status dataset_allocate(struct dataset *dataset, uint32_t count, struct err
 void dataset_free(struct dataset *dataset);
 /* Fills dataset->sha256 from the images and labels. */
 void dataset_digest(struct dataset *dataset);
-/* STATUS_INPUT unless the data set's digest is `expected_sha256` (64 lower-case digits). For the message: `what` it is,
- * such as "the training data of /data/cifar10", and `where` the expectation stands, such as "msra.yaml:12". */
-enum status dataset_expect(const struct dataset *dataset, const char *expected_sha256, const char *what,
-                           const char *where, struct error *error) MUST_USE;
 
 #endif

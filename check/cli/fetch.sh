@@ -245,7 +245,7 @@ says "data_batch_2.bin has SHA-256"
 rm -rf store
 dataset d.yaml zeros.tar.gz 0000000000000000000000000000000000000000000000000000000000000000
 expect 2 "other images than the manifest's" fetch d.yaml
-says "the training data has SHA-256 $training"
+says "the training data have SHA-256 $training"
 
 # The Python version, as Python 2 and numpy wrote it: the same images, so the same digest. Byte for byte, since no numpy may be here.
 cat > make_python.py <<'PYTHON'

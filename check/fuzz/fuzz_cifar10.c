@@ -1,73 +1,65 @@
-/* libFuzzer: any bytes as a batch of CIFAR-10's Python version, with 10,000 labels in short: a byte that is 'L' where a
- * value may stand becomes the list of them, and 'D' the 30,720,000 bytes of images. make fuzz runs it. */
+/* libFuzzer: any bytes as a batch of ten images of CIFAR-10's Python version, with the labels and images in short: a
+ * byte that is 'L' becomes a list of ten labels, and 'D' the images' bytes. Bytes whose first is no 0x80 are a batch of
+ * the binary version. make fuzz runs it. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "fetch/data/cifar10.h"
-#include "fetch/data/cifar10_python.h"
+#include "fetch/data/cifar10_batch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-enum { LABELS_BYTES = 3 + 2 * CIFAR10_FILE_IMAGES, IMAGES_BYTES = CIFAR10_FILE_IMAGES * DATASET_IMAGE_BYTES };
+enum {
+    COUNT = 10,
+    IMAGES_BYTES = COUNT * DATASET_IMAGE_BYTES,
+    LABELS_BYTES = 3 + 2 * COUNT,
+    FILE_BYTES = 5 + IMAGES_BYTES + 4096 * LABELS_BYTES
+};
 
-static void put(int descriptor, const void *data, size_t bytes)
+static size_t put_labels(uint8_t *out)
 {
-    if (write(descriptor, data, bytes) != (ssize_t)bytes)
-        abort();
-}
-
-static void put_labels(int descriptor)
-{
-    uint8_t list[LABELS_BYTES] = { ']', '(' };
-    for (size_t i = 0; i < CIFAR10_FILE_IMAGES; i++) {
-        list[2 + 2 * i] = 'K';
-        list[3 + 2 * i] = (uint8_t)(i % DATASET_CLASSES);
+    out[0] = ']';
+    out[1] = '(';
+    for (uint8_t i = 0; i < COUNT; i++) {
+        out[2 + 2 * i] = 'K';
+        out[3 + 2 * i] = i;
     }
-    list[LABELS_BYTES - 1] = 'e';
-    put(descriptor, list, sizeof list);
+    out[LABELS_BYTES - 1] = 'e';
+    return LABELS_BYTES;
 }
 
-static void put_images(int descriptor)
+static size_t put_images(uint8_t *out)
 {
-    static const uint8_t head[] = { 'T', IMAGES_BYTES & 255, IMAGES_BYTES >> 8 & 255, IMAGES_BYTES >> 16 & 255,
-                                    IMAGES_BYTES >> 24 & 255 };
-    put(descriptor, head, sizeof head);
-    off_t end = lseek(descriptor, IMAGES_BYTES, SEEK_CUR);
-    if (end < 0 || ftruncate(descriptor, end) != 0)
-        abort();
+    static const uint8_t head[] = { 'T', IMAGES_BYTES & 255, IMAGES_BYTES >> 8 & 255, IMAGES_BYTES >> 16 & 255, 0 };
+    memcpy(out, head, sizeof head);
+    memset(out + sizeof head, 7, IMAGES_BYTES);
+    return sizeof head + IMAGES_BYTES;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    static struct dataset dataset;
+    static uint8_t file[FILE_BYTES], images[IMAGES_BYTES], labels[COUNT];
+    const struct cifar10_batch batch = { COUNT, images, labels };
     struct error error;
-    char path[64];
-    bool images = false;
-    if (dataset.count == 0 && dataset_allocate(&dataset, CIFAR10_FILE_IMAGES, &error) != STATUS_OK)
-        abort();
-    int descriptor = memfd_create("batch", MFD_CLOEXEC);
-    if (descriptor < 0)
-        abort();
-    for (size_t i = 0; i < bytes; i++) {
-        if (data[i] == 'L')
-            put_labels(descriptor);
-        else if (data[i] == 'D' && !images)
-            put_images(descriptor), images = true;
-        else
-            put(descriptor, &data[i], 1);
-    }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
-    if (cifar10_python_read(path, &dataset, 0, &error) == STATUS_OK) {
-        for (size_t i = 0; i < dataset.count; i++) {
-            if (dataset.labels[i] >= DATASET_CLASSES)
-                abort();
+    size_t used = 0;
+    bool with_images = false;
+    for (size_t i = 0; i < bytes && i < 4096; i++) {
+        if (data[i] == 'L') {
+            used += put_labels(file + used);
+        } else if (data[i] == 'D' && !with_images) {
+            used += put_images(file + used);
+            with_images = true;
+        } else {
+            file[used++] = data[i];
         }
     }
-    close(descriptor);
+    enum status status = bytes > 0 && data[0] == 0x80 ? cifar10_python_read("batch", file, used, &batch, &error)
+                                                      : cifar10_binary_read("batch", file, used, &batch, &error);
+    for (size_t i = 0; status == STATUS_OK && i < COUNT; i++) {
+        if (labels[i] >= DATASET_CLASSES)
+            abort();
+    }
     return 0;
 }

@@ -54,5 +54,5 @@ write("manifest", "inherits", b"inherit: quick/resnet20.yaml\nname: a\ntraining:
 write("manifest", "sources", b"inherit: msra/resnet20.yaml\ndataset:\n  archives:\n    - urls: [\"https://h/a\", 'file:///b']\n      bytes: 5\n      md5: '" + b"0" * 32
       + b"'\nweights: {urls: [\"http://h/w\"], sha256_prefix: \"12345678\", format: torch, note: |\n    text\n  }\n")
 write("manifest", "other", b"inherit: akamaster/resnet20.yaml\ncurve: {file: a, column: b, source: c}\ndataset: {test_sha256: any, note: ''}\n")
-write("cifar10", "batch", b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01M\x10'M\x00\x0c\x86cnumpy\ndtype\nU\x02u1"
+write("cifar10", "batch", b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x0aM\x00\x0c\x86cnumpy\ndtype\nU\x02u1"
       b"K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89DtbU\x06labelsLu.")

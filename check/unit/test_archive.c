@@ -23,13 +23,13 @@ static const struct archive_layout layouts[] = {
 };
 enum { LAYOUTS = 2, SECOND_BYTES = 12345 };
 
-struct scratch {
+struct fixture {
     char folder[64], archive[80], out[80];
 };
 
 static int set_up(void **state)
 {
-    struct scratch *scratch = calloc(1, sizeof *scratch);
+    struct fixture *scratch = calloc(1, sizeof *scratch);
     if (scratch == NULL)
         return -1;
     strcpy(scratch->folder, "test_archive.XXXXXX");
@@ -43,7 +43,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    struct scratch *scratch = *state;
+    struct fixture *scratch = *state;
     struct error error;
     int result = file_remove_tree(scratch->folder, &error) == STATUS_OK ? 0 : -1;
     free(scratch);
@@ -69,7 +69,7 @@ static void add(struct archive *archive, const char *name, const void *data, siz
 }
 
 /* format: a libarchive format code; prefix: before every name. */
-static void write_archive(const struct scratch *scratch, int format, const char *prefix)
+static void write_archive(const struct fixture *scratch, int format, const char *prefix)
 {
     uint8_t second[SECOND_BYTES];
     char name[64];
@@ -89,7 +89,7 @@ static void write_archive(const struct scratch *scratch, int format, const char 
     archive_write_free(archive);
 }
 
-static void assert_whole(const struct scratch *scratch)
+static void assert_whole(const struct fixture *scratch)
 {
     char path[128], *data;
     size_t bytes;
@@ -112,7 +112,7 @@ static void assert_whole(const struct scratch *scratch)
 }
 
 /* Nothing beside the archive. */
-static void assert_nothing_left(const struct scratch *scratch)
+static void assert_nothing_left(const struct fixture *scratch)
 {
     DIR *list = opendir(scratch->folder);
     assert_non_null(list);
@@ -123,14 +123,14 @@ static void assert_nothing_left(const struct scratch *scratch)
     closedir(list);
 }
 
-static enum status unpack(const struct scratch *scratch, struct error *error)
+static enum status unpack(const struct fixture *scratch, struct error *error)
 {
     return archive_unpack(scratch->archive, layouts, LAYOUTS, scratch->out, NULL, NULL, error);
 }
 
 static void test_formats(void **state)
 {
-    const struct scratch *scratch = *state;
+    const struct fixture *scratch = *state;
     static const int formats[] = { ARCHIVE_FORMAT_TAR_USTAR, ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE,
                                    ARCHIVE_FORMAT_TAR_GNUTAR };
     for (size_t i = 0; i < 6; i++) {
@@ -145,7 +145,7 @@ static void test_formats(void **state)
 
 static void test_cut_anywhere(void **state)
 {
-    const struct scratch *scratch = *state;
+    const struct fixture *scratch = *state;
     struct error error;
     char *data;
     size_t bytes;
@@ -164,7 +164,7 @@ static void test_cut_anywhere(void **state)
  * deflate block leaves unused. */
 static void test_spoilt_anywhere(void **state)
 {
-    const struct scratch *scratch = *state;
+    const struct fixture *scratch = *state;
     struct error error;
     char *data;
     size_t bytes, harmless = 0;
@@ -187,7 +187,7 @@ static void test_spoilt_anywhere(void **state)
 
 static void test_two_streams(void **state)
 {
-    const struct scratch *scratch = *state;
+    const struct fixture *scratch = *state;
     struct error error;
     char *data;
     size_t bytes;
@@ -209,7 +209,7 @@ static bool stop(void *context)
 
 static void test_stopped(void **state)
 {
-    const struct scratch *scratch = *state;
+    const struct fixture *scratch = *state;
     struct error error;
     write_archive(scratch, ARCHIVE_FORMAT_TAR_USTAR, "");
     assert_int_equal(archive_unpack(scratch->archive, layouts, LAYOUTS, scratch->out, stop, NULL, &error),
@@ -219,7 +219,7 @@ static void test_stopped(void **state)
 
 static void test_occupied(void **state)
 {
-    const struct scratch *scratch = *state;
+    const struct fixture *scratch = *state;
     struct error error;
     char path[128];
     write_archive(scratch, ARCHIVE_FORMAT_TAR_USTAR, "");

@@ -2,15 +2,21 @@
 #ifndef SELFSAME_DATA_H
 #define SELFSAME_DATA_H
 
+#include <stdbool.h>
+
 #include "experiments/manifest.h"
 #include "trainer/dataset.h"
 
-/* folder   of --data: where CIFAR-10's files are; NULL if none was given: then the store's (fetch/store.h). The
- *          embedded data set needs none.
+struct data_options {
+    const char *place;  /* --data: a folder or an archive with CIFAR-10 (fetch/data/cifar10.h); NULL: the store's */
+    bool any_test_data; /* --any-test-data: take the test data whatever their digest */
+};
+
+/* The embedded data set needs no place.
  * memory   the caller frees both data sets; after an error both are empty. Either may be NULL: then it is not wanted.
  * errors   STATUS_INPUT for files that do not fit or have another digest than the manifest says, STATUS_ENVIRONMENT
  *          where there is no data: both say what to do. */
-enum status data_load(const struct manifest *manifest, const char *folder, struct dataset *training,
+enum status data_load(const struct manifest *manifest, const struct data_options *options, struct dataset *training,
                       struct dataset *test, struct error *error) MUST_USE;
 
 #endif
