@@ -9,6 +9,7 @@
 
 #include "base/build_info.h"
 #include "base/float_environment.h"
+#include "base/machine.h"
 #include "base/text.h"
 #include "commands/command.h"
 
@@ -161,7 +162,9 @@ int main(int argc, char **argv)
     guard_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe and a file that may not grow are errors like any other */
     signal(SIGXFSZ, SIG_IGN);
-    enum status status = run(argc, argv, &said_by, &error);
+    enum status status = machine_check_stack(&error);
+    if (status == STATUS_OK)
+        status = run(argc, argv, &said_by, &error);
     struct error flush_error;
     enum status flushed = flush_output(&flush_error);
     if (flushed != STATUS_OK && (status == STATUS_OK || status == STATUS_NO)) {

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 void machine_processor_name(char name[MACHINE_NAME_BYTES])
@@ -34,4 +35,16 @@ uint32_t machine_processors_usable(void)
         return 1;
     int count = CPU_COUNT(&set);
     return count < 1 ? 1 : (uint32_t)count;
+}
+
+enum status machine_check_stack(struct error *error)
+{
+    enum { NEEDED_KIB = 256 }; /* measured: 48 for most commands, 64 for a training; threads have this limit, too */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur >= (rlim_t)NEEDED_KIB * 1024)
+        return STATUS_OK;
+    return error_set(error, STATUS_ENVIRONMENT,
+                     "the stack is limited to %d KiB, and selfsame needs %d: run ulimit -s 8192 first",
+                     (int)(limit.rlim_cur / 1024), NEEDED_KIB);
 }

@@ -1,8 +1,10 @@
-/* The computer that the program runs on: its processors. */
+/* The computer that the program runs on: its processors, and the stack that it gives us. */
 #ifndef SELFSAME_MACHINE_H
 #define SELFSAME_MACHINE_H
 
 #include <stdint.h>
+
+#include "base/error.h"
 
 enum { MACHINE_NAME_BYTES = 256 };
 
@@ -14,5 +16,8 @@ uint32_t machine_processors_online(void);
 
 /* Processors that this process may use at once (its affinity), at least 1. */
 uint32_t machine_processors_usable(void);
+
+/* STATUS_ENVIRONMENT where the stack may not grow as far as the program needs, which would end it with SIGSEGV. */
+enum status machine_check_stack(struct error *error) MUST_USE;
 
 #endif

@@ -377,12 +377,18 @@ static enum status train_manifest(const struct manifest *manifest, bool one_of_m
     const struct data_options data = { .place = arguments_text(arguments, "data"),
                                        .any_test_data = arguments_flag(arguments, "any-test-data") };
     const struct engine_operations *operations;
+    struct manifest stating = { .name = NULL };
     const bool dry = arguments_flag(arguments, "dry-run"), one_seed = arguments_text(arguments, "seed") != NULL;
     const size_t seeds = one_seed ? 1 : manifest->seed_count;
     enum status status =
         engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
     if (status == STATUS_OK && !dry)
         status = data_load(manifest, &data, &training, &validation, error);
+    /* The record's manifest names the data that were used, so that it trains this run again. */
+    if (status == STATUS_OK && !dry && data.any_test_data && strcmp(validation.sha256, manifest->test_sha256) != 0) {
+        status = manifest_with_test_data(manifest, validation.sha256, &stating, error);
+        manifest = &stating;
+    }
     for (size_t i = 0; i < seeds && status == STATUS_OK; i++) {
         uint64_t seed = one_seed ? arguments_integer(arguments, "seed", 0) : manifest->seeds[i];
         status = train_seed(manifest, seed, operations, dry ? NULL : &training, dry ? NULL : &validation,
@@ -390,6 +396,7 @@ static enum status train_manifest(const struct manifest *manifest, bool one_of_m
     }
     dataset_free(&training);
     dataset_free(&validation);
+    manifest_free(&stating);
     return status;
 }
 

@@ -470,6 +470,12 @@ enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, s
     return read_with(manifest, "\n  seed", value, one, error); /* of the section training: seed, or seeds */
 }
 
+enum status manifest_with_test_data(const struct manifest *manifest, const char *sha256, struct manifest *one,
+                                    struct error *error)
+{
+    return read_with(manifest, "\n  test_sha256", sha256, one, error);
+}
+
 static void free_urls(struct manifest_source *source)
 {
     for (size_t i = 0; i < source->url_count; i++)

@@ -71,6 +71,9 @@ enum status manifest_read_text(const char *text, size_t bytes, const char *name,
 /* The same manifest with this one seed: what a run's record says, so that it trains that run again. */
 enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
                                struct error *error) MUST_USE;
+/* The same manifest, stating this digest of the test data: what --any-test-data comes to. */
+enum status manifest_with_test_data(const struct manifest *manifest, const char *sha256, struct manifest *one,
+                                    struct error *error) MUST_USE;
 /* The same manifest with this arithmetic. */
 enum status manifest_with_arithmetic(const struct manifest *manifest, enum arithmetic arithmetic,
                                      struct manifest *other, struct error *error) MUST_USE;

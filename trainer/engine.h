@@ -80,8 +80,8 @@ struct engine_operations {
     /* Bytes that the engine holds, all of them allocated by open: of the device's memory where it has its own. Data
      * sets, and what a driver needs for itself, are not in it. */
     size_t (*memory_bytes)(const struct engine *engine);
-    /* What memory_bytes will be, from the numbers of images alone and without the device; NULL where only open can
-     * tell. Use engine_predict_memory. */
+    /* What memory_bytes will be, from the numbers of images alone: without the device, and without taking that memory.
+     * NULL where only open can tell; 0 where open would fail for another reason. Use engine_predict_memory. */
     size_t (*predict_memory)(const struct recipe *recipe, const struct network *network, uint32_t training_images,
                              uint32_t validation_images, const struct engine_options *options);
     /* As run_steps, for a benchmark: the times of the steps instead of their results. */

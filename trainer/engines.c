@@ -76,10 +76,11 @@ enum status engine_predict_memory(const struct engine_operations *operations, co
 {
     struct dataset training, validation = { .count = 0 };
     struct engine *engine;
-    if (operations->predict_memory != NULL) {
-        *bytes = operations->predict_memory(recipe, network, training_images, validation_images, options);
+    *bytes = operations->predict_memory == NULL
+                 ? 0
+                 : operations->predict_memory(recipe, network, training_images, validation_images, options);
+    if (*bytes > 0)
         return STATUS_OK;
-    }
     enum status status = dataset_allocate(&training, training_images, error);
     if (status != STATUS_OK)
         return status;

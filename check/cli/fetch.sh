@@ -174,6 +174,8 @@ says "damaged"
 expect 0 "  which is then fetched anew" fetch m.yaml
 prints "fetched"
 printf 'y' | dd of="store/sha256/$sha256" bs=1 seek=1000 conv=notrunc 2> /dev/null
+expect 2 "eval of damaged stored weights" eval --manifest m.yaml
+says "the stored weights of quick-resnet20 are damaged: .* has SHA-256 .*, not $sha256; selfsame fetch m.yaml gets them anew"
 expect 0 "a damaged file is fetched anew without --verify, too" fetch m.yaml
 says "damaged, and moved to .*/damaged"
 prints "fetched"

@@ -87,6 +87,38 @@ static void expect_all_equal(const struct trial *given, uint32_t threads)
     }
 }
 
+/* What a backend takes is what it said that it would, to the byte. */
+static void expect_predicted(const struct backend_operations *operations, const struct trial *trial, uint32_t threads,
+                             bool inference)
+{
+    struct error error;
+    struct network *network;
+    struct backend *backend;
+    const struct recipe recipe = trial_recipe(trial);
+    assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
+    assert_int_equal(operations->open(&backend, &recipe, network, threads, inference, &error), STATUS_OK);
+    assert_int_equal(operations->predict_memory(&recipe, network, threads, inference),
+                     operations->memory_bytes(backend));
+    operations->close(backend);
+    network_close(network);
+}
+
+static void test_predicted_memory(void **state)
+{
+    const struct backend_operations *list[3];
+    size_t count = others(list);
+    (void)state;
+    list[count++] = reference();
+    for (size_t i = 0; i < EXACT_COUNT * count; i++) {
+        for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
+            const struct trial trial = {
+                .arithmetic = ARITHMETICS[i / count], .depth = 14, .variant = variant, .batch = 5, .steps = 1
+            };
+            expect_predicted(list[i % count], &trial, 1 + variant, variant % 2 == 1);
+        }
+    }
+}
+
 /* Groups that are not full, trees that are not powers of two, one image alone. */
 static void test_batch_sizes(void **state)
 {
@@ -350,11 +382,17 @@ static void test_plain_reference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch_sizes), cmocka_unit_test(test_batch_sizes_by_tiles),
-        cmocka_unit_test(test_depths),      cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_adversity),   cmocka_unit_test(test_non_finite_is_named),
-        cmocka_unit_test(test_inference),   cmocka_unit_test(test_float_environment),
-        cmocka_unit_test(test_broken_rule), cmocka_unit_test(test_plain_reference),
+        cmocka_unit_test(test_predicted_memory),
+        cmocka_unit_test(test_batch_sizes),
+        cmocka_unit_test(test_batch_sizes_by_tiles),
+        cmocka_unit_test(test_depths),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_adversity),
+        cmocka_unit_test(test_non_finite_is_named),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_float_environment),
+        cmocka_unit_test(test_broken_rule),
+        cmocka_unit_test(test_plain_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,28 @@ static void put_integer(struct writer *w, uint32_t number)
     put(w, bytes, sizeof bytes);
 }
 
+static void put_dtype(struct writer *w, const char *dtype)
+{
+    put_text(w, "cnumpy\ndtype\n");
+    put_key(w, dtype, true);
+    put_integer(w, 0);
+    put_integer(w, 1);
+    put(w, "\x87R(", 3);
+    put_integer(w, 3);
+    put_key(w, dtype[1] == '1' ? "|" : "<", true);
+    put(w, "NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffJ\0\0\0\0tb", 20);
+}
+
+/* numpy's int64 at protocol 2. */
+static void put_scalar(struct writer *w, uint8_t number)
+{
+    const uint8_t bytes[] = { 'U', 8, number, 0, 0, 0, 0, 0, 0, 0 };
+    put_text(w, "cnumpy.core.multiarray\nscalar\n");
+    put_dtype(w, "i8");
+    put(w, bytes, sizeof bytes);
+    put(w, "\x86R", 2);
+}
+
 /* numpy's array at protocol 2. */
 static void put_array(struct writer *w, const char *dtype, const uint32_t *shape, size_t rank, bool fortran,
                       const uint8_t *data, uint32_t bytes)
@@ -63,14 +85,8 @@ static void put_array(struct writer *w, const char *dtype, const uint32_t *shape
     put_text(w, "(");
     for (size_t i = 0; i < rank; i++)
         put_integer(w, shape[i]);
-    put_text(w, "tcnumpy\ndtype\n");
-    put_key(w, dtype, true);
-    put_integer(w, 0);
-    put_integer(w, 1);
-    put(w, "\x87R(", 3);
-    put_integer(w, 3);
-    put_key(w, dtype[1] == '1' ? "|" : "<", true);
-    put(w, "NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffJ\0\0\0\0tb", 20);
+    put_text(w, "t");
+    put_dtype(w, dtype);
     put(w, fortran ? "\x88T" : "\x89T", 2);
     put(w, length, 4);
     put(w, data, bytes);
@@ -80,7 +96,7 @@ static void put_array(struct writer *w, const char *dtype, const uint32_t *shape
 /* What a batch is to look like. */
 struct looks {
     const char *labels_key; /* NULL: none */
-    char labels;            /* 'l'ist, 't'uple, 'a'rray, 'f'loats, 's'hort, 'n'egative, 'x': ten */
+    char labels;            /* 'l'ist, 't'uple, 'a'rray, s'c'alars, 'f'loats, 's'hort, 'n'egative, 'x': ten */
     const char *data_key;
     const uint32_t *shape;
     size_t rank;
@@ -110,7 +126,10 @@ static void put_labels(struct writer *w, char labels)
     }
     put_text(w, labels == 't' ? "(" : "](");
     for (size_t i = 0; i < COUNT - (labels == 's'); i++)
-        put_integer(w, labels == 'x' && i == 2 ? 10 : expected_labels[i]);
+        if (labels == 'c')
+            put_scalar(w, expected_labels[i]);
+        else
+            put_integer(w, labels == 'x' && i == 2 ? 10 : expected_labels[i]);
     put_text(w, labels == 't' ? "t" : "e");
 }
 
@@ -152,7 +171,7 @@ static void test_python_batches(void **state)
     static const struct looks good[] = {
         { "labels", 'l', "data", flat, 2, false, false },  { "labels", 'l', "data", flat, 2, false, true },
         { "labels", 't', "data", flat, 2, true, false },   { "labels", 'a', "data", planes, 4, false, false },
-        { "labels", 'a', "data", planes, 4, true, false },
+        { "labels", 'a', "data", planes, 4, true, false }, { "labels", 'c', "data", planes, 4, false, true },
     };
     uint8_t images[COUNT * DATASET_IMAGE_BYTES], labels[COUNT];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

@@ -52,6 +52,21 @@ static bool array_integer(const struct ndarray *array, size_t i, uint8_t limit, 
     return bytes[0] <= limit;
 }
 
+/* An integer of Python's or of numpy's; false if it is not one of 0 to 9. */
+static bool list_integer(const struct pickle_value *value, uint8_t *number)
+{
+    uint64_t integer;
+    double scalar;
+    if (pickle_size(value, DATASET_CLASSES - 1, &integer)) {
+        *number = (uint8_t)integer;
+        return true;
+    }
+    if (!ndarray_scalar(value, &scalar) || !(scalar >= 0 && scalar < DATASET_CLASSES))
+        return false;
+    *number = (uint8_t)scalar;
+    return *number == scalar;
+}
+
 static enum status take_label_array(const char *path, const struct pickle_value *labels,
                                     const struct cifar10_batch *batch, struct error *error)
 {
@@ -86,10 +101,8 @@ static enum status take_labels(const char *path, const struct pickle_value *dict
                          batch->count);
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct pickle_value *label = labels->list.items[i];
-        uint64_t number;
-        if (!pickle_size(label, DATASET_CLASSES - 1, &number))
+        if (!list_integer(label, &batch->labels[i]))
             return refuse_label(path, label, i, error);
-        batch->labels[i] = (uint8_t)number;
     }
     return STATUS_OK;
 }

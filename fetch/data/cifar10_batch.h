@@ -1,6 +1,6 @@
 /* A batch of CIFAR-10 in memory, of the binary or of the Python version, read into images and labels.
  *
- * python   A pickled dict with "labels" (a list, or an array of integers) and "data" (uint8, images x 3072, or
+ * python   A pickled dict with "labels" (a list, or an array, of integers) and "data" (uint8, images x 3072, or
  *          images x 3 x 32 x 32, in either order of memory). Keys may be text or bytes.
  * errors   STATUS_INPUT names `path` and the record or byte; CIFAR-100 and images with the channels last are refused by
  *          name. STATUS_ENVIRONMENT without memory.

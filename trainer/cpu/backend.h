@@ -92,6 +92,9 @@ struct backend_operations {
     /* Inference with the running statistics: predictions[count], losses[count]. */
     void (*evaluate)(struct backend *backend, const struct backend_batch *batch, uint8_t *predictions, float *losses);
     size_t (*memory_bytes)(const struct backend *backend);
+    /* What memory_bytes will be, without taking it; 0 without memory for a description of the layers. */
+    size_t (*predict_memory)(const struct recipe *recipe, const struct network *network, uint32_t threads,
+                             bool inference);
     /* Adds the times of the following steps to *profile, until called with NULL. */
     void (*set_profile)(struct backend *backend, struct backend_profile *profile);
     /* Measures, on all threads at once for about 30 ms, the rate of this instruction set's independent fused

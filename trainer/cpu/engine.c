@@ -275,6 +275,18 @@ static size_t cpu_memory_bytes(const struct engine *engine)
     return engine->operations->memory_bytes(engine->backend);
 }
 
+static size_t cpu_predict_memory(const struct recipe *recipe, const struct network *network, uint32_t training_images,
+                                 uint32_t validation_images, const struct engine_options *options)
+{
+    const struct backend_operations *operations;
+    struct error ignored;
+    const uint32_t threads = options->threads != 0 ? options->threads : machine_processors_usable();
+    (void)training_images, (void)validation_images;
+    if (threads > THREADS_MAX || choose_backend(options->isa, &operations, &ignored) != STATUS_OK)
+        return 0;
+    return operations->predict_memory(recipe, network, threads, options->inference);
+}
+
 const struct engine_operations engine_cpu = {
     .name = "cpu",
     .exact = true,
@@ -287,6 +299,7 @@ const struct engine_operations engine_cpu = {
     .describe = cpu_describe,
     .facts = cpu_facts,
     .memory_bytes = cpu_memory_bytes,
+    .predict_memory = cpu_predict_memory,
     .profile = cpu_profile,
     .peak_flops = cpu_peak_flops,
     .close = cpu_close,

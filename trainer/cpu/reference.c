@@ -544,6 +544,7 @@ const struct backend_operations backend_reference_plain = {
     .step = reference_step,
     .evaluate = reference_evaluate,
     .memory_bytes = reference_memory_bytes,
+    .predict_memory = reference_predict_memory,
     .set_profile = reference_set_profile,
     .peak_flops = reference_peak_flops,
     .close = reference_close,

@@ -192,6 +192,16 @@ static enum status reference_open(struct backend **out, const struct recipe *rec
     return status;
 }
 
+static size_t reference_predict_memory(const struct recipe *recipe, const struct network *network, uint32_t threads,
+                                       bool inference)
+{
+    struct backend r = {
+        .recipe = *recipe, .network = network, .threads = threads, .batch = inference ? 0 : recipe->training.batch_size
+    };
+    lay_out(&r);
+    return r.memory_bytes;
+}
+
 static void reference_set_state(struct backend *r, const float *values, const float *momentum)
 {
     memcpy(r->values, values, r->network->value_count * sizeof *values);

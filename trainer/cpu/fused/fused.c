@@ -255,6 +255,7 @@ const struct backend_operations backend_avx2 = {
     .step = fused_step,
     .evaluate = fused_evaluate,
     .memory_bytes = fused_memory_bytes,
+    .predict_memory = fused_predict_memory,
     .set_profile = fused_set_profile,
     .peak_flops = fused_peak_flops,
     .close = fused_close,

@@ -69,6 +69,7 @@ struct backend {
     size_t piece_count;
     void **allocations;
     size_t allocation_count, allocation_capacity, allocated_bytes;
+    bool measuring; /* nothing is allocated: only its bytes are counted */
 };
 
 static uint32_t stage_of_side(uint32_t side)
@@ -89,11 +90,16 @@ static uint32_t stage_of_activation(const struct backend *f, uint32_t b)
 }
 
 /* Zeroed, 64-byte aligned memory that close frees; NULL without memory, which open notices once at its end. Large
- * pieces ask for huge pages. */
+ * pieces ask for huge pages. While measuring, memory that must not be touched. */
 static float *allocate(struct backend *f, size_t floats)
 {
     enum { HUGE_BYTES = 2 << 20 };
     size_t bytes = floats > 0 ? (floats * sizeof(float) + 63) / 64 * 64 : 64;
+    static float untouched[5 * FEATURES]; /* as long as the piece of which allocate_conv makes several */
+    if (f->measuring) {
+        f->allocated_bytes += bytes;
+        return untouched;
+    }
     if (f->allocation_count == f->allocation_capacity)
         return NULL;
     void *memory;
@@ -279,6 +285,22 @@ static enum status fused_open(struct backend **out, const struct recipe *recipe,
     fused_close(f);
     return error_out_of_memory(error, "depth %u at batch %u, after %zu MiB; a smaller batch_size needs less",
                                network->model.depth, recipe->training.batch_size, bytes >> 20);
+}
+
+static size_t fused_predict_memory(const struct recipe *recipe, const struct network *network, uint32_t threads,
+                                   bool inference)
+{
+    struct backend *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return 0;
+    f->recipe = *recipe;
+    f->network = network;
+    f->threads = threads;
+    f->batch = inference ? 0 : recipe->training.batch_size;
+    f->measuring = true;
+    const size_t bytes = allocate_all(f) ? f->allocated_bytes : 0;
+    fused_close(f);
+    return bytes;
 }
 
 static void pack_conv(struct backend *f, uint32_t l)
