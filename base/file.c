@@ -518,9 +518,3 @@ void append_close(struct appender *appender)
         close(appender->descriptor);
     appender->descriptor = -1;
 }
-
-void file_unlock(int descriptor)
-{
-    if (descriptor >= 0)
-        close(descriptor);
-}

@@ -90,7 +90,4 @@ enum status append_write(struct appender *appender, const void *data, size_t byt
 enum status append_sync(struct appender *appender, struct error *error) MUST_USE;
 void append_close(struct appender *appender); /* closed or zeroed-with-descriptor -1: nothing happens */
 
-/* Releases a lock of the store. */
-void file_unlock(int descriptor);
-
 #endif

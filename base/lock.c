@@ -113,7 +113,10 @@ static enum status own(const char *path, bool *taken, char holder[LOCK_HOLDER_BY
     if (*taken)
         return STATUS_OK;
     if (!read_owner(path, &other))
-        snprintf(holder, LOCK_HOLDER_BYTES, "another process");
+        snprintf(holder, LOCK_HOLDER_BYTES,
+                 "another process (this file system has no locks, and %.200s does not say which: remove it if there is "
+                 "none)",
+                 path);
     else if (strcmp(other.host, self.host) == 0)
         snprintf(holder, LOCK_HOLDER_BYTES, "process %ld", other.process);
     else

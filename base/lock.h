@@ -22,7 +22,7 @@ struct lock {
  * it, and `holder` then says which, such as "process 12", as far as that is known, or is "another process". */
 enum status lock_try(struct lock *lock, const char *path, bool *taken, char holder[LOCK_HOLDER_BYTES],
                      struct error *error) MUST_USE;
-/* Does nothing where the lock is not held. */
+/* Does nothing where the lock is not held, or where lock_try did not take it. */
 void lock_release(struct lock *lock);
 
 /* Whether another process holds the lock now. Nothing is made or changed. */

@@ -43,12 +43,20 @@ static void tell_waiting(void *context)
         waiting->options->download.warn(waiting->options->download.context, message);
 }
 
-static enum status lock(const struct store *store, const char *key, const char *name,
-                        const struct obtain_options *options, int *descriptor, struct error *error)
+static enum status lock_item(const struct store *store, const char *key, const char *name,
+                             const struct obtain_options *options, struct lock *lock, struct error *error)
 {
     struct waiting waiting = { options, name };
-    return store_lock(store, key, options->download.stop_requested, options->download.context, tell_waiting, &waiting,
-                      descriptor, error);
+    char message[FILE_PATH_BYTES + OBTAIN_NAME_BYTES + 256];
+    enum status status = store_lock(store, key, options->download.stop_requested, options->download.context,
+                                    tell_waiting, &waiting, lock, error);
+    if (status == STATUS_OK && lock->owner[0] != '\0' && options->download.warn != NULL) {
+        snprintf(message, sizeof message,
+                 "this file system has no locks; %s keeps the other processes of this host away from %s", lock->owner,
+                 name);
+        options->download.warn(options->download.context, message);
+    }
+    return status;
 }
 
 static enum status download(const struct store *store, const struct source *source, const char *key,
@@ -182,7 +190,7 @@ static enum status obtain_file(const struct store *store, const struct source *s
                                struct error *error)
 {
     char key[STORE_KEY_BYTES];
-    int descriptor;
+    struct lock lock = { .descriptor = -1 };
     *mirrors_failed = false;
     name_of(source, obtained->name);
     enum status status = store_key(source, key, error);
@@ -195,13 +203,13 @@ static enum status obtain_file(const struct store *store, const struct source *s
         return error_set(error, STATUS_ENVIRONMENT, "%s is not in the store %s, and --offline forbids to download it",
                          obtained->name, store->folder);
     }
-    status = lock(store, key, obtained->name, options, &descriptor, error);
+    status = lock_item(store, key, obtained->name, options, &lock, error);
     if (status != STATUS_OK)
         return status;
     status = take_stored(store, source, options, obtained, error); /* another process may have fetched it meanwhile */
     if (status == STATUS_OK && obtained->path[0] == '\0')
         status = download(store, source, key, options, obtained, mirrors_failed, error);
-    file_unlock(descriptor);
+    lock_release(&lock);
     return status;
 }
 
@@ -225,16 +233,16 @@ static enum status unpack(const struct store *store, const struct obtain_options
                           struct error *error)
 {
     char folder[FILE_PATH_BYTES];
-    int descriptor;
+    struct lock lock = { .descriptor = -1 };
     enum status status = store_unpacked(store, obtained->sha256, folder, error);
     if (status == STATUS_OK)
-        status = lock(store, obtained->sha256, obtained->name, options, &descriptor, error);
+        status = lock_item(store, obtained->sha256, obtained->name, options, &lock, error);
     if (status != STATUS_OK)
         return status;
     if (!file_is_folder(folder))
         status = archive_unpack(obtained->path, cifar10_layouts, cifar10_layout_count, folder,
                                 options->download.stop_requested, options->download.context, error);
-    file_unlock(descriptor);
+    lock_release(&lock);
     memcpy(obtained->path, folder, sizeof folder);
     return status;
 }

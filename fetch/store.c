@@ -171,38 +171,28 @@ static enum status make_folders(const struct store *store, struct error *error)
 }
 
 enum status store_lock(const struct store *store, const char *key, bool (*stop_requested)(void *context),
-                       void *stop_context, void (*waiting)(void *context), void *waiting_context, int *descriptor,
+                       void *stop_context, void (*waiting)(void *context), void *waiting_context, struct lock *lock,
                        struct error *error)
 {
     const struct timespec pause = { 0, 100000000 };
-    char path[FILE_PATH_BYTES];
-    bool waited = false;
-    *descriptor = -1;
+    char path[FILE_PATH_BYTES], holder[LOCK_HOLDER_BYTES];
+    bool taken = false, waited = false;
+    lock->descriptor = -1;
     enum status status = make_folders(store, error);
     if (status == STATUS_OK)
         status = file_path(path, error, "%s/locks/%s", store->folder, key);
-    if (status != STATUS_OK)
-        return status;
-    int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (lock < 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open the lock %s", path);
-    while (status == STATUS_OK && flock(lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot lock %s", path);
-        else if (stop_requested != NULL && stop_requested(stop_context))
-            status = error_set(error, STATUS_INTERRUPTED, "stopped on request while another process fetched %s", key);
-        if (status == STATUS_OK && !waited)
+    while (status == STATUS_OK && !taken) {
+        status = lock_try(lock, path, &taken, holder, error);
+        if (status != STATUS_OK || taken)
+            break;
+        if (stop_requested != NULL && stop_requested(stop_context))
+            return error_set(error, STATUS_INTERRUPTED, "stopped on request while %s fetched %s", holder, key);
+        if (!waited)
             waiting(waiting_context);
         waited = true;
-        if (status == STATUS_OK)
-            nanosleep(&pause, NULL);
+        nanosleep(&pause, NULL);
     }
-    if (status != STATUS_OK) {
-        close(lock);
-        return status;
-    }
-    *descriptor = lock;
-    return STATUS_OK;
+    return status;
 }
 
 enum status store_part(const struct store *store, const char *key, char path[FILE_PATH_BYTES], struct error *error)
@@ -476,7 +466,8 @@ static enum status dispensable(const struct store *store, const struct store_ite
 
 enum status store_prune(const struct store *store, const struct store_item *item, bool *removed, struct error *error)
 {
-    char path[FILE_PATH_BYTES];
+    char path[FILE_PATH_BYTES], holder[LOCK_HOLDER_BYTES];
+    struct lock lock;
     enum status status = dispensable(store, item, removed, error);
     if (status != STATUS_OK || !*removed)
         return status;
@@ -484,14 +475,11 @@ enum status store_prune(const struct store *store, const struct store_item *item
     status = file_path(path, error, "%s/locks/%.*s", store->folder, (int)strcspn(item->name, "."), item->name);
     if (status != STATUS_OK)
         return status;
-    int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (lock < 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot open the lock %s", path);
-    *removed = flock(lock, LOCK_EX | LOCK_NB) == 0;
-    if (*removed)
+    status = lock_try(&lock, path, removed, holder, error);
+    if (status == STATUS_OK && *removed)
         status = strcmp(item->kind, "partial") == 0 && !file_is_folder(item->path)
                      ? part_remove(item->path, error)
                      : file_remove_tree(item->path, error);
-    close(lock);
+    lock_release(&lock);
     return status;
 }

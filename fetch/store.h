@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "fetch/source.h"
 
 struct store {
@@ -45,11 +46,11 @@ enum status store_find(const struct store *store, const struct source *source, c
 enum status store_unpacked(const struct store *store, const char *sha256, char path[FILE_PATH_BYTES],
                            struct error *error) MUST_USE;
 
-/* Makes the folders, and locks the item of that key against other processes until file_unlock. Where another has it,
+/* Makes the folders, and locks the item of that key against other processes until lock_release. Where another has it,
  * calls `waiting` once and waits. STATUS_INTERRUPTED as soon as stop_requested, polled while waiting, is true (it may
  * be NULL). */
 enum status store_lock(const struct store *store, const char *key, bool (*stop_requested)(void *context),
-                       void *stop_context, void (*waiting)(void *context), void *waiting_context, int *descriptor,
+                       void *stop_context, void (*waiting)(void *context), void *waiting_context, struct lock *lock,
                        struct error *error) MUST_USE;
 /* Under the lock: where the unfinished download of that key is. */
 enum status store_part(const struct store *store, const char *key, char path[FILE_PATH_BYTES],

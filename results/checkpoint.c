@@ -65,12 +65,14 @@ enum status checkpoint_write(const char *folder, const struct network *network, 
         { "image_sum", image_sum },
         { "loss_sum", loss_sum },
         { "step", step },
+        { "steps_sha256", place->steps_sha256 },
     };
+    const size_t pairs = sizeof metadata / sizeof *metadata - (place->steps_sha256[0] == '\0');
     struct safetensors_source *sources = calloc(2 * (size_t)network->tensor_count, sizeof *sources);
     char(*names)[2 * TENSOR_NAME_BYTES] = calloc(network->tensor_count, sizeof *names);
     if (sources != NULL && names != NULL)
-        status = safetensors_write(path, sources, list_tensors(network, state, sources, names), metadata,
-                                   sizeof metadata / sizeof *metadata, true, error);
+        status = safetensors_write(path, sources, list_tensors(network, state, sources, names), metadata, pairs, true,
+                                   error);
     else
         status = error_out_of_memory(error, "the list of tensors of %s", path);
     free(sources);
@@ -113,6 +115,9 @@ static enum status read_place(const struct safetensors *file, const char *path, 
         status = read_text(file, path, "arithmetic", place->arithmetic, sizeof place->arithmetic, error);
     if (status == STATUS_OK)
         status = read_text(file, path, "chain_sha256", place->chain_sha256, sizeof place->chain_sha256, error);
+    place->steps_sha256[0] = '\0';
+    if (status == STATUS_OK && safetensors_metadata(file, "steps_sha256") != NULL)
+        status = read_text(file, path, "steps_sha256", place->steps_sha256, sizeof place->steps_sha256, error);
     if (status == STATUS_OK)
         status = read_number(file, path, "epochs", &place->epochs, error);
     if (status == STATUS_OK)

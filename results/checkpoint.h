@@ -22,6 +22,9 @@ struct checkpoint_place {
     char arithmetic[32];
     uint64_t epochs;                     /* whole epochs done */
     char chain_sha256[DIGEST_HEX_BYTES]; /* after the last whole epoch; the experiment digest before the first */
+    char
+        steps_sha256[DIGEST_HEX_BYTES]; /* of the entries (trainer/digests.h) of the steps after it; "" for none, and in
+                                            checkpoints of 0.1.0 */
 };
 
 /* folder is the run's. The checkpoint of the same step is replaced. */

@@ -88,15 +88,16 @@ static bool parse_line(const char *line, uint64_t step, struct ledger_row *row)
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-/* The text of a gzip file, followed by a NUL. */
-static enum status read_gzip(const char *path, size_t limit, char **text, size_t *bytes, struct error *error)
+/* A gzip file's text, followed by a NUL: all of it (*whole), or the first `limit` bytes. */
+static enum status read_gzip(const char *path, size_t limit, char **text, size_t *bytes, bool *whole,
+                             struct error *error)
 {
     struct gunzip *gunzip;
     size_t room = 0;
     *text = NULL;
     *bytes = 0;
-    enum status status = gunzip_open(&gunzip, path, limit, error);
-    for (size_t got = 1; status == STATUS_OK && got > 0; *bytes += got) {
+    enum status status = gunzip_open(&gunzip, path, LEDGER_FILE_LIMIT, error);
+    for (size_t got = 1; status == STATUS_OK && got > 0 && *bytes < limit; *bytes += got) {
         const void *data;
         status = gunzip_next(gunzip, &data, &got, error);
         if (status != STATUS_OK)
@@ -114,7 +115,8 @@ static enum status read_gzip(const char *path, size_t limit, char **text, size_t
     }
     gunzip_close(gunzip);
     if (status == STATUS_OK) {
-        *bytes = text_unify(*text, *bytes);
+        *whole = *bytes < limit;
+        *bytes = text_unify(*text, *whole ? *bytes : limit);
     } else {
         free(*text);
         *text = NULL;
@@ -151,7 +153,8 @@ static enum status parse_lines(const char *text, size_t bytes, size_t limit, str
 enum status ledger_read(const char *folder, size_t limit, struct ledger_lines *lines, struct error *error)
 {
     char *text = NULL;
-    size_t bytes, bytes_limit = LEDGER_FILE_LIMIT;
+    bool whole = true;
+    size_t bytes = 0, bytes_limit = LEDGER_FILE_LIMIT;
     *lines = (struct ledger_lines){ .steps = 0 };
     if (limit < LEDGER_FILE_LIMIT / (LEDGER_LINE_BYTES + 1) - 2)
         bytes_limit = (limit + 2) * (LEDGER_LINE_BYTES + 1); /* a line more, each with a carriage return */
@@ -164,7 +167,7 @@ enum status ledger_read(const char *folder, size_t limit, struct ledger_lines *l
         if (status != STATUS_OK || !file_exists(lines->path))
             return status;
         lines->changed = true;
-        status = read_gzip(lines->path, bytes_limit, &text, &bytes, error);
+        status = read_gzip(lines->path, bytes_limit, &text, &bytes, &whole, error);
     }
     if (status == STATUS_OK && bytes % LEDGER_LINE_BYTES == LEDGER_LINE_BYTES - 1) {
         text[bytes++] = '\n'; /* an editor took the last one away; in the place of the NUL */
@@ -172,6 +175,8 @@ enum status ledger_read(const char *folder, size_t limit, struct ledger_lines *l
     }
     if (status == STATUS_OK)
         status = parse_lines(text, bytes, limit, lines, error);
+    if (!whole)
+        lines->torn = 0; /* it was not read to its end */
     free(text);
     if (status != STATUS_OK)
         ledger_free(lines);

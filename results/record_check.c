@@ -123,11 +123,12 @@ static enum status check_result(const struct record *record, struct error *error
     const uint64_t epochs = facts->result.epochs;
     struct record_facts counted = { .format = 0 };
     /* An epoch's line is written before the record is. */
-    if (record->epochs < epochs || (facts->state == RECORD_FINISHED && record->epochs > epochs))
+    const uint64_t most = facts->state == RECORD_FINISHED ? epochs : epochs + 1;
+    if (record->epochs < epochs || record->epochs > most)
         return contradiction(record, RECORD_FILE, METRICS_FILE, error,
-                             "the record tells of %" PRIu64 " epochs, and there are lines of %zu%s%s", epochs,
-                             record->epochs, record->metrics_lines.torn > 0 ? ", the last line being torn" : "",
-                             record->epochs > epochs ? ", though the run is finished" : "");
+                             "the record tells of %" PRIu64 " epochs%s, and there are lines of %zu%s", epochs,
+                             facts->state == RECORD_FINISHED ? " and says finished" : "", record->epochs,
+                             record->metrics_lines.torn > 0 ? ", the last line being torn" : "");
     if (record->epochs > facts->epochs_wanted)
         return contradiction(record, RECORD_MANIFEST_FILE, METRICS_FILE, error,
                              "the training has %" PRIu64 " epochs, and there are lines of %zu", facts->epochs_wanted,
@@ -160,12 +161,18 @@ static enum status check_epochs(const struct record *record, struct error *error
 static enum status check_step_count(const struct record *record, struct error *error)
 {
     const uint64_t recorded = record->epochs > 0 ? record->metrics[record->epochs - 1].end_step : 0;
+    const uint64_t next =
+        schedule_epoch_end(&record->manifest.recipe.training, record->manifest.training_images, record->epochs);
     const char *ledger = ledger_name(&record->ledger_lines);
     const bool finished = record->facts.state == RECORD_FINISHED;
     if (record->steps < recorded)
         return contradiction(record, ledger, METRICS_FILE, error,
                              "there are %zu steps%s, and epochs up to step %" PRIu64, record->steps,
                              record->ledger_lines.torn > 0 ? ", the last line being torn" : "", recorded);
+    if (record->epochs < record->facts.epochs_wanted && record->steps > next)
+        return contradiction(record, ledger, METRICS_FILE, error,
+                             "there are %zu steps, and no line of the epoch that ends after step %" PRIu64,
+                             record->steps, next);
     if (record->steps > record->facts.steps_wanted)
         return contradiction(record, ledger, RECORD_MANIFEST_FILE, error,
                              "there are more steps than the training has, %" PRIu64, record->facts.steps_wanted);

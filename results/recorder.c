@@ -204,6 +204,8 @@ static enum status save_checkpoint(const struct recorder *recorder, const struct
     snprintf(place.experiment_sha256, sizeof place.experiment_sha256, "%s", options->experiment_sha256);
     snprintf(place.arithmetic, sizeof place.arithmetic, "%s", options->arithmetic);
     digest_to_hex(recorder->chain, place.chain_sha256);
+    if (recorder->entry_count > 0)
+        sha256_hex(recorder->entries, recorder->entry_count * DIGEST_STEP_BYTES, place.steps_sha256);
     return checkpoint_write(recorder->path, options->network, &place, state, error);
 }
 
@@ -338,8 +340,9 @@ static enum status check_free(const char *folder, struct error *error)
 }
 
 /* Whether a run that exists may be gone on with; takes what its record.json says of the sessions before. *done: its
- * epochs. */
-static enum status check_existing(struct recorder *recorder, uint64_t *done, struct error *error)
+ * epochs, and the digest of their lines. */
+static enum status check_existing(struct recorder *recorder, uint64_t *done, char metrics_sha256[DIGEST_HEX_BYTES],
+                                  struct error *error)
 {
     const struct recorder_options *options = recorder->options;
     struct record *record;
@@ -350,6 +353,7 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, str
     const uint64_t all = facts->epochs_wanted,
                    wanted = options->epochs > 0 && options->epochs < all ? options->epochs : all;
     *done = facts->result.epochs;
+    memcpy(metrics_sha256, facts->result.metrics_sha256, DIGEST_HEX_BYTES);
     if (strcmp(facts->experiment_sha256, options->experiment_sha256) != 0)
         status = error_set(error, STATUS_INPUT,
                            "the run %s is of another experiment: %s (manifest %s, arithmetic %s), not %s (manifest %s, "
@@ -438,7 +442,8 @@ static enum status open_files(struct recorder *recorder, uint64_t keep_metrics, 
 }
 
 /* The record is written before anything is cut off, so that it never tells of epochs that are no longer there. */
-static enum status resume(struct recorder *recorder, uint64_t epochs, struct training_state *state, struct error *error)
+static enum status resume(struct recorder *recorder, uint64_t epochs, const char *metrics_sha256,
+                          struct training_state *state, struct error *error)
 {
     const struct recorder_options *options = recorder->options;
     const struct resume_options resume_options = {
@@ -448,6 +453,7 @@ static enum status resume(struct recorder *recorder, uint64_t epochs, struct tra
         .training = &options->recipe->training,
         .images = options->training_images,
         .epochs = epochs,
+        .metrics_sha256 = metrics_sha256,
         .say = options->say,
     };
     struct resume_point point;
@@ -497,7 +503,7 @@ static enum status lock_run(struct recorder *recorder, struct error *error)
 static enum status open_run(struct recorder *recorder, struct training_state *state, struct error *error)
 {
     const struct recorder_options *options = recorder->options;
-    char path[FILE_PATH_BYTES];
+    char path[FILE_PATH_BYTES], metrics_sha256[DIGEST_HEX_BYTES];
     uint64_t epochs = 0;
     enum status status = check_name(options->name, error);
     if (status == STATUS_OK)
@@ -516,7 +522,7 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
     if (status != STATUS_OK)
         return status;
     const bool exists = file_exists(path);
-    status = exists ? check_existing(recorder, &epochs, error) : check_free(recorder->path, error);
+    status = exists ? check_existing(recorder, &epochs, metrics_sha256, error) : check_free(recorder->path, error);
     if (status == STATUS_OK)
         status = file_sweep(recorder->path, error);
     if (status == STATUS_OK)
@@ -529,7 +535,7 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
         status = file_sweep(path, error);
     if (status != STATUS_OK)
         return status;
-    return exists ? resume(recorder, epochs, state, error) : begin(recorder, error);
+    return exists ? resume(recorder, epochs, metrics_sha256, state, error) : begin(recorder, error);
 }
 
 enum status recorder_open(struct recorder **recorder, const struct recorder_options *options,

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "results/checkpoint.h"
 #include "results/record_check.h"
+#include "trainer/digests.h"
 #include "trainer/schedule.h"
 
 static void say(const struct resume_options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -53,6 +54,48 @@ static enum status read_history(const struct resume_options *options, uint64_t s
     return status;
 }
 
+/* Where fewer lines are left than the record tells of, an earlier checkpoint may have all that belongs to it. */
+static enum status check_lines(const struct resume_options *options, const struct metrics_lines *lines,
+                               struct error *error)
+{
+    char hex[DIGEST_HEX_BYTES];
+    if (options->metrics_sha256[0] == '\0' || options->epochs == 0 || lines->epochs < options->epochs)
+        return STATUS_OK;
+    sha256_hex(lines->text, lines->ends[options->epochs - 1], hex);
+    if (strcmp(hex, options->metrics_sha256) == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "%s: record.json and %s contradict each other: the SHA-256 of the first %" PRIu64
+                     " lines is %s, not the record's metrics_sha256; put the right file back, or choose another name "
+                     "with --name",
+                     options->folder, METRICS_FILE, options->epochs, hex);
+}
+
+/* The steps after the last whole epoch, which no chain covers yet. */
+static enum status check_steps(const struct resume_options *options, const struct checkpoint_place *place,
+                               uint64_t step, const struct ledger_lines *ledger, struct error *error)
+{
+    uint8_t entry[DIGEST_STEP_BYTES], digest[DIGEST_BYTES];
+    char hex[DIGEST_HEX_BYTES];
+    struct sha256 sha256;
+    if (place->steps_sha256[0] == '\0')
+        return STATUS_OK;
+    sha256_start(&sha256);
+    for (uint64_t i = epoch_begin(options, place->epochs); i < step; i++) {
+        const struct ledger_row *row = &ledger->rows[i];
+        digest_step(entry, i, row->loss, row->errors, row->digest);
+        sha256_add(&sha256, entry, sizeof entry);
+    }
+    sha256_finish(&sha256, digest);
+    digest_to_hex(digest, hex);
+    if (strcmp(hex, place->steps_sha256) == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "%s: %s and the checkpoint of step %" PRIu64 " contradict each other on the steps from %" PRIu64
+                     " on",
+                     options->folder, ledger_name(ledger), step, epoch_begin(options, place->epochs));
+}
+
 /* Whether a checkpoint's place is one in the history: its epochs and steps are there, and their chain ends in its. */
 static enum status check_history(const struct resume_options *options, const struct checkpoint_place *place,
                                  uint64_t step, const struct resume_point *point, struct error *error)
@@ -77,8 +120,12 @@ static enum status check_history(const struct resume_options *options, const str
                          "%s: the checkpoint of step %" PRIu64 " says that %" PRIu64 " epochs are done, which that "
                          "step is not after",
                          options->folder, step, place->epochs);
-    enum status status = record_check_chain(options->folder, options->experiment_sha256, point->metrics.rows,
-                                            (size_t)place->epochs, point->ledger.rows, point->ledger.steps, error);
+    enum status status = check_lines(options, &point->metrics, error);
+    if (status == STATUS_OK)
+        status = check_steps(options, place, step, &point->ledger, error);
+    if (status == STATUS_OK)
+        status = record_check_chain(options->folder, options->experiment_sha256, point->metrics.rows,
+                                    (size_t)place->epochs, point->ledger.rows, point->ledger.steps, error);
     if (status == STATUS_OK && strcmp(chain, place->chain_sha256) != 0)
         status = error_set(error, STATUS_INPUT,
                            "%s/%s is not that of the checkpoint of step %" PRIu64 ": their chains differ",

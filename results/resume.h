@@ -19,7 +19,8 @@ struct resume_options {
     const struct network *network;
     const struct training_config *training;
     uint32_t images;                  /* to train on */
-    uint64_t epochs;                  /* that record.json tells of */
+    uint64_t epochs;                  /* that record.json tells of, */
+    const char *metrics_sha256;       /* and the digest of their lines; "" in a record of 0.1.0 */
     void (*say)(const char *message); /* told what a user should know; may be NULL */
 };
 

@@ -63,7 +63,7 @@ static void keep(const struct store *store, const struct source *source, const c
         md5[MD5_HEX_BYTES];
     struct part part;
     struct error error;
-    int lock;
+    struct lock lock;
     assert_int_equal(store_key(source, key, &error), STATUS_OK);
     assert_int_equal(store_lock(store, key, NULL, NULL, no_waiting, NULL, &lock, &error), STATUS_OK);
     assert_int_equal(store_part(store, key, part_path, &error), STATUS_OK);
@@ -73,7 +73,7 @@ static void keep(const struct store *store, const struct source *source, const c
     assert_int_equal(part_finish(&part, sha256, md5, &error), STATUS_OK);
     part_close(&part);
     assert_int_equal(store_keep(store, source, part_path, sha256, path, &error), STATUS_OK);
-    file_unlock(lock);
+    lock_release(&lock);
     if (strcmp(text, "hello\n") == 0) {
         assert_string_equal(sha256, HELLO_SHA256);
         assert_string_equal(md5, HELLO_MD5);
@@ -163,7 +163,7 @@ static void test_care(void **state)
     struct tally tally = { .store = store, .verify = true };
     struct error error;
     char path[FILE_PATH_BYTES];
-    int lock;
+    struct lock lock;
     assert_int_equal(store_each(store, visit, &tally, &error), STATUS_OK);
     assert_int_equal(tally.items, 0);
     keep(store, &source, "hello\n");
@@ -184,7 +184,7 @@ static void test_care(void **state)
     assert_int_equal(store_each(store, visit, &tally, &error), STATUS_OK);
     assert_int_equal(tally.items, 2);
     assert_int_equal(tally.removed, 1);
-    file_unlock(lock);
+    lock_release(&lock);
     assert_int_equal(store_each(store, visit, &tally, &error), STATUS_OK);
     assert_int_equal(tally.removed, 2);
     assert_false(file_exists(path));
@@ -322,7 +322,8 @@ static void test_lock(void **state)
 {
     const struct store *store = *state;
     struct error error;
-    int lock, ready[2], waits = 0;
+    struct lock lock;
+    int ready[2], waits = 0;
     char byte;
     assert_int_equal(pipe(ready), 0);
     pid_t child = fork();
@@ -339,7 +340,7 @@ static void test_lock(void **state)
     kill(child, SIGKILL); /* a lock ends with its process, however that ends */
     waitpid(child, NULL, 0);
     assert_int_equal(store_lock(store, "item", NULL, NULL, count_waiting, &waits, &lock, &error), STATUS_OK);
-    file_unlock(lock);
+    lock_release(&lock);
     close(ready[0]);
     close(ready[1]);
 }

@@ -1,0 +1,381 @@
+/* Torn and edited records: whatever is done to a file of a run, each reader gives what it gave before, or refuses; none
+ * finds other numbers, and none calls the run identical to what it is not. A run that resumes all the same ends with the
+ * files that it would have had.
+ *
+ * EDITS=N does N edits instead of 1,000, and SEED=N other ones. Linked with --wrap=fsync: nothing need outlive us. */
+#include "check/support/simulated_training.h"
+
+#include <zlib.h>
+
+#include "fetch/weights/weights.h"
+#include "results/compare.h"
+#include "results/weights_check.h"
+
+int __wrap_fsync(int descriptor);
+int __wrap_fsync(int descriptor)
+{
+    (void)descriptor;
+    return 0;
+}
+
+/* ---- random numbers ---------------------------------------------------------------------------------------------- */
+
+static uint64_t random_state;
+
+static uint64_t random_below(uint64_t count)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (random_state >> 16) % count;
+}
+
+/* ---- runs -------------------------------------------------------------------------------------------------------- */
+
+enum { FILES = 6, RUNS = 3 };
+static const char *const run_names[RUNS] = { "whole", "stopped", "killed" };
+static const char *const file_names[FILES] = {
+    RECORD_FILE, RECORD_MANIFEST_FILE, METRICS_FILE, LEDGER_FILE, RECORD_WEIGHTS_FILE, NULL
+}; /* the last: the newest checkpoint */
+
+struct file {
+    char name[128];
+    char *data;
+    size_t bytes;
+};
+
+struct run {
+    struct file files[FILES];
+    struct record *record;
+    float *weights;
+};
+
+static struct run runs[RUNS];
+
+static void put(const char *run, const struct file *file)
+{
+    char path[FILE_PATH_BYTES];
+    struct error error;
+    run_path(path, run, file->name);
+    if (file_write(path, file->data, file->bytes, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+}
+
+static void load_run(struct run *run, const char *name)
+{
+    char names[32][64], path[FILE_PATH_BYTES];
+    struct error error;
+    for (size_t i = 0; i < FILES; i++) {
+        struct file *file = &run->files[i];
+        if (file_names[i] != NULL) {
+            snprintf(file->name, sizeof file->name, "%s", file_names[i]);
+        } else {
+            for (size_t n = list_folder(name, RECORD_CHECKPOINTS_FOLDER, names); n-- > 0;) {
+                char found[sizeof file->name];
+                snprintf(found, sizeof found, "%s/%s", RECORD_CHECKPOINTS_FOLDER, names[n]);
+                if (strcmp(found, file->name) > 0)
+                    memcpy(file->name, found, sizeof found);
+            }
+        }
+        run_path(path, name, file->name);
+        assert_int_equal(file_read(path, 1 << 28, &file->data, &file->bytes, &error), STATUS_OK);
+    }
+    if (record_open(&run->record, runs_folder, name, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    run->weights = calloc(simulated_network->value_count, sizeof(float));
+    assert_non_null(run->weights);
+    run_path(path, name, RECORD_WEIGHTS_FILE);
+    assert_int_equal(weights_read(path, simulated_network, run->weights, &error), STATUS_OK);
+}
+
+/* A folder with the files of a run, all its checkpoints included. */
+static void copy_run(const char *from, const char *to)
+{
+    char names[32][64], path[FILE_PATH_BYTES];
+    const char *const folders[] = { ".", RECORD_CHECKPOINTS_FOLDER };
+    struct error error;
+    snprintf(path, sizeof path, "%s/%s", runs_folder, to);
+    if (file_exists(path))
+        remove_tree(path);
+    for (size_t i = 0; i < 2; i++) {
+        run_path(path, to, folders[i]);
+        assert_int_equal(file_make_folders(path, &error), STATUS_OK);
+        for (size_t n = list_folder(from, folders[i], names); n-- > 0;) {
+            struct file file;
+            snprintf(file.name, sizeof file.name, "%s/%s", folders[i], names[n]);
+            run_path(path, from, file.name);
+            if (file_is_folder(path))
+                continue;
+            assert_int_equal(file_read(path, 1 << 28, &file.data, &file.bytes, &error), STATUS_OK);
+            put(to, &file);
+            free(file.data);
+        }
+    }
+}
+
+static int setup(void **state)
+{
+    struct error error;
+    const char *seed = getenv("SEED");
+    random_state = 0x9e3779b97f4a7c15u ^ (seed != NULL ? strtoull(seed, NULL, 10) << 32 : 0);
+    if (simulated_setup(state) != 0)
+        return -1;
+    for (int killed = 0; killed < 2; killed++) {
+        struct recorder_options options = simulated_options(run_names[1 + killed], false);
+        if (simulated_session(&options, 14, 23, killed, &error) != STATUS_INTERRUPTED)
+            return -1;
+    }
+    for (size_t i = 0; i < RUNS; i++)
+        load_run(&runs[i], run_names[i]);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    for (size_t i = 0; i < RUNS; i++) {
+        for (size_t f = 0; f < FILES; f++)
+            free(runs[i].files[f].data);
+        free(runs[i].weights);
+        record_close(runs[i].record);
+    }
+    return simulated_teardown(state);
+}
+
+/* ---- edits ------------------------------------------------------------------------------------------------------- */
+
+static size_t random_line(const struct file *file, size_t *bytes)
+{
+    size_t lines = 0, start = 0;
+    for (size_t i = 0; i < file->bytes; i++)
+        lines += file->data[i] == '\n';
+    for (size_t n = lines > 0 ? random_below(lines) : 0; n > 0; n--)
+        start = (size_t)((char *)memchr(file->data + start, '\n', file->bytes - start) - file->data) + 1;
+    const char *end = start < file->bytes ? memchr(file->data + start, '\n', file->bytes - start) : NULL;
+    *bytes = end != NULL ? (size_t)(end - file->data) - start + 1 : file->bytes - start;
+    return start;
+}
+
+/* One edit; the file's data have room for twice as much and some more. What it was, for messages. */
+static const char *edit(struct file *file, const struct file *foreign)
+{
+    char *data = file->data;
+    size_t at = file->bytes > 0 ? random_below(file->bytes) : 0, length = 0, count = 1 + random_below(64);
+    if (count > file->bytes - at)
+        count = file->bytes - at;
+    switch (random_below(12)) {
+    case 0:
+        file->bytes = at;
+        return "cut";
+    case 1:
+        if (file->bytes > 0)
+            data[at] ^= (char)(1u << random_below(8));
+        return "a flipped bit";
+    case 2:
+    case 3:
+        for (size_t i = 0; i < file->bytes && (data[at] < '0' || data[at] > '9'); i++)
+            at = (at + 1) % file->bytes;
+        if (file->bytes > 0 && data[at] >= '0' && data[at] <= '9')
+            data[at] = (char)('0' + (data[at] - '0' + 1 + (int)random_below(9)) % 10);
+        return "another digit";
+    case 4:
+        memset(data + at, 0, count);
+        return "zeros";
+    case 5:
+        memset(data + at, 0, file->bytes - at);
+        return "zeros to the end";
+    case 6:
+        memmove(data + at, data + at + count, file->bytes - at - count);
+        file->bytes -= count;
+        return "bytes less";
+    case 7:
+        memmove(data + at + count, data + at, file->bytes - at);
+        file->bytes += count;
+        return "bytes doubled";
+    case 8:
+        at = random_line(file, &length);
+        memmove(data + at, data + at + length, file->bytes - at - length);
+        file->bytes -= length;
+        return "a line less";
+    case 9:
+        at = random_line(file, &length);
+        memmove(data + at + length, data + at, file->bytes - at);
+        file->bytes += length;
+        return "a line doubled";
+    case 10:
+        memcpy(data, foreign->data, foreign->bytes);
+        file->bytes = foreign->bytes;
+        return "another run's file";
+    default:
+        for (size_t i = 0; i < count; i++)
+            data[at + i] = (char)random_below(256);
+        return "rubbish";
+    }
+}
+
+/* What editors and transfers do, which must not matter. */
+static const char *convert(struct file *file)
+{
+    char *from = malloc(file->bytes + 1), *to = file->data;
+    const uint64_t what = random_below(3);
+    assert_non_null(from);
+    memcpy(from, file->data, file->bytes);
+    if (what == 0) {
+        file->bytes -= file->bytes > 0 && file->data[file->bytes - 1] == '\n';
+    } else {
+        if (what == 1)
+            to += sprintf(to, "\xef\xbb\xbf");
+        for (size_t i = 0; i < file->bytes; i++) {
+            if (from[i] == '\n')
+                *to++ = '\r';
+            *to++ = from[i];
+        }
+        file->bytes = (size_t)(to - file->data);
+    }
+    free(from);
+    return what == 0 ? "without the last newline" : "carriage returns";
+}
+
+/* ---- readers ----------------------------------------------------------------------------------------------------- */
+
+/* What was read is what was written: all of a finished run; of another, all whole epochs. */
+static void check_numbers(const struct record *was, const struct record *is)
+{
+    char a[RECORD_VALUE_BYTES], b[RECORD_VALUE_BYTES];
+    struct record_facts x = was->facts, y = is->facts;
+    struct comparison comparison;
+    /* The line with the digest may be gone: then it is a record as 0.1.0 wrote it. */
+    x.record_sha256[0] = y.record_sha256[0] = '\0';
+    /* The record of another run of the same experiment, with the same numbers, contradicts nothing: names and times are
+     * its own. */
+    static const char *const all[] = { "" }, *const sections[] = { "result",         "manifest", "experiment",
+                                                                   "arithmetic",     "network",  "training_data",
+                                                                   "validation_data" };
+    const bool other = strcmp(x.name, y.name) != 0;
+    for (size_t i = 0; i < (other ? sizeof sections / sizeof *sections : 1); i++) {
+        const char *key = record_json_difference(&x, &y, other ? sections[i] : all[i], a, b);
+        if (key != NULL)
+            fail_msg("%s was %s and is %s", key, a, b);
+    }
+    assert_true(is->epochs == was->epochs);
+    assert_memory_equal(is->metrics, was->metrics, is->epochs * sizeof *is->metrics);
+    const uint64_t steps = is->metrics[is->epochs - 1].end_step;
+    assert_true(is->steps >= steps);
+    assert_memory_equal(is->ledger, was->ledger, steps * sizeof *is->ledger);
+    compare_records(was, is, &comparison);
+    bool same = is->steps == was->steps && memcmp(is->ledger, was->ledger, is->steps * sizeof *is->ledger) == 0;
+    assert_int_equal(comparison.identical && !comparison.incomplete, same);
+    if (was->facts.state == RECORD_FINISHED)
+        assert_true(same);
+}
+
+static void must_be(enum status status, const struct error *error)
+{
+    if (status != STATUS_OK && status != STATUS_INPUT)
+        fail_msg("status %d: %s", (int)status, error->message);
+}
+
+/* True if the record was read. */
+static bool read_all(const struct run *run, const char *name)
+{
+    char path[FILE_PATH_BYTES];
+    struct record *record;
+    struct error error = { STATUS_OK, "" };
+    struct weights_found found;
+    enum status status = record_open(&record, runs_folder, name, &error);
+    must_be(status, &error);
+    const bool opened = status == STATUS_OK;
+    if (opened) {
+        check_numbers(run->record, record);
+        must_be(weights_check_all(record, &found, &error), &error);
+        record_close(record);
+    }
+    /* As eval does. */
+    float *values = calloc(simulated_network->value_count, sizeof *values);
+    assert_non_null(values);
+    run_path(path, name, RECORD_WEIGHTS_FILE);
+    status = weights_read(path, simulated_network, values, &error);
+    must_be(status, &error);
+    if (status == STATUS_OK) {
+        status = weights_check_used(path, simulated_network, values, &error);
+        must_be(status, &error);
+        if (status == STATUS_OK && run->record->facts.state == RECORD_FINISHED)
+            assert_memory_equal(values, run->weights, simulated_network->value_count * sizeof *values);
+    }
+    free(values);
+    return opened;
+}
+
+/* Resumed, it is refused or ends as the run that was never stopped. */
+static void resume(const char *name)
+{
+    struct error error = { STATUS_OK, "" };
+    struct recorder_options options = simulated_options(name, true);
+    enum status status = simulated_session(&options, 14, UINT64_MAX, false, &error);
+    must_be(status, &error);
+    if (status == STATUS_OK)
+        assert_same_run("whole", name);
+}
+
+static void write_gzip(const char *run, const struct file *file)
+{
+    char path[FILE_PATH_BYTES];
+    run_path(path, run, LEDGER_GZIP_FILE);
+    gzFile stream = gzopen(path, "wb");
+    assert_non_null(stream);
+    assert_int_equal(gzwrite(stream, file->data, (unsigned)file->bytes), file->bytes);
+    assert_int_equal(gzclose(stream), Z_OK);
+    run_path(path, run, LEDGER_FILE);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void test_edits(void **state)
+{
+    (void)state;
+    enum { RESUME_EVERY = 8, CONVERT_EVERY = 10 };
+    const char *wanted = getenv("EDITS");
+    const unsigned long edits = wanted != NULL ? strtoul(wanted, NULL, 10) : 1000;
+    unsigned long read = 0, changed = 0;
+    const char *last = NULL;
+    for (unsigned long i = 0; i < edits; i++) {
+        const size_t r = random_below(RUNS), f = random_below(FILES);
+        const struct run *run = &runs[r];
+        const struct file *whole = &run->files[f];
+        const bool text = f < 4, resumes = i % RESUME_EVERY == 0 && r > 0, benign = text && i % CONVERT_EVERY == 1;
+        const bool packed = f == 3 && i % 2 == 1;
+        struct file file = *whole;
+        char what[160];
+        file.data = malloc(2 * whole->bytes + 2 * runs[(r + 1) % RUNS].files[f].bytes + 128);
+        assert_non_null(file.data);
+        memcpy(file.data, whole->data, whole->bytes);
+        snprintf(what, sizeof what, "%s of %s: %s", file.name, run_names[r],
+                 benign ? convert(&file) : edit(&file, &runs[(r + 1) % RUNS].files[f]));
+        if (last != run_names[r])
+            copy_run(run_names[r], "edited");
+        last = run_names[r];
+        put("edited", &file);
+        if (packed)
+            write_gzip("edited", &file);
+        const bool same = file.bytes == whole->bytes && memcmp(file.data, whole->data, file.bytes) == 0;
+        const bool good = read_all(run, "edited");
+        changed += !same;
+        read += good && !same;
+        if ((benign || same) && !good)
+            fail_msg("edit %lu, %s: refused", i, what);
+        if (resumes)
+            resume("edited");
+        if (resumes || packed)
+            last = NULL;
+        else
+            put("edited", whole);
+        free(file.data);
+    }
+    print_message("%lu edits changed a file; %lu of these runs are read, with the numbers that they had\n", changed,
+                  read);
+    assert_true(changed > edits * 9 / 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_edits) };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
