@@ -35,7 +35,7 @@ done
 # fused_*.h and vector.h are one source, built once for each instruction set, with its flags.
 flags_of() {
     case $1 in
-    trainer/gpu/* | trainer/cuda/* | trainer/cudnn/kernels.h | check/*cuda*) echo "-I$TOP/check/cuda_host" ;; # instead of CUDA's own
+    trainer/gpu/* | trainer/cuda/* | trainer/cudnn/kernels.h | check/*cuda* | check/ptx/*) echo "-I$TOP/check/cuda_host" ;; # instead of CUDA's own
     trainer/cpu/fused_*.h | trainer/cpu/vector.h)
         echo "-DFUSED_VECTOR=16 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma" ;;
     esac

@@ -336,6 +336,8 @@ static void run_block(void)
 void block_run_kernel(const struct block_kernel *kernel)
 {
     dim3 grid = kernel->grid, size = kernel->block;
+    if (block_run_ptx(kernel))
+        return;
     block.kernel = kernel;
     block.threads = size.x * size.y * size.z;
     blockDim = size;

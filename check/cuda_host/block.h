@@ -38,6 +38,8 @@ extern "C" {
 
 /* Runs all blocks of a grid. */
 void block_run_kernel(const struct block_kernel *kernel);
+/* Whether it was run from PTX instead: check/ptx/on_host.c. */
+int block_run_ptx(const struct block_kernel *kernel);
 
 /* ---- called by the threads of a kernel --------------------------------------------------------------------------- */
 

@@ -12,8 +12,15 @@
 
 enum { ALIGNMENT = 256, FILL = 0xff, MARGIN = 0xa5 };
 
+/* Of an allocation, as the program hands them out. */
+struct piece {
+    struct piece *next;
+    uint64_t first, end;
+};
+
 struct allocation {
     struct allocation *next;
+    struct piece *pieces; /* the latest first; NULL: it is used as a whole */
     unsigned char *mapping, *data;
     size_t mapping_bytes, bytes;
     int locked; /* page-locked host memory */
@@ -107,8 +114,58 @@ static void release(struct allocation **link)
     if (!a->locked)
         held -= (a->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     *link = a->next;
+    while (a->pieces) {
+        struct piece *next = a->pieces->next;
+        free(a->pieces);
+        a->pieces = next;
+    }
     munmap(a->mapping, a->mapping_bytes);
     free(a);
+}
+
+/* ---- pieces ------------------------------------------------------------------------------------------------------ */
+
+enum { PIECES_APART = 4096, BEHIND = 256 /* bytes behind an end that are told of as its overrun */ };
+
+static size_t pieces_told;
+
+size_t cuda_host_piece(const void *pointer, size_t bytes)
+{
+    const char *shrink = getenv("SELFSAME_CUDA_HOST_SHRINK");
+    const uint64_t first = (uintptr_t)pointer;
+    unsigned long number, by;
+    if (!getenv("SELFSAME_CUDA_HOST_PTX"))
+        return 0;
+    for (struct allocation *a = allocations; pointer && a; a = a->next) {
+        if (first < (uintptr_t)a->data || first + bytes > (uintptr_t)a->data + a->bytes)
+            continue;
+        struct piece *piece = host_allocate(sizeof *piece);
+        *piece = (struct piece){ a->pieces, first, first + bytes };
+        if (shrink && sscanf(shrink, "%lu:%lu", &number, &by) == 2 && number == ++pieces_told && by <= bytes)
+            piece->end -= by;
+        a->pieces = piece;
+    }
+    return PIECES_APART;
+}
+
+static int holds(uint64_t address, uint64_t from, uint64_t to, uint64_t *first, uint64_t *end)
+{
+    *first = from;
+    *end = to;
+    return address >= from && address < to + BEHIND;
+}
+
+int memory_holding(uint64_t address, uint64_t *first, uint64_t *end)
+{
+    for (const struct allocation *a = allocations; a; a = a->next) {
+        const uint64_t data = (uintptr_t)a->data;
+        for (const struct piece *piece = a->pieces; piece; piece = piece->next)
+            if (holds(address, piece->first, piece->end, first, end))
+                return 0;
+        if (!a->pieces && holds(address, data, data + a->bytes, first, end))
+            return 0;
+    }
+    return 1;
 }
 
 static cudaError_t release_pointer(void *pointer, int locked)

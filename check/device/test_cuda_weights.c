@@ -21,6 +21,14 @@ static float *numbers(uint64_t seed, size_t count, float mean)
     return values;
 }
 
+/* So small that products and sums with ordinary numbers are subnormal, all along a chain: among larger ones a flushed
+ * subnormal leaves no trace. */
+static void make_tiny(size_t count, float *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] *= 0x1p-130f;
+}
+
 static void *reserve(size_t count, size_t size)
 {
     void *array = calloc(count, size);
@@ -57,7 +65,7 @@ static void output_rows(struct cuda_shape s, uint32_t count, uint32_t group, uin
 /* ---- 3x3 convolutions -------------------------------------------------------------------------------------------- */
 
 /* parts and their tree, for one batch; with a norm the activation is formed while it is read. */
-static void weight_case(struct cuda_shape s, uint32_t count, bool with_norm, uint32_t order)
+static void weight_case(struct cuda_shape s, uint32_t count, bool with_norm, bool tiny, uint32_t order)
 {
     const struct conv2d d = reference_shape(s);
     const uint32_t P = s.H / s.stride, groups = exact_group_count(P, count);
@@ -68,6 +76,8 @@ static void weight_case(struct cuda_shape s, uint32_t count, bool with_norm, uin
     draw_norm(seed + 1, norm, unused);
     draw_norm(seed + 2, output_norm, gradient);
     float *below = numbers(seed, in, 0.0f), *g = numbers(seed + 4, out, 0.0f), *y = numbers(seed + 6, out, 0.5f);
+    if (tiny)
+        make_tiny(in, below);
     float *x = reserve(in, sizeof *x), *dy = reserve(out, sizeof *dy), *dw = reserve(size, sizeof *dw);
     float *parts = reserve(groups * size, sizeof *parts), *scratch = reserve(REFERENCE_SCRATCH_FLOATS, sizeof *scratch);
 
@@ -115,8 +125,9 @@ static void weight_case(struct cuda_shape s, uint32_t count, bool with_norm, uin
 static void every_batch(struct cuda_shape s)
 {
     for (uint32_t i = 0; i < BATCHES; i++)
-        weight_case(s, batches[i], s.C != 3 && i % 3 != 1, i % CUDA_ORDERS);
-    weight_case(s, 2, false, CUDA_ORDERS - 1);
+        weight_case(s, batches[i], s.C != 3 && i % 3 != 1, false, i % CUDA_ORDERS);
+    weight_case(s, 2, false, false, CUDA_ORDERS - 1);
+    weight_case(s, 4, false, true, 0);
 }
 
 static void test_weights_3_16(void **state)
@@ -191,7 +202,7 @@ static void test_tree(void **state)
 
 /* ---- projections ------------------------------------------------------------------------------------------------- */
 
-static void projection_case(struct cuda_shape s, uint32_t count, uint32_t order)
+static void projection_case(struct cuda_shape s, uint32_t count, bool tiny, uint32_t order)
 {
     const struct conv2d d = reference_shape(s);
     const uint32_t P = s.H / 2, groups = exact_group_count(P, count);
@@ -199,6 +210,12 @@ static void projection_case(struct cuda_shape s, uint32_t count, uint32_t order)
     const size_t compact = in / 4, image = (size_t)s.C * s.H * s.H, gradients = (size_t)s.K * P * P;
     const uint64_t seed = 100 * count + s.K + order;
     float *x = numbers(seed, in, 0.0f), *w = numbers(seed + 2, size, 0.0f), *g = numbers(seed + 4, out, 0.0f);
+    if (tiny) {
+        make_tiny(in, x);
+        make_tiny(out, g);
+        for (size_t i = 0; i < out; i += 2) /* every other one is ordinary */
+            g[i] *= 0x1p126f;
+    }
     float *z = reserve(out, sizeof *z), *dx = reserve(in, sizeof *dx), *even = reserve(compact, sizeof *even);
     float *parts = reserve(groups * size, sizeof *parts);
 
@@ -250,8 +267,10 @@ static void test_projections(void **state)
 {
     (void)state;
     for (uint32_t i = 0; i < BATCHES; i++) {
-        projection_case((struct cuda_shape){ .C = 16, .K = 32, .H = 32, .stride = 2 }, batches[i], i % CUDA_ORDERS);
-        projection_case((struct cuda_shape){ .C = 32, .K = 64, .H = 16, .stride = 2 }, batches[i], i % CUDA_ORDERS);
+        projection_case((struct cuda_shape){ .C = 16, .K = 32, .H = 32, .stride = 2 }, batches[i], i % 4 == 3,
+                        i % CUDA_ORDERS);
+        projection_case((struct cuda_shape){ .C = 32, .K = 64, .H = 16, .stride = 2 }, batches[i], i % 4 == 3,
+                        i % CUDA_ORDERS);
     }
 }
 

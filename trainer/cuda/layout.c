@@ -80,14 +80,18 @@ static void lay_out_activations(struct layout *layout, struct carving *carving, 
     const size_t batch = sizes->batch;
     const uint32_t blocks = network->block_count / 3, segment = segment_blocks(network);
     /* The rear y of the last stage are free while the first two stages are at hand, of which each output is at most
-     * four times as large. */
-    const uint32_t borrowed = network->conv_count - 4 * (segment - 1);
-    for (uint32_t l = 0; l < network->conv_count; l++)
+     * four times as large: they are one piece, which those outputs borrow. */
+    const uint32_t rear = 4 * (segment - 1), front = network->conv_count - rear;
+    const size_t last_floats = batch * output_floats(&network->convs[network->conv_count - 1]);
+    for (uint32_t l = 0; l < front; l++)
         layout->y[l] = carve_floats(carving, batch * output_floats(&network->convs[l]));
-    float *ring = NULL;
-    const size_t ring_floats = batch * output_floats(&network->convs[network->conv_count - 1]);
-    if (segment > 1)
-        ring = carve_floats(carving, (segment - 1) * ring_floats);
+    float *borrowed = NULL, *ring = NULL;
+    if (segment > 1) {
+        borrowed = carve_floats(carving, rear * last_floats);
+        ring = carve_floats(carving, (segment - 1) * last_floats);
+    }
+    for (uint32_t l = front; l < network->conv_count; l++)
+        layout->y[l] = carving->memory == NULL ? NULL : borrowed + (l - front) * last_floats;
     for (uint32_t b = 0; b <= network->block_count; b++) {
         const struct conv_layer *layer = &network->convs[2 * b]; /* whose output this is */
         const size_t floats = batch * output_floats(layer);
@@ -98,9 +102,9 @@ static void lay_out_activations(struct layout *layout, struct carving *carving, 
         else if (carving->memory == NULL)
             layout->outputs[b] = NULL;
         else if (output_side(layer) == 8)
-            layout->outputs[b] = ring + (turn - 1) * ring_floats;
+            layout->outputs[b] = ring + (turn - 1) * last_floats;
         else
-            layout->outputs[b] = layout->y[borrowed] + (turn - 1) * floats;
+            layout->outputs[b] = borrowed + (turn - 1) * floats;
     }
 }
 
