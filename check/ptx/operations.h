@@ -135,6 +135,9 @@ TRUNCATED(u32, f64, 0, 0x1p32, INT32_MIN)
 TRUNCATED(s64, f64, INT64_MIN, 0x1p63, INT64_MIN)
 TRUNCATED(u64, f64, 0, 0x1p64, INT64_MIN)
 
+/* A line is an instruction. */
+/* clang-format off */
+
 /* ---- X(enumerator, name, type of the result, of a, what becomes of a) -------------------------------------------- */
 
 #define OF_EACH_INTEGER(F, X) F(X, u16) F(X, s16) F(X, u32) F(X, s32) F(X, u64) F(X, s64)
@@ -356,5 +359,7 @@ TRUNCATED(u64, f64, 0, 0x1p64, INT64_MIN)
     X(and_pred, "and.pred", 2, a &b) \
     X(or_pred, "or.pred", 2, a | b)  \
     X(xor_pred, "xor.pred", 2, a ^ b)
+
+/* clang-format on */
 
 #endif

@@ -7,9 +7,10 @@
  *              conversions that clamp. What PTX leaves open (.approx, and a plain add or mul, which ptxas may contract)
  *              is done in some way that it allows; ptx_list tells of it.
  * Reported     Shared memory: two threads and one write between barriers, reads of what no thread of the block has
- *              written, what lies outside every variable. Local memory: the latter two. Global memory: what lies outside
- *              an allocation, misalignment, and what blocks of one launch read of each other without a fence, or both
- *              write. Barriers that part of a warp does not reach, different barriers, shuffles that miss lanes.
+ *              written, what lies outside every variable. Local memory: the latter two. Global memory: what lies
+ *              outside an allocation, misalignment, and what blocks of one launch read of each other without a fence,
+ *              or both write. Barriers that part of a warp does not reach, different barriers, shuffles that miss
+ *              lanes.
  * Not covered  What ptxas makes of the PTX; textures, surfaces, tensor cores, asynchronous copies, clusters, calls,
  *              constant memory and module variables, votes and matching. A module that has any of it is refused by the
  *              instruction's name.
