@@ -6,5 +6,7 @@ for depth in 20 32 56 110; do
     for threads in 1 2 3 5; do
         for isa in $vectors; do check_ledger "$SELFSAME" "$depth" 3 "$isa" "$threads" "this build"; done
         check_ledger "$SELFSAME" "$depth" 1 scalar "$threads" "this build"
+        for isa in $vectors; do check_ledger "$SELFSAME" "$depth-exact-2" 3 "$isa" "$threads" "this build"; done
     done
+    check_ledger "$SELFSAME" "$depth-exact-2" 1 scalar 2 "this build"
 done
