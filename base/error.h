@@ -45,6 +45,18 @@ enum status error_out_of_memory(struct error *error, const char *what, ...) __at
 /* Puts "prefix: " before the message that is already there; returns its status. */
 enum status error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* clang's analyser sees one source at a time: this tells it that none of the above returns STATUS_OK. */
+#if defined(__clang_analyzer__) && !defined(SELFSAME_ERROR_C)
+static inline enum status error_is(enum status status)
+{
+    return status;
+}
+#define error_set(error, status, ...) (error_set(error, status, __VA_ARGS__), error_is(status))
+#define error_set_errno(error, status, ...) (error_set_errno(error, status, __VA_ARGS__), error_is(status))
+#define error_out_of_memory(error, ...) (error_out_of_memory(error, __VA_ARGS__), error_is(STATUS_ENVIRONMENT))
+#define error_prefix(error, ...) (error_prefix(error, __VA_ARGS__), error_is(STATUS_INPUT))
+#endif
+
 /* The process's exit status for a status: 0, 1, 2, 3 or 130. */
 int status_exit(enum status status);
 

@@ -42,8 +42,8 @@ static bool hear_nothing(void *context, uint64_t first, const struct step_result
 /* Floating-point operations (a multiply-add is two) of the convolutions that a step needs, for one image. */
 static double forward_flops(const struct conv_layer *conv)
 {
-    double pixels = (double)(conv->side / conv->stride) * (conv->side / conv->stride);
-    return 2.0 * pixels * conv->filters * conv->channels * 9.0;
+    const uint32_t side = conv->side / conv->stride;
+    return 2.0 * side * side * conv->filters * conv->channels * 9.0;
 }
 
 /* Data and weights; the first layer has no data gradient. */

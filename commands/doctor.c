@@ -12,7 +12,7 @@
 #include "commands/table.h"
 #include "fetch/data/embedded.h"
 #include "results/environment.h"
-#include "trainer/gpu/device.h"
+#include "trainer/device.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
 #include "trainer/proof.h"

@@ -29,7 +29,8 @@ static void format_real(double value, char text[32])
     char *exponent = strchr(text, 'e');
     if (exponent != NULL && strchr(text, '.') == NULL) {
         memmove(exponent + 2, exponent, strlen(exponent) + 1);
-        memcpy(exponent, ".0", 2);
+        exponent[0] = '.';
+        exponent[1] = '0';
     }
 }
 

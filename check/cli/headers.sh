@@ -32,11 +32,11 @@ done
 
 # ---- every header by itself: as the first line of a file, and a second time behind it ----
 
-# fused_*.h and vector.h are one source, built once for each instruction set, with its flags.
+# The pieces of trainer/cpu/fused are one source, built once for each instruction set, with its flags.
 flags_of() {
     case $1 in
     trainer/gpu/* | trainer/cuda/* | trainer/cudnn/kernels.h | check/*cuda* | check/ptx/*) echo "-I$TOP/check/cuda_host" ;; # instead of CUDA's own
-    trainer/cpu/fused_*.h | trainer/cpu/vector.h)
+    trainer/cpu/fused/*.h)
         echo "-DFUSED_VECTOR=16 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma" ;;
     esac
 }
@@ -48,7 +48,7 @@ cd "$OLDPWD" || exit 99
 compiler=${CC:-cc}
 for header in $headers; do
     case $header in
-    trainer/cpu/fused_*.h | trainer/cpu/vector.h)
+    trainer/cpu/fused/*.h)
         grep -q '^#define HAVE_X86_64 1' "$build/config.h" || continue ;;
     trainer/cudnn/kernels.h) ;;
     trainer/cudnn/*) continue ;; # these include cuDNN's and cuBLAS's own
@@ -72,7 +72,7 @@ fi
 # ---- what CUDA code includes: C11 with every compiler, C++, and nvcc ----
 
 shared="trainer/exact.h trainer/engine.h trainer/input.h trainer/network.h trainer/recipe.h trainer/sampler.h trainer/schedule.h
-    trainer/dataset.h base/error.h trainer/random.h trainer/gpu/device.h"
+    trainer/dataset.h base/error.h trainer/random.h trainer/device.h"
 for header in $shared; do printf '#include "%s"\n' "$header"; done > shared.c
 cat >> shared.c <<'C'
 /* Each inline function is called, so that each is compiled. */

@@ -17,7 +17,7 @@ fetch: base trainer experiments
 fetch/data: base trainer experiments fetch/weights fetch
 results: base trainer experiments fetch/weights fetch
 plots: base trainer experiments results
-commands: base trainer trainer/gpu experiments fetch/weights fetch fetch/data results plots
+commands: base trainer experiments fetch/weights fetch fetch/data results plots
 selfsame.c: base commands'
 
 # ---- the table itself ----

@@ -6,6 +6,10 @@
  *
  * Exit status 0 when all bits agree, 1 when some differ (the first differing tensor is named), 2 for a bad argument. */
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "check/support/backends.h"
 
 #include "base/clock.h"

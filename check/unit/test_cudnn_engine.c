@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "check/cuda_host/cuda_host.h"
 #include "check/cudnn/defer.h"
 #include "check/support/backends.h"

@@ -1,7 +1,12 @@
 /* Run records: what is written reads back; whatever interrupts a run, it ends with the files of one that was not. */
 #include "check/support/simulated_training.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "results/checkpoint.h"
 

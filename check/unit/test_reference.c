@@ -1,6 +1,9 @@
 /* Every operation of the scalar reference against its definition in binary64 (check/support/float64.h), forward and
  * backward, and the adjoint identities of every convolution in both. Bits are the business of check/unit/test_backends;
  * this is about meaning. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "check/support/float64.h"
 #include "check/support/tolerance.h"
 #include "trainer/cpu/reference.h"

@@ -1,6 +1,9 @@
 /* Whole training steps of the scalar reference: against binary64 (check/support/float64_network.h) with the ReLUs of
  * the float32 run, and against PyTorch (check/goldens/pytorch_step.py). The binary64 network is itself held against
  * central differences and PyTorch. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "check/support/step_case.h"
 #include "check/support/tolerance.h"
 

@@ -1,7 +1,7 @@
 /* What device.h promises, in a build without CUDA. */
 #include <string.h>
 
-#include "trainer/gpu/device.h"
+#include "trainer/device.h"
 
 const char device_build_architectures[] = "", device_build_toolkit[] = "";
 

@@ -1,5 +1,5 @@
 /* See device.h. */
-#include "trainer/gpu/device.h"
+#include "trainer/device.h"
 
 #include <errno.h>
 #include <stdio.h>

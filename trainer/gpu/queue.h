@@ -6,7 +6,7 @@
 #ifndef SELFSAME_GPU_QUEUE_H
 #define SELFSAME_GPU_QUEUE_H
 
-#include "trainer/gpu/device.h"
+#include "trainer/device.h"
 #include "trainer/gpu/kernels.h"
 #include "trainer/engine.h"
 

@@ -4,7 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "trainer/gpu/device.h"
+#include "trainer/device.h"
 
 /* The status of a call that has returned `code`; `call` is its name. */
 static inline enum status cuda_status(struct error *error, cudaError_t code, const char *call)

@@ -1,0 +1,237 @@
+#include "check/support/float64_network.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *network64_allocate(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+static size_t network64_input(const struct network64 *t, uint32_t l)
+{
+    const struct conv_layer *layer = &t->network->convs[l];
+    return (size_t)t->N * layer->channels * layer->side * layer->side;
+}
+
+uint32_t network64_pixels(const struct conv_layer *layer)
+{
+    return layer->side / layer->stride * (layer->side / layer->stride);
+}
+
+size_t network64_output(const struct network64 *t, uint32_t l)
+{
+    return (size_t)t->N * t->network->convs[l].filters * network64_pixels(&t->network->convs[l]);
+}
+
+void network64_open(struct network64 *t, const struct network *network, uint32_t N, const float *values,
+                    const float *images, const uint8_t *labels)
+{
+    *t = (struct network64){ .network = network, .N = N, .labels = labels };
+    t->values = widened(values, network->value_count);
+    t->gradients = network64_allocate(network->value_count, sizeof *t->gradients);
+    t->running = network64_allocate(network->value_count, sizeof *t->running);
+    t->a = network64_allocate(network->conv_count + 1, sizeof *t->a);
+    t->y = network64_allocate(network->conv_count, sizeof *t->y);
+    t->norm = network64_allocate(network->conv_count, sizeof *t->norm);
+    t->passed = network64_allocate(network->conv_count, sizeof *t->passed);
+    t->a[0] = widened(images, network64_input(t, 0));
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        t->y[l] = network64_allocate(network64_output(t, l), sizeof(double));
+        t->a[l + 1] = network64_allocate(network64_output(t, l), sizeof(double));
+        t->passed[l] = network64_allocate(network64_output(t, l), 1);
+    }
+    t->pool = network64_allocate((size_t)N * HEAD64_FEATURES, sizeof(double));
+    t->z = network64_allocate((size_t)N * HEAD64_CLASSES, sizeof(double));
+    t->u = network64_allocate((size_t)N * HEAD64_CLASSES, sizeof(double));
+    t->f = network64_allocate((size_t)N * HEAD64_CLASSES, sizeof(double));
+}
+
+void network64_close(struct network64 *t)
+{
+    for (uint32_t l = 0; l < t->network->conv_count; l++) {
+        free(t->y[l]);
+        free(t->a[l]);
+        free(t->passed[l]);
+    }
+    free(t->a[t->network->conv_count]);
+    void *arrays[] = { t->values, t->gradients, t->running, t->a, t->y, t->norm, t->passed, t->pool, t->z, t->u, t->f };
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+}
+
+static double *network64_tensor(const struct network64 *t, double *array, int64_t tensor)
+{
+    return tensor < 0 ? NULL : array + t->network->tensors[tensor].offset;
+}
+
+double *network64_value(const struct network64 *t, int64_t tensor)
+{
+    return network64_tensor(t, t->values, tensor);
+}
+
+double *network64_gradient(const struct network64 *t, int64_t tensor)
+{
+    return network64_tensor(t, t->gradients, tensor);
+}
+
+static struct conv64 network64_conv(const struct conv_layer *layer, uint32_t taps)
+{
+    return (struct conv64){
+        .C = layer->channels, .K = layer->filters, .H = layer->side, .stride = layer->stride, .taps = taps
+    };
+}
+
+bool network64_second(uint32_t l)
+{
+    return l > 0 && l % 2 == 0;
+}
+
+static uint32_t network64_option_a_first(const struct network64 *t, const struct conv64 *d)
+{
+    return t->network->model.shortcut == SHORTCUT_PAD_BOTH ? (d->K - d->C) / 2 : 0;
+}
+
+static void network64_run(const struct network64 *t, int64_t tensor, uint32_t k, double batch)
+{
+    const double old = network64_value(t, tensor)[k];
+    network64_tensor(t, t->running, tensor)[k] = old + t->network->model.batch_norm_rate * (batch - old);
+}
+
+static double network64_spread(const struct network64 *t, double variance, double M)
+{
+    return t->network->model.batch_norm_unbiased ? variance * M / (M - 1.0) : variance;
+}
+
+/* Of channel k of y, from the batch or from what runs; the running statistics follow the batch. */
+static struct norm64 network64_norm(const struct network64 *t, uint32_t K, uint32_t pixels, uint32_t k, const double *y,
+                                    int64_t mean, int64_t variance)
+{
+    const double epsilon = t->network->model.batch_norm_epsilon, M = (double)t->N * pixels;
+    if (t->evaluating) {
+        const double running = network64_value(t, variance)[k];
+        return (struct norm64){ network64_value(t, mean)[k], running, 1.0 / sqrt(running + epsilon) };
+    }
+    const struct norm64 norm = norm64_statistics(t->N, K, pixels, k, epsilon, y);
+    network64_run(t, mean, k, norm.mean);
+    network64_run(t, variance, k, network64_spread(t, norm.variance, M));
+    return norm;
+}
+
+static void network64_layer_forward(struct network64 *t, uint32_t l)
+{
+    const struct conv_layer *layer = &t->network->convs[l];
+    const struct conv64 d = network64_conv(layer, 3);
+    const uint32_t pixels = network64_pixels(layer);
+    double *out = t->a[l + 1];
+    conv64_forward(&d, t->N, t->a[l], network64_value(t, layer->weight), t->y[l]);
+    for (uint32_t k = 0; k < d.K; k++) {
+        t->norm[l][k] = network64_norm(t, d.K, pixels, k, t->y[l], layer->running_mean, layer->running_variance);
+        norm64_forward(t->N, d.K, pixels, k, &t->norm[l][k], network64_value(t, layer->gamma)[k],
+                       network64_value(t, layer->beta)[k], t->y[l], out);
+    }
+    if (network64_second(l)) {
+        const struct conv64 first = network64_conv(&t->network->convs[l - 1], 1);
+        if (first.stride == 1) {
+            for (size_t i = 0; i < network64_output(t, l); i++)
+                out[i] += t->a[l - 1][i];
+        } else if (layer->projection >= 0) {
+            double *z = network64_allocate(network64_output(t, l), sizeof *z);
+            conv64_forward(&first, t->N, t->a[l - 1], network64_value(t, layer->projection), z);
+            for (size_t i = 0; i < network64_output(t, l); i++)
+                out[i] += z[i];
+            free(z);
+        } else {
+            option_a64_forward_add(&first, t->N, network64_option_a_first(t, &first), t->a[l - 1], out);
+        }
+    }
+    for (size_t i = 0; i < network64_output(t, l); i++) {
+        t->smallest = fmin(t->smallest, fabs(out[i]));
+        t->passed[l][i] = t->masks != NULL ? t->masks[l][i] : out[i] > 0.0;
+        out[i] = t->passed[l][i] ? out[i] : 0.0;
+    }
+}
+
+void network64_forward(struct network64 *t, uint32_t first)
+{
+    const struct network *network = t->network;
+    t->smallest = INFINITY;
+    for (uint32_t l = first; l < network->conv_count; l++)
+        network64_layer_forward(t, l);
+    pool64_forward(t->N, t->a[network->conv_count], t->pool);
+    linear64_forward(t->N, t->pool, network64_value(t, network->linear_weight),
+                     network64_value(t, network->linear_bias), t->z);
+    memcpy(t->u, t->z, (size_t)t->N * HEAD64_CLASSES * sizeof *t->u);
+    for (uint32_t k = 0; k < HEAD64_CLASSES && network->logits_gamma >= 0; k++) {
+        t->logits_norm[k] =
+            network64_norm(t, HEAD64_CLASSES, 1, k, t->z, network->logits_mean, network->logits_variance);
+        norm64_forward(t->N, HEAD64_CLASSES, 1, k, &t->logits_norm[k], network64_value(t, network->logits_gamma)[k],
+                       network64_value(t, network->logits_beta)[k], t->z, t->u);
+    }
+    t->loss = 0.0;
+    for (uint32_t n = 0; n < t->N; n++)
+        t->loss += softmax64_loss(t->u + n * HEAD64_CLASSES, t->labels[n], t->f + n * HEAD64_CLASSES) / t->N;
+}
+
+/* d is the gradient of a[l+1] and becomes that of a[l]; *residual keeps that of a block's sum from its second layer to
+ * its first. */
+static void network64_layer_backward(struct network64 *t, uint32_t l, double **d, double **residual)
+{
+    const struct conv_layer *layer = &t->network->convs[l];
+    const struct conv64 conv = network64_conv(layer, 3);
+    double *g = *d;
+    for (size_t i = 0; i < network64_output(t, l); i++)
+        g[i] = t->passed[l][i] ? g[i] : 0.0;
+    if (network64_second(l)) {
+        *residual = network64_allocate(network64_output(t, l), sizeof **residual);
+        memcpy(*residual, g, network64_output(t, l) * sizeof *g);
+    }
+    for (uint32_t k = 0; k < conv.K; k++)
+        norm64_backward(t->N, conv.K, network64_pixels(layer), k, &t->norm[l][k], network64_value(t, layer->gamma)[k],
+                        t->y[l], g, g, &network64_gradient(t, layer->gamma)[k], &network64_gradient(t, layer->beta)[k]);
+    conv64_backward_weight(&conv, t->N, t->a[l], g, network64_gradient(t, layer->weight));
+    *d = network64_allocate(network64_input(t, l), sizeof **d);
+    conv64_backward_data_add(&conv, t->N, g, network64_value(t, layer->weight), *d);
+    free(g);
+    if (l == 0 || network64_second(l))
+        return;
+    const struct conv64 first = network64_conv(layer, 1);
+    const int32_t projection = t->network->convs[l + 1].projection;
+    if (first.stride == 1) {
+        for (size_t i = 0; i < network64_input(t, l); i++)
+            (*d)[i] += (*residual)[i];
+    } else if (projection >= 0) {
+        conv64_backward_weight(&first, t->N, t->a[l], *residual, network64_gradient(t, projection));
+        conv64_backward_data_add(&first, t->N, *residual, network64_value(t, projection), *d);
+    } else {
+        option_a64_backward_add(&first, t->N, network64_option_a_first(t, &first), *residual, *d);
+    }
+    free(*residual);
+}
+
+void network64_backward(struct network64 *t)
+{
+    const struct network *network = t->network;
+    double *dz = network64_allocate((size_t)t->N * HEAD64_CLASSES, sizeof *dz);
+    double *dpool = network64_allocate((size_t)t->N * HEAD64_FEATURES, sizeof *dpool);
+    double *d = network64_allocate(network64_output(t, network->conv_count - 1), sizeof *d), *residual = NULL;
+    for (uint32_t n = 0; n < t->N; n++)
+        softmax64_backward(t->N, t->labels[n], t->f + n * HEAD64_CLASSES, dz + n * HEAD64_CLASSES);
+    for (uint32_t k = 0; k < HEAD64_CLASSES && network->logits_gamma >= 0; k++)
+        norm64_backward(t->N, HEAD64_CLASSES, 1, k, &t->logits_norm[k], network64_value(t, network->logits_gamma)[k],
+                        t->z, dz, dz, &network64_gradient(t, network->logits_gamma)[k],
+                        &network64_gradient(t, network->logits_beta)[k]);
+    linear64_backward(t->N, t->pool, network64_value(t, network->linear_weight), dz,
+                      network64_gradient(t, network->linear_weight), network64_gradient(t, network->linear_bias),
+                      dpool);
+    pool64_backward(t->N, dpool, d);
+    for (uint32_t l = network->conv_count; l-- > 0;)
+        network64_layer_backward(t, l, &d, &residual);
+    free(d);
+    free(dz);
+    free(dpool);
+}
