@@ -42,10 +42,10 @@ static void print_missing(const char *mark, const char *of, const char *in)
 
 static void print_extent(const struct record *first, const struct record *second, const struct comparison *c)
 {
-    char more[FILE_PATH_BYTES] = "";
+    char more[FILE_PATH_BYTES + 128] = "";
     if (c->longer_first || c->longer_second) {
         const struct record *longer = c->longer_first ? first : second;
-        snprintf(more, sizeof more, "; %s goes on to %zu epochs, %zu steps", longer->name, longer->epochs,
+        snprintf(more, sizeof more, "; %s goes on to %zu epochs, %zu steps", longer->path, longer->epochs,
                  longer->steps);
     }
     text_line(stdout, "  compared: %" PRIu64 " epoch%s, %" PRIu64 " steps%s", c->epochs, c->epochs == 1 ? "" : "s",

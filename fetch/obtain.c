@@ -52,8 +52,8 @@ static enum status lock_item(const struct store *store, const char *key, const c
                                     tell_waiting, &waiting, lock, error);
     if (status == STATUS_OK && lock->owner[0] != '\0' && options->download.warn != NULL) {
         snprintf(message, sizeof message,
-                 "this file system has no locks; %s keeps the other processes of this host away from %s", lock->owner,
-                 name);
+                 "this file system has no locks; %s, which names this process, keeps others away from %s instead",
+                 lock->owner, name);
         options->download.warn(options->download.context, message);
     }
     return status;

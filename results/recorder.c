@@ -493,7 +493,7 @@ static enum status lock_run(struct recorder *recorder, struct error *error)
                            recorder->path, holder);
     if (status == STATUS_OK && recorder->lock.owner[0] != '\0' && recorder->options->say != NULL) {
         snprintf(message, sizeof message,
-                 "the file system of %s has no locks; %s keeps other processes away, on this host surely",
+                 "the file system of %s has no locks; %s, which names this process, keeps others away instead",
                  recorder->path, recorder->lock.owner);
         recorder->options->say(message);
     }
