@@ -14,13 +14,14 @@
 #include "commands/command.h"
 
 extern const struct command fetch_command, train_command, eval_command, runs_command, check_command, compare_command,
-    targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command;
+    targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
+    status_command, table_command;
 static const struct command help_command;
 
 static const struct command *const commands[] = {
-    &fetch_command,    &train_command,   &eval_command,    &runs_command,  &check_command,
-    &compare_command,  &targets_command, &plot_command,    &bench_command, &doctor_command,
-    &manifest_command, &inspect_command, &convert_command, &help_command,  NULL,
+    &fetch_command,    &train_command,   &eval_command,    &runs_command, &check_command, &status_command,
+    &compare_command,  &targets_command, &table_command,   &plot_command, &bench_command, &doctor_command,
+    &manifest_command, &inspect_command, &convert_command, &help_command, NULL,
 };
 
 static const struct command *find_command(const char *name)

@@ -49,15 +49,16 @@ static double rate_of(const struct progress *progress, double now)
     return seconds > 0.0 ? (double)(progress->samples[last].done - progress->samples[first].done) / seconds : 0.0;
 }
 
-static void format_time(double seconds, char text[48])
+const char *progress_time(double seconds, char text[PROGRESS_TIME_BYTES])
 {
     uint64_t s = (uint64_t)(seconds + 0.5);
     if (s < 60)
-        snprintf(text, 48, "%" PRIu64 " s", s);
+        snprintf(text, PROGRESS_TIME_BYTES, "%" PRIu64 " s", s);
     else if (s < 3600)
-        snprintf(text, 48, "%" PRIu64 " min %02" PRIu64 " s", s / 60, s % 60);
+        snprintf(text, PROGRESS_TIME_BYTES, "%" PRIu64 " min %02" PRIu64 " s", s / 60, s % 60);
     else
-        snprintf(text, 48, "%" PRIu64 " h %02" PRIu64 " min", s / 3600, s / 60 % 60);
+        snprintf(text, PROGRESS_TIME_BYTES, "%" PRIu64 " h %02" PRIu64 " min", s / 3600, s / 60 % 60);
+    return text;
 }
 
 static void format_amount(const struct progress *progress, double amount, char *text, size_t size)
@@ -111,16 +112,19 @@ void progress_report(struct progress *progress, const char *label, uint64_t done
     if (now - progress->shown_s < (progress->terminal ? redraw_s : line_s))
         return;
     progress->shown_s = now;
-    char tail[192], left[48] = "", share[32], speed[64];
+    char tail[256], left[PROGRESS_TIME_BYTES] = "", all[PROGRESS_TIME_BYTES] = "", share[32], speed[64];
     double rate = rate_of(progress, now);
     if (rate > 0.0 && total >= done)
-        format_time((double)(total - done) / rate, left);
+        progress_time((double)(total - done) / rate, left);
+    if (left[0] != '\0' && progress->afterwards > 0.0)
+        progress_time(((double)(total - done) + progress->afterwards) / rate, all);
     if (total > 0)
         snprintf(share, sizeof share, "%3.0f %%", 100.0 * (double)done / (double)total);
     else
         format_amount(progress, (double)done, share, sizeof share);
     format_amount(progress, rate, speed, sizeof speed);
-    snprintf(tail, sizeof tail, "%s, %s/s%s%s", share, speed, left[0] != '\0' ? ", left " : "", left);
+    snprintf(tail, sizeof tail, "%s, %s/s%s%s%s%s", share, speed, left[0] != '\0' ? ", left " : "", left,
+             all[0] != '\0' ? ", all runs " : "", all);
     if (progress->terminal)
         draw(progress, label, done, total, tail);
     else

@@ -11,6 +11,7 @@ enum { PROGRESS_SAMPLES = 64 };
 
 struct progress {
     const char *unit;     /* such as "images"; NULL: bytes */
+    double afterwards;    /* what follows this piece of work, in its units: its time is shown, too. 0: nothing */
     bool terminal, drawn; /* drawn: a bar stands on the terminal's line */
     double shown_s;       /* when it was last shown */
     struct {
@@ -25,6 +26,9 @@ void progress_open(struct progress *progress, const char *unit);
 /* `done` of `total` units are finished; label is what stands before the bar, such as "epoch 3 of 180". Shown at most
  * ten times a second. A total of 0 is not known: what is done is shown instead of a share. */
 void progress_report(struct progress *progress, const char *label, uint64_t done, uint64_t total);
+/* A duration for people: "41 s", "3 min 05 s", "7 h 12 min". */
+enum { PROGRESS_TIME_BYTES = 48 };
+const char *progress_time(double seconds, char text[PROGRESS_TIME_BYTES]);
 /* Takes the bar away: before anything else is printed, and at the end. */
 void progress_clear(struct progress *progress);
 /* Forgets the rate: after a pause, such as an evaluation. */

@@ -1,11 +1,14 @@
 /* selfsame plot: the validation-error figures of runs. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/stop.h"
 #include "base/text.h"
 #include "commands/command.h"
+#include "commands/follow.h"
 #include "plots/figure.h"
 
 enum { FORMAT_COUNT = 3 };
@@ -85,39 +88,81 @@ static enum status draw_all(const struct record *const *runs, size_t count, cons
     return STATUS_OK;
 }
 
-static enum status open_run(const char *runs, const char *name, struct record **record, struct error *error)
+/* What is to be drawn, where. */
+struct request {
+    const struct arguments *arguments;
+    const char *runs, *folder;
+    unsigned formats;
+};
+
+/* What one look at the runs found. */
+struct look {
+    uint64_t epochs; /* of all runs together */
+    size_t running;  /* a process is at them */
+};
+
+/* Draws the runs if they have other epochs than `before` had (NULL: in any case). Those that are running may have none
+ * yet where they are followed: then nothing is drawn. */
+static enum status draw_runs(const struct request *request, const struct look *before, struct look *look,
+                             struct error *error)
 {
-    enum status status = record_open(record, runs, name, error);
-    if (status == STATUS_OK && (*record)->epochs == 0)
-        status = error_set(error, STATUS_INPUT, "%s has no whole epoch yet: there is nothing to draw", name);
+    const struct arguments *arguments = request->arguments;
+    const char *given = arguments_text(arguments, "name");
+    const size_t count = arguments->operand_count;
+    struct record *records[FIGURE_RUNS_MAX] = { NULL };
+    const struct record *shown[FIGURE_RUNS_MAX];
+    char name[NAME_BYTES];
+    bool empty = false;
+    enum status status = STATUS_OK;
+    *look = (struct look){ .epochs = 0 };
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        status = record_open(&records[i], request->runs, arguments->operands[i], error);
+        if (status != STATUS_OK)
+            break;
+        shown[i] = records[i];
+        look->epochs += records[i]->epochs;
+        look->running += record_state(records[i]) == RUN_RUNNING;
+        empty |= records[i]->epochs == 0;
+        if (records[i]->epochs == 0 && !(arguments_flag(arguments, "follow") && records[i]->locked))
+            status = error_set(error, STATUS_INPUT, "%s has no whole epoch yet: there is nothing to draw",
+                               arguments->operands[i]);
+    }
+    if (status == STATUS_OK && !empty && (before == NULL || before->epochs != look->epochs)) {
+        name_figures(shown, count, name);
+        status = draw_all(shown, count, request->folder, given != NULL ? given : name, request->formats, error);
+        if (status == STATUS_OK && before != NULL)
+            text_line(stderr, "selfsame plot: drawn with epoch %zu of %" PRIu64 " of %s", records[count - 1]->epochs,
+                      records[count - 1]->facts.epochs_wanted, records[count - 1]->name);
+    }
+    for (size_t i = 0; i < count; i++)
+        record_close(records[i]);
     return status;
 }
 
 static enum status run_plot(const struct arguments *arguments, struct error *error)
 {
-    const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
-               *folder = arguments_text(arguments, "out");
-    const char *list = arguments_text(arguments, "format"), *given = arguments_text(arguments, "name");
-    char name[NAME_BYTES];
-    struct record *records[FIGURE_RUNS_MAX] = { NULL };
-    const struct record *shown[FIGURE_RUNS_MAX];
-    unsigned chosen;
-    folder = folder == NULL ? "figures" : folder;
-    enum status status = parse_formats(list == NULL ? "png,svg,pdf" : list, &chosen, error);
-    if (status == STATUS_OK && given != NULL)
-        status = check_name(given, error);
-    for (size_t i = 0; status == STATUS_OK && i < arguments->operand_count; i++) {
-        status = open_run(runs, arguments->operands[i], &records[i], error);
-        shown[i] = records[i];
+    const char *list = arguments_text(arguments, "format"), *folder = arguments_text(arguments, "out"),
+               *name = arguments_text(arguments, "name");
+    struct request request = { .arguments = arguments,
+                               .runs = record_runs_folder(arguments_text(arguments, "runs")),
+                               .folder = folder == NULL ? "figures" : folder };
+    struct look look, before = { .epochs = 0 };
+    enum status status = parse_formats(list == NULL ? "png,svg,pdf" : list, &request.formats, error);
+    if (status == STATUS_OK && name != NULL)
+        status = check_name(name, error);
+    if (status == STATUS_OK)
+        status = file_make_folders(request.folder, error);
+    if (!arguments_flag(arguments, "follow"))
+        return status == STATUS_OK ? draw_runs(&request, NULL, &look, error) : status;
+    stop_watch();
+    while (status == STATUS_OK) {
+        status = draw_runs(&request, &before, &look, error);
+        if (status != STATUS_OK || look.running == 0)
+            break;
+        before = look;
+        if (!follow_wait())
+            status = STATUS_INTERRUPTED;
     }
-    if (status == STATUS_OK && given == NULL)
-        name_figures(shown, arguments->operand_count, name);
-    if (status == STATUS_OK)
-        status = file_make_folders(folder, error);
-    if (status == STATUS_OK)
-        status = draw_all(shown, arguments->operand_count, folder, given != NULL ? given : name, chosen, error);
-    for (size_t i = 0; i < FIGURE_RUNS_MAX; i++)
-        record_close(records[i]);
     return status;
 }
 
@@ -126,6 +171,7 @@ static const struct option_definition options[] = {
     { "name", "NAME", OPTION_TEXT, 0, 0, NULL,
       "the figures are NAME-full and NAME-zoom; default: the run's name, or all of them" },
     { "format", "LIST", OPTION_TEXT, 0, 0, NULL, "png, svg, pdf, or several with commas; default: png,svg,pdf" },
+    OPTION_FOLLOW("draw again after every epoch, until no process is at any of the runs"),
     OPTION_RUNS,
     OPTIONS_END,
 };
@@ -142,6 +188,7 @@ const struct command plot_command = {
         "Where the manifest names a published curve, it is a broad band in the colour of its run. Published values "
         "are dashed lines, with their numbers at the right. The learning rate is above the frame. A run that is not at "
         "its end says how far it is.\n\n"
+        "--follow ends when no process is at any of the runs, and by Ctrl-C.\n\n"
         "Needs gnuplot. The figures come from the records, plots/style.gp and plots/error.gp alone.",
     .examples = "selfsame plot msra-resnet20-seed1 --out figures --format svg\tone run\n"
                 "selfsame plot runs/quick-* --name quick\tall of them in one figure\n",

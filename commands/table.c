@@ -81,6 +81,32 @@ static void print_text(const struct table *table, size_t rows)
     }
 }
 
+static void print_markdown_cell(const char *text)
+{
+    char escaped[512];
+    text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
+    fputs(" ", stdout);
+    for (const char *c = escaped; *c != '\0'; c++)
+        fputs(strchr("|\\`*_<[", *c) != NULL ? (char[]){ '\\', *c, '\0' } : (char[]){ *c, '\0' }, stdout);
+    fputs(" |", stdout);
+}
+
+static void print_markdown(const struct table *table, size_t rows)
+{
+    for (size_t row = 0; row <= rows; row++) {
+        putchar('|');
+        for (size_t c = 0; c < table->column_count; c++)
+            print_markdown_cell(row == 0 ? table->columns[c].name : cell(table, row - 1, c));
+        putchar('\n');
+        if (row > 0)
+            continue;
+        putchar('|');
+        for (size_t c = 0; c < table->column_count; c++)
+            fputs(table->columns[c].number ? "---:|" : "---|", stdout);
+        putchar('\n');
+    }
+}
+
 static void print_csv(const struct table *table, size_t rows)
 {
     for (size_t row = 0; row <= rows; row++) {
@@ -134,6 +160,8 @@ enum status table_print(const struct table *table, const char *format, struct er
         return print_json(table, rows, error);
     if (format != NULL && strcmp(format, "csv") == 0)
         print_csv(table, rows);
+    else if (format != NULL && strcmp(format, "markdown") == 0)
+        print_markdown(table, rows);
     else
         print_text(table, rows);
     return STATUS_OK;

@@ -26,7 +26,7 @@ struct table *table_open(const struct table_column *columns, size_t count);
 /* Fills the next cell, row by row; an empty text is a cell without a value (null in JSON). Cells that do not fit into
  * memory make table_print fail. */
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Prints to standard output in "table", "json" or "csv"; NULL is "table". */
+/* Prints to standard output in "table", "markdown", "json" or "csv"; NULL is "table". */
 enum status table_print(const struct table *table, const char *format, struct error *error) MUST_USE;
 void table_close(struct table *table);
 

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "commands/command.h"
 #include "commands/table.h"
+#include "plots/curve.h"
 #include "results/record.h"
 
 static const struct table_column columns[] = {
@@ -69,6 +70,45 @@ static bool add_row(struct table *table, const struct record *record, const stru
     return met;
 }
 
+/* A line for the published curve, where the manifest names one: the share of the epochs that are near it. */
+static enum status add_curve(struct table *table, const struct record *record, bool *met, struct error *error)
+{
+    const struct manifest *manifest = &record->manifest;
+    const bool whole = record->epochs > 0 && record->epochs == record->facts.epochs_wanted;
+    char text[PROGRESS_BYTES];
+    struct curve curve;
+    struct curve_agreement agreement;
+    if (manifest->curve_file == NULL)
+        return STATUS_OK;
+    enum status status = curve_read(manifest->curve_file, manifest->curve_column, &curve, error);
+    if (status != STATUS_OK)
+        return status;
+    curve_compare(&curve, record, &agreement);
+    curve_free(&curve);
+    const double share = curve_share(&agreement);
+    table_cell(table, "%s", record->name);
+    table_cell(table, "near curve %%");
+    if (agreement.compared > 0) {
+        table_cell(table, "%.2f", share);
+        table_cell(table, "%.2f", CURVE_SHARE);
+        table_cell(table, "%.2f", share - CURVE_SHARE);
+    } else {
+        table_cell(table, "%s", "");
+        table_cell(table, "%.2f", CURVE_SHARE);
+        table_cell(table, "%s", "");
+    }
+    table_cell(table, "%s", "");
+    if (!whole)
+        table_cell(table, "unfinished: %s", progress_text(record, text));
+    else if (!agreement.agrees && share >= CURVE_SHARE)
+        table_cell(table, "missed: a drop of the learning rate does not show");
+    else
+        table_cell(table, "%s", agreement.agrees ? "met" : "missed");
+    table_cell(table, "%s", manifest->curve_source);
+    *met = *met && whole && agreement.agrees;
+    return STATUS_OK;
+}
+
 static enum status add_run(struct table *table, const char *runs, const char *run, size_t *targets, bool *met,
                            struct error *error)
 {
@@ -83,8 +123,9 @@ static enum status add_run(struct table *table, const char *runs, const char *ru
     *targets += manifest->target_count;
     if (manifest->target_count == 0)
         text_line(stderr, "selfsame targets: %s: its manifest %s states no targets", run, manifest->name);
+    status = add_curve(table, record, met, error);
     record_close(record);
-    return STATUS_OK;
+    return status;
 }
 
 static enum status run_targets(const struct arguments *arguments, struct error *error)
@@ -111,7 +152,8 @@ const struct command targets_command = {
     .options = options,
     .description =
         "Prints for every target of the runs' manifests what was measured, what was published, the difference and "
-        "whether it lies within the tolerance. "
+        "whether it lies within the tolerance. Where the manifest names a published curve, one more line says which "
+        "share of the epochs is near it (selfsame table --help says how that is measured). "
         "Exit status 0: all targets are met; 1: one is missed, or a run is not finished, or there is no target at all.",
     .examples = "selfsame targets msra-resnet20-seed1\tdoes the published table hold?\n",
     .operands_min = 1,

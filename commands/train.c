@@ -29,6 +29,7 @@ struct job {
     char name[256], experiment_sha256[DIGEST_HEX_BYTES];
     uint64_t epochs; /* to stop after; 0: all */
     bool one_of_many;
+    double afterwards; /* the trainings that come after it in this call, in its own steps */
     struct recorder *recorder;
     struct train_listener recording; /* the recorder's callbacks */
     struct progress progress;        /* of the steps of all epochs to go */
@@ -165,6 +166,7 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
     print_heading();
     enum status status = check_output(error);
     progress_open(&job->progress, "steps");
+    job->progress.afterwards = job->afterwards;
     if (status == STATUS_OK)
         status = train(job->operations, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
                        &listener, error);
@@ -341,10 +343,57 @@ static void name_run(const struct manifest *manifest, uint64_t seed, char *name,
              manifest->recipe.arithmetic == ARITHMETIC_EXACT_2 ? suffix : "", seed);
 }
 
+/* The trainings of one call. */
+struct queue {
+    bool one_of_many;
+    double cost; /* of those that have not begun, in images times depth */
+};
+
+/* A step's time goes with its images and with the depth: layers of all stages have as many multiplications. */
+static double step_cost(const struct manifest *manifest)
+{
+    return (double)manifest->recipe.training.batch_size * (double)manifest->recipe.model.depth;
+}
+
+/* What a training will cost; with --resume, without the epochs that its run has. */
+static double run_cost(const struct manifest *manifest, uint64_t seed, const struct arguments *arguments)
+{
+    const struct training_config *training = &manifest->recipe.training;
+    const uint64_t all = schedule_epochs(training, manifest->training_images),
+                   wanted = arguments_integer(arguments, "epochs", all);
+    char name[RUN_NAME_BYTES], folder[FILE_PATH_BYTES];
+    uint64_t done = 0;
+    struct record *record;
+    struct error ignored;
+    name_run(manifest, seed, name, sizeof name);
+    const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
+    if (arguments_flag(arguments, "resume") && file_path(folder, &ignored, "%s/%s", runs, name) == STATUS_OK &&
+        record_open_head(&record, runs, folder, &ignored) == STATUS_OK) {
+        done = record->facts.result.epochs;
+        record_close(record);
+    }
+    if (done >= wanted)
+        return 0.0;
+    const uint64_t begin = done > 0 ? schedule_epoch_end(training, manifest->training_images, done - 1) : 0,
+                   end = schedule_epoch_end(training, manifest->training_images, wanted - 1);
+    return (double)(end - begin) * step_cost(manifest);
+}
+
+/* Seed number `i` of those that a manifest is trained with, which are as many as seed_count says. */
+static uint64_t seed_of(const struct manifest *manifest, const struct arguments *arguments, size_t i)
+{
+    return arguments_integer(arguments, "seed", manifest->seeds[i]);
+}
+
+static size_t seed_count(const struct manifest *manifest, const struct arguments *arguments)
+{
+    return arguments_text(arguments, "seed") != NULL ? 1 : manifest->seed_count;
+}
+
 /* Trains, or without data says what that would be. */
 static enum status train_seed(const struct manifest *manifest, uint64_t seed,
                               const struct engine_operations *operations, const struct dataset *training,
-                              const struct dataset *validation, bool one_of_many, const struct arguments *arguments,
+                              const struct dataset *validation, struct queue *queue, const struct arguments *arguments,
                               struct error *error)
 {
     const char *name = arguments_text(arguments, "name");
@@ -359,7 +408,9 @@ static enum status train_seed(const struct manifest *manifest, uint64_t seed,
                        .validation = validation,
                        .recipe = one.recipe,
                        .epochs = arguments_integer(arguments, "epochs", 0),
-                       .one_of_many = one_of_many };
+                       .one_of_many = queue->one_of_many };
+    queue->cost -= run_cost(manifest, seed, arguments);
+    job.afterwards = queue->cost > 0.0 ? queue->cost / step_cost(manifest) : 0.0;
     manifest_experiment_digest(&one, seed, job.experiment_sha256);
     if (name != NULL)
         snprintf(job.name, sizeof job.name, "%s", name);
@@ -370,16 +421,15 @@ static enum status train_seed(const struct manifest *manifest, uint64_t seed,
     return status;
 }
 
-static enum status train_manifest(const struct manifest *manifest, bool one_of_many, const struct arguments *arguments,
-                                  struct error *error)
+static enum status train_manifest(const struct manifest *manifest, struct queue *queue,
+                                  const struct arguments *arguments, struct error *error)
 {
     struct dataset training = { .count = 0 }, validation = { .count = 0 };
     const struct data_options data = { .place = arguments_text(arguments, "data"),
                                        .any_test_data = arguments_flag(arguments, "any-test-data") };
     const struct engine_operations *operations;
     struct manifest stating = { .name = NULL };
-    const bool dry = arguments_flag(arguments, "dry-run"), one_seed = arguments_text(arguments, "seed") != NULL;
-    const size_t seeds = one_seed ? 1 : manifest->seed_count;
+    const bool dry = arguments_flag(arguments, "dry-run");
     enum status status =
         engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
     if (status == STATUS_OK && !dry)
@@ -389,11 +439,9 @@ static enum status train_manifest(const struct manifest *manifest, bool one_of_m
         status = manifest_with_test_data(manifest, validation.sha256, &stating, error);
         manifest = &stating;
     }
-    for (size_t i = 0; i < seeds && status == STATUS_OK; i++) {
-        uint64_t seed = one_seed ? arguments_integer(arguments, "seed", 0) : manifest->seeds[i];
-        status = train_seed(manifest, seed, operations, dry ? NULL : &training, dry ? NULL : &validation,
-                            one_of_many || seeds > 1, arguments, error);
-    }
+    for (size_t i = 0; i < seed_count(manifest, arguments) && status == STATUS_OK; i++)
+        status = train_seed(manifest, seed_of(manifest, arguments, i), operations, dry ? NULL : &training,
+                            dry ? NULL : &validation, queue, arguments, error);
     dataset_free(&training);
     dataset_free(&validation);
     manifest_free(&stating);
@@ -426,15 +474,20 @@ static enum status run_train(const struct arguments *arguments, struct error *er
         if (status != STATUS_OK)
             break;
         status = check_manifest(&manifests[read], arguments, error);
-        runs += arguments_text(arguments, "seed") != NULL ? 1 : manifests[read].seed_count;
+        runs += seed_count(&manifests[read], arguments);
     }
     if (status == STATUS_OK && runs > 1 && arguments_text(arguments, "name") != NULL)
         status = error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time",
                            arguments_text(arguments, "name"), runs);
+    struct queue queue = { .one_of_many = runs > 1 };
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        for (size_t k = 0; k < seed_count(&manifests[i], arguments); k++)
+            queue.cost += run_cost(&manifests[i], seed_of(&manifests[i], arguments, k), arguments);
+    }
     if (status == STATUS_OK)
         stop_watch();
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = train_manifest(&manifests[i], count > 1, arguments, error);
+        status = train_manifest(&manifests[i], &queue, arguments, error);
     for (size_t i = 0; i < read; i++)
         manifest_free(&manifests[i]);
     free(manifests);

@@ -1,0 +1,360 @@
+/* selfsame table: the reproduction's table, from records. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "commands/command.h"
+#include "commands/table.h"
+#include "experiments/manifest.h"
+#include "plots/curve.h"
+#include "results/record.h"
+
+/* ---- the columns ------------------------------------------------------------------------------------------------- */
+
+enum column {
+    COLUMN_RUN,
+    COLUMN_DEPTH,
+    COLUMN_ARITHMETIC,
+    COLUMN_SEED,
+    COLUMN_EPOCHS,
+    COLUMN_OF,
+    COLUMN_ERROR,
+    COLUMN_2016,
+    COLUMN_PAPER,
+    COLUMN_VERDICT,
+    COLUMN_CURVE,
+    COLUMN_SECONDS,
+    COLUMN_MEMORY,
+    COLUMN_WEIGHTS,
+    COLUMNS
+};
+
+/* What a column is called in JSON and CSV, on a terminal, and on a page. NULL: it is not shown there. */
+static const struct {
+    const char *key, *heading, *page;
+    bool number;
+    bool where_it_differs; /* people see it only where not all runs have the same */
+} columns[COLUMNS] = {
+    [COLUMN_RUN] = { "run", NULL, NULL, false, false },
+    [COLUMN_DEPTH] = { "depth", "depth", "depth", true, false },
+    [COLUMN_ARITHMETIC] = { "arithmetic", "arithmetic", "arithmetic", false, true },
+    [COLUMN_SEED] = { "seed", "seed", "seed", true, true },
+    [COLUMN_EPOCHS] = { "epochs", NULL, NULL, true, false },
+    [COLUMN_OF] = { "of", NULL, NULL, true, false },
+    [COLUMN_ERROR] = { "error", "error %", "our error, last epoch (%)", true, false },
+    [COLUMN_2016] = { "error_2016", "2016 %", "2016 replication (%)", true, false },
+    [COLUMN_PAPER] = { "error_paper", "paper %", "paper (%)", true, false },
+    [COLUMN_VERDICT] = { "verdict", "verdict", "verdict", false, false },
+    [COLUMN_CURVE] = { "near_curve", "curve", "epochs near the 2016 curve", false, false },
+    [COLUMN_SECONDS] = { "seconds_per_epoch", "s/epoch", "seconds per epoch", true, false },
+    [COLUMN_MEMORY] = { "memory_mib", "MiB", "memory (MiB)", true, false },
+    [COLUMN_WEIGHTS] = { "weights", "weights", "weights digest", false, false },
+};
+
+enum format { FORMAT_TEXT, FORMAT_MARKDOWN, FORMAT_JSON, FORMAT_CSV, FORMATS };
+static const char *const format_names[FORMATS] = { "text", "markdown", "json", "csv" };
+
+static bool for_people(enum format format)
+{
+    return format == FORMAT_TEXT || format == FORMAT_MARKDOWN;
+}
+
+/* ---- what is in them --------------------------------------------------------------------------------------------- */
+
+static const struct manifest_target *final_target(const struct manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->target_count; i++) {
+        if (!manifest->targets[i].best)
+            return &manifest->targets[i];
+    }
+    return NULL;
+}
+
+/* The final error that a family of manifests, "msra" or "paper", says was published for a run's depth; NaN where the
+ * run is on other data or the family has no such depth. */
+static enum status published_error(const char *family, const struct record *record, double *value, struct error *error)
+{
+    char path[64];
+    struct manifest manifest;
+    *value = NAN;
+    if (record->manifest.dataset_kind != DATASET_CIFAR10 || record->facts.depth > 10000)
+        return STATUS_OK;
+    snprintf(path, sizeof path, "%s/resnet%" PRIu64 ".yaml", family, record->facts.depth);
+    enum status status = manifest_read(path, &manifest, error);
+    if (status == STATUS_INPUT) { /* no such depth there */
+        error->message[0] = '\0';
+        return STATUS_OK;
+    }
+    if (status != STATUS_OK)
+        return status;
+    const struct manifest_target *target = final_target(&manifest);
+    if (target != NULL)
+        *value = target->value;
+    manifest_free(&manifest);
+    return STATUS_OK;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median over the epochs of training and validation together: a machine that was busy for a while does not move
+ * it. Epochs in which a run was resumed are too short, and few. */
+static enum status seconds_per_epoch(const struct record *record, double *median, struct error *error)
+{
+    double *seconds = malloc((record->epochs + 1) * sizeof *seconds);
+    if (seconds == NULL)
+        return error_out_of_memory(error, "the times of %s", record->path);
+    for (size_t e = 0; e < record->epochs; e++)
+        seconds[e] = record->metrics[e].training_seconds + record->metrics[e].validation_seconds;
+    qsort(seconds, record->epochs, sizeof *seconds, compare_numbers);
+    *median = record->epochs > 0 ? (seconds[record->epochs / 2] + seconds[(record->epochs - 1) / 2]) / 2.0 : NAN;
+    free(seconds);
+    return STATUS_OK;
+}
+
+static bool is_whole(const struct record *record)
+{
+    return record->epochs > 0 && record->epochs == record->facts.epochs_wanted;
+}
+
+static void add_verdict(struct table *table, const struct record *record)
+{
+    const struct manifest_target *target = final_target(&record->manifest);
+    if (!is_whole(record)) {
+        table_cell(table, "unfinished: %zu of %" PRIu64, record->epochs, record->facts.epochs_wanted);
+    } else if (target == NULL) {
+        table_cell(table, "no target");
+    } else {
+        double difference = record->metrics[record->epochs - 1].validation_error - target->value;
+        table_cell(table, "%s", fabs(difference) <= target->tolerance + 1e-9 ? "met" : "missed");
+    }
+}
+
+/* The share of the epochs that are near the published curve, and which drop of the learning rate does not show. */
+static enum status add_curve(struct table *table, const struct record *record, struct error *error)
+{
+    const struct manifest *manifest = &record->manifest;
+    struct curve curve;
+    struct curve_agreement agreement;
+    if (manifest->curve_file == NULL) {
+        table_cell(table, "%s", "");
+        return STATUS_OK;
+    }
+    enum status status = curve_read(manifest->curve_file, manifest->curve_column, &curve, error);
+    if (status != STATUS_OK)
+        return status;
+    curve_compare(&curve, record, &agreement);
+    curve_free(&curve);
+    const struct curve_drop *flat = NULL;
+    for (size_t d = agreement.drop_count; d-- > 0;)
+        flat = agreement.drops[d].agrees ? flat : &agreement.drops[d];
+    if (agreement.compared == 0)
+        table_cell(table, "%s", "");
+    else if (flat != NULL)
+        table_cell(table, "%.0f %%, no drop at %" PRIu64, floor(curve_share(&agreement)), flat->epoch);
+    else
+        table_cell(table, "%.0f %%", floor(curve_share(&agreement)));
+    return STATUS_OK;
+}
+
+static void add_number(struct table *table, int digits, double value)
+{
+    if (isnan(value))
+        table_cell(table, "%s", "");
+    else
+        table_cell(table, "%.*f", digits, value);
+}
+
+static enum status add_cell(struct table *table, enum column column, enum format format, const struct record *record,
+                            struct error *error)
+{
+    const struct record_facts *facts = &record->facts;
+    const struct metrics_row *last = record->epochs > 0 ? &record->metrics[record->epochs - 1] : NULL;
+    enum status status = STATUS_OK;
+    double value = NAN;
+    switch (column) {
+    case COLUMN_RUN:
+        table_cell(table, "%s", record->name);
+        break;
+    case COLUMN_DEPTH:
+        table_cell(table, "%" PRIu64, facts->depth);
+        break;
+    case COLUMN_ARITHMETIC:
+        table_cell(table, "%s", facts->arithmetic);
+        break;
+    case COLUMN_SEED:
+        table_cell(table, "%" PRIu64, facts->seed);
+        break;
+    case COLUMN_EPOCHS:
+        table_cell(table, "%zu", record->epochs);
+        break;
+    case COLUMN_OF:
+        table_cell(table, "%" PRIu64, facts->epochs_wanted);
+        break;
+    case COLUMN_ERROR:
+        add_number(table, 2, last != NULL ? last->validation_error : NAN);
+        break;
+    case COLUMN_2016:
+        status = published_error("msra", record, &value, error);
+        add_number(table, 2, value);
+        break;
+    case COLUMN_PAPER:
+        status = published_error("paper", record, &value, error);
+        add_number(table, 2, value);
+        break;
+    case COLUMN_VERDICT:
+        add_verdict(table, record);
+        break;
+    case COLUMN_CURVE:
+        status = add_curve(table, record, error);
+        break;
+    case COLUMN_SECONDS:
+        status = seconds_per_epoch(record, &value, error);
+        add_number(table, value < 10.0 ? 1 : 0, value);
+        break;
+    case COLUMN_MEMORY:
+        add_number(table, 0, facts->peak_memory_bytes > 0 ? (double)facts->peak_memory_bytes / 1048576.0 : NAN);
+        break;
+    case COLUMN_WEIGHTS:
+        table_cell(table, "%.*s", for_people(format) ? 12 : 64, last != NULL ? last->weights_sha256 : "");
+        break;
+    case COLUMNS:
+        break;
+    }
+    return status;
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------- */
+
+static bool all_the_same(enum column column, struct record *const *records, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const struct record_facts *a = &records[0]->facts, *b = &records[i]->facts;
+        if (column == COLUMN_SEED ? a->seed != b->seed : strcmp(a->arithmetic, b->arithmetic) != 0)
+            return false;
+    }
+    return true;
+}
+
+static size_t choose_columns(enum format format, struct record *const *records, size_t count,
+                             enum column chosen[COLUMNS], struct table_column headings[COLUMNS])
+{
+    size_t kept = 0;
+    for (enum column c = 0; c < COLUMNS; c++) {
+        const char *heading = format == FORMAT_TEXT       ? columns[c].heading
+                              : format == FORMAT_MARKDOWN ? columns[c].page
+                                                          : columns[c].key;
+        if (heading == NULL || (for_people(format) && columns[c].where_it_differs && all_the_same(c, records, count)))
+            continue;
+        headings[kept] = (struct table_column){ heading, columns[c].number };
+        chosen[kept++] = c;
+    }
+    return kept;
+}
+
+/* What the table leaves out, one line each: the machines that its times are of, and what is to be known of the data. */
+static void print_notes(enum format format, struct record *const *records, size_t count)
+{
+    const char *const line = format == FORMAT_MARKDOWN ? "\n" : "";
+    char about[256], before[256] = "";
+    printf("%s", line);
+    if (count > 0 && all_the_same(COLUMN_SEED, records, count) && all_the_same(COLUMN_ARITHMETIC, records, count))
+        text_line(stdout, "Seed %" PRIu64 ", arithmetic %s.", records[0]->facts.seed, records[0]->facts.arithmetic);
+    for (size_t i = 0; i < count; i++) {
+        const struct record_facts *facts = &records[i]->facts;
+        snprintf(about, sizeof about, "%s; %s", facts->engine_description, facts->host_cpu);
+        if (strcmp(about, before) != 0)
+            text_line(stdout, "Median times%s%s: %s.", i > 0 ? ", from " : "", i > 0 ? records[i]->name : "", about);
+        snprintf(before, sizeof before, "%s", about);
+        for (size_t n = 0; facts->data_notes != NULL && facts->data_notes[n] != NULL; n++)
+            text_line(stdout, "%s: %s.", records[i]->name, facts->data_notes[n]);
+    }
+}
+
+static enum status print_runs(enum format format, struct record *const *records, size_t count, struct error *error)
+{
+    enum column chosen[COLUMNS];
+    struct table_column headings[COLUMNS];
+    const size_t kept = choose_columns(format, records, count, chosen, headings);
+    struct table *table = table_open(headings, kept);
+    enum status status = table != NULL ? STATUS_OK : error_out_of_memory(error, "a table");
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        for (size_t c = 0; status == STATUS_OK && c < kept; c++)
+            status = add_cell(table, chosen[c], format, records[i], error);
+    }
+    if (status == STATUS_OK)
+        status = table_print(table, format == FORMAT_TEXT ? "table" : format_names[format], error);
+    if (status == STATUS_OK && for_people(format))
+        print_notes(format, records, count);
+    table_close(table);
+    return status;
+}
+
+static int compare_records(const void *a, const void *b)
+{
+    const struct record_facts *x = &(*(struct record *const *)a)->facts, *y = &(*(struct record *const *)b)->facts;
+    if (x->depth != y->depth)
+        return x->depth < y->depth ? -1 : 1;
+    const int arithmetic = strcmp(x->arithmetic, y->arithmetic);
+    if (arithmetic != 0)
+        return arithmetic;
+    return (x->seed > y->seed) - (x->seed < y->seed);
+}
+
+static enum status run_table(const struct arguments *arguments, struct error *error)
+{
+    const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
+               *name = arguments_text(arguments, "format");
+    const size_t count = arguments->operand_count;
+    struct record **records = calloc(count, sizeof *records);
+    enum format format = FORMAT_TEXT;
+    enum status status = records != NULL ? STATUS_OK : error_out_of_memory(error, "%zu runs", count);
+    while (name != NULL && strcmp(name, format_names[format]) != 0)
+        format++; /* it is one of them: the option's table has checked that */
+    for (size_t i = 0; status == STATUS_OK && i < count; i++)
+        status = record_open(&records[i], runs, arguments->operands[i], error);
+    if (status == STATUS_OK) {
+        qsort(records, count, sizeof *records, compare_records);
+        status = print_runs(format, records, count, error);
+    }
+    for (size_t i = 0; records != NULL && i < count; i++)
+        record_close(records[i]);
+    free(records);
+    return status;
+}
+
+static const struct option_definition options[] = {
+    OPTION_RUNS,
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|markdown|json|csv",
+      "text, markdown (as in README.md), json or csv; default: text" },
+    OPTIONS_END,
+};
+
+const struct command table_command = {
+    .name = "table",
+    .operands = "RUN...",
+    .summary = "the table of the reproduction, from records",
+    .options = options,
+    .description =
+        "Prints a line for each run, by depth: the validation error after the last epoch, what the replication of 2016 "
+        "and the paper published for that depth (as experiments/msra and experiments/paper say), the verdict on the "
+        "run's own target, the median seconds per epoch, the memory that the process took at its peak, and the digest "
+        "of the weights.\n\n"
+        "Where the manifest names a published curve, the column \"curve\" says which share of the epochs is near it: "
+        "between the least and the largest published error of the epochs e-1 to e+1, with 3 points more on either side "
+        "before the first drop of the learning rate and 1 point from there on. A drop that does not show in the run by "
+        "at least half of its published size is named.\n\n"
+        "Arithmetic and seed are columns where they differ, and else they are below the table. JSON and CSV have all "
+        "columns, and the digests in full.",
+    .examples = "selfsame table msra-resnet20-seed1 msra-resnet32-seed1\ttwo depths\n"
+                "selfsame table --format markdown results/published/msra-*\tfor a page\n",
+    .operands_min = 1,
+    .operands_max = SIZE_MAX,
+    .run = run_table,
+};
