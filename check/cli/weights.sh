@@ -129,6 +129,49 @@ if "$python" -c 'import torch' > /dev/null 2>&1; then
             fail "  PyTorch's own load gives other numbers"
         fi
     done
+    # The same weights as people have them: each evaluates as the file that they were made from, and what a message names as a remedy works.
+    "$python" "$TOP/check/tools/torch_cases.py" "$ours" cases
+    for case in compiled lightning ema-key resumable namespace sparse-beside expanded-beside accuracy parameter-attribute protocol3 protocol5 deflated \
+        pickled copies; do
+        expect 0 "convert a file of the kind $case" convert "cases/$case.pth" "$case.safetensors"
+        same "$ours" "$case.safetensors" "  to the very file it was made from"
+    done
+    expect 0 "convert numpy's arrays in a pickle" convert cases/arrays.pkl arrays.safetensors
+    same "$ours" arrays.safetensors "  to the very file it was made from"
+    expect 0 "convert numpy's .npz" convert cases/arrays.npz npz.safetensors
+    same "$ours" npz.safetensors "  to the very file it was made from"
+    expect 0 "inspect the checkpoint with a namespace" inspect cases/namespace.pth
+    prints "left alone, not run: argparse.Namespace"
+    expect 2 "convert float64 weights" convert cases/float64.pth float64.safetensors
+    says "give --round to write the nearest"
+    expect 0 "  with --round" convert --round cases/float64.pth float64.safetensors
+    says "float64, rounded to float32"
+    same "$ours" float64.safetensors "  to the very file it was made from"
+    expect 2 "convert a file with weights under two keys" convert cases/two.pth two.safetensors
+    says "with --key student for example"
+    expect 0 "  with --key" convert --key student cases/two.pth two.safetensors
+    same "$ours" two.safetensors "  to the very file it was made from"
+    expect 2 "eval weights with a tensor too many" eval --weights cases/extra.pth --manifest tiny.yaml
+    says "selfsame convert --rename head.weight= FILE OUT.safetensors"
+    expect 0 "  left out" convert --rename head.weight= cases/extra.pth extra.safetensors
+    same "$ours" extra.safetensors "  to the very file it was made from"
+    expect 2 "eval weights with names of their own" eval --weights cases/strange.pth --manifest tiny.yaml
+    says "selfsame convert --rename OLD=NEW FILE OUT.safetensors"
+    expect 0 "  renamed" convert --rename eins=conv1 --rename zwei=conv2 cases/strange.pth strange.safetensors
+    same "$ours" strange.safetensors "  to the very file it was made from"
+    expect 2 "  by a part that no name has" convert --rename drei=conv3 cases/strange.pth strange.safetensors
+    says "no tensor's name has the part drei"
+    expect 2 "inspect a whole module" inspect cases/module.pth
+    says "torch.save(model.state_dict(), OUT)"
+    if [ -n "${SELFSAME_CIFAR10:-}" ]; then
+        "$python" "$TOP/check/tools/torch_styles.py" styles "$SELFSAME_CIFAR10" 500
+        for style in torchvision kuangliu stem order; do
+            expect 0 "eval a network in the style $style" eval --weights "styles/$style.pth" --manifest "styles/$style.yaml" --data "$SELFSAME_CIFAR10" \
+                --predictions predictions
+            equal=$(tail -n +2 predictions | head -n 500 | cut -f3 | paste -d' ' - "styles/$style.txt" | awk '$1 == $2' | wc -l)
+            if [ "$equal" -ge 499 ]; then pass "  $equal of 500 predictions are PyTorch's"; else fail "  only $equal predictions are PyTorch's"; fi
+        done
+    fi
     if "$python" "$TOP/check/tools/torch_weights.py" compare copy.pth "$ours" > stdout 2> stderr; then
         pass "PyTorch opens the zip file that convert writes, as weights only, with the same numbers"
     else

@@ -13,15 +13,16 @@ const char *const ADVERSITIES[ADVERSITY_COUNT] = {
     [ADVERSITY_DIVERGING] = "diverging", [ADVERSITY_GAMMA] = "gamma",
     [ADVERSITY_LINEAR] = "linear",       [ADVERSITY_RATE] = "rate"
 };
-const char *const VARIANTS[VARIANT_COUNT] = { "msra", "paper", "akamaster" };
+const char *const VARIANTS[VARIANT_COUNT] = { "msra", "paper", "akamaster", "projection-bn" };
 
 struct recipe trial_recipe(const struct trial *trial)
 {
-    const bool msra = trial->variant == 0, akamaster = trial->variant == 2;
+    const bool msra = trial->variant == 0, akamaster = trial->variant == 2, normed = trial->variant == 3;
     struct recipe recipe = {
         .model = { .depth = trial->depth,
                    .shortcut = msra        ? SHORTCUT_PROJECTION
                                : akamaster ? SHORTCUT_PAD_BOTH
+                               : normed    ? SHORTCUT_PROJECTION_BN
                                            : SHORTCUT_PAD_END,
                    .linear_bias = msra ? BIAS_NONE : BIAS_UNIFORM,
                    .final_batch_norm = msra,

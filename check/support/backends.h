@@ -23,7 +23,7 @@ enum adversity {
     ADVERSITY_COUNT
 };
 
-enum { VARIANT_COUNT = 3, TRIAL_STEPS_MAX = 16, TRIAL_IMAGES = 96 };
+enum { VARIANT_COUNT = 4, TRIAL_STEPS_MAX = 16, TRIAL_IMAGES = 96 };
 extern const char *const ADVERSITIES[ADVERSITY_COUNT], *const VARIANTS[VARIANT_COUNT];
 
 struct trial {

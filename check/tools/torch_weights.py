@@ -34,4 +34,5 @@ def compare(ours, theirs):
     sys.exit(0 if same else 1)
 
 
-{"save": save, "compare": compare}[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    {"save": save, "compare": compare}[sys.argv[1]](*sys.argv[2:])

@@ -269,7 +269,8 @@ static enum status check_rest(const struct by_name *b, const char *prefix, const
         bool own = strncmp(tensor->name, prefix, strlen(prefix)) == 0,
              real = tensor->values != NULL || tensor->obstacle != NULL;
         if (!own || !real || names_is_harmless(tensor->name) || is_copy(b, i, prefix) ||
-            (has_prefix(b, i, prefix) && network_find(network, b->readings[i].ours) >= 0))
+            (has_prefix(b, i, prefix) && network_find(network, b->readings[i].ours) >= 0 &&
+             find_ours(b, prefix, b->readings[i].ours) == i))
             continue;
         return error_set(why, STATUS_INPUT,
                          "%s: a network of depth %" PRIu32

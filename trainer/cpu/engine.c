@@ -142,8 +142,6 @@ static enum status cpu_open(struct engine **out, const struct recipe *recipe, co
                             const struct engine_options *options, struct error *error)
 {
     *out = NULL;
-    if (recipe->model.shortcut == SHORTCUT_PROJECTION_BN)
-        return error_set(error, STATUS_INPUT, "model.shortcut: projection-bn is not computed yet");
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return error_out_of_memory(error, "the engine");

@@ -28,10 +28,14 @@ static const float *shortcut_forward(const struct backend *r, uint32_t l, const 
     const struct conv2d d = shape_of(first);
     if (!changes_shape(r, l - 1))
         return input;
-    if (r->recipe.model.shortcut == SHORTCUT_PROJECTION)
-        projection_forward(&d, input, value(r, r->network->convs[l].projection), z);
+    const struct conv_layer *layer = &r->network->convs[l];
+    if (layer->projection >= 0)
+        projection_forward(&d, input, value(r, layer->projection), z);
     else
         option_a_forward(&d, first->option_a_first, input, z);
+    if (layer->projection_gamma >= 0)
+        batch_norm_forward(layer->filters, (uint32_t)(output_floats(layer) / layer->filters),
+                           r->projection_norm[projection_of(layer)], z, z);
     return z;
 }
 
@@ -43,7 +47,7 @@ static void shortcut_backward(const struct backend *r, uint32_t l, const float *
     if (!changes_shape(r, l)) {
         for (size_t i = 0; i < input_floats(&r->network->convs[l]); i++)
             dx[i] = dx[i] + g[i];
-    } else if (r->recipe.model.shortcut == SHORTCUT_PROJECTION) {
+    } else if (r->network->convs[l + 1].projection >= 0) {
         projection_backward_data(&d, g, value(r, r->network->convs[l + 1].projection), dx);
     } else {
         option_a_backward(&d, r->network->convs[l].option_a_first, g, dx);
@@ -127,22 +131,51 @@ static void update_running(const struct model_config *model, double mean, double
     *running_variance = exact_running(*running_variance, spread, model->batch_norm_rate);
 }
 
-static void finish_norm(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+/* A batch norm and its tensors. */
+struct norm_tensors {
+    int64_t gamma, beta, mean, variance;
+    int64_t weight; /* of the convolution before it: its name stands for the norm's */
+};
+
+static struct norm_tensors norm_of(const struct conv_layer *layer)
 {
-    const struct conv_layer *layer = &r->network->convs[l];
+    return (struct norm_tensors){ layer->gamma, layer->beta, layer->running_mean, layer->running_variance,
+                                  layer->weight };
+}
+
+static struct norm_tensors projection_norm_of(const struct conv_layer *layer)
+{
+    return (struct norm_tensors){ layer->projection_gamma, layer->projection_beta, layer->projection_mean,
+                                  layer->projection_variance, layer->projection };
+}
+
+static void finish_norm(struct backend *r, const struct conv_layer *layer, struct norm_tensors tensors,
+                        struct exact_norm *norms, uint32_t N, struct backend_outcome *outcome)
+{
     const struct model_config *model = &r->recipe.model;
     const uint32_t K = layer->filters;
     const double M = (double)N * (double)(output_floats(layer) / K);
     for (uint32_t k = 0; k < K; k++) {
-        struct exact_norm *norm = &r->norm[(size_t)l * FEATURES + k];
         double sum = images_tree(r, N, k), squares = images_tree(r, N, K + k);
-        *norm = exact_norm_from_sums(sum, squares, M, model->batch_norm_epsilon, value(r, layer->gamma)[k],
-                                     value(r, layer->beta)[k]);
-        if (!exact_norm_finite(norm))
-            backend_blame(outcome, NON_FINITE_FORWARD, r->network->tensors[layer->weight].name);
-        update_running(model, norm->mean, norm->variance, M, value(r, layer->running_mean) + k,
-                       value(r, layer->running_variance) + k);
+        norms[k] = exact_norm_from_sums(sum, squares, M, model->batch_norm_epsilon, value(r, tensors.gamma)[k],
+                                        value(r, tensors.beta)[k]);
+        if (!exact_norm_finite(&norms[k]))
+            backend_blame(outcome, NON_FINITE_FORWARD, r->network->tensors[tensors.weight].name);
+        update_running(model, norms[k].mean, norms[k].variance, M, value(r, tensors.mean) + k,
+                       value(r, tensors.variance) + k);
     }
+}
+
+/* What the projection of block input a[l-1] gives, and its sums. */
+static void project_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l];
+    const struct conv2d d = shape_of(layer - 1);
+    float *y = r->projection_y[projection_of(layer)] + n * output_floats(layer);
+    projection_forward(&d, r->a[pass->l - 1] + n * input_floats(layer - 1), value(r, layer->projection), y);
+    batch_norm_sums(d.K, (uint32_t)(output_floats(layer) / d.K), y, r->sums + (size_t)n * 2 * FEATURES,
+                    worker->scratch);
 }
 
 static void forward_pass(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
@@ -151,7 +184,13 @@ static void forward_pass(struct backend *r, const struct backend_batch *batch, s
         double began = clock_seconds();
         make_filters(r, l, false);
         run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
-        finish_norm(r, l, batch->count, outcome);
+        const struct conv_layer *layer = &r->network->convs[l];
+        finish_norm(r, layer, norm_of(layer), r->norm + (size_t)l * FEATURES, batch->count, outcome);
+        if (layer->projection_gamma >= 0) {
+            run_pass((struct pass){ .r = r, .l = l, .item = project_item }, batch->count);
+            finish_norm(r, layer, projection_norm_of(layer), r->projection_norm[projection_of(layer)], batch->count,
+                        outcome);
+        }
         run_pass((struct pass){ .r = r, .l = l, .item = activate_item }, batch->count);
         if (r->profile != NULL)
             r->profile->forward_s[l] += clock_seconds() - began;
@@ -234,19 +273,58 @@ static void relu_item(const struct pass *pass, struct worker *worker, uint32_t n
                              r->sums + (size_t)n * 2 * FEATURES, worker->scratch);
 }
 
-static void finish_norm_backward(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+static void finish_norm_backward(struct backend *r, const struct conv_layer *layer, struct norm_tensors tensors,
+                                 const struct exact_norm *norms, struct exact_norm_gradient *gradients, uint32_t N,
+                                 struct backend_outcome *outcome)
 {
-    const struct conv_layer *layer = &r->network->convs[l];
     const uint32_t K = layer->filters;
     const double M = (double)N * (double)(output_floats(layer) / K);
     for (uint32_t k = 0; k < K; k++) {
         double G1 = images_tree(r, N, k), G2 = images_tree(r, N, K + k);
         if (!exact_finite(G1) || !exact_finite(G2))
-            backend_blame(outcome, NON_FINITE_BACKWARD, r->network->tensors[layer->weight].name);
-        r->norm_gradient[k] = exact_norm_backward(&r->norm[(size_t)l * FEATURES + k], G1, G2, M);
-        gradient(r, layer->gamma)[k] = r->norm_gradient[k].dgamma;
-        gradient(r, layer->beta)[k] = r->norm_gradient[k].dbeta;
+            backend_blame(outcome, NON_FINITE_BACKWARD, r->network->tensors[tensors.weight].name);
+        gradients[k] = exact_norm_backward(&norms[k], G1, G2, M);
+        gradient(r, tensors.gamma)[k] = gradients[k].dgamma;
+        gradient(r, tensors.beta)[k] = gradients[k].dbeta;
     }
+}
+
+/* The sums of a projection's batch norm: its output's gradient is that of the block's sum. */
+static void projection_sums_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l];
+    const uint32_t K = layer->filters, p = projection_of(layer);
+    const size_t count = output_floats(layer), at = n * count;
+    batch_norm_backward_sums(K, (uint32_t)(count / K), r->projection_norm[p], r->residual + at, r->projection_y[p] + at,
+                             r->sums + (size_t)n * 2 * FEATURES, worker->scratch);
+}
+
+static void projection_norm_item(const struct pass *pass, struct worker *worker, uint32_t n)
+{
+    struct backend *r = pass->r;
+    const struct conv_layer *layer = &r->network->convs[pass->l];
+    const uint32_t K = layer->filters, p = projection_of(layer);
+    const size_t count = output_floats(layer), at = n * count;
+    (void)worker;
+    batch_norm_backward(K, (uint32_t)(count / K), r->projection_norm[p], r->projection_gradient, r->residual + at,
+                        r->projection_y[p] + at, r->projection_dy + at);
+}
+
+/* From the gradient of a block's sum to that of what its projection gives. */
+static void projection_norm_backward(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    run_pass((struct pass){ .r = r, .l = l, .item = projection_sums_item }, N);
+    finish_norm_backward(r, layer, projection_norm_of(layer), r->projection_norm[projection_of(layer)],
+                         r->projection_gradient, N, outcome);
+    run_pass((struct pass){ .r = r, .l = l, .item = projection_norm_item }, N);
+}
+
+/* The gradient of what the shortcut of the block with second convolution l gives, before its batch norm if any. */
+static const float *shortcut_gradient(const struct backend *r, uint32_t l)
+{
+    return r->network->convs[l].projection_gamma >= 0 ? r->projection_dy : r->residual;
 }
 
 static void norm_item(const struct pass *pass, struct worker *worker, uint32_t n)
@@ -273,7 +351,7 @@ static void data_item(const struct pass *pass, struct worker *worker, uint32_t n
     else
         conv2d_backward_data(&d, dy, value(r, layer->weight), dx, worker->scratch);
     if (!is_second(l))
-        shortcut_backward(r, l, r->residual + n * output_floats(layer), dx);
+        shortcut_backward(r, l, (l > 0 ? shortcut_gradient(r, l + 1) : r->residual) + n * output_floats(layer), dx);
 }
 
 /* The output rows of a group: begin .. end-1. */
@@ -336,7 +414,8 @@ static void projection_item(const struct pass *pass, struct worker *worker, uint
     const struct conv2d d = shape_of(&r->network->convs[l]);
     const struct group_rows rows = rows_of(&d, pass->batch->count, item);
     (void)worker;
-    projection_backward_weight(&d, rows.begin, rows.end, r->a[l], r->residual, r->parts + (size_t)item * d.K * d.C);
+    projection_backward_weight(&d, rows.begin, rows.end, r->a[l], shortcut_gradient(r, pass->l),
+                               r->parts + (size_t)item * d.K * d.C);
 }
 
 static void projection_tree_item(const struct pass *pass, struct worker *worker, uint32_t k)
@@ -356,8 +435,11 @@ static void backward_pass(struct backend *r, const struct backend_batch *batch, 
         const uint32_t groups = groups_of(r, layer, batch->count);
         double began = clock_seconds();
         run_pass((struct pass){ .r = r, .l = l, .item = relu_item }, batch->count);
-        finish_norm_backward(r, l, batch->count, outcome);
+        finish_norm_backward(r, layer, norm_of(layer), r->norm + (size_t)l * FEATURES, r->norm_gradient, batch->count,
+                             outcome);
         run_pass((struct pass){ .r = r, .l = l, .item = norm_item }, batch->count);
+        if (layer->projection_gamma >= 0)
+            projection_norm_backward(r, l, batch->count, outcome);
         const bool winograd = is_winograd(r, layer);
         run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_group_item : group_item },
                  groups);
@@ -470,6 +552,9 @@ static void reference_evaluate(struct backend *r, const struct backend_batch *ba
         make_filters(r, l, false);
         running_norms(r, layer->filters, layer->gamma, layer->beta, layer->running_mean, layer->running_variance,
                       r->norm + (size_t)l * FEATURES);
+        if (layer->projection_gamma >= 0)
+            running_norms(r, layer->filters, layer->projection_gamma, layer->projection_beta, layer->projection_mean,
+                          layer->projection_variance, r->projection_norm[projection_of(layer)]);
     }
     if (network->logits_gamma >= 0)
         running_norms(r, CLASSES, network->logits_gamma, network->logits_beta, network->logits_mean,

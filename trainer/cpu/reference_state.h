@@ -9,7 +9,7 @@
 #include "trainer/cpu/reference.h"
 #include "trainer/cpu/team.h"
 
-enum { FEATURES = NETWORK_FEATURES, CLASSES = NETWORK_CLASSES, IMAGE_FLOATS_MAX = 16 * 32 * 32 };
+enum { FEATURES = NETWORK_FEATURES, CLASSES = NETWORK_CLASSES, IMAGE_FLOATS_MAX = 16 * 32 * 32, PROJECTIONS = 2 };
 
 /* What one thread works in. */
 struct worker {
@@ -31,7 +31,12 @@ struct backend {
     struct exact_norm logits_norm[CLASSES];
     struct exact_norm_gradient norm_gradient[FEATURES]; /* of the layer at hand */
     float *d;                                           /* the gradient of a[l+1], then of a[l] */
-    float *residual;                                    /* the gradient of a block's sum */
+    /* Of shortcut projection-bn, by projection_of: what the projection gives, its norm, and the gradient of what it
+     * gives. */
+    float *projection_y[PROJECTIONS], *projection_dy;
+    struct exact_norm projection_norm[PROJECTIONS][FEATURES];
+    struct exact_norm_gradient projection_gradient[FEATURES];
+    float *residual; /* the gradient of a block's sum */
     float *dy;
     float *sums;            /* [batch][2 * 64] of a batch norm, forward or backward */
     float *parts;           /* weight gradients of all groups */
@@ -74,6 +79,12 @@ static size_t output_floats(const struct conv_layer *layer)
 {
     uint32_t P = layer->side / layer->stride;
     return (size_t)layer->filters * P * P;
+}
+
+/* The number of a projection with batch norm, by the block's second convolution. */
+static uint32_t projection_of(const struct conv_layer *layer)
+{
+    return layer->filters == FEATURES ? 1 : 0;
 }
 
 /* Whether the layer is computed by tiles. */
@@ -131,6 +142,12 @@ static void lay_out(struct backend *r)
             float *filters = carve_floats(r, (size_t)layer->filters * layer->channels * EXACT_WINOGRAD_POINTS);
             if (r->memory != NULL)
                 r->filters[l] = filters;
+        }
+        if (layer->projection_gamma >= 0) {
+            float *projected = carve_floats(r, batch * output_floats(layer));
+            r->projection_y[projection_of(layer)] = projected;
+            if (projection_of(layer) == 0) /* the larger */
+                r->projection_dy = carve_floats(r, batch * output_floats(layer));
         }
         size_t needed = groups_of(r, layer, r->batch) * layer->filters * layer->channels * points_of(r, layer);
         parts = needed > parts ? needed : parts;

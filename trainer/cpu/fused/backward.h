@@ -8,21 +8,51 @@
 #include "trainer/cpu/fused/rows.h"
 #include "trainer/cpu/fused/state.h"
 
-static void finish_backward(struct backend *f, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+static void finish_backward(struct backend *f, struct conv *conv, struct norm_tensors at, uint32_t N,
+                            struct backend_outcome *outcome)
 {
-    const struct conv_layer *layer = &f->network->convs[l];
     const struct tensor *tensors = f->network->tensors;
-    struct conv *conv = &f->convs[l];
     double sums[SUMS_STRIDE], M = (double)N * conv->out_side * conv->out_side;
     tree_over_images(f->sums, N, SUMS_STRIDE, 2 * conv->K, sums);
     for (uint32_t k = 0; k < conv->K; k++) {
         struct exact_norm_gradient gradient = exact_norm_backward(&conv->norm[k], sums[k], sums[conv->K + k], M);
         if (!exact_finite(sums[k]) || !exact_finite(sums[conv->K + k]))
-            backend_blame(outcome, NON_FINITE_BACKWARD, tensors[layer->weight].name);
-        f->gradients[tensors[layer->gamma].offset + k] = gradient.dgamma;
-        f->gradients[tensors[layer->beta].offset + k] = gradient.dbeta;
+            backend_blame(outcome, NON_FINITE_BACKWARD, tensors[at.weight].name);
+        f->gradients[tensors[at.gamma].offset + k] = gradient.dgamma;
+        f->gradients[tensors[at.beta].offset + k] = gradient.dbeta;
         conv->slope[k] = gradient.slope;
         conv->constant[k] = gradient.constant;
+    }
+}
+
+/* The sums of the batch norm behind a projection: its output's gradient is that of the block's sum. */
+static void projection_sums_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
+{
+    const struct backend *f = pass->f;
+    const struct conv *projection = f->convs[pass->l].projection;
+    const size_t at = n * plain_floats(projection->K, projection->out_side);
+    (void)worker, (void)after;
+    image_sums(f->G0 + at, projection->y + at, projection->mean32, projection->K, projection->out_side,
+               f->sums + (size_t)n * SUMS_STRIDE);
+}
+
+/* From g, that of the block's sum in image n, to the gradient of what the projection gives. */
+static void projection_gradient(const struct conv *projection, const float *g, uint32_t n, float *dy)
+{
+    const size_t pixels = (size_t)projection->out_side * projection->out_side;
+    const float *y = projection->y + n * plain_floats(projection->K, projection->out_side);
+    for (uint32_t k = 0; k < projection->K; k += BLOCK) {
+        vec scale[PARTS], slope[PARTS], constant[PARTS];
+        load_parts(projection->scale + k, scale);
+        load_parts(projection->slope + k, slope);
+        load_parts(projection->constant + k, constant);
+        for (size_t p = 0; p < pixels; p++, g += BLOCK, y += BLOCK, dy += BLOCK) {
+            UNROLL
+            for (int i = 0; i < PARTS; i++) {
+                vec rest = vec_fma(slope[i], vec_load(y + i * LANES), constant[i]);
+                vec_store(dy + i * LANES, vec_fma(vec_load(g + i * LANES), scale[i], rest));
+            }
+        }
     }
 }
 
@@ -88,24 +118,29 @@ static void option_a_data(const float *g, uint32_t first, uint32_t C, uint32_t P
 
 /* The gradients of the shortcuts of `count` images that make up a unit, past a convolution of stride 2: by the block's
  * inputs, which the sinks get, and by the projection's weights. g: that of the block's sum. */
-static void strided_shortcuts(struct backend *f, struct worker *worker, uint32_t l, uint32_t unit, uint32_t count,
-                              const float *g, struct gradient_sink *sinks)
+static void strided_shortcuts(struct backend *f, struct worker *worker, uint32_t l, uint32_t unit, uint32_t n,
+                              uint32_t count, const float *g, struct gradient_sink *sinks)
 {
-    const struct conv *conv = &f->convs[l];
+    const struct conv *conv = &f->convs[l], *second = &f->convs[l + 1];
     const uint32_t C = conv->C, P = conv->out_side;
     const float *x[IMAGES_MAX], *image_g[IMAGES_MAX];
     for (uint32_t i = 0; i < count; i++) {
         float *strided = worker->strided + i * plain_floats(C, P);
         x[i] = sinks[i].activation;
         image_g[i] = g + i * plain_floats(conv->K, P);
+        if (second->projection != NULL) {
+            float *dy = worker->projection_dy + i * plain_floats(conv->K, P);
+            projection_gradient(second->projection, image_g[i], n + i, dy);
+            image_g[i] = dy;
+        }
         sinks[i].residual = NULL;
         sinks[i].strided = strided;
-        if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
-            projection_data(image_g[i], f->convs[l + 1].projection_data, C, P, strided);
+        if (second->projection_data != NULL)
+            projection_data(image_g[i], second->projection_data, C, P, strided);
         else
             option_a_data(image_g[i], f->network->convs[l].option_a_first, C, P, strided);
     }
-    if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
+    if (second->projection_data != NULL)
         projection_weight(x, image_g, count, C, P, f->projection_parts + (size_t)unit * C * conv->K);
 }
 
@@ -185,7 +220,7 @@ static void backward_images(struct backend *f, struct worker *worker, const stru
         sinks[i].residual = route->residual + (n + i) * plain_in;
     }
     if (conv->stride == 2)
-        strided_shortcuts(f, worker, l, unit, count, route->residual + n * plain_out, sinks);
+        strided_shortcuts(f, worker, l, unit, n, count, route->residual + n * plain_out, sinks);
     conv->kernels->data_residual(&images, conv->data);
 }
 
@@ -303,7 +338,11 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
     for (uint32_t l = f->network->conv_count; l-- > 0;) {
         const struct conv *conv = &f->convs[l];
         double began = clock_seconds();
-        finish_backward(f, l, batch->count, outcome);
+        finish_backward(f, &f->convs[l], norm_tensors_of(f, l, false), batch->count, outcome);
+        if (conv->projection != NULL) {
+            run_pass((struct pass){ .f = f, .l = l, .item = projection_sums_item }, batch->count, false);
+            finish_backward(f, conv->projection, norm_tensors_of(f, l, true), batch->count, outcome);
+        }
         struct pass pass = {
             .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 }
         };
@@ -320,7 +359,7 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
             run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
         }
         if (conv->stride == 2) {
-            if (f->recipe.model.shortcut == SHORTCUT_PROJECTION)
+            if (f->convs[l + 1].projection_data != NULL)
                 reduce_projection(f, l, units);
             float *swap = f->G0;
             f->G0 = f->G2;

@@ -36,9 +36,13 @@ static struct row_source join_source(const struct backend *f, const struct worke
     source.shortcut = a_of(f, eval, b - 1, n);
     if (f->convs[l - 1].stride == 1) {
         source.load = row_join_identity;
-    } else if (f->recipe.model.shortcut == SHORTCUT_PROJECTION) {
-        source.load = row_join_projection;
+    } else if (conv->projection_forward != NULL) {
+        source.load = conv->projection != NULL ? row_join_projection_norm : row_join_projection;
         source.projection = conv->projection_forward;
+        if (conv->projection != NULL) {
+            source.projection_scale = conv->projection->scale;
+            source.projection_shift = conv->projection->shift;
+        }
     } else {
         source.load = row_join_option_a;
         source.option_a_first = f->network->convs[l - 1].option_a_first;
@@ -150,28 +154,95 @@ static void set_norm(struct conv *conv, uint32_t k, const struct exact_norm *nor
     conv->mean32[k] = norm->mean32;
 }
 
-/* The batch norm of convolution l from the images' sums; running statistics follow. */
-static void finish_forward(struct backend *f, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+/* A batch norm's tensors, and the convolution before it, whose name stands for the norm's. */
+struct norm_tensors {
+    uint32_t gamma, beta, mean, variance, weight;
+};
+
+/* Of the batch norm behind convolution l, or behind the projection of the block whose second convolution it is. */
+static struct norm_tensors norm_tensors_of(const struct backend *f, uint32_t l, bool projection)
+{
+    const struct conv_layer *layer = &f->network->convs[l];
+    if (projection)
+        return (struct norm_tensors){ (uint32_t)layer->projection_gamma, (uint32_t)layer->projection_beta,
+                                      (uint32_t)layer->projection_mean, (uint32_t)layer->projection_variance,
+                                      (uint32_t)layer->projection };
+    return (struct norm_tensors){ layer->gamma, layer->beta, layer->running_mean, layer->running_variance,
+                                  layer->weight };
+}
+
+/* The batch norm behind a convolution, from the images' sums; running statistics follow. */
+static void finish_forward(struct backend *f, struct conv *conv, struct norm_tensors at, uint32_t N,
+                           struct backend_outcome *outcome)
 {
     const struct model_config *model = &f->recipe.model;
-    const struct conv_layer *layer = &f->network->convs[l];
     const struct tensor *tensors = f->network->tensors;
-    struct conv *conv = &f->convs[l];
     double sums[SUMS_STRIDE], M = (double)N * conv->out_side * conv->out_side;
     tree_over_images(f->sums, N, SUMS_STRIDE, 2 * conv->K, sums);
-    float *running_mean = f->values + tensors[layer->running_mean].offset;
-    float *running_variance = f->values + tensors[layer->running_variance].offset;
+    float *running_mean = f->values + tensors[at.mean].offset;
+    float *running_variance = f->values + tensors[at.variance].offset;
     for (uint32_t k = 0; k < conv->K; k++) {
-        struct exact_norm norm = exact_norm_from_sums(sums[k], sums[conv->K + k], M, model->batch_norm_epsilon,
-                                                      f->values[tensors[layer->gamma].offset + k],
-                                                      f->values[tensors[layer->beta].offset + k]);
+        struct exact_norm norm =
+            exact_norm_from_sums(sums[k], sums[conv->K + k], M, model->batch_norm_epsilon,
+                                 f->values[tensors[at.gamma].offset + k], f->values[tensors[at.beta].offset + k]);
         if (!exact_norm_finite(&norm))
-            backend_blame(outcome, NON_FINITE_FORWARD, tensors[layer->weight].name);
+            backend_blame(outcome, NON_FINITE_FORWARD, tensors[at.weight].name);
         set_norm(conv, k, &norm);
         double variance = model->batch_norm_unbiased ? exact_unbiased(norm.variance, M) : norm.variance;
         running_mean[k] = exact_running(running_mean[k], norm.mean, model->batch_norm_rate);
         running_variance[k] = exact_running(running_variance[k], variance, model->batch_norm_rate);
     }
+}
+
+/* The trees of g and g * (y - mean) over an image's pixels, plain images of K channels with side P; mean NULL: of g and
+ * g * y. */
+static void image_sums(const float *g, const float *y, const float *mean, uint32_t K, uint32_t P, float *out)
+{
+    const int root = __builtin_ctz(P);
+    float rows[16][SUMS_STRIDE] __attribute__((aligned(64)));
+    memset(rows, 0, sizeof rows);
+    for (uint32_t k = 0; k < K; k += LANES) {
+        const vec center = mean != NULL ? vec_load(mean + k) : vec_zero();
+        for (uint32_t h = 0; h < P; h++) {
+            vec first[TREE_LEVELS + 1], second[TREE_LEVELS + 1];
+            for (uint32_t w = 0; w < P; w++) {
+                const size_t at = plain_at(k / BLOCK, h, P) + w * BLOCK + k % BLOCK;
+                const vec value = vec_load(g + at);
+                vec_tree_add(first, w, value);
+                vec_tree_add(second, w, vec_mul(value, vec_sub(vec_load(y + at), center)));
+            }
+            vec_store(rows[h] + k, first[root]);
+            vec_store(rows[h] + K + k, second[root]);
+        }
+    }
+    tree_rows(&rows[0][0], (int)P, SUMS_STRIDE);
+    copy_sums(out, rows[0], SUMS_STRIDE);
+}
+
+/* What the projection gives for one image of the block whose second convolution is l, where a batch norm follows, and
+ * the sums for it. */
+static void project_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
+{
+    const struct backend *f = pass->f;
+    const struct conv *conv = &f->convs[pass->l];
+    const uint32_t K = conv->K, C = K / 2, P = conv->out_side;
+    const float *x = a_of(f, NULL, pass->l / 2 - 1, n);
+    float *y = conv->projection->y + n * plain_floats(K, P);
+    (void)worker, (void)after;
+    for (uint32_t block = 0; block < K / BLOCK; block++) {
+        for (uint32_t h = 0; h < P; h++) {
+            for (uint32_t q = 0; q < P; q += PIXELS) {
+                vec z[PIXELS * PARTS];
+                point_chains(x + padded_at(0, 2 * h, 2 * P) + 2 * q * BLOCK, 2 * BLOCK,
+                             padded_at(1, 0, 2 * P) - padded_at(0, 0, 2 * P),
+                             conv->projection_forward + (size_t)block * BLOCK * C, C, z);
+                UNROLL
+                for (int i = 0; i < PIXELS * PARTS; i++)
+                    vec_store(y + plain_at(block, h, P) + q * BLOCK + (size_t)i * LANES, z[i]);
+            }
+        }
+    }
+    image_sums(y, y, NULL, K, P, f->sums + (size_t)n * SUMS_STRIDE);
 }
 
 static void forward_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
@@ -191,7 +262,12 @@ static void forward_pass(struct backend *f, const struct backend_batch *batch, s
         const uint32_t step = f->convs[l].kernels->forward_images;
         run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item },
                  (batch->count + step - 1) / step, l % 2 == 1);
-        finish_forward(f, l, batch->count, outcome);
+        struct conv *conv = &f->convs[l];
+        finish_forward(f, conv, norm_tensors_of(f, l, false), batch->count, outcome);
+        if (conv->projection != NULL) {
+            run_pass((struct pass){ .f = f, .l = l, .item = project_item }, batch->count, false);
+            finish_forward(f, conv->projection, norm_tensors_of(f, l, true), batch->count, outcome);
+        }
         if (f->profile != NULL)
             profile_add(&f->profile->forward_s[l], began);
     }

@@ -119,18 +119,24 @@ static void fused_step(struct backend *f, const struct backend_batch *batch, flo
 
 /* ---- evaluation -------------------------------------------------------------------------------------------------- */
 
-static void running_norms(struct backend *f)
+static void running_norm(struct backend *f, struct conv *conv, struct norm_tensors at)
 {
     const struct tensor *tensors = f->network->tensors;
+    for (uint32_t k = 0; k < conv->K; k++) {
+        struct exact_norm norm =
+            exact_norm_constants((double)f->values[tensors[at.mean].offset + k],
+                                 (double)f->values[tensors[at.variance].offset + k], f->recipe.model.batch_norm_epsilon,
+                                 f->values[tensors[at.gamma].offset + k], f->values[tensors[at.beta].offset + k]);
+        set_norm(conv, k, &norm);
+    }
+}
+
+static void running_norms(struct backend *f)
+{
     for (uint32_t l = 0; l < f->network->conv_count; l++) {
-        const struct conv_layer *layer = &f->network->convs[l];
-        for (uint32_t k = 0; k < layer->filters; k++) {
-            struct exact_norm norm = exact_norm_constants(
-                (double)f->values[tensors[layer->running_mean].offset + k],
-                (double)f->values[tensors[layer->running_variance].offset + k], f->recipe.model.batch_norm_epsilon,
-                f->values[tensors[layer->gamma].offset + k], f->values[tensors[layer->beta].offset + k]);
-            set_norm(&f->convs[l], k, &norm);
-        }
+        running_norm(f, &f->convs[l], norm_tensors_of(f, l, false));
+        if (f->convs[l].projection != NULL)
+            running_norm(f, f->convs[l].projection, norm_tensors_of(f, l, true));
     }
 }
 

@@ -42,12 +42,13 @@ INLINE size_t padded_at(uint32_t block, uint32_t h, uint32_t side)
 struct row_source {
     void (*load)(const struct row_source *source, uint32_t h);
     uint32_t side, channels;
-    const float *y, *scale, *shift;    /* u = fma(y, scale, shift); y: plain image */
-    const float *g, *slope, *constant; /* gradient rows: fma(g, scale, fma(slope, y, constant)) */
-    const float *shortcut;             /* padded image of the shortcut's input */
-    const float *projection;           /* packed [K/LANES][c][LANES] */
-    uint32_t option_a_first;           /* option A: first channel that is not zero padding */
-    float *out;                        /* padded image */
+    const float *y, *scale, *shift;                   /* u = fma(y, scale, shift); y: plain image */
+    const float *g, *slope, *constant;                /* gradient rows: fma(g, scale, fma(slope, y, constant)) */
+    const float *shortcut;                            /* padded image of the shortcut's input */
+    const float *projection;                          /* packed [K/LANES][c][LANES] */
+    const float *projection_scale, *projection_shift; /* row_join_projection_norm: of its batch norm */
+    uint32_t option_a_first;                          /* option A: first channel that is not zero padding */
+    float *out;                                       /* padded image */
 };
 
 /* Makes the rows from *made on to `until`, as far as the image has them. */

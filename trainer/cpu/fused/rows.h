@@ -3,6 +3,8 @@
 #ifndef SELFSAME_ROWS_H
 #define SELFSAME_ROWS_H
 
+#include <stdbool.h>
+
 #include "trainer/cpu/fused/images.h"
 #include "trainer/cpu/fused/vector.h"
 
@@ -82,16 +84,20 @@ INLINE void point_chains(const float *x, size_t pixel, size_t block, const float
     }
 }
 
-/* relu(u + z), z the projection: chains over the shortcut's channels. */
-static void row_join_projection(const struct row_source *source, uint32_t h)
+/* relu(u + z), z the projection: chains over the shortcut's channels; with `norm` its batch norm follows. */
+INLINE void join_projection(const struct row_source *source, uint32_t h, bool norm)
 {
     const uint32_t side = source->side, C = source->channels / 2;
     for (uint32_t block = 0; block < source->channels / BLOCK; block++) {
         const float *y = source->y + plain_at(block, h, side);
         float *out = source->out + padded_at(block, h, side);
-        vec scale[PARTS], shift[PARTS];
+        vec scale[PARTS], shift[PARTS], z_scale[PARTS], z_shift[PARTS];
         load_parts(source->scale + block * BLOCK, scale);
         load_parts(source->shift + block * BLOCK, shift);
+        if (norm) {
+            load_parts(source->projection_scale + block * BLOCK, z_scale);
+            load_parts(source->projection_shift + block * BLOCK, z_shift);
+        }
         for (uint32_t q = 0; q < side; q += PIXELS) {
             vec z[PIXELS * PARTS];
             point_chains(source->shortcut + padded_at(0, 2 * h, 2 * side) + 2 * q * BLOCK, 2 * BLOCK,
@@ -101,10 +107,22 @@ static void row_join_projection(const struct row_source *source, uint32_t h)
             for (int i = 0; i < PIXELS * PARTS; i++) {
                 const size_t at = q * BLOCK + (size_t)i * LANES;
                 vec u = vec_fma(vec_load(y + at), scale[i % PARTS], shift[i % PARTS]);
+                if (norm)
+                    z[i] = vec_fma(z[i], z_scale[i % PARTS], z_shift[i % PARTS]);
                 vec_store(out + at, vec_relu(vec_add(u, z[i])));
             }
         }
     }
+}
+
+static void row_join_projection(const struct row_source *source, uint32_t h)
+{
+    join_projection(source, h, false);
+}
+
+static void row_join_projection_norm(const struct row_source *source, uint32_t h)
+{
+    join_projection(source, h, true);
 }
 
 /* relu(u + z), z option A: the shortcut's pixels (2h, 2w) for the channels from option_a_first on, nothing for the

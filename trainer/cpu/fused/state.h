@@ -27,6 +27,7 @@ struct conv {
     float *projection_forward, *projection_data;
     float *scale, *shift, *mean32, *slope, *constant; /* [64] each: exact.h */
     struct exact_norm norm[FEATURES];
+    struct conv *projection; /* the block's 1x1 shortcut where a batch norm follows it: y and the norm alone; or NULL */
 };
 
 /* What one thread works in. */
@@ -35,6 +36,7 @@ struct worker {
     float *x[STAGES], *dy[STAGES]; /* padded images of a unit */
     float *points;                 /* WINOGRAD_SCRATCH_FLOATS */
     float *strided;                /* of a unit: the shortcut's data gradient with stride 2 */
+    float *projection_dy;          /* of a unit, where a batch norm follows the projection: plain images */
     /* Inference: the images of one item, and the first one's number. */
     float *eval_y[2], *eval_a[STAGES][2], *eval_sums;
     uint32_t eval_first;
@@ -53,7 +55,7 @@ struct backend {
     const struct network *network;
     uint32_t threads, batch;              /* batch: images of the largest step; 0 with inference */
     float *values, *momentum, *gradients; /* [value_count] */
-    struct conv *convs;
+    struct conv *convs, projections[STAGES - 1];
     float **a;               /* a[b]: block b's input, padded images; a[block_count]: the last block's output */
     float *G0, *G1, *G2;     /* gradients, plain images of the largest layer they meet */
     float *sums;             /* [batch][SUMS_STRIDE] */
@@ -113,25 +115,40 @@ static float *allocate(struct backend *f, size_t floats)
     return memory;
 }
 
-static bool allocate_conv(struct backend *f, struct conv *conv, bool projection)
+/* The output and the norm's constants of a convolution. */
+static bool allocate_norm(struct backend *f, struct conv *conv)
 {
-    size_t weights = (size_t)conv->K * conv->C * conv->kernels->points;
     float *constants = allocate(f, 5 * FEATURES);
     conv->y = allocate(f, f->batch * plain_floats(conv->K, conv->out_side));
-    conv->forward = allocate(f, weights);
-    conv->data = allocate(f, weights);
-    if (constants == NULL || conv->y == NULL || conv->forward == NULL || conv->data == NULL)
+    if (constants == NULL || conv->y == NULL)
         return false;
     conv->scale = constants;
     conv->shift = constants + FEATURES;
     conv->mean32 = constants + 2 * FEATURES;
     conv->slope = constants + 3 * FEATURES;
     conv->constant = constants + 4 * FEATURES;
-    if (projection) {
+    return true;
+}
+
+static bool allocate_conv(struct backend *f, struct conv *conv, const struct conv_layer *layer)
+{
+    size_t weights = (size_t)conv->K * conv->C * conv->kernels->points;
+    conv->forward = allocate(f, weights);
+    conv->data = allocate(f, weights);
+    if (conv->forward == NULL || conv->data == NULL || !allocate_norm(f, conv))
+        return false;
+    if (layer->projection >= 0) {
         size_t count = (size_t)conv->K * conv->K / 2;
         conv->projection_forward = allocate(f, count);
         conv->projection_data = allocate(f, count);
-        return conv->projection_forward != NULL && conv->projection_data != NULL;
+        if (conv->projection_forward == NULL || conv->projection_data == NULL)
+            return false;
+    }
+    if (layer->projection_gamma >= 0) {
+        conv->projection = &f->projections[conv->K == FEATURES ? 1 : 0];
+        conv->projection->K = conv->K;
+        conv->projection->out_side = conv->out_side;
+        return allocate_norm(f, conv->projection);
     }
     return true;
 }
@@ -155,6 +172,8 @@ static bool allocate_worker(struct backend *f, struct worker *worker)
         good = good && (worker->eval_y[i] = allocate(f, IMAGES_MAX * plain_floats(16, 32))) != NULL;
     good = good && (worker->eval_sums = allocate(f, IMAGES_MAX * SUMS_STRIDE)) != NULL;
     good = good && (worker->points = allocate(f, WINOGRAD_SCRATCH_FLOATS)) != NULL;
+    if (f->recipe.model.shortcut == SHORTCUT_PROJECTION_BN)
+        good = good && (worker->projection_dy = allocate(f, IMAGES_MAX * plain_floats(32, 16))) != NULL;
     return good && (worker->strided = allocate(f, IMAGES_MAX * plain_floats(16, 16))) != NULL;
 }
 
@@ -210,12 +229,12 @@ static bool allocate_all(struct backend *f)
         conv->stride = layer->stride;
         conv->out_side = layer->side / layer->stride;
         conv->kernels = kernels_of(f->recipe.arithmetic, shape_of(layer));
-        if (!allocate_conv(f, conv, layer->projection >= 0))
+        if (!allocate_conv(f, conv, layer))
             return false;
         size_t weights = (size_t)unit_count(conv, f->batch) * conv->C * conv->K,
                floats = weights * conv->kernels->points;
         parts = floats > parts ? floats : parts;
-        if (conv->stride == 2 && network->model.shortcut == SHORTCUT_PROJECTION && weights > projection_parts)
+        if (conv->stride == 2 && network->convs[l + 1].projection >= 0 && weights > projection_parts)
             projection_parts = weights;
     }
     for (uint32_t b = 0; b <= network->block_count; b++) {
