@@ -61,17 +61,20 @@ const char *progress_time(double seconds, char text[PROGRESS_TIME_BYTES])
     return text;
 }
 
-static void format_amount(const struct progress *progress, double amount, char *text, size_t size)
+/* Below ten with a decimal, but for what is counted whole. */
+static void format_amount(const struct progress *progress, double amount, char text[64])
 {
-    static const char *const units[] = { "B", "kB", "MB", "GB" };
-    int unit = 0;
-    if (progress->unit != NULL) {
-        snprintf(text, size, "%.*f %s", amount < 9.95 ? 1 : 0, amount, progress->unit);
-        return;
-    }
-    for (; amount >= 1000.0 && unit < 3; unit++)
+    static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
+    const char *unit = progress->unit;
+    size_t i = 0;
+    for (; unit == NULL && amount >= 999.5 && i + 1 < sizeof units / sizeof *units; i++)
         amount /= 1000.0;
-    snprintf(text, size, "%.*f %s", amount < 10.0 && unit > 0 ? 1 : 0, amount, units[unit]);
+    const uint64_t tenths = (uint64_t)(10.0 * amount + 0.5);
+    if (tenths < 100 && (unit != NULL || i > 0))
+        snprintf(text, 64, "%u.%u %s", (unsigned)(tenths / 10), (unsigned)(tenths % 10),
+                 unit != NULL ? unit : units[i]);
+    else
+        snprintf(text, 64, "%" PRIu64 " %s", (tenths + 5) / 10, unit != NULL ? unit : units[i]);
 }
 
 static int terminal_columns(void)
@@ -92,11 +95,12 @@ static void draw(struct progress *progress, const char *label, uint64_t done, ui
         memset(bar, '.', (size_t)width);
         memset(bar, '#', (size_t)(filled < width ? filled : width));
         bar[width] = '\0';
-        snprintf(line, sizeof line, "%-*s [%s] %s", (int)progress->label_width, label, bar, tail);
+        fprintf(stderr, "\r\033[K%-*s [%s] %.*s", (int)progress->label_width, label, bar,
+                columns - 1 - (int)progress->label_width - width - 4, tail);
     } else {
         snprintf(line, sizeof line, "%s %s", label, tail);
+        fprintf(stderr, "\r\033[K%.*s", columns - 1, line);
     }
-    fprintf(stderr, "\r\033[K%.*s", columns - 1, line);
     fflush(stderr);
     progress->drawn = true;
 }
@@ -116,7 +120,7 @@ static void take_sample(struct progress *progress, double now, uint64_t units, u
 void progress_report(struct progress *progress, const char *label, uint64_t units, uint64_t done, uint64_t total)
 {
     const double now = clock_seconds();
-    char shown[256], tail[192], left[48] = "", share[32], speed[64];
+    char shown[256], tail[192], left[48] = "", share[64], speed[64];
     take_sample(progress, now, units, done);
     if (now - progress->shown_s < (progress->terminal ? redraw_s : line_s))
         return;
@@ -129,13 +133,13 @@ void progress_report(struct progress *progress, const char *label, uint64_t unit
     if (seconds > 0.0 && gone > 0.0 && total >= done)
         progress_time((double)(total - done) * seconds / gone, left);
     if (total > 0)
-        snprintf(share, sizeof share, "%3.0f %%", 100.0 * (double)done / (double)total);
+        snprintf(share, sizeof share, "%3u %%", (unsigned)(100.0 * (double)done / (double)total));
     else
-        format_amount(progress, (double)units, share, sizeof share);
+        format_amount(progress, (double)units, share);
     format_amount(progress,
                   seconds > 0.0 ? (double)(progress->samples[last].units - progress->samples[first].units) / seconds
                                 : 0.0,
-                  speed, sizeof speed);
+                  speed);
     snprintf(tail, sizeof tail, "%s%s%s%s%s%s", share, seconds > 0.0 ? ", " : "", seconds > 0.0 ? speed : "",
              seconds > 0.0 ? "/s" : "", left[0] != '\0' ? ", left " : "", left);
     if (progress->terminal)

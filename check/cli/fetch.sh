@@ -368,7 +368,7 @@ says "trying the next archive"
 expect 0 "  and again" fetch second.yaml --offline
 
 # ---- a real server ------------------------------------------------------------------------------------------------------------------
-nginx=$(command -v nginx || ls /usr/sbin/nginx 2> /dev/null)
+nginx=$(command -v nginx || ls /usr/sbin/nginx "$(dirname "$SELFSAME")/server/usr/sbin/nginx" 2> /dev/null | head -n 1)
 if [ -z "$nginx" ] || ! command -v openssl > /dev/null; then
     echo "skipped: the cases that want nginx and openssl"
     finish
