@@ -12,6 +12,10 @@
 #include "base/machine.h"
 #include "base/text.h"
 #include "commands/command.h"
+#include "commands/schema_help.h"
+#include "experiments/names.h"
+#include "experiments/settings.h"
+#include "results/record.h"
 
 extern const struct command fetch_command, train_command, eval_command, runs_command, check_command, compare_command,
     targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
@@ -46,11 +50,37 @@ static enum status unknown_command(const char *name, struct error *error)
                      nearest != NULL ? "'?" : "");
 }
 
+/* One word a line, for the completions. What cannot be read has none. */
+static void print_words(const char *what)
+{
+    struct names names;
+    struct error ignored;
+    char **runs;
+    size_t count;
+    if (strcmp(what, "commands") == 0) {
+        for (const struct command *const *command = commands; *command != NULL; command++)
+            puts((*command)->name);
+    } else if (strcmp(what, "manifests") == 0 && settings_names(&names, &ignored) == STATUS_OK) {
+        for (size_t i = 0; i < names.count; i++)
+            puts(names.list[i]);
+        names_free(&names);
+    } else if (strcmp(what, "runs") == 0 &&
+               record_list(record_runs_folder(NULL), &runs, &count, &ignored) == STATUS_OK) {
+        for (size_t i = 0; i < count; i++)
+            text_line(stdout, "%s", runs[i]);
+        record_list_free(runs, count);
+    }
+}
+
 static enum status run_help(const struct arguments *arguments, struct error *error)
 {
     const char *shell = arguments_text(arguments, "completion");
     if (shell != NULL) {
         (void)program_print_completion(stdout, commands, shell);
+        return STATUS_OK;
+    }
+    if (arguments_text(arguments, "words") != NULL) {
+        print_words(arguments_text(arguments, "words"));
         return STATUS_OK;
     }
     bool man = arguments_flag(arguments, "man");
@@ -59,6 +89,10 @@ static enum status run_help(const struct arguments *arguments, struct error *err
             program_print_man(stdout, commands, build_version);
         else
             program_print_help(stdout, commands);
+        return STATUS_OK;
+    }
+    if (man && strcmp(arguments->operands[0], "manifest.5") == 0) {
+        schema_print_man(stdout, build_version);
         return STATUS_OK;
     }
     const struct command *command = find_command(arguments->operands[0]);
@@ -75,6 +109,8 @@ static const struct option_definition help_options[] = {
     { "man", NULL, OPTION_FLAG, 0, 0, NULL,
       "print the manual page's source instead: selfsame help --man train | man -l -" },
     { "completion", "SHELL", OPTION_CHOICE, 0, 0, "bash|zsh|fish", "print completions for bash, zsh or fish" },
+    { "words", "WHAT", OPTION_CHOICE, 0, 0, "commands|manifests|runs",
+      "print the words that the completions offer: commands, the manifests that come with the program, or the runs" },
     OPTIONS_END,
 };
 

@@ -16,7 +16,7 @@
 
 enum option_type {
     OPTION_FLAG,    /* takes no value */
-    OPTION_TEXT,    /* any text that is not empty */
+    OPTION_TEXT,    /* any text that is not empty; `choices` are what completions offer */
     OPTION_INTEGER, /* decimal digits, low .. high */
     OPTION_CHOICE,  /* one of `choices`, which are separated by '|' */
     OPTION_LIST     /* as OPTION_TEXT, and may be given again; one of a command's options at most */
@@ -92,7 +92,7 @@ struct command {
     }
 #define OPTION_ISA                                                                                                  \
     {                                                                                                               \
-        "isa", "NAME", OPTION_TEXT, 0, 0, NULL,                                                                     \
+        "isa", "NAME", OPTION_TEXT, 0, 0, "scalar|avx2|avx512",                                                     \
             "instruction set: scalar, avx2 or avx512; default: $SELFSAME_ISA, else the best there is. The bits do " \
             "not depend on it"                                                                                      \
     }
@@ -122,6 +122,8 @@ void command_print_help(FILE *file, const struct command *command);
 void command_print_man(FILE *file, const struct command *command, const char *version);
 void program_print_help(FILE *file, const struct command *const *commands);
 void program_print_man(FILE *file, const struct command *const *commands, const char *version);
+/* A text with what roff would take for its own escaped. */
+void roff_print(FILE *file, const char *text);
 /* shell: "bash", "zsh" or "fish"; false for another. */
 bool program_print_completion(FILE *file, const struct command *const *commands, const char *shell);
 

@@ -1,4 +1,4 @@
-/* Help, manual pages and completions: everything that is printed from the commands' tables. */
+/* Help and manual pages: what is printed from the commands' tables. The completions are in completions.c. */
 #include <ctype.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 
 #include "commands/command.h"
 
-enum { HELP_WIDTH = 90, OPTION_COLUMN = 22 };
+enum { HELP_WIDTH = 80, OPTION_COLUMN = 22, ENVIRONMENT_COLUMN = 27 };
 
 static const struct option_definition help_option = {
     "help", NULL, OPTION_FLAG, 0, 0, NULL, "print this help and exit"
@@ -74,17 +74,45 @@ void command_print_help(FILE *file, const struct command *command)
     }
 }
 
+/* What the program takes from the environment, in one list for --help and the manual page. */
+static const struct {
+    const char *name, *meaning;
+} environment[] = {
+    { "SELFSAME_RUNS", "the runs folder, where --runs is not given" },
+    { "SELFSAME_STORE", "the folder of what was fetched, where --store is not given" },
+    { "XDG_CACHE_HOME", "without SELFSAME_STORE, its folder selfsame is that; else ~/.cache/selfsame" },
+    { "SELFSAME_EXPERIMENTS", "the folder of manifests that is looked in first" },
+    { "SELFSAME_PLOTS", "the folder of plot scripts and published curves that is looked in first" },
+    { "SELFSAME_ISA", "the instruction set, where --isa is not given" },
+    { "SELFSAME_CUDA_DEVICE", "the number of the card for the engines cuda and cudnn" },
+    { "CUDA_VISIBLE_DEVICES", "the cards that CUDA shows to the program" },
+    { "SELFSAME_CUDNN_LIBRARY", "the file of cuDNN, for the engine cudnn" },
+    { "SELFSAME_CUBLAS_LIBRARY", "the file of cuBLAS, for the engine cudnn" },
+    { "TMPDIR", "the folder for temporary files of plot; else /tmp" },
+    { "https_proxy, http_proxy, no_proxy", "proxies for fetch, as for curl" },
+    { "CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR", "certificates that fetch trusts, where --cacert is not given" },
+};
+
+enum { ENVIRONMENT_COUNT = sizeof environment / sizeof *environment };
+
 void program_print_help(FILE *file, const struct command *const *commands)
 {
     fprintf(file, "usage: selfsame COMMAND [OPTION]... [OPERAND]...\n\n"
-                  "Reproduces the CIFAR-10 residual networks from experiment manifests: the same manifest\n"
-                  "gives the same bits on any machine.\n\nCommands:\n");
+                  "Reproduces the CIFAR-10 residual networks from experiment manifests: the same\n"
+                  "manifest gives the same bits on any machine.\n\nCommands:\n");
     for (; *commands != NULL; commands++)
         fprintf(file, "  %-10s %s\n", (*commands)->name, (*commands)->summary);
     fprintf(file, "\n  selfsame COMMAND --help    the command's options\n"
-                  "  selfsame --version         version, compiler and configuration\n\n"
-                  "Exit status: 0 done; 1 the answer is no (differs, target missed, run not finite); 2 bad\n"
-                  "input or usage; 3 the environment lacks something; 130 interrupted, and resumable.\n");
+                  "  selfsame --version         version, compiler and configuration\n\nEnvironment:\n");
+    for (size_t i = 0; i < ENVIRONMENT_COUNT; i++) {
+        int used = fprintf(file, "  %s", environment[i].name);
+        fprintf(file, used >= ENVIRONMENT_COLUMN ? "\n%*s" : "%*s",
+                used >= ENVIRONMENT_COLUMN ? ENVIRONMENT_COLUMN : ENVIRONMENT_COLUMN - used, "");
+        print_wrapped(file, environment[i].meaning, ENVIRONMENT_COLUMN, ENVIRONMENT_COLUMN);
+    }
+    fprintf(file, "\n"
+                  "Exit status: 0 done; 1 the answer is no (differs, target missed, run not finite);\n"
+                  "2 bad input or usage; 3 something is missing here; 130 interrupted, resumable.\n");
 }
 
 /* ---- manual pages ------------------------------------------------------------------------------------------------ */
@@ -109,7 +137,7 @@ static void print_roff(FILE *file, const char *text, size_t length)
     }
 }
 
-static void print_roff_string(FILE *file, const char *text)
+void roff_print(FILE *file, const char *text)
 {
     print_roff(file, text, strlen(text));
 }
@@ -125,11 +153,11 @@ static void print_roff_upper(FILE *file, const char *text)
 static void print_man_option(FILE *file, const struct option_definition *option)
 {
     fprintf(file, ".TP\n.B \\-\\-");
-    print_roff_string(file, option->name);
+    roff_print(file, option->name);
     if (option->argument != NULL)
         fprintf(file, " \\fI%s\\fR", option->argument);
     fputc('\n', file);
-    print_roff_string(file, option->help);
+    roff_print(file, option->help);
     fputs(".\n", file);
 }
 
@@ -138,9 +166,9 @@ static void print_man_head(FILE *file, const char *name, const char *version, co
     fputs(".TH \"", file);
     print_roff_upper(file, name);
     fprintf(file, "\" \"1\" \"\" \"selfsame %s\" \"User Commands\"\n.SH NAME\n", version);
-    print_roff_string(file, name);
+    roff_print(file, name);
     fputs(" \\- ", file);
-    print_roff_string(file, summary);
+    roff_print(file, summary);
     fputc('\n', file);
 }
 
@@ -163,7 +191,7 @@ void command_print_man(FILE *file, const struct command *command, const char *ve
     if (command->operands[0] != '\0')
         fprintf(file, "\\fI%s\\fR\n", command->operands);
     fputs(".SH DESCRIPTION\n", file);
-    print_roff_string(file, command->description);
+    roff_print(file, command->description);
     fputs("\n.SH OPTIONS\n", file);
     for (const struct option_definition *option = command->options; option->name != NULL; option++)
         print_man_option(file, option);
@@ -200,111 +228,19 @@ void program_print_man(FILE *file, const struct command *const *commands, const 
         file);
     for (const struct command *const *command = commands; *command != NULL; command++) {
         fprintf(file, ".TP\n.BR selfsame\\-%s (1)\n", (*command)->name);
-        print_roff_string(file, (*command)->summary);
+        roff_print(file, (*command)->summary);
         fputc('\n', file);
     }
     fputs(exit_statuses, file);
-    fputs(".SH ENVIRONMENT\n.TP\n.B SELFSAME_RUNS\nthe runs folder, where \\-\\-runs is not given\n"
-          ".TP\n.B SELFSAME_ISA\nthe instruction set, where \\-\\-isa is not given\n"
-          ".TP\n.B SELFSAME_EXPERIMENTS\nthe folder of manifests that inherit: falls back to\n"
-          ".TP\n.B SELFSAME_PLOTS\nthe folder of the plot scripts\n",
-          file);
-}
-
-/* ---- completions ------------------------------------------------------------------------------------------------- */
-
-static void print_bash(FILE *file, const struct command *const *commands)
-{
-    fputs("# bash completion for selfsame; generated from its command tables\n_selfsame()\n{\n    local "
-          "word=\"${COMP_WORDS[COMP_CWORD]}\" options=\n"
-          "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"",
-          file);
-    for (const struct command *const *command = commands; *command != NULL; command++)
-        fprintf(file, "%s ", (*command)->name);
-    fputs("--help --version\" -- \"$word\"))\n        return\n    fi\n    case \"${COMP_WORDS[1]}\" in\n", file);
-    for (; *commands != NULL; commands++) {
-        fprintf(file, "    %s) options=\"", (*commands)->name);
-        for (const struct option_definition *option = (*commands)->options; option->name != NULL; option++)
-            fprintf(file, "--%s ", option->name);
-        fputs("--help\" ;;\n", file);
+    fputs(".SH ENVIRONMENT\n", file);
+    for (size_t i = 0; i < ENVIRONMENT_COUNT; i++) {
+        fputs(".TP\n.B ", file);
+        roff_print(file, environment[i].name);
+        fputc('\n', file);
+        roff_print(file, environment[i].meaning);
+        fputc('\n', file);
     }
-    fputs(
-        "    esac\n    case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
-        "    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\ncomplete -o filenames -F _selfsame selfsame\n",
-        file);
-}
-
-/* Text inside single quotes of a shell, and without what zsh's _arguments gives a meaning. */
-static void print_quoted(FILE *file, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '\'')
-            fputs("'\\''", file);
-        else if (*text == '[' || *text == ']' || *text == ':')
-            fprintf(file, "\\%c", *text);
-        else
-            fputc(*text, file);
-    }
-}
-
-static void print_zsh(FILE *file, const struct command *const *commands)
-{
-    fputs("#compdef selfsame\n# generated from selfsame's command tables\n_selfsame() {\n    local -a commands\n    "
-          "commands=(\n",
-          file);
-    for (const struct command *const *command = commands; *command != NULL; command++) {
-        fprintf(file, "        '%s:", (*command)->name);
-        print_quoted(file, (*command)->summary);
-        fputs("'\n", file);
-    }
-    fputs("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n    "
-          "case $words[2] in\n",
-          file);
-    for (; *commands != NULL; commands++) {
-        fprintf(file, "    %s) _arguments", (*commands)->name);
-        for (const struct option_definition *option = (*commands)->options; option->name != NULL; option++) {
-            fprintf(file, " \\\n        '--%s[", option->name);
-            print_quoted(file, option->help);
-            fprintf(file, "]%s%s%s'", option->argument != NULL ? ":" : "",
-                    option->argument != NULL ? option->argument : "",
-                    option->argument == NULL                                                        ? ""
-                    : strcmp(option->argument, "DIR") == 0 || strcmp(option->argument, "FILE") == 0 ? ":_files"
-                                                                                                    : ": ");
-        }
-        fputs(" \\\n        '*:file:_files' ;;\n", file);
-    }
-    fputs("    esac\n}\n_selfsame \"$@\"\n", file);
-}
-
-static void print_fish(FILE *file, const struct command *const *commands)
-{
-    fputs("# fish completion for selfsame; generated from its command tables\n", file);
-    for (; *commands != NULL; commands++) {
-        fprintf(file, "complete -c selfsame -n __fish_use_subcommand -a %s -d '", (*commands)->name);
-        print_quoted(file, (*commands)->summary);
-        fputs("'\n", file);
-        for (const struct option_definition *option = (*commands)->options; option->name != NULL; option++) {
-            fprintf(file, "complete -c selfsame -n '__fish_seen_subcommand_from %s' -l %s%s -d '", (*commands)->name,
-                    option->name, option->argument != NULL ? " -r" : "");
-            print_quoted(file, option->help);
-            fputs("'\n", file);
-        }
-    }
-}
-
-bool program_print_completion(FILE *file, const struct command *const *commands, const char *shell)
-{
-    static const struct {
-        const char *shell;
-        void (*print)(FILE *file, const struct command *const *commands);
-    } shells[] = { { "bash", print_bash }, { "zsh", print_zsh }, { "fish", print_fish } };
-    for (size_t i = 0; i < sizeof shells / sizeof *shells; i++) {
-        if (strcmp(shell, shells[i].shell) == 0) {
-            shells[i].print(file, commands);
-            return true;
-        }
-    }
-    return false;
+    fputs(".SH SEE ALSO\n.BR selfsame\\-manifest (5)\n", file);
 }
 
 void program_print_version(FILE *file)

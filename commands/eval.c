@@ -217,7 +217,7 @@ static const struct option_definition eval_options[] = {
     { "weights", "FILE", OPTION_TEXT, 0, 0, NULL,
       "the weights, in any format that selfsame inspect knows; default: the manifest's, "
       "from the store" },
-    { "manifest", "FILE", OPTION_TEXT, 0, 0, NULL,
+    { "manifest", "MANIFEST", OPTION_TEXT, 0, 0, NULL,
       "whose network and data they are for; default: manifest.yaml beside the weights, else the one among the "
       "installed experiments "
       "that names the file's "

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "commands/command.h"
+#include "commands/schema_help.h"
 #include "commands/table.h"
 #include "experiments/manifest.h"
 
@@ -39,7 +40,7 @@ static enum status run_manifest(const struct arguments *arguments, struct error 
 {
     const char *format = arguments_text(arguments, "format");
     if (arguments_flag(arguments, "schema")) {
-        manifest_print_schema(stdout);
+        schema_print_text(stdout);
         return STATUS_OK;
     }
     if (arguments->operand_count == 0)
@@ -76,7 +77,7 @@ const struct command manifest_command = {
                    "it; the experiment digest, one for each seed, only what moves bits: runs, checkpoints and resumes "
                    "bind to that.\n\nA MANIFEST is a "
                    "file, or a path in the installed experiments folder, such as msra/resnet20.yaml.",
-    .examples = "selfsame manifest experiments/msra/resnet20.yaml\tthe 2016 replication's ResNet-20\n"
+    .examples = "selfsame manifest msra/resnet20\tthe 2016 replication's ResNet-20\n"
                 "selfsame manifest --schema\tall keys\n",
     .operands_min = 0,
     .operands_max = SIZE_MAX,

@@ -550,7 +550,7 @@ const struct command train_command = {
                    "finished are then passed over.",
     .options = train_options,
     .examples =
-        "selfsame train experiments/quick/resnet20.yaml\ta few minutes, without any download\n"
+        "selfsame train quick/resnet20\ta minute, without any download\n"
         "selfsame fetch msra/resnet20.yaml && selfsame train msra/resnet20.yaml\tthe replication of 2016, on CIFAR-10\n"
         "selfsame train msra/resnet20.yaml --data ~/cifar10 --resume\tgo on after it was stopped\n",
     .operands_min = 1,

@@ -52,13 +52,8 @@ static enum status look_in(struct search *search, const char *folder)
 
 enum status catalog_find_weights(const char sha256[DIGEST_HEX_BYTES], char path[FILE_PATH_BYTES], struct error *error)
 {
-    const char *folders[SETTINGS_FOLDERS];
     struct search search = { sha256, path, error };
+    const char *folder = settings_folder();
     path[0] = '\0';
-    settings_folders(folders);
-    for (int i = 0; i < SETTINGS_FOLDERS; i++) {
-        if (folders[i] != NULL && folders[i][0] != '\0' && file_is_folder(folders[i]))
-            return look_in(&search, folders[i]);
-    }
-    return STATUS_OK;
+    return folder != NULL ? look_in(&search, folder) : STATUS_OK;
 }

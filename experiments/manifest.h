@@ -88,7 +88,4 @@ const char *manifest_test_mark(const struct manifest *manifest, const char *test
 
 void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES]);
 
-/* All keys with type, bounds, default and help, from the table. */
-void manifest_print_schema(FILE *file);
-
 #endif

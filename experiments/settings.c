@@ -148,6 +148,24 @@ void settings_folders(const char *folders[SETTINGS_FOLDERS])
     build_folders(BUILD_EXPERIMENTS, folders + 1);
 }
 
+const char *settings_folder(void)
+{
+    const char *folders[SETTINGS_FOLDERS];
+    settings_folders(folders);
+    for (size_t i = 0; i < SETTINGS_FOLDERS; i++) {
+        if (folders[i] != NULL && folders[i][0] != '\0' && file_is_folder(folders[i]))
+            return folders[i];
+    }
+    return NULL;
+}
+
+enum status settings_names(struct names *names, struct error *error)
+{
+    const char *folder = settings_folder();
+    *names = (struct names){ .list = NULL };
+    return folder != NULL ? names_read(folder, names, error) : STATUS_OK;
+}
+
 static bool is_file(const char *path)
 {
     return file_exists(path) && !file_is_folder(path);
@@ -168,15 +186,12 @@ static enum status look_at(const char *folder, int length, const char *path, cha
     return status;
 }
 
-static enum status not_found(const char *path, const char *found, const char *const folders[SETTINGS_FOLDERS],
-                             struct error *error)
+static enum status not_found(const char *path, const char *found, struct error *error)
 {
     char hint[1024] = "";
-    const char *folder = NULL;
+    const char *folder = settings_folder();
     struct names names;
     struct error ignored;
-    for (size_t i = 0; folder == NULL && i < SETTINGS_FOLDERS; i++)
-        folder = folders[i] != NULL && folders[i][0] != '\0' && file_is_folder(folders[i]) ? folders[i] : NULL;
     if (folder == NULL)
         return error_set(error, STATUS_INPUT,
                          "there is no manifest %s, and no experiments folder: set SELFSAME_EXPERIMENTS to the one that "
@@ -214,7 +229,7 @@ static enum status find_manifest(const char *path, const char *from, char found[
             return STATUS_OK;
         }
     }
-    return not_found(path, found, folders, error);
+    return not_found(path, found, error);
 }
 
 /* Takes from `base` what a key of `over` replaces although it has another name. */

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "experiments/names.h"
 #include "experiments/value.h"
 
 enum { INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };
@@ -40,5 +41,11 @@ char *settings_experiment(const struct settings *settings);
 /* Where experiments are looked for, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the installed ones,
  * the source tree's. */
 void settings_folders(const char *folders[SETTINGS_FOLDERS]);
+
+/* The first of them that there is; NULL if there is none. */
+const char *settings_folder(void);
+
+/* What that folder has; none where there is no folder. The caller frees. */
+enum status settings_names(struct names *names, struct error *error) MUST_USE;
 
 #endif
