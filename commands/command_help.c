@@ -111,7 +111,7 @@ void program_print_help(FILE *file, const struct command *const *commands)
         print_wrapped(file, environment[i].meaning, ENVIRONMENT_COLUMN, ENVIRONMENT_COLUMN);
     }
     fprintf(file, "\n"
-                  "Exit status: 0 done; 1 the answer is no (differs, target missed, run not finite);\n"
+                  "Exit status: 0 done; 1 the answer is no: differs, target missed, not finite;\n"
                   "2 bad input or usage; 3 something is missing here; 130 interrupted, resumable.\n");
 }
 
