@@ -346,8 +346,11 @@ static const char *read_field(struct record_facts *facts, const struct field *fi
         return read_value(value, field->type, to);
     if (field->type == FIELD_TEXT)
         *(const char **)to = "";
-    if (field->type == FIELD_TEXTS && field->presence != IF_SET)
-        return read_texts(json_array(), to);
+    if (field->type == FIELD_TEXTS && field->presence != IF_SET) {
+        const char **none = calloc(1, sizeof *none);
+        *(const char *const **)to = none;
+        return none == NULL ? "does not fit into memory" : NULL;
+    }
     return field->presence == REQUIRED || (field->presence == WITH_EPOCHS && facts->result.epochs > 0) ? "is missing"
                                                                                                        : NULL;
 }
