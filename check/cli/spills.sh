@@ -1,4 +1,4 @@
-# No inner loop of the fused engine's kernels keeps a vector on the stack: machine code, since no bits can show it. gcc alone at -O2
+# No inner loop of the fused engine keeps a chain on the stack: machine code, since no bits can show it. gcc alone at -O2
 # or more promises it, and the objects of another build are not there to look at.
 
 build=$(dirname "$SELFSAME")
@@ -19,3 +19,16 @@ for object in $objects; do
         fail "$(basename "$object"): $(cat stdout stderr)"
     fi
 done
+
+# The reader of machine code knows such a chain when it sees one, and lets a value pass that a turn writes before it reads it.
+loop() { # FILE FIRST LAST: a loop of 8 FMAs with these two instructions around it
+    printf 'direct_forward_x:\n1: %s\n' "$2" > "$1.s"
+    for register in 0 3 4 5 6 7 8 9; do printf ' vfmadd231ps %%ymm1,%%ymm2,%%ymm%s\n' "$register" >> "$1.s"; done
+    printf ' %s\n dec %%eax\n jne 1b\n ret\n' "$3" >> "$1.s"
+    as -o "$1.o" "$1.s" && python3 "$TOP/check/tools/loops.py" "$1.o" > stdout 2> stderr
+}
+if [ -n "$objects" ]; then
+    loop chain 'vmovaps 32(%rsp),%ymm0' 'vmovaps %ymm0,32(%rsp)'
+    if [ $? -eq 1 ]; then pass "a chain on the stack is found"; else fail "a chain on the stack is not found"; fi
+    if loop value 'vmovaps %ymm0,32(%rsp)' 'vmovaps 32(%rsp),%ymm10'; then pass "a value is none"; else fail "a value is taken for one"; fi
+fi
