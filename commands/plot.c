@@ -154,7 +154,7 @@ static enum status run_plot(const struct arguments *arguments, struct error *err
         status = file_make_folders(request.folder, error);
     if (!arguments_flag(arguments, "follow"))
         return status == STATUS_OK ? draw_runs(&request, NULL, &look, error) : status;
-    stop_watch();
+    stop_watch(NULL, NULL);
     while (status == STATUS_OK) {
         status = draw_runs(&request, &before, &look, error);
         if (status != STATUS_OK || look.running == 0)

@@ -185,7 +185,7 @@ static enum status run_status(const struct arguments *arguments, struct error *e
     const bool follow = arguments_flag(arguments, "follow"), terminal = isatty(STDOUT_FILENO) == 1;
     struct look look;
     if (follow)
-        stop_watch();
+        stop_watch(NULL, NULL);
     for (bool first = true;; first = false) {
         if (follow && terminal)
             fputs("\033[H\033[2J\033[3J", stdout); /* home, and clear */
