@@ -122,7 +122,7 @@ static void test_refused(void **state)
     refuse(BASE "training: 1\n", "training: is a section");
     refuse("name: -t\n", "'-t' is no name");
     refuse("name: \"a\\x07b\"\n", "name");
-    refuse("description: \"a\\nb\"\nname: t\n", "must be one line without control characters");
+    refuse("description: \"a\\nb\"\nname: t\n", "must be one line without control or invisible characters");
     refuse(BASE, "training.last_batch: is missing");
     refuse(BASE TRAINING "seed: 1}\ntargets: [{metric: best_error, value: 5, tolerance: 0}]\n",
            "targets[0].source: is missing");
