@@ -127,7 +127,8 @@ EXACT float exact_tree32(float *v, size_t count, size_t stride)
     return v[0];
 }
 
-/* ---- section 2, exact-2: tiles ------------------------------------------------------------------------------------ */
+/* ---- section 2, exact-2: tiles
+ * ------------------------------------------------------------------------------------ */
 
 /* Winograd's F(4x4, 3x3) at the points 0, 5/8, -5/8, 3/2, -3/2 and infinity, one dimension at a time: `v` has its
  * numbers `stride` apart and is overwritten. Every constant is exact in binary32. */

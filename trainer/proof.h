@@ -10,8 +10,8 @@
 
 enum { PROOF_TRAINING_IMAGES = 40, PROOF_VALIDATION_IMAGES = 24, PROOF_TEXT_BYTES = 1024 };
 
-/* What every engine that computes an exact arithmetic gives: the scalar reference's, to which check/unit/test_proof holds
- * it. It changes with the arithmetic's version, and with nothing else. NULL for fast. */
+/* What every engine that computes an exact arithmetic gives: the scalar reference's, to which check/unit/test_proof
+ * holds it. It changes with the arithmetic's version, and with nothing else. NULL for fast. */
 const char *proof_known_digest(enum arithmetic arithmetic);
 
 struct proof {

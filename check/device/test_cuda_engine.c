@@ -321,8 +321,8 @@ static void test_not_finite(void **state)
     close_world(&world);
 }
 
-/* Every part of a step has its time, and they are those of real steps: TIMED of them, through three passes, and one more
- * for the parts. */
+/* Every part of a step has its time, and they are those of real steps: TIMED of them, through three passes, and one
+ * more for the parts. */
 static void test_profile(void **state)
 {
     enum { TIMED = 13 };

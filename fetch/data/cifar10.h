@@ -10,9 +10,9 @@
 typedef enum status cifar10_judge(void *context, const struct dataset *training, const struct dataset *test,
                                   struct error *error);
 
-/* Reads and checks CIFAR-10 in `path`, a folder or an archive (fetch/data/cifar10_places.h), and takes the digests. Where
- * it is there more than once, the first that can be read and that `judge` (NULL: any) accepts is taken. Either data set
- * may be NULL: its files are then not looked at.
+/* Reads and checks CIFAR-10 in `path`, a folder or an archive (fetch/data/cifar10_places.h), and takes the digests.
+ * Where it is there more than once, the first that can be read and that `judge` (NULL: any) accepts is taken. Either
+ * data set may be NULL: its files are then not looked at.
  * memory   the caller frees both data sets; after an error both are empty.
  * errors   STATUS_INPUT for a file that is missing, short, long or has a label over 9, naming it, its record and byte;
  *          STATUS_ENVIRONMENT for one that cannot be read, and without memory. Of several places the first one's. */

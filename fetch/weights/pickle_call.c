@@ -136,7 +136,8 @@ enum status pickle_do_stack_global(struct pickle_machine *m, int operand)
     return push_global(m, module->text.data, module->text.bytes, name->text.data, name->text.bytes);
 }
 
-/* ---- calls: of those that give plain data it is made here, none is made ------------------------------------------- */
+/* ---- calls: of those that give plain data it is made here, none is made
+ * ------------------------------------------- */
 
 /* The call of something as an object that says what it would have been. */
 static enum status push_object(struct pickle_machine *m, const struct pickle_value *function, enum pickle_global global,

@@ -1,5 +1,5 @@
-/* What torch.save writes, read as data: the legacy format (before torch 1.6) and the zip format; also numpy's .npz files
- * and plain pickles, of torch's tensors or of numpy's arrays.
+/* What torch.save writes, read as data: the legacy format (before torch 1.6) and the zip format; also numpy's .npz
+ * files and plain pickles, of torch's tensors or of numpy's arrays.
  *
  * legacy   Five pickles, one behind the other: a magic number, the version 1001, the writer's sizes, the object, the
  *          keys of its storages; then for each key its number of elements (i64) and the elements.

@@ -6,8 +6,8 @@
 
 enum { POINTS = EXACT_WINOGRAD_POINTS, INPUT = EXACT_WINOGRAD_INPUT, TILE = EXACT_WINOGRAD_TILE };
 
-/* Applies a transform of one dimension down the first `columns` columns of a square of INPUT by INPUT numbers, then along
- * its first `rows` rows. */
+/* Applies a transform of one dimension down the first `columns` columns of a square of INPUT by INPUT numbers, then
+ * along its first `rows` rows. */
 static inline __attribute__((always_inline)) void transform(void (*one)(float *v, size_t stride), float *square,
                                                             uint32_t columns, uint32_t rows)
 {
@@ -29,7 +29,8 @@ void winograd_filters(const struct conv2d *d, const float *w, bool mirrored, flo
     }
 }
 
-/* The INPUT by INPUT numbers of an image's plane from `row` and `column` on, +0 outside the image, at a tile's points. */
+/* The INPUT by INPUT numbers of an image's plane from `row` and `column` on, +0 outside the image, at a tile's
+ * points. */
 static void input_points(const float *plane, uint32_t side, int row, int column, float *v)
 {
     for (int a = 0; a < INPUT; a++) {

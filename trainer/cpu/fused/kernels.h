@@ -10,8 +10,8 @@
 #include "trainer/recipe.h"
 
 /* How each instruction set cuts the work. TILE_*: outputs of a strip, of a tile, and vectors of filters; TILE_STRIDED
- * has one vector. TILE_WEIGHT*: vectors of filters, input channels, pixels of a turn. TILE_POINTS_*: at most so many tiles
- * (or channels) by so many vectors of filters. *_TURN_FMAS: vector FMAs of an
+ * has one vector. TILE_WEIGHT*: vectors of filters, input channels, pixels of a turn. TILE_POINTS_*: at most so many
+ * tiles (or channels) by so many vectors of filters. *_TURN_FMAS: vector FMAs of an
  * inner loop's turn, which asks for memory once. */
 #if FUSED_VECTOR == 16
 #define TILE_NARROW 16, 16, 1 /* 16 channels */

@@ -5,9 +5,9 @@
  * second-level cache: the inputs at the tiles' 36 points (V); at each point the product of V and the filters (M), which
  * is where nearly all FMAs are; the outputs from M, through strips like those of the direct kernels.
  *
- * layouts  V [point][tile][C], M [point][tile][K], packed filters [point][K/G][C][G] with G = TK vectors, a unit's weight
- *          gradient at the points [point][K/G][C][G]. A point's plane of V or M is a little longer than its numbers, so
- *          that the 36 planes do not fall into the same sets of a cache.
+ * layouts  V [point][tile][C], M [point][tile][K], packed filters [point][K/G][C][G] with G = TK vectors, a unit's
+ *          weight gradient at the points [point][K/G][C][G]. A point's plane of V or M is a little longer than its
+ *          numbers, so that the 36 planes do not fall into the same sets of a cache.
  * tiles    TT tiles (or channels, in a weight gradient) by TK vectors of filters are the chains that registers hold. */
 #ifndef SELFSAME_WINOGRAD_H
 #define SELFSAME_WINOGRAD_H
@@ -193,7 +193,8 @@ INLINE void output_tiles(const float *M, float *strip, size_t plane, int K, int 
  * channels has enough. */
 #define ASK_EVERY(C) ((C) == 16 ? 2 : 4)
 
-/* The chains over C channels of TT tiles and TK vectors of filters at one point. Returns where to ask for memory next. */
+/* The chains over C channels of TT tiles and TK vectors of filters at one point. Returns where to ask for memory
+ * next. */
 INLINE const char *point_tile(const float *V, const float *filters, float *M, int C, int K, int TT, int TK,
                               const char *ahead, size_t ahead_stride)
 {
@@ -305,7 +306,8 @@ INLINE void weight_point_products(const float *V, const float *Z, float *sums, s
     }
 }
 
-/* ---- whole convolutions of C = K channels, side H: up to IMAGES images by ROWS rows of tiles at a time ------------ */
+/* ---- whole convolutions of C = K channels, side H: up to IMAGES images by ROWS rows of tiles at a time
+ * ------------ */
 
 /* Of fewer images than IMAGES the products are made all the same, of whatever V held, and not looked at. */
 INLINE void winograd_forward(const struct images *images, const float *filters, int C, int H, int IMAGES, int ROWS,
