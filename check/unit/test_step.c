@@ -7,6 +7,9 @@
 #include "check/support/step_case.h"
 #include "check/support/tolerance.h"
 
+/* VARIANTS without the last: float64_network.h has no batch norm behind a projection. */
+enum { FLOAT64_VARIANTS = 3 };
+
 /* ---- tolerances -------------------------------------------------------------------------------------------------- */
 
 enum quantity {
@@ -328,9 +331,6 @@ static const struct golden {
     struct golden_tensor tensors[GOLDEN_TENSORS_MAX];
 } GOLDENS[] = {
 #include "check/goldens/pytorch_step.h"
-
-/* VARIANTS without the last: float64_network.h has no batch norm behind a projection. */
-enum { FLOAT64_VARIANTS = 3 };
 };
 
 /* Over the bits of all values. */
