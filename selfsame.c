@@ -7,127 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/build_info.h"
 #include "base/float_environment.h"
 #include "base/machine.h"
 #include "base/text.h"
-#include "commands/command.h"
-#include "commands/schema_help.h"
-#include "experiments/names.h"
-#include "experiments/settings.h"
-#include "results/record.h"
-
-extern const struct command fetch_command, train_command, eval_command, runs_command, check_command, compare_command,
-    targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
-    status_command, table_command;
-static const struct command help_command;
-
-static const struct command *const commands[] = {
-    &fetch_command,    &train_command,   &eval_command,    &runs_command, &check_command, &status_command,
-    &compare_command,  &targets_command, &table_command,   &plot_command, &bench_command, &doctor_command,
-    &manifest_command, &inspect_command, &convert_command, &help_command, NULL,
-};
-
-static const struct command *find_command(const char *name)
-{
-    for (const struct command *const *command = commands; *command != NULL; command++) {
-        if (strcmp((*command)->name, name) == 0)
-            return *command;
-    }
-    return NULL;
-}
-
-static enum status unknown_command(const char *name, struct error *error)
-{
-    const char *names[sizeof commands / sizeof *commands];
-    size_t count = 0;
-    for (; commands[count] != NULL; count++)
-        names[count] = commands[count]->name;
-    names[count] = NULL;
-    const char *nearest = nearest_word(name, names);
-    return error_set(error, STATUS_INPUT, "there is no command '%s'%s%s%s; selfsame --help lists them", name,
-                     nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
-                     nearest != NULL ? "'?" : "");
-}
-
-/* One word a line, for the completions. What cannot be read has none. */
-static void print_words(const char *what)
-{
-    struct names names;
-    struct error ignored;
-    char **runs;
-    size_t count;
-    if (strcmp(what, "commands") == 0) {
-        for (const struct command *const *command = commands; *command != NULL; command++)
-            puts((*command)->name);
-    } else if (strcmp(what, "manifests") == 0 && settings_names(&names, &ignored) == STATUS_OK) {
-        for (size_t i = 0; i < names.count; i++)
-            puts(names.list[i]);
-        names_free(&names);
-    } else if (strcmp(what, "runs") == 0 &&
-               record_list(record_runs_folder(NULL), &runs, &count, &ignored) == STATUS_OK) {
-        for (size_t i = 0; i < count; i++)
-            text_line(stdout, "%s", runs[i]);
-        record_list_free(runs, count);
-    }
-}
-
-static enum status run_help(const struct arguments *arguments, struct error *error)
-{
-    const char *shell = arguments_text(arguments, "completion");
-    if (shell != NULL) {
-        (void)program_print_completion(stdout, commands, shell);
-        return STATUS_OK;
-    }
-    if (arguments_text(arguments, "words") != NULL) {
-        print_words(arguments_text(arguments, "words"));
-        return STATUS_OK;
-    }
-    bool man = arguments_flag(arguments, "man");
-    if (arguments->operand_count == 0) {
-        if (man)
-            program_print_man(stdout, commands, build_version);
-        else
-            program_print_help(stdout, commands);
-        return STATUS_OK;
-    }
-    if (man && strcmp(arguments->operands[0], "manifest.5") == 0) {
-        schema_print_man(stdout, build_version);
-        return STATUS_OK;
-    }
-    const struct command *command = find_command(arguments->operands[0]);
-    if (command == NULL)
-        return unknown_command(arguments->operands[0], error);
-    if (man)
-        command_print_man(stdout, command, build_version);
-    else
-        command_print_help(stdout, command);
-    return STATUS_OK;
-}
-
-static const struct option_definition help_options[] = {
-    { "man", NULL, OPTION_FLAG, 0, 0, NULL,
-      "print the manual page's source instead: selfsame help --man train | man -l -" },
-    { "completion", "SHELL", OPTION_CHOICE, 0, 0, "bash|zsh|fish", "print completions for bash, zsh or fish" },
-    { "words", "WHAT", OPTION_CHOICE, 0, 0, "commands|manifests|runs",
-      "print the words that the completions offer: commands, the manifests that come with the program, or the runs" },
-    OPTIONS_END,
-};
-
-static const struct command help_command = {
-    .name = "help",
-    .operands = "[COMMAND]",
-    .summary = "explain a command, or list them all",
-    .options = help_options,
-    .description = "Prints the help of a command, or the list of commands. The build makes the manual pages and shell "
-                   "completions with it.",
-    .examples = "selfsame help train\tthe same as selfsame train --help\n"
-                "selfsame help --completion bash > ~/.local/share/bash-completion/completions/selfsame\tcompletions "
-                "for this user\n",
-    .operands_min = 0,
-    .operands_max = 1,
-    .run = run_help,
-};
+#include "commands/all.h"
 
 /* Standard output counts as written only when the last of it has reached the system. */
 static enum status flush_output(struct error *error)
@@ -173,20 +56,20 @@ static enum status run_command(const struct command *command, int count, char **
 static enum status run(int argc, char **argv, const char **said_by, struct error *error)
 {
     if (argc < 2) {
-        program_print_help(stderr, commands);
+        program_print_help(stderr, all_commands);
         return error_set(error, STATUS_INPUT, "needs a command");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        program_print_help(stdout, commands);
+        program_print_help(stdout, all_commands);
         return STATUS_OK;
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         program_print_version(stdout);
         return STATUS_OK;
     }
-    const struct command *command = find_command(argv[1]);
+    const struct command *command = command_find(argv[1]);
     if (command == NULL)
-        return unknown_command(argv[1], error);
+        return command_unknown(argv[1], error);
     *said_by = command->name;
     return run_command(command, argc - 2, argv + 2, error);
 }

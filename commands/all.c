@@ -1,0 +1,37 @@
+#include "commands/all.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+extern const struct command fetch_command, train_command, eval_command, runs_command, check_command, compare_command,
+    targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
+    status_command, table_command, help_command;
+
+const struct command *const all_commands[] = {
+    &fetch_command,    &train_command,   &eval_command,    &runs_command, &check_command, &status_command,
+    &compare_command,  &targets_command, &table_command,   &plot_command, &bench_command, &doctor_command,
+    &manifest_command, &inspect_command, &convert_command, &help_command, NULL,
+};
+
+const struct command *command_find(const char *name)
+{
+    for (const struct command *const *command = all_commands; *command != NULL; command++) {
+        if (strcmp((*command)->name, name) == 0)
+            return *command;
+    }
+    return NULL;
+}
+
+enum status command_unknown(const char *name, struct error *error)
+{
+    const char *names[sizeof all_commands / sizeof *all_commands];
+    size_t count = 0;
+    for (; all_commands[count] != NULL; count++)
+        names[count] = all_commands[count]->name;
+    names[count] = NULL;
+    const char *nearest = nearest_word(name, names);
+    return error_set(error, STATUS_INPUT, "there is no command '%s'%s%s%s; selfsame --help lists them", name,
+                     nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+                     nearest != NULL ? "'?" : "");
+}
