@@ -33,7 +33,7 @@ copy() {
 }
 copy published
 rm -rf runs/published/checkpoints
-sed -i 's/"state": "finished"/"state": "interrupted"/' runs/published/record.json
+sed -i -e 's/"state": "finished"/"state": "interrupted"/' -e '/_sha256": "[0-9a-f]*",$/{/record_sha256\|metrics_sha256/d}' runs/published/record.json
 cp runs/published/metrics.jsonl metrics
 expect 2 "epochs without a checkpoint" train tiny.yaml --runs runs --name published --resume
 says "has 3 epochs, but no checkpoint to go on from"
@@ -47,7 +47,7 @@ same runs/tiny-seed1/ledger.txt runs/headless/ledger.txt "  they are still there
 # Numbers that cannot be.
 copy beyond
 sed -i '1s/"end_step": 4/"end_step": 5000000/' runs/beyond/metrics.jsonl
-sed -i 's/"state": "finished"/"state": "interrupted"/' runs/beyond/record.json
+sed -i -e 's/"state": "finished"/"state": "interrupted"/' -e '/_sha256": "[0-9a-f]*",$/{/record_sha256\|metrics_sha256/d}' runs/beyond/record.json
 expect 2 "an epoch that ends beyond the ledger" train tiny.yaml --runs runs --name beyond --resume
 says "metrics.jsonl:2: \"end_step\" does not rise"
 expect 2 "  compared" compare runs/tiny-seed1 runs/beyond
@@ -89,7 +89,7 @@ expect 0 "  trains it again" compare runs/several-seed4 again/several-seed4
 "$SELFSAME" train tiny.yaml --runs older > stdout 2> stderr
 newest=$(find older/tiny-seed1/checkpoints -name '*.safetensors' | sort | tail -n 1)
 printf '\001' | dd of="$newest" bs=1 seek=5000 conv=notrunc 2> /dev/null
-sed -i 's/"state": "finished"/"state": "running"/' older/tiny-seed1/record.json
+sed -i -e 's/"state": "finished"/"state": "running"/' -e '/_sha256": "[0-9a-f]*",$/{/record_sha256\|metrics_sha256/d}' older/tiny-seed1/record.json
 expect 0 "resumed from the checkpoint before it, and stopped there" train tiny.yaml --runs older --resume --epochs 2
 "$SELFSAME" train tiny.yaml --runs shorter --epochs 2 > stdout 2> stderr
 same older/tiny-seed1/weights.safetensors shorter/tiny-seed1/weights.safetensors "  the weights are those of its last epoch"
