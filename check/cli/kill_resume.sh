@@ -36,7 +36,7 @@ grows "$process" stopped/tiny-seed1/ledger.txt 19
 kill -INT "$process"
 wait "$process"
 if [ $? -eq 130 ]; then pass "SIGINT: exit 130"; else fail "SIGINT: another exit"; fi
-says "to go on: selfsame train tiny.yaml --runs stopped --resume"
+says "to go on: .*selfsame train tiny.yaml --runs stopped --resume"
 expect 2 "without --resume it is left alone" train tiny.yaml --runs stopped
 says "--resume"
 expect 0 "resumed on another instruction set and thread count" train tiny.yaml --runs stopped --resume --threads 3 --isa scalar --epochs 1
