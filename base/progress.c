@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 static const double window_s = 30.0, redraw_s = 0.1, line_s = 60.0;
 
@@ -32,21 +33,20 @@ void progress_clear(struct progress *progress)
     progress->drawn = false;
 }
 
-/* Units per second over the window, or 0 before there is anything to measure. */
-static double rate_of(const struct progress *progress, double now)
+/* The sample from which to the last one the speed is measured: the oldest within the window. Returns the last one's
+ * place, and the same for both before there is anything to measure. */
+static size_t window_of(const struct progress *progress, double now, size_t *first)
 {
-    size_t kept = progress->sample_count < PROGRESS_SAMPLES ? progress->sample_count : PROGRESS_SAMPLES;
-    if (kept < 2)
-        return 0.0;
-    size_t last = (progress->sample_count - 1) % PROGRESS_SAMPLES, first = last;
+    const size_t kept = progress->sample_count < PROGRESS_SAMPLES ? progress->sample_count : PROGRESS_SAMPLES,
+                 last = (progress->sample_count - 1) % PROGRESS_SAMPLES;
+    *first = last;
     for (size_t i = 1; i < kept; i++) {
-        size_t at = (progress->sample_count - 1 - i) % PROGRESS_SAMPLES;
+        const size_t at = (progress->sample_count - 1 - i) % PROGRESS_SAMPLES;
         if (now - progress->samples[at].time_s > window_s)
             break;
-        first = at;
+        *first = at;
     }
-    double seconds = progress->samples[last].time_s - progress->samples[first].time_s;
-    return seconds > 0.0 ? (double)(progress->samples[last].done - progress->samples[first].done) / seconds : 0.0;
+    return last;
 }
 
 static void format_time(double seconds, char text[48])
@@ -65,7 +65,7 @@ static void format_amount(const struct progress *progress, double amount, char *
     static const char *const units[] = { "B", "kB", "MB", "GB" };
     int unit = 0;
     if (progress->unit != NULL) {
-        snprintf(text, size, "%.0f %s", amount, progress->unit);
+        snprintf(text, size, "%.*f %s", amount < 9.95 ? 1 : 0, amount, progress->unit);
         return;
     }
     for (; amount >= 1000.0 && unit < 3; unit++)
@@ -79,17 +79,19 @@ static int terminal_columns(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+/* The bar has what the longest label and the longest tail leave, so that its ends stay where they are. */
 static void draw(struct progress *progress, const char *label, uint64_t done, uint64_t total, const char *tail)
 {
-    char line[512], bar[41];
-    int columns = terminal_columns(), room = columns - 1 - (int)strlen(label) - (int)strlen(tail) - 4;
-    int width = room > 40 ? 40 : room;
-    if (width >= 8) {
-        int filled = total > 0 ? (int)((uint64_t)width * done / total) : 0;
+    enum { TAIL_WIDTH = 38, BAR_MIN = 8, BAR_MAX = 40 };
+    char line[512], bar[BAR_MAX + 1];
+    const int columns = terminal_columns(), room = columns - 1 - (int)progress->label_width - TAIL_WIDTH - 4,
+              width = room > BAR_MAX ? BAR_MAX : room;
+    if (width >= BAR_MIN) {
+        const int filled = total > 0 ? (int)((double)width * (double)done / (double)total) : 0;
         memset(bar, '.', (size_t)width);
-        memset(bar, '#', (size_t)filled);
+        memset(bar, '#', (size_t)(filled < width ? filled : width));
         bar[width] = '\0';
-        snprintf(line, sizeof line, "%s [%s] %s", label, bar, tail);
+        snprintf(line, sizeof line, "%-*s [%s] %s", (int)progress->label_width, label, bar, tail);
     } else {
         snprintf(line, sizeof line, "%s %s", label, tail);
     }
@@ -98,31 +100,45 @@ static void draw(struct progress *progress, const char *label, uint64_t done, ui
     progress->drawn = true;
 }
 
-void progress_report(struct progress *progress, const char *label, uint64_t done, uint64_t total)
+static void take_sample(struct progress *progress, double now, uint64_t units, uint64_t done)
 {
-    double now = clock_seconds();
-    size_t place = progress->sample_count % PROGRESS_SAMPLES;
-    if (progress->sample_count == 0 ||
-        now - progress->samples[(progress->sample_count - 1) % PROGRESS_SAMPLES].time_s > window_s / PROGRESS_SAMPLES) {
-        progress->samples[place].time_s = now;
-        progress->samples[place].done = done;
-        progress->sample_count++;
-    }
+    const size_t place = progress->sample_count % PROGRESS_SAMPLES,
+                 last = (progress->sample_count + PROGRESS_SAMPLES - 1) % PROGRESS_SAMPLES;
+    if (progress->sample_count > 0 && now - progress->samples[last].time_s <= window_s / PROGRESS_SAMPLES)
+        return;
+    progress->samples[place].time_s = now;
+    progress->samples[place].units = units;
+    progress->samples[place].done = done;
+    progress->sample_count++;
+}
+
+void progress_report(struct progress *progress, const char *label, uint64_t units, uint64_t done, uint64_t total)
+{
+    const double now = clock_seconds();
+    char shown[256], tail[192], left[48] = "", share[32], speed[64];
+    take_sample(progress, now, units, done);
     if (now - progress->shown_s < (progress->terminal ? redraw_s : line_s))
         return;
     progress->shown_s = now;
-    char tail[192], left[48] = "", share[32], speed[64];
-    double rate = rate_of(progress, now);
-    if (rate > 0.0 && total >= done)
-        format_time((double)(total - done) / rate, left);
+    size_t first, last = window_of(progress, now, &first),
+                  width = text_escape(shown, sizeof shown, TEXT_TERMINAL, label);
+    const double seconds = progress->samples[last].time_s - progress->samples[first].time_s,
+                 gone = (double)(progress->samples[last].done - progress->samples[first].done);
+    progress->label_width = width > progress->label_width ? width : progress->label_width;
+    if (seconds > 0.0 && gone > 0.0 && total >= done)
+        format_time((double)(total - done) * seconds / gone, left);
     if (total > 0)
         snprintf(share, sizeof share, "%3.0f %%", 100.0 * (double)done / (double)total);
     else
-        format_amount(progress, (double)done, share, sizeof share);
-    format_amount(progress, rate, speed, sizeof speed);
-    snprintf(tail, sizeof tail, "%s, %s/s%s%s", share, speed, left[0] != '\0' ? ", left " : "", left);
+        format_amount(progress, (double)units, share, sizeof share);
+    format_amount(progress,
+                  seconds > 0.0 ? (double)(progress->samples[last].units - progress->samples[first].units) / seconds
+                                : 0.0,
+                  speed, sizeof speed);
+    snprintf(tail, sizeof tail, "%s%s%s%s%s%s", share, seconds > 0.0 ? ", " : "", seconds > 0.0 ? speed : "",
+             seconds > 0.0 ? "/s" : "", left[0] != '\0' ? ", left " : "", left);
     if (progress->terminal)
-        draw(progress, label, done, total, tail);
+        draw(progress, shown, done, total, tail);
     else
-        fprintf(stderr, "%s: %s\n", label, tail);
+        fprintf(stderr, "%s: %s\n", shown, tail);
 }

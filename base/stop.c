@@ -1,18 +1,42 @@
 #include "base/stop.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t stop_signal;
+static const char *messages[2];
+
+/* In a signal handler: write alone, and what cannot be written is left. */
+static void say(const char *message)
+{
+    ssize_t written = message != NULL ? write(STDERR_FILENO, message, strlen(message)) : 0;
+    (void)written;
+}
 
 static void ask_to_stop(int number)
 {
-    stop_signal = number;
+    const int kept = errno;
+    if (stop_signal == 0) {
+        if (number == SIGINT)
+            say(messages[0]);
+        stop_signal = number;
+    } else {
+        if (number == SIGINT)
+            say(messages[1]);
+        (void)signal(number, SIG_DFL); /* raised once this returns, and its action is then the end */
+        (void)raise(number);
+    }
+    errno = kept;
 }
 
-void stop_watch(void)
+void stop_watch(const char *first, const char *second)
 {
-    struct sigaction action = { .sa_handler = ask_to_stop, .sa_flags = (int)SA_RESETHAND }, before;
+    struct sigaction action = { .sa_handler = ask_to_stop }, before;
+    messages[0] = first;
+    messages[1] = second;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

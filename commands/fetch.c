@@ -207,7 +207,8 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
         if (job.json == NULL)
             return error_out_of_memory(error, "the list of files");
     }
-    stop_watch();
+    stop_watch("\nselfsame fetch: stopping; what was received is kept\n",
+               "\nselfsame fetch: ended at once; the next fetch goes on with what was received\n");
     /* What is damaged goes first, so that a manifest's fetch gets it anew. */
     if (caring)
         status = care(&job, arguments, error);

@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "commands/after.h"
 #include "commands/command.h"
 #include "experiments/manifest.h"
 #include "fetch/data/load.h"
@@ -17,21 +18,54 @@
 #include "trainer/schedule.h"
 #include "trainer/train.h"
 
+/* ---- all trainings of a call, together --------------------------------------------------------------------------- */
+
+struct session {
+    const struct arguments *arguments;
+    struct progress progress;
+    size_t runs, run;           /* how many, and which one it is, from 1 */
+    uint64_t work, work_before; /* of all runs, and of those before this one: see work_of */
+    struct after_runs *after;   /* what --after runs, with the runs that are finished */
+};
+
+/* The work of a network's training so far, in a unit of its own, so that one share and one time left can be told for
+ * networks of several depths. An image costs its network's layers, and one that is trained with 17 fifths of one that
+ * is only classified: measured on the engine cpu, at all four depths. */
+static uint64_t work_of(const struct recipe *recipe, uint64_t images, uint64_t classified)
+{
+    enum { TRAINED = 17, CLASSIFIED = 5 };
+    return (recipe->model.depth - 2) * (TRAINED * images + CLASSIFIED * classified);
+}
+
+static uint64_t epochs_wanted(const struct recipe *recipe, uint32_t images, uint64_t limit)
+{
+    const uint64_t all = schedule_epochs(&recipe->training, images);
+    return limit > 0 && limit < all ? limit : all;
+}
+
+static uint64_t work_of_run(const struct manifest *manifest, uint64_t limit)
+{
+    const struct training_config *training = &manifest->recipe.training;
+    const uint64_t epochs = epochs_wanted(&manifest->recipe, manifest->training_images, limit);
+    return work_of(&manifest->recipe,
+                   schedule_epoch_end(training, manifest->training_images, epochs - 1) * training->batch_size,
+                   epochs * manifest->test_images);
+}
+
 /* ---- one training ------------------------------------------------------------------------------------------------ */
 
 /* A training: one manifest with one seed. */
 struct job {
     const struct arguments *arguments;
+    struct session *session;
     const struct manifest *manifest; /* with this one seed */
     const struct engine_operations *operations;
     const struct dataset *training, *validation; /* NULL for a dry run */
     struct recipe recipe;
     char name[256], experiment_sha256[DIGEST_HEX_BYTES];
     uint64_t epochs; /* to stop after; 0: all */
-    bool one_of_many;
     struct recorder *recorder;
     struct train_listener recording; /* the recorder's callbacks */
-    struct progress progress;        /* of the steps of all epochs to go */
 };
 
 static void tell(const char *message)
@@ -48,17 +82,20 @@ static enum status check_output(struct error *error)
                       : error_set(error, STATUS_ENVIRONMENT, "standard output cannot be written");
 }
 
-/* The time left is that of the whole training, or of its part that was asked for; evaluations are not in it. */
+/* The share and the time left are those of all runs of the call; evaluations are in them. */
 static void show_progress(struct job *job, uint64_t step)
 {
+    struct session *session = job->session;
     const struct training_config *training = &job->recipe.training;
     const uint32_t images = job->training->count;
-    const uint64_t all = schedule_epochs(training, images),
-                   wanted = job->epochs > 0 && job->epochs < all ? job->epochs : all;
-    char label[64];
-    snprintf(label, sizeof label, "epoch %" PRIu64 " of %" PRIu64, schedule_epoch_of(training, images, step - 1) + 1,
-             wanted);
-    progress_report(&job->progress, label, step, schedule_epoch_end(training, images, wanted - 1));
+    const uint64_t epoch = schedule_epoch_of(training, images, step - 1),
+                   done = work_of(&job->recipe, step * training->batch_size, epoch * job->validation->count);
+    char label[96], which[48] = "";
+    if (session->runs > 1)
+        snprintf(which, sizeof which, "run %zu of %zu, ", session->run, session->runs);
+    snprintf(label, sizeof label, "%sepoch %" PRIu64 " of %" PRIu64, which, epoch + 1,
+             epochs_wanted(&job->recipe, images, job->epochs));
+    progress_report(&session->progress, label, step, session->work_before + done, session->work);
 }
 
 static enum status hear_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count,
@@ -73,8 +110,8 @@ static enum status hear_steps(void *context, uint64_t first, const struct step_r
 
 static void print_heading(void)
 {
-    printf("%6s %10s %14s %9s %16s %10s  %s\n", "epoch", "rate", "training loss", "error %", "validation err %",
-           "images/s", "weights");
+    printf("%5s %9s %9s %7s %18s %8s  %s\n", "epoch", "rate", "loss", "error %", "validation error %", "images/s",
+           "weights");
 }
 
 static enum status hear_epoch(void *context, const struct epoch_report *report, const struct training_state *state,
@@ -85,10 +122,9 @@ static enum status hear_epoch(void *context, const struct epoch_report *report, 
     if (status != STATUS_OK)
         return status;
     const struct metrics_row *row = recorder_last(job->recorder);
-    progress_clear(&job->progress);
-    progress_restart(&job->progress);
-    printf("%6" PRIu64 " %10g %14.6f %9.2f %16.2f %10.0f  %.16s\n", row->epoch + 1, row->learning_rate,
-           row->training_loss, row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
+    progress_clear(&job->session->progress);
+    printf("%5" PRIu64 " %9g %9.6f %7.2f %18.2f %8.0f  %.16s\n", row->epoch + 1, row->learning_rate, row->training_loss,
+           row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
     return check_output(error);
 }
 
@@ -111,8 +147,9 @@ static void add_word(FILE *line, const char *word)
     fputc('\'', line);
 }
 
-/* The command line that goes on with what was stopped, for the folder in which the program was started. */
-static void print_resume_line(const struct arguments *arguments)
+/* The command line that goes on with what was stopped, for the folder in which the program was started. whole: to the
+ * end, whatever --epochs was. */
+static void print_resume_line(const struct arguments *arguments, bool whole)
 {
     char *text = NULL;
     size_t size;
@@ -125,7 +162,8 @@ static void print_resume_line(const struct arguments *arguments)
         add_word(line, arguments->operands[i]);
     for (size_t i = 0; arguments->command->options[i].name != NULL; i++) {
         const struct option_definition *option = &arguments->command->options[i];
-        if (option->type != OPTION_FLAG && arguments->texts[i] != NULL) {
+        if (option->type != OPTION_FLAG && arguments->texts[i] != NULL &&
+            !(whole && strcmp(option->name, "epochs") == 0)) {
             fprintf(line, " --%s", option->name);
             add_word(line, arguments->texts[i]);
         }
@@ -162,11 +200,11 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
               job->operations->name, job->operations->describe(engine), recorder_path(job->recorder));
     print_heading();
     enum status status = check_output(error);
-    progress_open(&job->progress, "steps");
+    progress_restart(&job->session->progress);
     if (status == STATUS_OK)
         status = train(job->operations, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
                        &listener, error);
-    progress_clear(&job->progress);
+    progress_clear(&job->session->progress);
     struct error write_error;
     enum status written = recorder_finish(job->recorder, status, error->message, &write_error);
     if (status == STATUS_OK && written != STATUS_OK) {
@@ -178,7 +216,13 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
         status = check_output(error);
     }
     if (status == STATUS_INTERRUPTED || status == STATUS_ENVIRONMENT)
-        print_resume_line(job->arguments);
+        print_resume_line(job->arguments, false);
+    const uint64_t all = schedule_epochs(&job->recipe.training, job->training->count);
+    if (status == STATUS_OK && job->epochs > 0 && job->epochs < all && job->session->run == job->session->runs) {
+        text_line(stderr, "selfsame train: %" PRIu64 " of the manifest's %" PRIu64 " epochs are done", job->epochs,
+                  all);
+        print_resume_line(job->arguments, true);
+    }
     return status;
 }
 
@@ -188,7 +232,7 @@ static bool is_done(const struct job *job, const struct recorder_options *option
     char path[FILE_PATH_BYTES];
     struct record *record;
     struct error ignored;
-    if (!options->resume || !job->one_of_many ||
+    if (!options->resume || job->session->runs == 1 ||
         file_path(path, &ignored, "%s/%s", options->runs, options->name) != STATUS_OK ||
         record_open_head(&record, options->runs, path, &ignored) != STATUS_OK)
         return false;
@@ -240,14 +284,14 @@ static enum status record_and_train(struct job *job, const struct network *netwo
     };
     if (is_done(job, &options)) {
         text_line(stderr, "selfsame train: %s/%s is finished", options.runs, options.name);
-        return STATUS_OK;
+        return after_run(job->session->after, options.runs, options.name, error);
     }
     enum status status = recorder_open(&job->recorder, &options, state, error);
     if (status == STATUS_OK)
         status = train_recorded(job, engine, state, error);
     recorder_close(job->recorder);
     job->recorder = NULL;
-    return status;
+    return status == STATUS_OK ? after_run(job->session->after, options.runs, options.name, error) : status;
 }
 
 static struct engine_options engine_options(const struct arguments *arguments)
@@ -313,7 +357,7 @@ static enum status describe_job(const struct job *job, struct error *error)
     return status;
 }
 
-/* ---- all trainings ----------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------- */
 
 /* What stands in the way before any data is read. */
 static enum status check_manifest(const struct manifest *manifest, const struct arguments *arguments,
@@ -340,47 +384,54 @@ static void name_run(const struct manifest *manifest, uint64_t seed, char *name,
 /* Trains, or without data says what that would be. */
 static enum status train_seed(const struct manifest *manifest, uint64_t seed,
                               const struct engine_operations *operations, const struct dataset *training,
-                              const struct dataset *validation, bool one_of_many, const struct arguments *arguments,
-                              struct error *error)
+                              const struct dataset *validation, struct session *session, struct error *error)
 {
+    const struct arguments *arguments = session->arguments;
     const char *name = arguments_text(arguments, "name");
     struct manifest one;
     enum status status = manifest_with_seed(manifest, seed, &one, error);
     if (status != STATUS_OK)
         return status;
     struct job job = { .arguments = arguments,
+                       .session = session,
                        .manifest = &one,
                        .operations = operations,
                        .training = training,
                        .validation = validation,
                        .recipe = one.recipe,
-                       .epochs = arguments_integer(arguments, "epochs", 0),
-                       .one_of_many = one_of_many };
+                       .epochs = arguments_integer(arguments, "epochs", 0) };
     manifest_experiment_digest(&one, seed, job.experiment_sha256);
     if (name != NULL)
         snprintf(job.name, sizeof job.name, "%s", name);
     else
         name_run(&one, seed, job.name, sizeof job.name);
+    session->run++;
     status = training != NULL ? run_job(&job, error) : describe_job(&job, error);
+    session->work_before += work_of_run(&one, job.epochs);
     manifest_free(&one);
     return status;
 }
 
-static enum status train_manifest(const struct manifest *manifest, bool one_of_many, const struct arguments *arguments,
-                                  struct error *error)
+static size_t seeds_of(const struct manifest *manifest, const struct arguments *arguments)
 {
+    return arguments_text(arguments, "seed") != NULL ? 1 : manifest->seed_count;
+}
+
+static enum status train_manifest(const struct manifest *manifest, struct session *session, struct error *error)
+{
+    const struct arguments *arguments = session->arguments;
     struct dataset training = { .count = 0 }, validation = { .count = 0 };
     const struct engine_operations *operations;
     const bool dry = arguments_flag(arguments, "dry-run"), one_seed = arguments_text(arguments, "seed") != NULL;
-    const size_t seeds = one_seed ? 1 : manifest->seed_count;
+    const size_t seeds = seeds_of(manifest, arguments);
     enum status status =
         engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
     if (status == STATUS_OK && !dry)
         status = data_load(manifest, arguments_text(arguments, "data"), &training, &validation, error);
     for (size_t i = 0; i < seeds && status == STATUS_OK; i++) {
         uint64_t seed = one_seed ? arguments_integer(arguments, "seed", 0) : manifest->seeds[i];
-        status = train_seed(manifest, seed, operations, dry ? NULL : &training, dry ? NULL : &validation,
-                            one_of_many || seeds > 1, arguments, error);
+        status =
+            train_seed(manifest, seed, operations, dry ? NULL : &training, dry ? NULL : &validation, session, error);
     }
     dataset_free(&training);
     dataset_free(&validation);
@@ -403,25 +454,35 @@ static enum status read_manifest(const char *path, const struct arguments *argum
 
 static enum status run_train(const struct arguments *arguments, struct error *error)
 {
-    size_t count = arguments->operand_count, read = 0, runs = 0;
+    struct session session = { .arguments = arguments };
+    size_t count = arguments->operand_count, read = 0;
     struct manifest *manifests = calloc(count, sizeof *manifests);
     if (manifests == NULL)
         return error_out_of_memory(error, "%zu manifests", count);
     enum status status = STATUS_OK;
     for (; read < count && status == STATUS_OK; read++) {
+        const struct manifest *manifest = &manifests[read];
         status = read_manifest(arguments->operands[read], arguments, &manifests[read], error);
         if (status != STATUS_OK)
             break;
-        status = check_manifest(&manifests[read], arguments, error);
-        runs += arguments_text(arguments, "seed") != NULL ? 1 : manifests[read].seed_count;
+        status = check_manifest(manifest, arguments, error);
+        session.runs += seeds_of(manifest, arguments);
+        session.work +=
+            seeds_of(manifest, arguments) * work_of_run(manifest, arguments_integer(arguments, "epochs", 0));
     }
-    if (status == STATUS_OK && runs > 1 && arguments_text(arguments, "name") != NULL)
+    if (status == STATUS_OK && session.runs > 1 && arguments_text(arguments, "name") != NULL)
         status = error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time",
-                           arguments_text(arguments, "name"), runs);
+                           arguments_text(arguments, "name"), session.runs);
     if (status == STATUS_OK)
-        stop_watch();
+        status = after_open(&session.after, arguments_text(arguments, "after"), error);
+    if (status == STATUS_OK) {
+        stop_watch("\nselfsame train: stopping with a checkpoint; Ctrl-C again ends it at once\n",
+                   "\nselfsame train: ended at once; --resume goes on from the last checkpoint\n");
+        progress_open(&session.progress, "steps");
+    }
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = train_manifest(&manifests[i], count > 1, arguments, error);
+        status = train_manifest(&manifests[i], &session, error);
+    after_close(session.after);
     for (size_t i = 0; i < read; i++)
         manifest_free(&manifests[i]);
     free(manifests);
@@ -443,6 +504,10 @@ static const struct option_definition train_options[] = {
       "the run's name; default: the manifest's, -exact-2 in that arithmetic, then -seed and the seed" },
     { "resume", NULL, OPTION_FLAG, 0, 0, NULL,
       "go on with a run that was stopped, from its newest checkpoint; one that does not exist is begun" },
+    { "after", "COMMAND", OPTION_TEXT, 0, 0, NULL,
+      "have the shell run COMMAND after each run, with the folders of the runs that are finished as further words, "
+      "such "
+      "as 'selfsame plot --name all'; if it fails, that is said, and the training goes on" },
     { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL,
       "say what would be done, and how much memory the engine would take; no data are read, nothing is written" },
     OPTIONS_END,

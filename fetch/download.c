@@ -188,7 +188,8 @@ static size_t take_body(char *data, size_t one, size_t length, void *context)
 static void show(struct transfer *transfer)
 {
     if (transfer->options->progress != NULL)
-        progress_report(transfer->options->progress, transfer->name, transfer->part.bytes, transfer->source->bytes);
+        progress_report(transfer->options->progress, transfer->name, transfer->part.bytes, transfer->part.bytes,
+                        transfer->source->bytes);
 }
 
 /* ---- one try ----------------------------------------------------------------------------------------------------- */
