@@ -7,8 +7,12 @@ extern const char build_compiler[];  /* such as "gcc 12.2.0" */
 extern const char build_flags[];     /* CPPFLAGS and CFLAGS of the common files */
 extern const char build_configure[]; /* configure's arguments */
 
-/* Folders of data: in the source that this was built from, and where `make install` puts them. */
-extern const char build_source_experiments[], build_source_plots[], build_source_published[];
-extern const char build_installed_experiments[], build_installed_plots[], build_installed_published[];
+/* Folders of data that come with the program. */
+enum build_data { BUILD_EXPERIMENTS, BUILD_PLOTS, BUILD_PUBLISHED };
+enum { BUILD_FOLDERS = 2 };
+
+/* Where they are looked for, in this order: for the installed program where `make install` put them, then in the source
+ * that it was built from; for any other the source comes first. They may not exist. */
+void build_folders(enum build_data data, const char *folders[BUILD_FOLDERS]);
 
 #endif

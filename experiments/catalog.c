@@ -1,12 +1,9 @@
 #include "experiments/catalog.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <string.h>
 
+#include "experiments/names.h"
 #include "experiments/settings.h"
-
-enum { LEVELS_MAX = 3 };
 
 struct search {
     const char *sha256;
@@ -39,26 +36,17 @@ static void look_at(struct search *search, const char *path)
     manifest_free(&manifest);
 }
 
-static enum status look_in(struct search *search, const char *folder, int level)
+static enum status look_in(struct search *search, const char *folder)
 {
-    enum status status = STATUS_OK;
-    DIR *directory = opendir(folder);
-    if (directory == NULL)
-        return error_set_errno(search->error, STATUS_ENVIRONMENT, "%s could not be read", folder);
-    for (const struct dirent *entry; status == STATUS_OK && (errno = 0, entry = readdir(directory)) != NULL;) {
+    struct names names;
+    enum status status = names_read(folder, &names, search->error);
+    for (size_t i = 0; status == STATUS_OK && i < names.count; i++) {
         char path[FILE_PATH_BYTES];
-        size_t length = strlen(entry->d_name);
-        if (entry->d_name[0] == '.')
-            continue;
-        status = file_path(path, search->error, "%s/%s", folder, entry->d_name);
-        if (status == STATUS_OK && length > 5 && strcmp(entry->d_name + length - 5, ".yaml") == 0)
+        status = file_path(path, search->error, "%s/%s", folder, names.list[i]);
+        if (status == STATUS_OK)
             look_at(search, path);
-        else if (status == STATUS_OK && level < LEVELS_MAX && file_is_folder(path))
-            status = look_in(search, path, level + 1);
     }
-    if (status == STATUS_OK && errno != 0)
-        status = error_set_errno(search->error, STATUS_ENVIRONMENT, "%s could not be read", folder);
-    closedir(directory);
+    names_free(&names);
     return status;
 }
 
@@ -70,7 +58,7 @@ enum status catalog_find_weights(const char sha256[DIGEST_HEX_BYTES], char path[
     settings_folders(folders);
     for (int i = 0; i < SETTINGS_FOLDERS; i++) {
         if (folders[i] != NULL && folders[i][0] != '\0' && file_is_folder(folders[i]))
-            return look_in(&search, folders[i], 0);
+            return look_in(&search, folders[i]);
     }
     return STATUS_OK;
 }

@@ -12,6 +12,7 @@
 #include "base/build_info.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "experiments/names.h"
 #include "experiments/value.h"
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
@@ -144,8 +145,51 @@ static enum status parse_keys(struct settings *settings, struct error *error)
 void settings_folders(const char *folders[SETTINGS_FOLDERS])
 {
     folders[0] = getenv("SELFSAME_EXPERIMENTS");
-    folders[1] = build_installed_experiments;
-    folders[2] = build_source_experiments;
+    build_folders(BUILD_EXPERIMENTS, folders + 1);
+}
+
+static bool is_file(const char *path)
+{
+    return file_exists(path) && !file_is_folder(path);
+}
+
+/* As it is, else with the ending that was left out. */
+static enum status look_at(const char *folder, int length, const char *path, char found[FILE_PATH_BYTES],
+                           struct error *error)
+{
+    enum status status =
+        length > 0 ? file_path(found, error, "%.*s/%s", length, folder, path) : file_path(found, error, "%s", path);
+    if (status != STATUS_OK || is_file(found))
+        return status;
+    char ended[FILE_PATH_BYTES];
+    status = file_path(ended, error, "%s.yaml", found);
+    if (status == STATUS_OK && is_file(ended))
+        memcpy(found, ended, FILE_PATH_BYTES);
+    return status;
+}
+
+static enum status not_found(const char *path, const char *found, const char *const folders[SETTINGS_FOLDERS],
+                             struct error *error)
+{
+    char hint[1024] = "";
+    const char *folder = NULL;
+    struct names names;
+    struct error ignored;
+    for (size_t i = 0; folder == NULL && i < SETTINGS_FOLDERS; i++)
+        folder = folders[i] != NULL && folders[i][0] != '\0' && file_is_folder(folders[i]) ? folders[i] : NULL;
+    if (folder == NULL)
+        return error_set(error, STATUS_INPUT,
+                         "there is no manifest %s, and no experiments folder: set SELFSAME_EXPERIMENTS to the one that "
+                         "came with selfsame",
+                         found);
+    if (names_read(folder, &names, &ignored) == STATUS_OK) {
+        names_suggest(&names, path, hint, sizeof hint);
+        names_free(&names);
+    }
+    const bool twice = strcmp(found, path) != 0;
+    return error_set(error, STATUS_INPUT, "there is no manifest %s, %s%s in the experiments folder %s%s", found,
+                     twice ? "nor one called " : "here or", twice ? path : "", folder,
+                     hint[0] != '\0' ? hint : "; name its file");
 }
 
 /* Where a manifest that is called `path` lies: as it is (beside `from`, if there is one), else in an experiments
@@ -153,29 +197,24 @@ void settings_folders(const char *folders[SETTINGS_FOLDERS])
 static enum status find_manifest(const char *path, const char *from, char found[FILE_PATH_BYTES], struct error *error)
 {
     const char *folders[SETTINGS_FOLDERS];
-    const char *slash = from != NULL ? strrchr(from, '/') : NULL;
-    enum status status = path[0] != '/' && slash != NULL
-                             ? file_path(found, error, "%.*s/%s", (int)(slash - from), from, path)
-                             : file_path(found, error, "%s", path);
-    if (status != STATUS_OK || file_exists(found) || path[0] == '/')
+    const char *slash = from != NULL && path[0] != '/' ? strrchr(from, '/') : NULL;
+    enum status status = look_at(from, slash != NULL ? (int)(slash - from) : 0, path, found, error);
+    if (status != STATUS_OK || is_file(found))
         return status;
     settings_folders(folders);
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+    for (size_t i = 0; i < SETTINGS_FOLDERS && path[0] != '/'; i++) {
         char candidate[FILE_PATH_BYTES];
         if (folders[i] == NULL || folders[i][0] == '\0')
             continue;
-        status = file_path(candidate, error, "%s/%s", folders[i], path);
+        status = look_at(folders[i], (int)strlen(folders[i]), path, candidate, error);
         if (status != STATUS_OK)
             return status;
-        if (file_exists(candidate)) {
+        if (is_file(candidate)) {
             memcpy(found, candidate, FILE_PATH_BYTES);
             return STATUS_OK;
         }
     }
-    return error_set(error, STATUS_INPUT,
-                     "there is no manifest %s, nor one called %s in the experiments folder %s; name its file, or set "
-                     "SELFSAME_EXPERIMENTS to the folder that holds it",
-                     found, path, folders[0] != NULL && folders[0][0] != '\0' ? folders[0] : folders[1]);
+    return not_found(path, found, folders, error);
 }
 
 /* Takes from `base` what a key of `over` replaces although it has another name. */

@@ -13,7 +13,8 @@ enum { CURVE_FILE_LIMIT = 1 << 24 };
 enum status plots_find(const char *name, char path[FILE_PATH_BYTES], struct error *error)
 {
     char found[FILE_PATH_BYTES];
-    const char *folders[] = { getenv("SELFSAME_PLOTS"), build_installed_plots, build_source_plots };
+    const char *folders[1 + BUILD_FOLDERS] = { getenv("SELFSAME_PLOTS") };
+    build_folders(BUILD_PLOTS, folders + 1);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         if (folders[i] == NULL || folders[i][0] == '\0')
             continue;
@@ -27,7 +28,7 @@ enum status plots_find(const char *name, char path[FILE_PATH_BYTES], struct erro
         error, STATUS_ENVIRONMENT,
         "%s is in none of $SELFSAME_PLOTS, %s and %s; install selfsame, or set SELFSAME_PLOTS to the source's plots "
         "folder",
-        name, build_installed_plots, build_source_plots);
+        name, folders[1], folders[2]);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

@@ -29,10 +29,11 @@ static bool has_record(const char *folder)
 /* A run that comes with the program: of the source tree, or as installed. "" where there is none of that name. */
 static enum status find_published(const char *run, char folder[FILE_PATH_BYTES], struct error *error)
 {
-    const char *const folders[] = { build_source_published, build_installed_published };
+    const char *folders[BUILD_FOLDERS];
     static const char prefix[] = "published/";
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < sizeof folders / sizeof *folders && strncmp(run, prefix, strlen(prefix)) == 0; i++) {
+    build_folders(BUILD_PUBLISHED, folders);
+    for (size_t i = 0; i < BUILD_FOLDERS && strncmp(run, prefix, strlen(prefix)) == 0; i++) {
         status = file_path(folder, error, "%s/%s", folders[i], run + strlen(prefix));
         if (status != STATUS_OK || has_record(folder))
             return status;
