@@ -1,8 +1,8 @@
 /* Subcommands and their options: one table each, which drives the parser, --help, the manual pages and the shell
  * completions.
  *
- * A command file exports a `const struct command`; selfsame.c lists them all, runs one, prints its error and turns the
- * status into an exit status. Nothing else prints to standard error but progress and warnings. */
+ * A command file exports a `const struct command`; all.c lists them. selfsame.c runs one, prints its error and turns
+ * the status into an exit status. Nothing else prints to standard error but progress and warnings. */
 #ifndef SELFSAME_COMMAND_H
 #define SELFSAME_COMMAND_H
 
