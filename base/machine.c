@@ -39,7 +39,7 @@ uint32_t machine_processors_usable(void)
 
 enum status machine_check_stack(struct error *error)
 {
-    enum { NEEDED_KIB = 256 }; /* measured: 48 for most commands, 64 for a training; threads have this limit, too */
+    enum { NEEDED_KIB = 256 }; /* 32 was too little for `manifest`, 48 enough; threads have this limit, too */
     struct rlimit limit;
     if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
         limit.rlim_cur >= (rlim_t)NEEDED_KIB * 1024)
