@@ -90,24 +90,24 @@ static enum status check_dataset(const struct settings *s, struct error *error)
     static const char *const counts[] = { "dataset.training_images", "dataset.test_images" };
     for (int i = 0; i < 2; i++) {
         if (embedded != given(s, counts[i]))
-            return settings_error(s, counts[i], error,
-                                  embedded ? "an embedded data set needs it"
-                                           : "only for an embedded data set; CIFAR-10 has its own size");
+            return settings_conflict(s, (const char *[]){ counts[i], "dataset.kind", NULL }, error,
+                                     embedded ? "an embedded data set needs it"
+                                              : "only for an embedded data set; CIFAR-10 has its own size");
     }
     const bool constants = choice(s, "dataset.normalization.kind") == NORMALIZE_CONSTANTS;
     static const char *const numbers[] = { "dataset.normalization.mean", "dataset.normalization.deviation" };
     for (int i = 0; i < 2; i++) {
         if (constants != given(s, numbers[i]))
-            return settings_error(s, numbers[i], error,
-                                  constants ? "normalization by constants needs it"
-                                            : "only where normalization.kind is constants");
+            return settings_conflict(s, (const char *[]){ numbers[i], "dataset.normalization.kind", NULL }, error,
+                                     constants ? "normalization by constants needs it"
+                                               : "only where normalization.kind is constants");
         if (constants && settings_get(s, numbers[i])->count != 3)
             return settings_error(s, numbers[i], error, "must be three numbers: red, green, blue");
     }
     if (choice(s, "dataset.normalization.kind") == NORMALIZE_PIXEL_MEAN &&
         choice(s, "dataset.padding.mode") != PADDING_ZERO)
-        return settings_error(s, "dataset.padding.mode", error,
-                              "must be zero with normalization by pixel-mean: a border has no pixel mean");
+        return settings_conflict(s, (const char *[]){ "dataset.padding.mode", "dataset.normalization.kind", NULL },
+                                 error, "must be zero with normalization by pixel-mean: a border has no pixel mean");
     return STATUS_OK;
 }
 
@@ -121,6 +121,14 @@ static enum status check_rivals(const struct settings *s, const char *one, const
         return settings_error(s, one, error, "is missing, and so is %s; give one of the two", other);
     return STATUS_OK;
 }
+
+/* What else says where training ends; the first is what a message is about. */
+#define WITH_LENGTH(path)                                                                                            \
+    (const char *[])                                                                                                 \
+    {                                                                                                                \
+        path, "training.epochs", "training.steps", "training.batch_size", "dataset.training_images", "dataset.kind", \
+            NULL                                                                                                     \
+    }
 
 static enum status check_drops(const struct settings *s, const struct training_config *training, uint32_t images,
                                struct error *error)
@@ -136,10 +144,11 @@ static enum status check_drops(const struct settings *s, const struct training_c
                                   schedule->drops[i - 1]);
         uint64_t step = schedule->drop_unit == UNIT_STEP ? drop : schedule_epoch_end(training, images, drop - 1);
         if (step >= steps)
-            return settings_error(s, path, error,
-                                  "a drop at %" PRIu64 " comes when training is over: it has %" PRIu64
-                                  " epochs, %" PRIu64 " steps",
-                                  drop, schedule_epochs(training, images), steps);
+            return settings_conflict(s, WITH_LENGTH(path), error,
+                                     "a drop at %" PRIu64 " comes when training is over: it has %" PRIu64
+                                     " epoch%s, %" PRIu64 " steps; training: {schedule: {drop_epochs: []}} has none",
+                                     drop, schedule_epochs(training, images),
+                                     schedule_epochs(training, images) == 1 ? "" : "s", steps);
     }
     return STATUS_OK;
 }
@@ -163,8 +172,8 @@ static enum status check_warmup(const struct settings *s, const struct training_
                        ? schedule->warmup_length
                        : schedule_epoch_end(training, images, schedule->warmup_length - 1);
     if (end >= schedule_steps(training, images))
-        return settings_error(s, path, error, "a warm-up of %" PRIu64 " leaves nothing of the training",
-                              schedule->warmup_length);
+        return settings_conflict(s, WITH_LENGTH(path), error, "a warm-up of %" PRIu64 " leaves nothing of the training",
+                                 schedule->warmup_length);
     return STATUS_OK;
 }
 
@@ -186,8 +195,8 @@ static enum status check_sources(const struct settings *s, struct error *error)
 {
     const struct setting *archives = settings_get(s, "dataset.archives");
     if (archives->count > 0 && choice(s, "dataset.kind") == DATASET_EMBEDDED)
-        return settings_error(s, "dataset.archives", error,
-                              "an embedded data set comes from no archive; write archives: []");
+        return settings_conflict(s, (const char *[]){ "dataset.archives", "dataset.kind", NULL }, error,
+                                 "an embedded data set comes from no archive; write archives: []");
     for (size_t i = 0; i < archives->count; i++) {
         if (!settings_of_entry(archives, i, "md5")->given && !settings_of_entry(archives, i, "sha256")->given)
             return settings_error(s, "dataset.archives", error,
@@ -217,9 +226,9 @@ static enum status check_training(const struct settings *s, const struct recipe 
     if (status == STATUS_OK)
         status = check_rivals(s, "training.seed", "training.seeds", true, error);
     if (status == STATUS_OK && training->batch_size > images)
-        status =
-            settings_error(s, "training.batch_size", error, "%u images a step are more than the %u of the training set",
-                           training->batch_size, images);
+        status = settings_conflict(
+            s, (const char *[]){ "training.batch_size", "dataset.training_images", "dataset.kind", NULL }, error,
+            "%u images a step are more than the %u of the training set", training->batch_size, images);
     if (status == STATUS_OK)
         status = check_drops(s, training, images, error);
     if (status == STATUS_OK)
@@ -356,8 +365,8 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
         return status;
     const enum arithmetic arithmetic = (enum arithmetic)choice(s, "arithmetic");
     if (given(s, "precision") && arithmetic != ARITHMETIC_FAST)
-        return settings_error(s, "precision", error,
-                              "only arithmetic: fast can be of another precision; exact is float32 throughout");
+        return settings_conflict(s, (const char *[]){ "precision", "arithmetic", NULL }, error,
+                                 "only arithmetic: fast can be of another precision; exact is float32 throughout");
     manifest->dataset_kind = (enum dataset_kind)choice(s, "dataset.kind");
     manifest->training_images = manifest->dataset_kind == DATASET_EMBEDDED
                                     ? (uint32_t)real(s, "dataset.training_images")

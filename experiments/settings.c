@@ -43,9 +43,46 @@ static size_t words_of(const char *section, char words[][VALUE_PATH_BYTES], size
     return count;
 }
 
+enum { WORDS_MAX = 64 };
+
+/* Adds the paths of the keys and sections whose last word this is to a text, ", or" between them; returns how many. */
+static size_t paths_of(const char *word, char *text, size_t size)
+{
+    size_t count = 0, used = 0, length = strlen(word);
+    const char *before = "";
+    for (size_t i = 0; i < schema_key_count; i++) {
+        const char *path = schema_keys[i].path;
+        for (const char *part = path; part != NULL; part = strchr(part, '.')) {
+            part += *part == '.';
+            const size_t end = (size_t)(part - path) + length;
+            const bool here = strncmp(part, word, length) == 0 && (part[length] == '.' || part[length] == '\0');
+            /* The keys of one section stand together: it is named once. */
+            if (!here || (strncmp(path, before, end) == 0 && (before[end] == '.' || before[end] == '\0')))
+                continue;
+            const int more = snprintf(text + used, size - used, "%s%.*s", count > 0 ? " or " : "", (int)end, path);
+            used = used + (size_t)more < size ? used + (size_t)more : size - 1;
+            count++;
+        }
+        before = path;
+    }
+    return count;
+}
+
+/* The last word of a key anywhere, section or not, that is nearest to `word`; NULL where none is near. */
+static const char *nearest_anywhere(const char *word)
+{
+    const char *words[WORDS_MAX * 2];
+    size_t count = 0;
+    for (size_t i = 0; i < schema_key_count && count + 1 < WORDS_MAX * 2; i++) {
+        const char *dot = strrchr(schema_keys[i].path, '.');
+        words[count++] = dot != NULL ? dot + 1 : schema_keys[i].path;
+    }
+    words[count] = NULL;
+    return nearest_word(word, words);
+}
+
 static enum status unknown_key(const char *section, const struct node *node, struct error *error)
 {
-    enum { WORDS_MAX = 64 };
     char words[WORDS_MAX][VALUE_PATH_BYTES];
     const char *list[WORDS_MAX + 3];
     size_t count = words_of(section, words, WORDS_MAX);
@@ -56,10 +93,15 @@ static enum status unknown_key(const char *section, const struct node *node, str
     }
     list[count] = NULL;
     const char *nearest = nearest_word(node->key, list);
-    char path[VALUE_PATH_BYTES + 80];
+    char path[VALUE_PATH_BYTES + 80], elsewhere[512];
     snprintf(path, sizeof path, "%s%s%.64s", section, section[0] != '\0' ? "." : "", node->key);
+    if (paths_of(node->key, elsewhere, sizeof elsewhere) > 0)
+        return value_error(node, path, error, "unknown key; did you mean %s?", elsewhere);
     if (nearest != NULL)
         return value_error(node, path, error, "unknown key; did you mean '%s'?", nearest);
+    nearest = nearest_anywhere(node->key);
+    if (nearest != NULL && paths_of(nearest, elsewhere, sizeof elsewhere) > 0)
+        return value_error(node, path, error, "unknown key; did you mean %s?", elsewhere);
     return value_error(node, path, error, "unknown key; selfsame manifest --schema lists them all");
 }
 
@@ -110,7 +152,7 @@ static enum status parse_fallback(struct setting *setting, struct error *error)
     struct node *root, *value;
     char text[96];
     int length = snprintf(text, sizeof text, "value: %s\n", setting->key->fallback);
-    enum status status = node_parse(text, (size_t)length, "default", &root, error);
+    enum status status = node_parse(text, (size_t)length, "default", 0, &root, error);
     if (status != STATUS_OK)
         return status;
     value = node_get(root, "value");
@@ -316,7 +358,7 @@ static enum status read_file(const char *path, const struct chain *child, const 
     enum status status = file_read_text(path, NODE_BYTES_MAX, &text, &bytes, NULL, error);
     if (status != STATUS_OK)
         return inherit == NULL ? status : error_prefix(error, "%s:%zu: inherit", inherit->file, inherit->line);
-    status = node_parse(text, bytes, path, root, error);
+    status = node_parse(text, bytes, path, chain.length - 1, root, error);
     free(text);
     if (status == STATUS_OK)
         status = apply_inherit(root, &chain, error);
@@ -356,7 +398,7 @@ enum status settings_read_text(const char *text, size_t bytes, const char *name,
     if (settings->name == NULL)
         return error_out_of_memory(error, "the manifest %s", name);
     const struct chain chain = { name, NULL, 1 };
-    enum status status = node_parse(text, bytes, name, &settings->root, error);
+    enum status status = node_parse(text, bytes, name, 0, &settings->root, error);
     if (status == STATUS_OK)
         status = apply_inherit(&settings->root, &chain, error);
     return status == STATUS_OK ? parse(settings, error) : status;
@@ -395,17 +437,45 @@ const struct setting *settings_of_entry(const struct setting *list, size_t entry
     return &list->entries[entry * keys->key_count + k];
 }
 
+/* Puts the place of a key that a manifest gives before a message, or the manifest alone. */
+static enum status at_key(const struct settings *settings, const char *path, struct error *error)
+{
+    const struct node *node = settings_get(settings, path)->node;
+    if (node != NULL)
+        return error_prefix(error, "%s:%zu: %s", node->file, node->line, path);
+    return error_prefix(error, "%s: %s", settings->name, path);
+}
+
 enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format,
                            ...)
 {
-    const struct node *node = settings_get(settings, path)->node;
     va_list arguments;
     va_start(arguments, format);
     error_set_v(error, STATUS_INPUT, format, arguments);
     va_end(arguments);
-    if (node != NULL)
-        return error_prefix(error, "%s:%zu: %s", node->file, node->line, path);
-    return error_prefix(error, "%s: %s", settings->name, path);
+    return at_key(settings, path, error);
+}
+
+enum status settings_conflict(const struct settings *settings, const char *const *paths, struct error *error,
+                              const char *format, ...)
+{
+    const struct node *about = settings_get(settings, paths[0])->node;
+    const char *nearest = paths[0];
+    size_t level = about != NULL ? about->level : 0;
+    va_list arguments;
+    va_start(arguments, format);
+    error_set_v(error, STATUS_INPUT, format, arguments);
+    va_end(arguments);
+    for (size_t i = 1; paths[i] != NULL; i++) {
+        const struct node *node = settings_get(settings, paths[i])->node;
+        if (node != NULL && node->level < level) {
+            nearest = paths[i];
+            level = node->level;
+        }
+    }
+    if (nearest != paths[0])
+        error_prefix(error, "does not fit %s (%s:%zu)", paths[0], about->file, about->line);
+    return at_key(settings, nearest, error);
 }
 
 /* ---- canonical text ---------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "experiments/yaml.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,8 @@
 
 struct reading {
     yaml_parser_t parser;
-    const char *name;
+    const char *text, *name;
+    size_t level;
     struct error *error;
 };
 
@@ -24,14 +26,15 @@ void node_free(struct node *node)
     free(node);
 }
 
-static struct node *new_node(enum node_kind kind, const char *file, size_t line)
+static struct node *new_node(enum node_kind kind, const struct reading *reading, size_t line)
 {
     struct node *node = calloc(1, sizeof *node);
     if (node == NULL)
         return NULL;
     node->kind = kind;
     node->line = line;
-    node->file = strdup(file);
+    node->level = reading->level;
+    node->file = strdup(reading->name);
     if (node->file == NULL) {
         free(node);
         return NULL;
@@ -57,6 +60,24 @@ static enum status refuse(struct reading *reading, size_t line, const char *what
     return error_set(reading->error, STATUS_INPUT, "%s:%zu: %s", reading->name, line, what);
 }
 
+/* A tab where YAML wants spaces: in what a line begins with, marks of list entries included, from the given line (from
+ * 0) to the next one that is not blank. libyaml's own words for it name neither the tab nor, always, its line. */
+static bool find_tab(const char *text, size_t from, size_t *line, size_t *column)
+{
+    for (size_t number = 0; *text != '\0'; number++) {
+        const size_t length = strcspn(text, "\n"), spaces = strspn(text, " -"), blank = strspn(text, " -\t");
+        if (number >= from && text[spaces] == '\t') {
+            *line = number + 1;
+            *column = spaces + 1;
+            return true;
+        }
+        if (number >= from && blank < length)
+            return false;
+        text += length + (text[length] == '\n');
+    }
+    return false;
+}
+
 static enum status next_event(struct reading *reading, yaml_event_t *event)
 {
     if (yaml_parser_parse(&reading->parser, event))
@@ -67,6 +88,11 @@ static enum status next_event(struct reading *reading, yaml_event_t *event)
     if (parser->error == YAML_READER_ERROR)
         return error_set(reading->error, STATUS_INPUT, "%s: byte %zu: not valid UTF-8 text: %s", reading->name,
                          parser->problem_offset, parser->problem != NULL ? parser->problem : "unreadable");
+    size_t line, column;
+    if (find_tab(reading->text, parser->problem_mark.line, &line, &column))
+        return error_set(reading->error, STATUS_INPUT,
+                         "%s:%zu: column %zu is a tab; use spaces: YAML does not indent with tabs", reading->name, line,
+                         column);
     char context[128] = "";
     if (parser->context != NULL)
         snprintf(context, sizeof context, " %s that begins in line %zu", parser->context,
@@ -87,7 +113,7 @@ static enum status read_scalar(struct reading *reading, const yaml_event_t *even
         return refuse(reading, line, "tags are not allowed; write the value plainly");
     if (memchr(value, '\0', length) != NULL)
         return refuse(reading, line, "a NUL character in a value");
-    *node = new_node(NODE_SCALAR, reading->name, line);
+    *node = new_node(NODE_SCALAR, reading, line);
     if (*node != NULL)
         (*node)->text = strdup(value);
     if (*node == NULL || (*node)->text == NULL)
@@ -185,7 +211,7 @@ static enum status read_node(struct reading *reading, yaml_event_t *event, int d
         return refuse(reading, line, "anchors are not allowed; use inherit to share settings");
     if ((map ? event->data.mapping_start.tag : event->data.sequence_start.tag) != NULL)
         return refuse(reading, line, "tags are not allowed; write the value plainly");
-    *node = new_node(map ? NODE_MAP : NODE_LIST, reading->name, line);
+    *node = new_node(map ? NODE_MAP : NODE_LIST, reading, line);
     if (*node == NULL)
         return error_out_of_memory(reading->error, "%s", reading->name);
     return read_children(reading, *node, map ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT, depth);
@@ -213,9 +239,10 @@ static enum status read_stream(struct reading *reading, struct node **root)
     }
 }
 
-enum status node_parse(const char *text, size_t bytes, const char *name, struct node **root, struct error *error)
+enum status node_parse(const char *text, size_t bytes, const char *name, size_t level, struct node **root,
+                       struct error *error)
 {
-    struct reading reading = { .name = name, .error = error };
+    struct reading reading = { .text = text, .name = name, .level = level, .error = error };
     *root = NULL;
     if (bytes > NODE_BYTES_MAX)
         return error_set(error, STATUS_INPUT, "%s: over %d bytes; a manifest is a page of text", name, NODE_BYTES_MAX);
@@ -230,7 +257,7 @@ enum status node_parse(const char *text, size_t bytes, const char *name, struct 
         node_free(*root); /* nothing but comments */
         *root = NULL;
     }
-    if (status == STATUS_OK && *root == NULL && (*root = new_node(NODE_MAP, name, 1)) == NULL)
+    if (status == STATUS_OK && *root == NULL && (*root = new_node(NODE_MAP, &reading, 1)) == NULL)
         status = error_out_of_memory(error, "%s", name);
     if (status == STATUS_OK && (*root)->kind != NODE_MAP)
         status = error_set(error, STATUS_INPUT, "%s:%zu: a manifest is a map of keys and values", name, (*root)->line);
@@ -278,8 +305,10 @@ struct node *node_merge(struct node *base, struct node *over)
         node_free(base);
         return over;
     }
-    while (over->count > 0) {
-        struct node *child = over->children[--over->count], *merged = node_merge(node_take(base, child->key), child);
+    for (size_t i = 0; i < over->count; i++) { /* in their order, in which mistakes are told */
+        struct node *child = over->children[i], *merged;
+        over->children[i] = NULL;
+        merged = node_merge(node_take(base, child->key), child);
         if (merged == NULL || !append(base, merged)) {
             node_free(base);
             node_free(over);

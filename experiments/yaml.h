@@ -19,6 +19,7 @@ struct node {
     enum node_kind kind;
     char *file;             /* as in messages */
     size_t line;            /* from 1 */
+    size_t level;           /* how many manifests inherit from its file; 0 in the one that was asked for */
     char *key;              /* in a map; else NULL */
     char *text;             /* of a scalar */
     int quoted;             /* of a scalar: written in quotes, so never a number or a truth value */
@@ -28,7 +29,7 @@ struct node {
 
 /* Parses a text that is called `name` in messages. An empty document is an empty map. The caller frees with
  * node_free. */
-enum status node_parse(const char *text, size_t bytes, const char *name, struct node **root,
+enum status node_parse(const char *text, size_t bytes, const char *name, size_t level, struct node **root,
                        struct error *error) MUST_USE;
 void node_free(struct node *node);
 /* The child of that key, or NULL. */

@@ -146,3 +146,34 @@ says "binary.yaml"
 : > empty.yaml
 expect 2 "an empty file" manifest empty.yaml
 says "empty.yaml: name: is missing"
+
+# A key in the wrong section, or in none.
+refused 2 "training.learning_rate: unknown key; did you mean training.schedule.learning_rate or training.schedule.warmup.learning_rate?" \
+    'training: {learning_rate: 0.2}'
+refused 2 "schedule: unknown key; did you mean training.schedule?" 'schedule: {learning_rate: 0.2}'
+refused 2 "model.epsilon: unknown key; did you mean model.batch_norm.epsilon?" 'model: {epsilon: 0.1}'
+refused 2 "sead: unknown key; did you mean training.seed" 'sead: 3'
+refused 2 "epochs: unknown key; did you mean training.epochs" 'epochs: 3\ndepth: 20'
+refused 2 "zebra: unknown key; selfsame manifest --schema" 'zebra: 3'
+
+# A tab, wherever YAML does not take one.
+refused 3 "column 1 is a tab; use spaces" 'training:\n\tepochs: 3'
+refused 2 "column 1 is a tab; use spaces" '\ttraining: {epochs: 3}'
+refused 4 "column 3 is a tab; use spaces" 'training:\n  epochs: 3\n  \tbatch_size: 4'
+refused 3 "column 2 is a tab; use spaces" 'targets:\n-\tmetric: final_error\n'
+printf 'inherit: quick/resnet20\nname: x\ndescription:\ta # a\ttab\n' > fine.yaml
+expect 0 "tabs elsewhere" manifest fine.yaml
+
+# What does not fit is told where its author can mend it, although the other half is inherited.
+printf 'inherit: quick/resnet20\nname: shorter\ntraining:\n  epochs: 3\n' > shorter.yaml
+expect 2 "a shorter training with the drops of a longer one" manifest shorter.yaml
+says "shorter.yaml:4: training.epochs: does not fit training.schedule.drop_epochs (.*/quick/base.yaml:[0-9]*): a drop at 8"
+says "training: {schedule: {drop_epochs: \[\]}} has none"
+printf 'inherit: shorter.yaml\nname: other\nmodel: {depth: 8}\n' > child.yaml
+expect 2 "  inherited once more" manifest child.yaml
+says "shorter.yaml:4: training.epochs: does not fit"
+printf 'inherit: shorter.yaml\ntraining: {schedule: {drop_epochs: []}}\n' > mended.yaml
+expect 0 "  with what the message says" manifest mended.yaml
+printf 'inherit: quick/resnet20\ndataset: {kind: cifar10}\n' > kind.yaml
+expect 2 "another data set" manifest kind.yaml
+says "kind.yaml:2: dataset.kind: does not fit dataset.training_images (.*base.yaml:"
