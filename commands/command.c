@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/text.h"
 
 static int find_option(const struct command *command, const char *name, size_t length)
@@ -160,6 +161,13 @@ const char *const *arguments_list(const struct arguments *arguments, const char 
 bool arguments_flag(const struct arguments *arguments, const char *option)
 {
     return arguments->texts[place_of(arguments, option)] != NULL;
+}
+
+enum status arguments_may_write(const struct arguments *arguments, const char *path, struct error *error)
+{
+    if (!file_exists(path) || arguments_flag(arguments, "force"))
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT, "%s exists: give another name, or --force to replace it", path);
 }
 
 enum arithmetic arguments_arithmetic(const struct arguments *arguments, enum arithmetic fallback)

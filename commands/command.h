@@ -90,6 +90,14 @@ struct command {
         "threads", "N", OPTION_INTEGER, 1, 1024, NULL,                                     \
             "threads, 1 to 1024; default: one per processor. The bits do not depend on it" \
     }
+#define OPTION_FORCE                                                                            \
+    {                                                                                           \
+        "force", NULL, OPTION_FLAG, 0, 0, NULL, "replace the file that is written if it exists" \
+    }
+#define OPTION_FORCE                                                                            \
+    {                                                                                           \
+        "force", NULL, OPTION_FLAG, 0, 0, NULL, "replace the file that is written if it exists" \
+    }
 #define OPTION_ISA                                                                                                  \
     {                                                                                                               \
         "isa", "NAME", OPTION_TEXT, 0, 0, "scalar|avx2|avx512",                                                     \
@@ -113,6 +121,12 @@ uint64_t arguments_integer(const struct arguments *arguments, const char *option
 
 /* What --arithmetic says, or the fallback. */
 enum arithmetic arguments_arithmetic(const struct arguments *arguments, enum arithmetic fallback);
+
+/* STATUS_INPUT if a file that the command is about to write exists, and --force (OPTION_FORCE) was not given. */
+enum status arguments_may_write(const struct arguments *arguments, const char *path, struct error *error) MUST_USE;
+
+/* STATUS_INPUT if a file that the command is about to write exists, and --force (OPTION_FORCE) was not given. */
+enum status arguments_may_write(const struct arguments *arguments, const char *path, struct error *error) MUST_USE;
 
 /* How this program was built, and the version of its arithmetic, in a few lines. */
 void program_print_version(FILE *file);

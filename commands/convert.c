@@ -31,9 +31,12 @@ static enum status run_convert(const struct arguments *arguments, struct error *
         return error_set(
             error, STATUS_INPUT,
             "%s: its suffix says the format, .safetensors, or .pth or .pt for torch's, and it has none of them", out);
+    enum status status = arguments_may_write(arguments, out, error);
+    if (status != STATUS_OK)
+        return status;
     const struct weights_options how = { .key = arguments_text(arguments, "key"),
                                          .renames = arguments_list(arguments, "rename") };
-    enum status status = weights_open(&weights, in, &how, error);
+    status = weights_open(&weights, in, &how, error);
     if (status != STATUS_OK)
         return status;
     weights_tell(arguments->command->name, in, &weights);
@@ -61,6 +64,7 @@ static const struct option_definition options[] = {
     OPTION_RENAME,
     { "round", NULL, OPTION_FLAG, 0, 0, NULL,
       "write float64 weights as the nearest float32; default: refuse where a number would change" },
+    OPTION_FORCE,
     OPTIONS_END,
 };
 

@@ -176,7 +176,10 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
     struct manifest manifest;
     struct network *network = NULL;
     float *values = NULL;
-    enum status status = find_weights(arguments, path, error);
+    const char *predictions = arguments_text(arguments, "predictions");
+    enum status status = predictions != NULL ? arguments_may_write(arguments, predictions, error) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = find_weights(arguments, path, error);
     if (status == STATUS_OK)
         status =
             weights_open(&weights, path, &(struct weights_options){ .key = arguments_text(arguments, "key") }, error);
@@ -227,6 +230,7 @@ static const struct option_definition eval_options[] = {
     OPTION_ANY_TEST_DATA,
     { "predictions", "FILE", OPTION_TEXT, 0, 0, NULL,
       "write each test image's number, label and prediction, tab-separated, to FILE" },
+    OPTION_FORCE,
     OPTION_ARITHMETIC,
     OPTION_ENGINE,
     OPTION_THREADS,

@@ -32,6 +32,14 @@ expect 0 "convert it to torch's zip format" convert "$ours" copy.pth
 prints "torch zip, weights $digest"
 expect 0 "  and back" convert copy.pth back.safetensors
 same "$ours" back.safetensors "  to the same file"
+cp back.safetensors kept
+expect 2 "convert onto a file that exists" convert copy.pth back.safetensors
+says "back.safetensors exists: give another name, or --force to replace it"
+echo precious > back.safetensors
+expect 0 "  with --force" convert copy.pth back.safetensors --force
+same kept back.safetensors "  replaces it"
+expect 2 "convert a file onto itself" convert copy.pth copy.pth
+says "copy.pth exists"
 expect 2 "convert to a format that is not written" convert "$ours" copy.hdf5
 says "its suffix says the format"
 expect 3 "convert to a folder that is not there" convert "$ours" none/copy.safetensors
@@ -42,6 +50,12 @@ says "truncated"
 # eval: a manifest beside the weights, else one that names the file, else none.
 expect 0 "eval with the manifest beside" eval --weights "$ours"
 cp stdout beside
+expect 0 "eval with predictions" eval --weights "$ours" --predictions table.txt
+echo precious > table.txt
+expect 2 "  over a file that exists" eval --weights "$ours" --predictions table.txt
+says "table.txt exists: give another name, or --force"
+expect 0 "  with --force" eval --weights "$ours" --predictions table.txt --force
+if [ "$(head -n 1 table.txt)" = "image	label	prediction" ]; then pass "  they replace it"; else fail "  they do not"; fi
 expect 2 "eval without any manifest" eval --weights copy.safetensors
 says "No manifest lies beside copy.safetensors"
 says "name a manifest with --manifest"
@@ -80,7 +94,7 @@ says "nothing to evaluate is at hand"
 if command -v python3 > /dev/null; then
     for change in "" states fortran; do
         python3 "$TOP/check/goldens/neon_file.py" "$ours" model.p $change
-        expect 0 "convert a model of neon's ${change:+($change)}" convert model.p neon.safetensors
+        expect 0 "convert a model of neon's ${change:+($change)}" convert model.p neon.safetensors --force
         same "$ours" neon.safetensors "  to the very file it was made from"
     done
     expect 0 "inspect it" inspect model.p
@@ -99,7 +113,7 @@ if command -v python3 > /dev/null; then
     refuse wide-conv "28 x 16, stands where conv1.weight wants 27 x 16"
     refuse big-endian "not little-endian"
     python3 "$TOP/check/goldens/neon_file.py" "$ours" bad.p call
-    expect 0 "neon: a call of os.system beside the weights is left alone" convert bad.p neon.safetensors
+    expect 0 "neon: a call of os.system beside the weights is left alone" convert bad.p neon.safetensors --force
     same "$ours" neon.safetensors "  and the weights are read"
 else
     echo "skipped: no python3 here: neon's layout is not tested"
@@ -167,7 +181,7 @@ if "$python" -c 'import torch' > /dev/null 2>&1; then
         "$python" "$TOP/check/tools/torch_styles.py" styles "$SELFSAME_CIFAR10" 500
         for style in torchvision kuangliu stem order; do
             expect 0 "eval a network in the style $style" eval --weights "styles/$style.pth" --manifest "styles/$style.yaml" --data "$SELFSAME_CIFAR10" \
-                --predictions predictions
+                --predictions predictions --force
             equal=$(tail -n +2 predictions | head -n 500 | cut -f3 | paste -d' ' - "styles/$style.txt" | awk '$1 == $2' | wc -l)
             if [ "$equal" -ge 499 ]; then pass "  $equal of 500 predictions are PyTorch's"; else fail "  only $equal predictions are PyTorch's"; fi
         done
@@ -197,7 +211,7 @@ if [ -f "$published" ]; then
         data=cifar
     fi
     if [ -n "$data" ]; then
-        expect 0 "eval it without a manifest" eval --weights "$published" --data "$data" --predictions predictions
+        expect 0 "eval it without a manifest" eval --weights "$published" --data "$data" --predictions predictions --force
         prints "^error: 8.27 % (827 of 10000)"
         equal=$(tail -n +2 predictions | cut -f3 | paste -d' ' - "$shared/weights/resnet20-12fca82f.predictions.txt" | awk '$1 == $2' | wc -l)
         if [ "$equal" -ge 9999 ]; then pass "  $equal of 10,000 predictions are PyTorch's"; else fail "  only $equal predictions are PyTorch's"; fi
