@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -77,18 +76,12 @@ static void format_amount(const struct progress *progress, double amount, char t
         snprintf(text, 64, "%" PRIu64 " %s", (tenths + 5) / 10, unit != NULL ? unit : units[i]);
 }
 
-static int terminal_columns(void)
-{
-    struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
 /* The bar has what the longest label and the longest tail leave, so that its ends stay where they are. */
 static void draw(struct progress *progress, const char *label, uint64_t done, uint64_t total, const char *tail)
 {
     enum { TAIL_WIDTH = 38, BAR_MIN = 8, BAR_MAX = 40 };
     char line[512], bar[BAR_MAX + 1];
-    const int columns = terminal_columns(), room = columns - 1 - (int)progress->label_width - TAIL_WIDTH - 4,
+    const int columns = text_columns(STDERR_FILENO), room = columns - 1 - (int)progress->label_width - TAIL_WIDTH - 4,
               width = room > BAR_MAX ? BAR_MAX : room;
     if (width >= BAR_MIN) {
         const int filled = total > 0 ? (int)((double)width * (double)done / (double)total) : 0;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 /* ---- the nearest word -------------------------------------------------------------------------------------------- */
 
@@ -200,6 +201,36 @@ void text_line(FILE *file, const char *format, ...)
     text_write(file, TEXT_TERMINAL, line != NULL ? line : cut);
     fputc('\n', file);
     free(line);
+}
+
+void text_wrap(FILE *file, const char *text, int indent, int column, int width)
+{
+    while (*text != '\0') {
+        if (text[0] == '\n') {
+            fprintf(file, "\n%*s", indent, "");
+            column = indent;
+            text++;
+            continue;
+        }
+        int length = (int)strcspn(text, " \n");
+        if (column > indent && column + 1 + length > width) {
+            fprintf(file, "\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            fputc(' ', file);
+            column++;
+        }
+        fprintf(file, "%.*s", length, text);
+        column += length;
+        text += length + (text[length] == ' ');
+    }
+    fputc('\n', file);
+}
+
+int text_columns(int descriptor)
+{
+    struct winsize size;
+    return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 bool text_is_plain(const char *text, const char *allowed)

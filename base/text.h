@@ -33,6 +33,13 @@ void text_write(FILE *file, enum text_place place, const char *text);
  * output of which a part came from outside. */
 void text_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Words up to a width, and a newline. The first line goes on at `column`, where the stream is; later ones are indented.
+ * An empty line in the text starts a paragraph. Bytes are counted as columns. */
+void text_wrap(FILE *file, const char *text, int indent, int column, int width);
+
+/* The columns of the terminal at a file descriptor; 80 where it is none. */
+int text_columns(int descriptor);
+
 /* Whether text_escape would leave a text as it is, but for the ASCII control characters in `allowed`: what files may
  * hold where they are read. */
 bool text_is_plain(const char *text, const char *allowed);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/build_info.h"
+#include "base/text.h"
 #include "trainer/recipe.h"
 
 #include "commands/command.h"
@@ -13,31 +14,6 @@ static const struct option_definition help_option = {
     "help", NULL, OPTION_FLAG, 0, 0, NULL, "print this help and exit"
 };
 
-/* Prints words up to the width; later lines are indented. An empty line in the text starts a paragraph. */
-static void print_wrapped(FILE *file, const char *text, int indent, int column)
-{
-    while (*text != '\0') {
-        if (text[0] == '\n') {
-            fprintf(file, "\n%*s", indent, "");
-            column = indent;
-            text++;
-            continue;
-        }
-        int length = (int)strcspn(text, " \n");
-        if (column > indent && column + 1 + length > HELP_WIDTH) {
-            fprintf(file, "\n%*s", indent, "");
-            column = indent;
-        } else if (column > indent) {
-            fputc(' ', file);
-            column++;
-        }
-        fprintf(file, "%.*s", length, text);
-        column += length;
-        text += length + (text[length] == ' ');
-    }
-    fputc('\n', file);
-}
-
 static void print_option_help(FILE *file, const struct option_definition *option)
 {
     int used = fprintf(file, "  --%s%s%s", option->name, option->argument != NULL ? " " : "",
@@ -46,14 +22,14 @@ static void print_option_help(FILE *file, const struct option_definition *option
         fprintf(file, "\n%*s", OPTION_COLUMN, "");
     else
         fprintf(file, "%*s", OPTION_COLUMN - used, "");
-    print_wrapped(file, option->help, OPTION_COLUMN, OPTION_COLUMN);
+    text_wrap(file, option->help, OPTION_COLUMN, OPTION_COLUMN, HELP_WIDTH);
 }
 
 void command_print_help(FILE *file, const struct command *command)
 {
     fprintf(file, "usage: selfsame %s%s%s%s\n\n", command->name, command->options[0].name != NULL ? " [OPTION]..." : "",
             command->operands[0] != '\0' ? " " : "", command->operands);
-    print_wrapped(file, command->description, 0, 0);
+    text_wrap(file, command->description, 0, 0, HELP_WIDTH);
     fprintf(file, "\nOptions:\n");
     for (const struct option_definition *option = command->options; option->name != NULL; option++)
         print_option_help(file, option);
@@ -108,7 +84,7 @@ void program_print_help(FILE *file, const struct command *const *commands)
         int used = fprintf(file, "  %s", environment[i].name);
         fprintf(file, used >= ENVIRONMENT_COLUMN ? "\n%*s" : "%*s",
                 used >= ENVIRONMENT_COLUMN ? ENVIRONMENT_COLUMN : ENVIRONMENT_COLUMN - used, "");
-        print_wrapped(file, environment[i].meaning, ENVIRONMENT_COLUMN, ENVIRONMENT_COLUMN);
+        text_wrap(file, environment[i].meaning, ENVIRONMENT_COLUMN, ENVIRONMENT_COLUMN, HELP_WIDTH);
     }
     fprintf(file, "\n"
                   "Exit status: 0 done; 1 the answer is no: differs, target missed, not finite;\n"

@@ -8,9 +8,9 @@
 #include "results/record.h"
 
 static const struct table_column columns[] = {
-    { "run", false },    { "manifest", false }, { "seed", true },     { "state", false },
-    { "epochs", true },  { "of", true },        { "error", true },    { "best", true },
-    { "engine", false }, { "weights", false },  { "started", false },
+    { "run", false, 0 },    { "manifest", false, 5 }, { "seed", true, 4 },     { "state", false, 0 },
+    { "epochs", true, 0 },  { "of", true, 0 },        { "error", true, 0 },    { "best", true, 1 },
+    { "engine", false, 6 }, { "weights", false, 2 },  { "started", false, 3 },
 };
 
 static void add_row(struct table *table, const struct record *record)

@@ -76,13 +76,13 @@ static void print_run(const struct record *record)
 }
 
 static const struct table_column columns[] = {
-    { "run", false },       { "state", false },
-    { "epoch", true },      { "epochs", true },
-    { "of", true },         { "step", true },
-    { "steps", true },      { "steps_per_s", true },
-    { "left_s", true },     { "age_s", true },
-    { "error", true },      { "training_error", true },
-    { "best_error", true }, { "weights_sha256", false },
+    { "run", false, 0 },       { "state", false, 0 },
+    { "epoch", true, 0 },      { "epochs", true, 0 },
+    { "of", true, 0 },         { "step", true, 0 },
+    { "steps", true, 0 },      { "steps_per_s", true, 0 },
+    { "left_s", true, 0 },     { "age_s", true, 0 },
+    { "error", true, 0 },      { "training_error", true, 0 },
+    { "best_error", true, 0 }, { "weights_sha256", false, 0 },
 };
 
 static void add_number(struct table *table, bool known, int digits, double value)

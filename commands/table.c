@@ -1,10 +1,12 @@
 #include "commands/table.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -18,6 +20,7 @@ struct table {
 struct table *table_open(const struct table_column *columns, size_t count)
 {
     struct table *table = calloc(1, sizeof *table);
+    assert(count <= TABLE_COLUMNS_MAX);
     if (table != NULL) {
         table->columns = columns;
         table->column_count = count;
@@ -59,25 +62,73 @@ static size_t width_of(const char *text)
     return width;
 }
 
-static void print_aligned(const struct table_column *column, const char *text, size_t width, bool last)
+static void print_aligned(const struct table_column *column, const char *text, size_t width)
 {
     int fill = (int)(width - width_of(text));
     printf("%*s", column->number ? fill : 0, "");
     text_write(stdout, TEXT_TERMINAL, text);
-    printf("%*s", column->number || last ? 0 : fill, "");
-    fputs(last ? "\n" : "  ", stdout);
+    printf("%*s", column->number ? 0 : fill, "");
+    fputs("  ", stdout);
+}
+
+/* How a table is laid out on a terminal. */
+struct layout {
+    size_t widths[TABLE_COLUMNS_MAX];
+    size_t last, before_last; /* the last column that is shown, and where it begins */
+    unsigned rank;            /* the highest one that is shown */
+};
+
+/* A last column of text is wrapped, but not narrower than this. A longer text alone leaves no column out. */
+enum { WRAPPED_MIN = 16, WRAPPED_LONG = 32 };
+
+/* Finds the last column up to a rank. Returns the table's least width. */
+static size_t lay_out(const struct table *table, struct layout *layout, unsigned rank)
+{
+    size_t width = 0;
+    layout->rank = rank;
+    for (size_t c = 0; c < table->column_count; c++) {
+        if (table->columns[c].rank > rank)
+            continue;
+        layout->last = c;
+        layout->before_last = width;
+        width += layout->widths[c] + 2;
+    }
+    const size_t last = layout->widths[layout->last];
+    return layout->before_last + (last > WRAPPED_LONG && !table->columns[layout->last].number ? WRAPPED_LONG : last);
+}
+
+static void print_last(const struct table *table, const struct layout *layout, const char *text, size_t columns)
+{
+    char escaped[1024];
+    const size_t width = columns > layout->before_last + WRAPPED_MIN ? columns : layout->before_last + WRAPPED_MIN;
+    if (table->columns[layout->last].number)
+        printf("%*s", (int)(layout->widths[layout->last] - width_of(text)), "");
+    (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
+    text_wrap(stdout, escaped, (int)layout->before_last, (int)layout->before_last, (int)width);
 }
 
 static void print_text(const struct table *table, size_t rows)
 {
+    const size_t columns = (size_t)text_columns(STDOUT_FILENO);
+    struct layout layout = { .last = 0 };
+    unsigned rank = 0;
+    for (size_t c = 0; c < table->column_count; c++) {
+        layout.widths[c] = width_of(table->columns[c].name);
+        for (size_t r = 0; r < rows; r++)
+            layout.widths[c] =
+                width_of(cell(table, r, c)) > layout.widths[c] ? width_of(cell(table, r, c)) : layout.widths[c];
+        rank = table->columns[c].rank > rank ? table->columns[c].rank : rank;
+    }
+    while (lay_out(table, &layout, rank) > columns && rank > 0)
+        rank--;
     for (size_t row = 0; row <= rows; row++) {
-        for (size_t c = 0; c < table->column_count; c++) {
-            size_t width = width_of(table->columns[c].name);
-            for (size_t r = 0; r < rows; r++)
-                width = width_of(cell(table, r, c)) > width ? width_of(cell(table, r, c)) : width;
-            print_aligned(&table->columns[c], row == 0 ? table->columns[c].name : cell(table, row - 1, c), width,
-                          c + 1 == table->column_count);
+        for (size_t c = 0; c < layout.last; c++) {
+            if (table->columns[c].rank <= layout.rank)
+                print_aligned(&table->columns[c], row == 0 ? table->columns[c].name : cell(table, row - 1, c),
+                              layout.widths[c]);
         }
+        print_last(table, &layout, row == 0 ? table->columns[layout.last].name : cell(table, row - 1, layout.last),
+                   columns);
     }
 }
 

@@ -11,14 +11,19 @@
 struct table_column {
     const char *name; /* the key in JSON, the heading elsewhere */
     bool number;      /* right-aligned; unquoted in JSON */
+    unsigned rank;    /* a table that is wider than the terminal leaves out its columns of the highest rank, and then of
+                       * the next; those of rank 0 stay. JSON, CSV and Markdown have them all */
 };
+
+enum { TABLE_COLUMNS_MAX = 24 };
 
 struct table;
 
 /* An option for the commands that print tables. */
-#define OPTION_TABLE_FORMAT                                                                             \
-    {                                                                                                   \
-        "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json|csv", "table, json or csv; default: table" \
+#define OPTION_TABLE_FORMAT                                                                  \
+    {                                                                                        \
+        "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json|csv",                           \
+            "table, json or csv; default: table, which leaves out columns that find no room" \
     }
 
 /* The columns outlive the table. NULL without memory. */

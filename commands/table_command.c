@@ -1,9 +1,12 @@
 /* selfsame table: the reproduction's table, from records. */
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "commands/command.h"
@@ -37,21 +40,22 @@ static const struct {
     const char *key, *heading, *page;
     bool number;
     bool where_it_differs; /* people see it only where not all runs have the same */
+    unsigned rank;         /* as in struct table_column */
 } columns[COLUMNS] = {
-    [COLUMN_RUN] = { "run", NULL, NULL, false, false },
-    [COLUMN_DEPTH] = { "depth", "depth", "depth", true, false },
-    [COLUMN_ARITHMETIC] = { "arithmetic", "arithmetic", "arithmetic", false, true },
-    [COLUMN_SEED] = { "seed", "seed", "seed", true, true },
-    [COLUMN_EPOCHS] = { "epochs", NULL, NULL, true, false },
-    [COLUMN_OF] = { "of", NULL, NULL, true, false },
-    [COLUMN_ERROR] = { "error", "error %", "our error, last epoch (%)", true, false },
-    [COLUMN_2016] = { "error_2016", "2016 %", "2016 replication (%)", true, false },
-    [COLUMN_PAPER] = { "error_paper", "paper %", "paper (%)", true, false },
-    [COLUMN_VERDICT] = { "verdict", "verdict", "verdict", false, false },
-    [COLUMN_CURVE] = { "near_curve", "curve", "epochs near the 2016 curve", false, false },
-    [COLUMN_SECONDS] = { "seconds_per_epoch", "s/epoch", "seconds per epoch", true, false },
-    [COLUMN_MEMORY] = { "memory_mib", "MiB", "memory (MiB)", true, false },
-    [COLUMN_WEIGHTS] = { "weights", "weights", "weights digest", false, false },
+    [COLUMN_RUN] = { "run", NULL, NULL, false, false, 0 },
+    [COLUMN_DEPTH] = { "depth", "depth", "depth", true, false, 0 },
+    [COLUMN_ARITHMETIC] = { "arithmetic", "arithmetic", "arithmetic", false, true, 0 },
+    [COLUMN_SEED] = { "seed", "seed", "seed", true, true, 0 },
+    [COLUMN_EPOCHS] = { "epochs", NULL, NULL, true, false, 0 },
+    [COLUMN_OF] = { "of", NULL, NULL, true, false, 0 },
+    [COLUMN_ERROR] = { "error", "error %", "our error, last epoch (%)", true, false, 0 },
+    [COLUMN_2016] = { "error_2016", "2016 %", "2016 replication (%)", true, false, 0 },
+    [COLUMN_PAPER] = { "error_paper", "paper %", "paper (%)", true, false, 0 },
+    [COLUMN_VERDICT] = { "verdict", "verdict", "verdict", false, false, 0 },
+    [COLUMN_CURVE] = { "near_curve", "curve", "epochs near the 2016 curve", false, false, 0 },
+    [COLUMN_SECONDS] = { "seconds_per_epoch", "s/epoch", "seconds per epoch", true, false, 2 },
+    [COLUMN_MEMORY] = { "memory_mib", "MiB", "memory (MiB)", true, false, 3 },
+    [COLUMN_WEIGHTS] = { "weights", "weights", "weights digest", false, false, 1 },
 };
 
 enum format { FORMAT_TEXT, FORMAT_MARKDOWN, FORMAT_JSON, FORMAT_CSV, FORMATS };
@@ -252,10 +256,22 @@ static size_t choose_columns(enum format format, struct record *const *records, 
                                                           : columns[c].key;
         if (heading == NULL || (for_people(format) && columns[c].where_it_differs && all_the_same(c, records, count)))
             continue;
-        headings[kept] = (struct table_column){ heading, columns[c].number };
+        headings[kept] = (struct table_column){ heading, columns[c].number, columns[c].rank };
         chosen[kept++] = c;
     }
     return kept;
+}
+
+/* A line of Markdown; on a terminal, as many lines as it takes. */
+static void note(enum format format, const char *text_format, ...)
+{
+    char text[1024], escaped[1024];
+    va_list arguments;
+    va_start(arguments, text_format);
+    vsnprintf(text, sizeof text, text_format, arguments);
+    va_end(arguments);
+    text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
+    text_wrap(stdout, escaped, 0, 0, format == FORMAT_TEXT ? text_columns(STDOUT_FILENO) : INT_MAX);
 }
 
 /* What the table leaves out, one line each: the machines that its times are of, and what is to be known of the data. */
@@ -270,10 +286,10 @@ static void print_notes(enum format format, struct record *const *records, size_
         const struct record_facts *facts = &records[i]->facts;
         snprintf(about, sizeof about, "%s; %s", facts->engine_description, facts->host_cpu);
         if (strcmp(about, before) != 0)
-            text_line(stdout, "Median times%s%s: %s.", i > 0 ? ", from " : "", i > 0 ? records[i]->name : "", about);
+            note(format, "Median times%s%s: %s.", i > 0 ? ", from " : "", i > 0 ? records[i]->name : "", about);
         snprintf(before, sizeof before, "%s", about);
         for (size_t n = 0; facts->data_notes != NULL && facts->data_notes[n] != NULL; n++)
-            text_line(stdout, "%s: %s.", records[i]->name, facts->data_notes[n]);
+            note(format, "%s: %s.", records[i]->name, facts->data_notes[n]);
     }
 }
 

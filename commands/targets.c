@@ -11,11 +11,9 @@
 #include "results/record.h"
 
 static const struct table_column columns[] = {
-    { "run", false },       { "metric", false },   { "measured", true }, { "target", true },
-    { "difference", true }, { "tolerance", true }, { "verdict", false }, { "source", false },
+    { "run", false, 0 },       { "metric", false, 0 },   { "measured", true, 0 }, { "target", true, 0 },
+    { "difference", true, 2 }, { "tolerance", true, 1 }, { "verdict", false, 0 }, { "source", false, 3 },
 };
-
-enum { PROGRESS_BYTES = RECORD_STATE_BYTES + 64 };
 
 /* The metric's value so far, percent; only with at least one epoch. */
 static double measured(const struct record *record, bool best)
@@ -26,23 +24,15 @@ static double measured(const struct record *record, bool best)
     return value;
 }
 
-/* How far an unfinished run is: "finished 3 of 180 epochs", "stopped after 3 of 180 epochs". */
-static const char *progress_text(const struct record *record, char text[PROGRESS_BYTES])
+static void unfinished(struct table *table, const struct record *record)
 {
-    char state[RECORD_STATE_BYTES];
-    if (record_state(record) == RUN_FINISHED)
-        snprintf(text, PROGRESS_BYTES, "%s epochs", record_state_text(record, state));
-    else
-        snprintf(text, PROGRESS_BYTES, "%s after %zu of %" PRIu64 " epochs", record_state_text(record, state),
-                 record->epochs, record->facts.epochs_wanted);
-    return text;
+    table_cell(table, "unfinished: %zu of %" PRIu64, record->epochs, record->facts.epochs_wanted);
 }
 
 /* Adds a line; false if the target is not met. `mark`: NULL, or what the test data were instead of the data set's. */
 static bool add_row(struct table *table, const struct record *record, const struct manifest_target *target,
                     const char *mark)
 {
-    char text[PROGRESS_BYTES];
     const bool whole = record->epochs > 0 && record->epochs == record->facts.epochs_wanted;
     table_cell(table, "%s", record->name);
     table_cell(table, "%s", target->best ? "best error %" : "final error %");
@@ -65,7 +55,7 @@ static bool add_row(struct table *table, const struct record *record, const stru
     else if (whole)
         table_cell(table, "%s", met ? "met" : "missed");
     else
-        table_cell(table, "unfinished: %s", progress_text(record, text));
+        unfinished(table, record);
     table_cell(table, "%s", target->source);
     return met;
 }
@@ -75,7 +65,6 @@ static enum status add_curve(struct table *table, const struct record *record, b
 {
     const struct manifest *manifest = &record->manifest;
     const bool whole = record->epochs > 0 && record->epochs == record->facts.epochs_wanted;
-    char text[PROGRESS_BYTES];
     struct curve curve;
     struct curve_agreement agreement;
     if (manifest->curve_file == NULL)
@@ -99,7 +88,7 @@ static enum status add_curve(struct table *table, const struct record *record, b
     }
     table_cell(table, "%s", "");
     if (!whole)
-        table_cell(table, "unfinished: %s", progress_text(record, text));
+        unfinished(table, record);
     else if (!agreement.agrees && share >= CURVE_SHARE)
         table_cell(table, "missed: a drop of the learning rate does not show");
     else

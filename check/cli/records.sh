@@ -14,7 +14,7 @@ prints "ledger.txt .* 59 steps"
 expect 0 "  and listed" runs --runs old
 prints "^tiny .* stopped .* 87.50"
 expect 1 "  and held against its targets" targets old/tiny
-prints "unfinished: stopped after 2 of 4 epochs"
+prints "unfinished: 2 of 4"
 expect 0 "  and compared" compare old/tiny runs/whole
 prints ": incomplete"
 prints "2 epochs, 59 steps; runs/whole goes on to 4 epochs"
@@ -63,7 +63,7 @@ prints "there is nothing to compare"
 expect 0 "fewer epochs were asked for" runs --runs live
 prints "^part .* finished 1 of 4 "
 expect 1 "  and the targets say the same" targets part --runs live
-prints "unfinished: finished 1 of 4 epochs"
+prints "unfinished: 1 of 4"
 
 # ---- copies --------------------------------------------------------------------------------------------------------------------------------
 

@@ -46,13 +46,28 @@ fi
 echo '{' > runs/other/record.json
 expect 0 "a damaged record is left out" runs --runs runs
 says "left out: .*other"
+# narrow "what": the last output fits a terminal of 80 columns.
+narrow() { if awk 'length > 80 { exit 1 }' stdout; then pass "  $1 fits 80 columns"; else fail "  $1 is wider than 80 columns"; fi; }
+mkdir long
+cp -r runs/a-seed1 long/msra-resnet110-exact-2-seed1
+cp -r runs/short long/msra-resnet110-exact-2-seed2
+expect 0 "runs of long names" runs --runs long
+narrow runs
+prints "^msra-resnet110-exact-2-seed2  *finished 1 of 3 "
+expect 1 "targets of long names" targets --runs long msra-resnet110-exact-2-seed1 msra-resnet110-exact-2-seed2
+narrow targets
+prints "unfinished: 1 of"
+run table --runs long msra-resnet110-exact-2-seed1 msra-resnet110-exact-2-seed2
+narrow table
+run status --runs long msra-resnet110-exact-2-seed1
+narrow status
 expect 0 "no runs folder: an empty list" runs --runs none
 
 expect 1 "targets: one met, one missed" targets a-seed1 --runs runs
 prints "met .*a test"
 prints "missed"
 expect 1 "targets of an unfinished run" targets short --runs runs
-prints "unfinished: finished 1 of 3 epochs"
+prints "unfinished: 1 of 3$"
 expect 0 "targets as json" targets published/quick/quick-resnet20-seed1 --format json
 if python3 -m json.tool < stdout > /dev/null; then pass "  is json"; else fail "  is not json"; fi
 

@@ -14,7 +14,7 @@
 
 #include "commands/table.h"
 
-static const struct table_column columns[] = { { "run", false }, { "error", true }, { "note", false } };
+static const struct table_column columns[] = { { "run", false, 0 }, { "error", true, 0 }, { "note", false, 0 } };
 
 static void fill(struct table *table)
 {
@@ -107,13 +107,37 @@ static void test_without_rows(void **state)
     table_close(NULL);
 }
 
+/* 80 columns: the output is no terminal. What is left out is in CSV; a long last column is wrapped, not left out. */
+static void test_width(void **state)
+{
+    (void)state;
+    static const struct table_column wide[] = { { "run", false, 0 },
+                                                { "engine", false, 2 },
+                                                { "best", true, 1 },
+                                                { "verdict", false, 0 },
+                                                { "source", false, 3 } };
+    struct table *table = table_open(wide, 5);
+    char text[1024], csv[1024];
+    assert_non_null(table);
+    table_cell(table, "a-run-of-a-long-name-seed1");
+    table_cell(table, "AVX2 and FMA, fused, 2 threads");
+    table_cell(table, "%.2f", 8.75);
+    table_cell(table, "unfinished: stopped after 12 of 180 epochs, and %s", "will go on some day");
+    table_cell(table, "somebody");
+    print(table, NULL, text);
+    assert_string_equal(text, "run                         best  verdict\n"
+                              "a-run-of-a-long-name-seed1  8.75  unfinished: stopped after 12 of 180 epochs,\n"
+                              "                                  and will go on some day\n");
+    print(table, "csv", csv);
+    assert_non_null(strstr(csv, "run,engine,best,verdict,source\r\n"));
+    table_close(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_for_people),
-        cmocka_unit_test(test_csv),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_without_rows),
+        cmocka_unit_test(test_for_people),   cmocka_unit_test(test_csv),   cmocka_unit_test(test_json),
+        cmocka_unit_test(test_without_rows), cmocka_unit_test(test_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
