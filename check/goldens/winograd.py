@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes winograd.h: what the tiles of exact-2 give for small inputs, by exact rational arithmetic.
 
-Written from section 2 of trainer/ARITHMETIC.md alone. Every operation is carried out on fractions and then rounded once
-to binary32, half to even, subnormals kept; no floating-point operation of this machine takes part. usage: winograd.py >
-winograd.h (about a minute)
+Written from section 2b of trainer/ARITHMETIC.md alone. Every operation is carried out on fractions and then rounded
+once to binary32, half to even, subnormals kept; no floating-point operation of this machine takes part.
+usage: winograd.py > winograd.h (half a minute)
 """
 import hashlib
 import struct
@@ -145,19 +145,19 @@ def bits(number):
     return word | (0x80000000 if number.negative else 0)
 
 
-# ---- one layer: C = K = 16, side 8, 17 images (a group of 16 images and one of 1) -----------------------------------
+# ---- one layer: C = K = 16, 17 images -------------------------------------------------------------------------------
 
-CHANNELS, SIDE, IMAGES, GROUP = 16, 8, 17, 16
+CHANNELS, IMAGES = 16, 17
 
 
-def at(array, n, c, row, column):
-    if not (0 <= row < SIDE and 0 <= column < SIDE):
+def at(array, side, n, c, row, column):
+    if not (0 <= row < side and 0 <= column < side):
         return Number(F(0), False)
-    return array[((n * CHANNELS + c) * SIDE + row) * SIDE + column]
+    return array[((n * CHANNELS + c) * side + row) * side + column]
 
 
-def points_of_inputs(array, n, c, i, j):
-    return square(B, [[at(array, n, c, 4 * i - 1 + a, 4 * j - 1 + b) for b in range(6)] for a in range(6)])
+def points_of_inputs(array, side, n, c, i, j):
+    return square(B, [[at(array, side, n, c, 4 * i - 1 + a, 4 * j - 1 + b) for b in range(6)] for a in range(6)])
 
 
 def chain(pairs_of_factors):
@@ -167,19 +167,19 @@ def chain(pairs_of_factors):
     return acc
 
 
-def convolve(array, filters, images):
-    out = [None] * (images * CHANNELS * SIDE * SIDE)
+def convolve(array, side, filters, images):
+    out = [None] * (images * CHANNELS * side * side)
     for n in range(images):
-        for i in range(SIDE // 4):
-            for j in range(SIDE // 4):
-                V = [points_of_inputs(array, n, c, i, j) for c in range(CHANNELS)]
+        for i in range(side // 4):
+            for j in range(side // 4):
+                V = [points_of_inputs(array, side, n, c, i, j) for c in range(CHANNELS)]
                 for k in range(CHANNELS):
                     M = [[chain((V[c][a][b], filters[k][c][a][b]) for c in range(CHANNELS)) for b in range(6)]
                          for a in range(6)]
                     Y = square(A, M)
                     for a in range(4):
                         for b in range(4):
-                            out[((n * CHANNELS + k) * SIDE + 4 * i + a) * SIDE + 4 * j + b] = Y[a][b]
+                            out[((n * CHANNELS + k) * side + 4 * i + a) * side + 4 * j + b] = Y[a][b]
     return out
 
 
@@ -193,16 +193,17 @@ def tree(values):
     return values[0]
 
 
-def weight_gradient(x, dy, some):
+def weight_gradient(x, dy, side, some):
     """dw of the filters and channels in `some`."""
-    tiles = [(n, i, j) for n in range(IMAGES) for i in range(SIDE // 4) for j in range(SIDE // 4)]
+    tiles = [(n, i, j) for n in range(IMAGES) for i in range(side // 4) for j in range(side // 4)]
     V, Zs = {}, {}
     for k, c in some:
         for n, i, j in tiles:
             if (n, i, j, c) not in V:
-                V[n, i, j, c] = points_of_inputs(x, n, c, i, j)
+                V[n, i, j, c] = points_of_inputs(x, side, n, c, i, j)
             if (n, i, j, k) not in Zs:
-                Zs[n, i, j, k] = square(Z, [[at(dy, n, k, 4 * i + a, 4 * j + b) for b in range(4)] for a in range(4)])
+                Zs[n, i, j, k] = square(Z, [[at(dy, side, n, k, 4 * i + a, 4 * j + b) for b in range(4)]
+                                            for a in range(4)])
     out = []
     for k, c in some:
         roots = [[None] * 6 for _ in range(6)]
@@ -219,6 +220,12 @@ def digest(values):
     return hashlib.sha256(b''.join(struct.pack('<I', bits(v)) for v in values)).hexdigest()
 
 
+def digest_of_many(transform, count):
+    """Of 100 rows of usual numbers: each rounding shows in some."""
+    usual = numbers(7, 100 * count)
+    return digest([v for i in range(0, len(usual), count) for v in transform(usual[i:i + count])])
+
+
 def main():
     print('/* Made by winograd.py; see there. */')
     for name, transform, count in (('input', B, 6), ('filter', G, 3), ('output', A, 6), ('gradient', Z, 4),
@@ -228,19 +235,24 @@ def main():
         for row in rows:
             print('    { ' + ', '.join(f'0x{w:08x}' for w in row) + ' },')
         print('};')
+        print(f'static const char GOLDEN_MANY_{name.upper()}[] = "{digest_of_many(transform, count)}";')
     weights = numbers(2, CHANNELS * CHANNELS * 9)
-    x, dy = numbers(3, IMAGES * CHANNELS * SIDE * SIDE), numbers(4, IMAGES * CHANNELS * SIDE * SIDE)
+    x, dy = (numbers(seed, IMAGES * CHANNELS * 8 * 8) for seed in (3, 4))
     tap = lambda k, c, r, s: weights[((k * CHANNELS + c) * 3 + r) * 3 + s]
     forward = [[square(G, [[tap(k, c, r, s) for s in range(3)] for r in range(3)]) for c in range(CHANNELS)]
                for k in range(CHANNELS)]
     backward = [[square(G, [[tap(k, c, 2 - r, 2 - s) for s in range(3)] for r in range(3)]) for k in range(CHANNELS)]
                 for c in range(CHANNELS)]
-    print('/* SHA-256 over the binary32 of one image, lowest byte first; of dw, the filters 0 and 7 with the channels 0, 5')
-    print(' * and 15. */')
-    print(f'static const char GOLDEN_Y[] = "{digest(convolve(x, forward, 1))}";')
-    print(f'static const char GOLDEN_DX[] = "{digest(convolve(dy, backward, 1))}";')
     some = [(k, c) for k in (0, 7) for c in (0, 5, 15)]
-    print(f'static const char GOLDEN_DW[] = "{digest(weight_gradient(x, dy, some))}";')
+    wide_x, wide_dy = (numbers(seed, IMAGES * CHANNELS * 16 * 16) for seed in (5, 6))
+    print(f'''\
+/* SHA-256 over the binary32, lowest byte first: of one image at side 8, and of dw, the filters 0 and 7 with the
+ * channels 0, 5 and 15, from a group of 16 images and one of 1. At side 16 there are five groups, of 4 images and of 1,
+ * and dw is that of filter 7 with channel 5. */
+static const char GOLDEN_Y[] = "{digest(convolve(x, 8, forward, 1))}";
+static const char GOLDEN_DX[] = "{digest(convolve(dy, 8, backward, 1))}";
+static const char GOLDEN_DW[] = "{digest(weight_gradient(x, dy, 8, some))}";
+static const char GOLDEN_DW_16[] = "{digest(weight_gradient(wide_x, wide_dy, 16, [(7, 5)]))}";''')
 
 
 main()

@@ -83,7 +83,7 @@ void conv2d_backward_weight(const struct conv2d *d, uint32_t begin, uint32_t end
                             float *part, float *scratch);
 
 /* The same convolution with stride 1 by tiles: C = K, a multiple of 16.
- * order    ARITHMETIC.md section 2, exact-2.
+ * order    ARITHMETIC.md section 2b.
  * source   Lavin and Gray 2016, F(4x4, 3x3), at other points. */
 
 /* The filters at a tile's points, for forward, or with `mirrored` for backward data: u (outputs,inputs,36). */

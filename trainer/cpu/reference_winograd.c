@@ -1,4 +1,4 @@
-/* The operations of reference.h by which exact-2 computes its 3x3 convolutions of stride 1: ARITHMETIC.md section 2 in
+/* The operations of reference.h by which exact-2 computes its 3x3 convolutions of stride 1: ARITHMETIC.md section 2b in
  * plain loops. */
 #include <string.h>
 

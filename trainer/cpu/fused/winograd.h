@@ -1,4 +1,4 @@
-/* The 3x3 convolution of exact-2, stride 1, by Winograd's F(4x4, 3x3): ARITHMETIC.md section 2 on blocked layouts, all
+/* The 3x3 convolution of exact-2, stride 1, by Winograd's F(4x4, 3x3): ARITHMETIC.md section 2b on blocked layouts, all
  * shapes constant after inlining.
  *
  * A block of tiles of a few rows or images goes through three phases, between which it stays in the first- or
