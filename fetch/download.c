@@ -291,13 +291,23 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
     case CURLE_BAD_DOWNLOAD_RESUME:
     case CURLE_RANGE_ERROR:
         return refuse(transfer, VERDICT_AFRESH, "%s", text);
+    case CURLE_PARTIAL_FILE:
+        return refuse(transfer, VERDICT_AGAIN, "it ends after %" PRIu64 " bytes (%s)", transfer->part.bytes, text);
+    case CURLE_OPERATION_TIMEDOUT:
+        return refuse(transfer, VERDICT_AGAIN, "it is too slow, or does not answer (%s)", text);
     case CURLE_UNSUPPORTED_PROTOCOL:
+        return refuse(transfer, VERDICT_MISSING,
+                      "this protocol is not used here: https, http and file are, and https leads to https alone (%s)",
+                      text);
+    case CURLE_TOO_MANY_REDIRECTS:
+        return refuse(transfer, VERDICT_MISSING, "more than %d redirects (%s)", REDIRECTS_MAX, text);
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return refuse(transfer, VERDICT_MISSING,
+                      "its certificate is not trusted (%s); --cacert FILE names certificates that are", text);
     case CURLE_URL_MALFORMAT:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_TOO_MANY_REDIRECTS:
     case CURLE_FILE_COULDNT_READ_FILE:
-    case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
         return refuse(transfer, VERDICT_MISSING, "%s", text);
     case CURLE_COULDNT_RESOLVE_PROXY:

@@ -65,7 +65,7 @@ gets refuses-rest "416 after a cut"
 gets busy "503 once"
 gets later "429 with Retry-After"
 gets moved "a redirect"
-refuses 3 drip "bytes remaining\|ends after\|transfer closed" "a few bytes at a time"
+refuses 3 drip "it ends after [0-9]* bytes" "a few bytes at a time"
 refuses 2 short "it has 150000 bytes there, not 300000" "a shorter Content-Length"
 refuses 2 long "it has 300001 bytes there, not 300000" "a longer Content-Length"
 gets lies "more than the Content-Length says"
@@ -76,10 +76,10 @@ refuses 3 403 "answers 403" "403"
 refuses 3 503 "503 (unavailable)" "503 for ever"
 refuses 2 page "it has 26 bytes there" "a log-in page"
 refuses 3 empty "0 bytes" "an empty answer"
-refuses 3 loop "redirects" "redirects in a circle"
-refuses 3 to-file "rotocol" "a redirect to a local file"
-refuses 3 slow "too slow\|slow" "a body that drips" --speed-time 1 --retry 0
-refuses 3 silent "imed\? \?out\|too slow\|slow" "no answer" --speed-time 1 --retry 0
+refuses 3 loop "more than [0-9]* redirects" "redirects in a circle"
+refuses 3 to-file "this protocol is not used here" "a redirect to a local file"
+refuses 3 slow "too slow" "a body that drips" --speed-time 1 --retry 0
+refuses 3 silent "does not answer" "no answer" --speed-time 1 --retry 0
 
 # A mirror whose answer is no HTTP, or too much of it, does not stand in the way of the next one.
 for mode in huge-header many-headers http09 banner nothing half-header bad-status bad-length bad-chunks bad-encoding bad-redirect long-line; do
@@ -369,7 +369,7 @@ expect 0 "  and again" fetch second.yaml --offline
 
 # ---- a real server ------------------------------------------------------------------------------------------------------------------
 nginx=$(command -v nginx || ls /usr/sbin/nginx "$(dirname "$SELFSAME")/server/usr/sbin/nginx" 2> /dev/null | head -n 1)
-if [ -z "$nginx" ] || ! command -v openssl > /dev/null; then
+if [ -z "$nginx" ] || ! "$nginx" -v 2> /dev/null || ! command -v openssl > /dev/null; then
     echo "skipped: the cases that want nginx and openssl"
     finish
 fi
@@ -416,8 +416,8 @@ done
 rm -rf store
 weights m.yaml "'https://localhost:$tls_port/file'"
 expect 3 "TLS with a certificate that nobody vouches for" fetch m.yaml
-says "certificate"
-expect 0 "TLS with --cacert" fetch m.yaml --cacert ca.pem
+says "its certificate is not trusted .*--cacert FILE"
+expect 0 "  which --cacert has trusted" fetch m.yaml --cacert ca.pem
 rm -rf store
 CURL_CA_BUNDLE=$PWD/ca.pem
 export CURL_CA_BUNDLE
@@ -427,7 +427,7 @@ weights m.yaml "'https://127.0.0.1:$tls_port/file'"
 expect 3 "TLS with a certificate for another name" fetch m.yaml
 weights m.yaml "'https://localhost:$tls_port/down/'"
 expect 3 "a redirect from https to http" fetch m.yaml
-says "rotocol"
+says "https leads to https alone"
 unset CURL_CA_BUNDLE
 
 bytes=$(size www/large) sha256=$(digest www/large)
