@@ -32,6 +32,15 @@ says "failed: nowhere.log"
 tally 1 "0 passed, 1 failed" "nothing at all"
 says "no test ran"
 
+# Without xz, make dist says so and leaves no empty archive. Only what it needs up to there is in the path.
+build=$(dirname "$SELFSAME")
+mkdir tools distribution
+for tool in make sh bash sed; do ln -s "$(command -v $tool)" "tools/$tool"; done
+MAKEFLAGS='' PATH=$PWD/tools make -C "$build" dist-hook "distdir=$PWD/distribution" > stdout 2> stderr
+if [ $? -ne 0 ]; then pass "make dist without xz fails"; else fail "make dist without xz goes on"; fi
+says "apt-get install xz-utils"
+if [ -z "$(ls distribution)" ]; then pass "  and packs nothing"; else fail "  and packs something"; fi
+
 # A repository around an unpacked tarball is somebody else's.
 if command -v git > /dev/null; then
     release=$(sed -n 's/^release=//p' "$TOP/build-aux/version")
