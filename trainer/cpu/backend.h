@@ -15,12 +15,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/dataset.h"
+#include "base/arena.h"
 #include "base/error.h"
-#include "trainer/non_finite.h"
+#include "trainer/dataset.h"
 #include "trainer/exact.h"
 #include "trainer/input.h"
 #include "trainer/network.h"
+#include "trainer/non_finite.h"
 #include "trainer/recipe.h"
 #include "trainer/sampler.h"
 
@@ -46,11 +47,13 @@ struct backend_outcome {
 
 /* Records what became non-finite, `name` being the layer's or tensor's, or ""; later calls of the same step keep the
  * first. */
-static inline void backend_blame(struct backend_outcome *outcome, enum non_finite what, const char *name)
-{
-    if (outcome->non_finite[0] == '\0')
-        non_finite_describe(outcome->non_finite, sizeof outcome->non_finite, what, name);
-}
+void backend_blame(struct backend_outcome *outcome, enum non_finite what, const char *name);
+
+/* An arena without memory yet, whose pieces are aligned for cache lines and for the widest vector. */
+struct arena backend_arena(void);
+/* Gives an arena the memory that a first round has counted, zeroed, for a second round. The caller frees arena.memory.
+ * STATUS_ENVIRONMENT without memory, in the words of the recipe. */
+enum status backend_allocate(struct arena *arena, const struct recipe *recipe, struct error *error) MUST_USE;
 
 /* Where the time of steps goes: wall seconds, added up over steps. */
 struct backend_profile {

@@ -52,19 +52,6 @@ struct backend {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-/* Gives the next piece of the arena, 64-byte aligned; while the arena is NULL, only counts. */
-static void *carve(struct backend *r, size_t bytes)
-{
-    void *piece = r->memory == NULL ? NULL : (char *)r->memory + r->memory_bytes;
-    r->memory_bytes += (bytes + 63) / 64 * 64;
-    return piece;
-}
-
-static float *carve_floats(struct backend *r, size_t count)
-{
-    return carve(r, count * sizeof(float));
-}
-
 static struct conv2d shape_of(const struct conv_layer *layer)
 {
     return (struct conv2d){ .C = layer->channels, .K = layer->filters, .H = layer->side, .stride = layer->stride };
@@ -106,63 +93,63 @@ static size_t points_of(const struct backend *r, const struct conv_layer *layer)
     return is_winograd(r, layer) ? EXACT_WINOGRAD_POINTS : 9;
 }
 
-static void lay_out(struct backend *r)
+static void lay_out(struct backend *r, struct arena *arena)
 {
     const struct network *network = r->network;
     const size_t batch = r->batch;
-    r->a = carve(r, (network->conv_count + 1) * sizeof *r->a);
-    r->y = carve(r, network->conv_count * sizeof *r->y);
-    r->filters = carve(r, network->conv_count * sizeof *r->filters);
-    r->workers = carve(r, r->threads * sizeof *r->workers);
-    r->norm = carve(r, (size_t)network->conv_count * FEATURES * sizeof *r->norm);
-    r->digests = carve(r, network->tensor_count * sizeof *r->digests);
-    r->finite = carve(r, network->tensor_count * sizeof *r->finite);
-    r->column = carve(r, batch * sizeof *r->column);
-    r->values = carve_floats(r, network->value_count);
-    r->momentum = carve_floats(r, network->value_count);
-    r->gradients = carve_floats(r, network->value_count);
-    r->d = carve_floats(r, batch * IMAGE_FLOATS_MAX);
-    r->residual = carve_floats(r, batch * IMAGE_FLOATS_MAX);
-    r->dy = carve_floats(r, batch * IMAGE_FLOATS_MAX);
-    r->sums = carve_floats(r, batch * 2 * FEATURES);
-    r->pool = carve_floats(r, batch * FEATURES);
-    r->dpool = carve_floats(r, batch * FEATURES);
-    r->z = carve_floats(r, batch * CLASSES);
-    r->dz = carve_floats(r, batch * CLASSES);
+    r->a = arena_take(arena, (network->conv_count + 1) * sizeof *r->a);
+    r->y = arena_take(arena, network->conv_count * sizeof *r->y);
+    r->filters = arena_take(arena, network->conv_count * sizeof *r->filters);
+    r->workers = arena_take(arena, r->threads * sizeof *r->workers);
+    r->norm = arena_take(arena, (size_t)network->conv_count * FEATURES * sizeof *r->norm);
+    r->digests = arena_take(arena, network->tensor_count * sizeof *r->digests);
+    r->finite = arena_take(arena, network->tensor_count * sizeof *r->finite);
+    r->column = arena_take(arena, batch * sizeof *r->column);
+    r->values = arena_floats(arena, network->value_count);
+    r->momentum = arena_floats(arena, network->value_count);
+    r->gradients = arena_floats(arena, network->value_count);
+    r->d = arena_floats(arena, batch * IMAGE_FLOATS_MAX);
+    r->residual = arena_floats(arena, batch * IMAGE_FLOATS_MAX);
+    r->dy = arena_floats(arena, batch * IMAGE_FLOATS_MAX);
+    r->sums = arena_floats(arena, batch * 2 * FEATURES);
+    r->pool = arena_floats(arena, batch * FEATURES);
+    r->dpool = arena_floats(arena, batch * FEATURES);
+    r->z = arena_floats(arena, batch * CLASSES);
+    r->dz = arena_floats(arena, batch * CLASSES);
     size_t parts = 0;
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *layer = &network->convs[l];
-        float *input = carve_floats(r, batch * input_floats(layer)),
-              *output = carve_floats(r, batch * output_floats(layer));
-        if (r->memory != NULL) {
+        float *input = arena_floats(arena, batch * input_floats(layer)),
+              *output = arena_floats(arena, batch * output_floats(layer));
+        if (arena->memory != NULL) {
             r->a[l] = input;
             r->y[l] = output;
         }
         if (is_winograd(r, layer)) {
-            float *filters = carve_floats(r, (size_t)layer->filters * layer->channels * EXACT_WINOGRAD_POINTS);
-            if (r->memory != NULL)
+            float *filters = arena_floats(arena, (size_t)layer->filters * layer->channels * EXACT_WINOGRAD_POINTS);
+            if (arena->memory != NULL)
                 r->filters[l] = filters;
         }
         if (layer->projection_gamma >= 0) {
-            float *projected = carve_floats(r, batch * output_floats(layer));
+            float *projected = arena_floats(arena, batch * output_floats(layer));
             r->projection_y[projection_of(layer)] = projected;
             if (projection_of(layer) == 0) /* the larger */
-                r->projection_dy = carve_floats(r, batch * output_floats(layer));
+                r->projection_dy = arena_floats(arena, batch * output_floats(layer));
         }
         size_t needed = groups_of(r, layer, r->batch) * layer->filters * layer->channels * points_of(r, layer);
         parts = needed > parts ? needed : parts;
     }
-    float *last = carve_floats(r, batch * output_floats(&network->convs[network->conv_count - 1]));
-    if (r->memory != NULL)
+    float *last = arena_floats(arena, batch * output_floats(&network->convs[network->conv_count - 1]));
+    if (arena->memory != NULL)
         r->a[network->conv_count] = last;
-    r->parts = carve_floats(r, parts);
+    r->parts = arena_floats(arena, parts);
     for (uint32_t thread = 0; thread < r->threads; thread++) {
-        struct worker worker = { .scratch = carve_floats(r, REFERENCE_SCRATCH_FLOATS),
-                                 .shortcut = carve_floats(r, IMAGE_FLOATS_MAX),
-                                 .eval_y = carve_floats(r, IMAGE_FLOATS_MAX) };
+        struct worker worker = { .scratch = arena_floats(arena, REFERENCE_SCRATCH_FLOATS),
+                                 .shortcut = arena_floats(arena, IMAGE_FLOATS_MAX),
+                                 .eval_y = arena_floats(arena, IMAGE_FLOATS_MAX) };
         for (int i = 0; i < 3; i++)
-            worker.eval_a[i] = carve_floats(r, IMAGE_FLOATS_MAX);
-        if (r->memory != NULL)
+            worker.eval_a[i] = arena_floats(arena, IMAGE_FLOATS_MAX);
+        if (arena->memory != NULL)
             r->workers[thread] = worker;
     }
 }
@@ -190,18 +177,15 @@ static enum status reference_open(struct backend **out, const struct recipe *rec
     r->network = network;
     r->threads = threads;
     r->batch = inference ? 0 : recipe->training.batch_size;
-    lay_out(r);
-    size_t bytes = r->memory_bytes;
-    if (posix_memalign(&r->memory, 64, bytes) != 0) {
-        r->memory = NULL;
-        reference_close(r);
-        return error_out_of_memory(error, "the %zu MiB of depth %u at batch %u; a smaller batch_size needs less",
-                                   bytes >> 20, network->model.depth, recipe->training.batch_size);
+    struct arena arena = backend_arena();
+    lay_out(r, &arena);
+    status = backend_allocate(&arena, recipe, error);
+    if (status == STATUS_OK) {
+        r->memory = arena.memory;
+        lay_out(r, &arena);
+        r->memory_bytes = arena.bytes;
+        status = team_open(&r->team, threads, error);
     }
-    memset(r->memory, 0, bytes);
-    r->memory_bytes = 0;
-    lay_out(r);
-    status = team_open(&r->team, threads, error);
     if (status == STATUS_OK)
         *out = r;
     else
@@ -215,8 +199,9 @@ static size_t reference_predict_memory(const struct recipe *recipe, const struct
     struct backend r = {
         .recipe = *recipe, .network = network, .threads = threads, .batch = inference ? 0 : recipe->training.batch_size
     };
-    lay_out(&r);
-    return r.memory_bytes;
+    struct arena arena = backend_arena();
+    lay_out(&r, &arena);
+    return arena.bytes;
 }
 
 static void reference_set_state(struct backend *r, const float *values, const float *momentum)

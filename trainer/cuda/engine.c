@@ -5,38 +5,15 @@
 
 #include "base/float_environment.h"
 #include "trainer/cuda/engine_state.h"
-#include "trainer/non_finite.h"
-
-/* Whose tensor is not finite. */
-static enum status blame(const void *context, uint64_t step, uint32_t number, struct error *error)
-{
-    const struct engine *engine = context;
-    const struct network *network = engine->session.network;
-    const struct culprits *culprits = &engine->culprits;
-    char text[NON_FINITE_BYTES];
-    if (number >= culprits->update)
-        non_finite_describe(text, sizeof text, NON_FINITE_UPDATE, network->tensors[number - culprits->update].name);
-    else if (number >= culprits->backward)
-        non_finite_describe(
-            text, sizeof text, NON_FINITE_BACKWARD,
-            network->tensors[network->convs[network->conv_count - 1 - (number - culprits->backward)].weight].name);
-    else if (number == culprits->loss)
-        non_finite_describe(text, sizeof text, NON_FINITE_LOSS, "");
-    else if (number == culprits->logits)
-        non_finite_describe(text, sizeof text, NON_FINITE_LOGITS, "");
-    else
-        non_finite_describe(text, sizeof text, NON_FINITE_FORWARD,
-                            network->tensors[network->convs[number].weight].name);
-    return non_finite_error(error, step, text);
-}
 
 static const struct gpu_engine parts = {
+    .prepare = layout_prepare,
+    .discard = layout_discard,
     .lay_out = layout_make,
     .pack = pack_launch,
     .step = step_launch,
     .constants = constants_launch,
     .evaluation = evaluation_launch,
-    .blame = blame,
     .first_images = 1, /* the kernels are those of any number */
 };
 
@@ -44,13 +21,7 @@ static size_t cuda_predict_memory(const struct recipe *recipe, const struct netw
                                   uint32_t validation_images, const struct engine_options *options)
 {
     struct engine engine = { .side = NULL };
-    struct error error;
-    size_t bytes = 0;
-    gpu_session_size(&engine.session, recipe, network, training_images, validation_images, options->inference);
-    if (layout_allocate(&engine.layout, network, &error) == STATUS_OK)
-        bytes = layout_make(&engine, NULL);
-    layout_free(&engine.layout);
-    return bytes;
+    return gpu_predict_memory(&engine, &parts, recipe, network, training_images, validation_images, options);
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -68,7 +39,6 @@ static void cuda_close(struct engine *engine)
     if (engine->side != NULL)
         (void)cudaStreamDestroy(engine->side);
     gpu_session_close(&engine->session);
-    layout_free(&engine->layout);
     free(engine);
 }
 
@@ -104,10 +74,10 @@ static enum status set_up(struct engine *engine, struct error *error)
 {
     struct gpu_session *session = &engine->session;
     const uint32_t layers = session->network->conv_count;
-    engine->culprits = (struct culprits){ 0, layers, layers + 1, layers + 2, 2 * layers + 2 };
-    enum status status = layout_allocate(&engine->layout, session->network, error);
-    if (status == STATUS_OK)
-        status = gpu_session_open_device(session, error);
+    session->culprits = (struct gpu_culprits){
+        .forward = 0, .logits = layers, .loss = layers + 1, .backward = layers + 2, .update = 2 * layers + 2
+    };
+    enum status status = gpu_session_open_device(session, error);
     if (status == STATUS_OK)
         status = gpu_session_allocate(session, error);
     if (status == STATUS_OK)

@@ -6,14 +6,6 @@
 #include "trainer/cuda/kernels.h"
 #include "trainer/gpu/session.h"
 
-/* Numbers for gpu_report.culprit, in the order in which a step looks: ARITHMETIC.md section 1. */
-struct culprits {
-    uint32_t forward; /* + layer */
-    uint32_t logits, loss;
-    uint32_t backward; /* + how many layers from the last one */
-    uint32_t update;   /* + tensor */
-};
-
 /* Pieces of the one allocation. Sizes are those of a batch's images. Block b reads outputs[b] and leaves
  * outputs[b + 1]; outputs[0] is that of the first layer. */
 struct layout {
@@ -32,16 +24,14 @@ struct layout {
 struct engine {
     struct gpu_session session;
     struct layout layout;
-    struct culprits culprits;
     cudaStream_t side;      /* beside the session's */
     cudaEvent_t fork, join; /* between the two */
 };
 
-/* The engine's host arrays; free them even after an error. */
-enum status layout_allocate(struct layout *layout, const struct network *network, struct error *error) MUST_USE;
-void layout_free(struct layout *layout);
-/* gpu_engine.lay_out. */
-size_t layout_make(struct engine *engine, void *memory);
+/* gpu_engine's prepare, discard and lay_out. */
+enum status layout_prepare(struct engine *engine, struct error *error) MUST_USE;
+void layout_discard(struct engine *engine);
+void layout_make(struct engine *engine, struct arena *arena);
 /* The pieces of the update, with where their weights are packed. */
 void layout_pieces(const struct network *network, struct gpu_piece *pieces);
 /* Where layer l's weights are packed. */

@@ -74,7 +74,7 @@ static uint32_t segment_blocks(const struct network *network)
     return blocks <= 5 ? 1 : blocks / 3;
 }
 
-static void lay_out_activations(struct layout *layout, struct carving *carving, const struct gpu_sizes *sizes)
+static void lay_out_activations(struct layout *layout, struct arena *arena, const struct gpu_sizes *sizes)
 {
     const struct network *network = sizes->network;
     const size_t batch = sizes->batch;
@@ -84,22 +84,22 @@ static void lay_out_activations(struct layout *layout, struct carving *carving, 
     const uint32_t rear = 4 * (segment - 1), front = network->conv_count - rear;
     const size_t last_floats = batch * output_floats(&network->convs[network->conv_count - 1]);
     for (uint32_t l = 0; l < front; l++)
-        layout->y[l] = carve_floats(carving, batch * output_floats(&network->convs[l]));
+        layout->y[l] = arena_floats(arena, batch * output_floats(&network->convs[l]));
     float *borrowed = NULL, *ring = NULL;
     if (segment > 1) {
-        borrowed = carve_floats(carving, rear * last_floats);
-        ring = carve_floats(carving, (segment - 1) * last_floats);
+        borrowed = arena_floats(arena, rear * last_floats);
+        ring = arena_floats(arena, (segment - 1) * last_floats);
     }
     for (uint32_t l = front; l < network->conv_count; l++)
-        layout->y[l] = carving->memory == NULL ? NULL : borrowed + (l - front) * last_floats;
+        layout->y[l] = arena->memory == NULL ? NULL : borrowed + (l - front) * last_floats;
     for (uint32_t b = 0; b <= network->block_count; b++) {
         const struct conv_layer *layer = &network->convs[2 * b]; /* whose output this is */
         const size_t floats = batch * output_floats(layer);
         const uint32_t within = b == 0 ? 0 : (b - 1) % blocks, turn = within % segment;
         layout->kept[b] = b == 0 || turn == 0 || b == network->block_count;
         if (layout->kept[b])
-            layout->outputs[b] = carve_floats(carving, floats);
-        else if (carving->memory == NULL)
+            layout->outputs[b] = arena_floats(arena, floats);
+        else if (arena->memory == NULL)
             layout->outputs[b] = NULL;
         else if (output_side(layer) == 8)
             layout->outputs[b] = ring + (turn - 1) * last_floats;
@@ -109,13 +109,13 @@ static void lay_out_activations(struct layout *layout, struct carving *carving, 
 }
 
 /* An evaluation keeps two of each. */
-static void lay_out_inference(struct layout *layout, struct carving *carving, const struct gpu_sizes *sizes)
+static void lay_out_inference(struct layout *layout, struct arena *arena, const struct gpu_sizes *sizes)
 {
     const struct network *network = sizes->network;
     const size_t floats = sizes->batch * output_floats(&network->convs[0]);
     float *two[4];
     for (int i = 0; i < 4; i++)
-        two[i] = carve_floats(carving, floats);
+        two[i] = arena_floats(arena, floats);
     for (uint32_t l = 0; l < network->conv_count; l++)
         layout->y[l] = two[l % 2];
     for (uint32_t b = 0; b <= network->block_count; b++) {
@@ -137,41 +137,41 @@ static size_t parts_floats(const struct network *network, uint32_t batch)
     return most;
 }
 
-static void lay_out_steps(struct layout *layout, struct carving *carving, const struct gpu_sizes *sizes)
+static void lay_out_steps(struct layout *layout, struct arena *arena, const struct gpu_sizes *sizes)
 {
     const struct network *network = sizes->network;
     const size_t batch = sizes->batch, image = output_floats(&network->convs[0]);
-    layout->g = carve_floats(carving, batch * image);
-    layout->inner = carve_floats(carving, batch * image);
+    layout->g = arena_floats(arena, batch * image);
+    layout->inner = arena_floats(arena, batch * image);
     layout->spread = layout->z; /* one is for the way forward, the other for the way back */
-    layout->parts = carve_floats(carving, parts_floats(network, sizes->batch));
-    layout->sums = carve_floats(carving, batch * GPU_UNITS * 2 * GPU_FEATURES);
-    layout->arrived = carve(carving, (size_t)network->conv_count * GPU_ARRIVALS * sizeof *layout->arrived);
-    layout->norm_gradients = carve(carving, 2 * GPU_FEATURES * sizeof *layout->norm_gradients);
+    layout->parts = arena_floats(arena, parts_floats(network, sizes->batch));
+    layout->sums = arena_floats(arena, batch * GPU_UNITS * 2 * GPU_FEATURES);
+    layout->arrived = arena_take(arena, (size_t)network->conv_count * GPU_ARRIVALS * sizeof *layout->arrived);
+    layout->norm_gradients = arena_take(arena, 2 * GPU_FEATURES * sizeof *layout->norm_gradients);
 }
 
-size_t layout_make(struct engine *engine, void *memory)
+void layout_make(struct engine *engine, struct arena *arena)
 {
     struct layout *layout = &engine->layout;
     const struct gpu_sizes *sizes = &engine->session.sizes;
     const struct network *network = sizes->network;
-    struct carving carving = { .memory = memory };
-    gpu_session_carve(&engine->session, &carving);
-    layout->packed = carve_floats(&carving, packed_floats(network));
-    layout->z = carve_floats(&carving, sizes->batch * output_floats(&network->convs[0]) / 2);
+    gpu_session_lay_out(&engine->session, arena);
+    layout->packed = arena_floats(arena, packed_floats(network));
+    layout->z = arena_floats(arena, sizes->batch * output_floats(&network->convs[0]) / 2);
     if (sizes->steps) {
-        lay_out_activations(layout, &carving, sizes);
-        lay_out_steps(layout, &carving, sizes);
+        lay_out_activations(layout, arena, sizes);
+        lay_out_steps(layout, arena, sizes);
     } else {
-        lay_out_inference(layout, &carving, sizes);
+        lay_out_inference(layout, arena, sizes);
     }
-    return carving.bytes;
 }
 
 /* ---- host arrays ------------------------------------------------------------------------------------------------- */
 
-enum status layout_allocate(struct layout *layout, const struct network *network, struct error *error)
+enum status layout_prepare(struct engine *engine, struct error *error)
 {
+    struct layout *layout = &engine->layout;
+    const struct network *network = engine->session.network;
     layout->y = calloc(network->conv_count, sizeof *layout->y);
     layout->outputs = calloc((size_t)network->block_count + 1, sizeof *layout->outputs);
     layout->kept = calloc((size_t)network->block_count + 1, sizeof *layout->kept);
@@ -180,8 +180,9 @@ enum status layout_allocate(struct layout *layout, const struct network *network
     return STATUS_OK;
 }
 
-void layout_free(struct layout *layout)
+void layout_discard(struct engine *engine)
 {
+    const struct layout *layout = &engine->layout;
     free(layout->y);
     free(layout->outputs);
     free(layout->kept);

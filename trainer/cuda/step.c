@@ -56,7 +56,7 @@ static struct gpu_statistics statistics_of(const struct engine *engine, uint32_t
         .epsilon = model->batch_norm_epsilon,
         .rate = model->batch_norm_rate,
         .unbiased = model->batch_norm_unbiased,
-        .report = report_of(&engine->session, engine->culprits.forward + l),
+        .report = report_of(&engine->session, engine->session.culprits.forward + l),
     };
 }
 
@@ -69,8 +69,8 @@ static struct cuda_gradient_statistics gradient_statistics_of(const struct engin
         .gradient = norm_gradients(engine, l),
         .dgamma = gradient_of(&engine->session, layer->gamma),
         .dbeta = gradient_of(&engine->session, layer->beta),
-        .report =
-            report_of(&engine->session, engine->culprits.backward + (engine->session.network->conv_count - 1 - l)),
+        .report = report_of(&engine->session,
+                            engine->session.culprits.backward + (engine->session.network->conv_count - 1 - l)),
     };
 }
 
@@ -172,7 +172,7 @@ static void head(struct launches *run)
     const struct gpu_buffers *buffers = &engine->session.buffers;
     const struct network *network = engine->session.network;
     const uint32_t last = network->conv_count - 1;
-    launch_head(run, engine->culprits.logits, engine->culprits.loss);
+    launch_head(run, engine->session.culprits.logits, engine->session.culprits.loss);
     fork_side(run);
     LAUNCH(run, engine->side, cuda_linear_weight,
            { .count = run->images,
@@ -361,7 +361,7 @@ enum status step_launch(void *context, uint32_t images, struct queue_marks *mark
     forward(&run);
     head(&run);
     backward(&run);
-    launch_update(&run, engine->layout.packed, engine->culprits.update);
+    launch_update(&run, engine->layout.packed, engine->session.culprits.update);
     launch_mark(&run);
     return run.status;
 }
@@ -369,7 +369,7 @@ enum status step_launch(void *context, uint32_t images, struct queue_marks *mark
 enum status pack_launch(struct engine *engine, struct error *error)
 {
     struct launches run = launches_of(engine, 0, false, error);
-    launch_update(&run, engine->layout.packed, engine->culprits.update);
+    launch_update(&run, engine->layout.packed, engine->session.culprits.update);
     return run.status;
 }
 

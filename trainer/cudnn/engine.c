@@ -6,64 +6,24 @@
 #include "base/float_environment.h"
 #include "trainer/cudnn/engine_state.h"
 #include "trainer/gpu/upload.h"
-#include "trainer/non_finite.h"
-
-static enum cudnn_precision precision_of(const struct recipe *recipe)
-{
-    switch (recipe->precision) {
-    case PRECISION_TF32:
-        return CUDNN_PRECISION_TF32;
-    case PRECISION_BF16:
-        return CUDNN_PRECISION_BF16;
-    default:
-        return CUDNN_PRECISION_FP32;
-    }
-}
-
-/* Whose tensor is not finite. */
-static enum status blame(const void *context, uint64_t step, uint32_t number, struct error *error)
-{
-    const struct engine *engine = context;
-    char text[NON_FINITE_BYTES];
-    if (number == NON_FINITE_NUMBER_LOGITS)
-        non_finite_describe(text, sizeof text, NON_FINITE_LOGITS, "");
-    else if (number == NON_FINITE_NUMBER_LOSS)
-        non_finite_describe(text, sizeof text, NON_FINITE_LOSS, "");
-    else
-        non_finite_describe(text, sizeof text, NON_FINITE_UPDATE,
-                            engine->session.network->tensors[number - NON_FINITE_NUMBER_TENSOR].name);
-    return non_finite_error(error, step, text);
-}
 
 static const struct gpu_engine parts = {
+    .prepare = cudnn_layout_prepare,
+    .discard = cudnn_layout_discard,
     .lay_out = cudnn_layout_make,
     .pack = cudnn_pack_launch,
     .step = cudnn_step_launch,
     .constants = cudnn_constants_launch,
     .evaluation = cudnn_evaluation_launch,
-    .blame = blame,
     .even_evaluations = true, /* there are plans for one number of images */
     .first_images = 0,        /* and other plans for each number that a step can have */
 };
-
-static void set_sizes(struct engine *engine, const struct recipe *recipe, const struct network *network)
-{
-    engine->precision = precision_of(recipe);
-    engine->weight_count = cudnn_layout_weights(network, engine->precision, NULL, &engine->packed);
-}
 
 static size_t fast_predict_memory(const struct recipe *recipe, const struct network *network, uint32_t training_images,
                                   uint32_t validation_images, const struct engine_options *options)
 {
     struct engine engine = { .cudnn = NULL };
-    struct error error;
-    size_t bytes = 0;
-    gpu_session_size(&engine.session, recipe, network, training_images, validation_images, options->inference);
-    set_sizes(&engine, recipe, network);
-    if (cudnn_layout_allocate(&engine.layout, network, &error) == STATUS_OK)
-        bytes = cudnn_layout_make(&engine, NULL);
-    cudnn_layout_free(&engine.layout);
-    return bytes;
+    return gpu_predict_memory(&engine, &parts, recipe, network, training_images, validation_images, options);
 }
 
 /* ---- closing ----------------------------------------------------------------------------------------------------- */
@@ -86,7 +46,6 @@ static void fast_close(struct engine *engine)
     gpu_session_close(&engine->session);
     free(engine->weights);
     free(engine->weight_of);
-    cudnn_layout_free(&engine->layout);
     free(engine);
 }
 
@@ -210,10 +169,11 @@ static enum status set_up(struct engine *engine, struct error *error)
 {
     struct gpu_session *session = &engine->session;
     engine->epsilon = (float)session->recipe.model.batch_norm_epsilon;
-    set_sizes(engine, &session->recipe, session->network);
-    enum status status = cudnn_layout_allocate(&engine->layout, session->network, error);
-    if (status == STATUS_OK)
-        status = open_device(engine, error);
+    session->culprits = (struct gpu_culprits){ .logits = NON_FINITE_NUMBER_LOGITS,
+                                               .loss = NON_FINITE_NUMBER_LOSS,
+                                               .backward = NON_FINITE_NUMBER_TENSOR,
+                                               .update = NON_FINITE_NUMBER_TENSOR };
+    enum status status = open_device(engine, error);
     if (status == STATUS_OK)
         status = gpu_session_allocate(session, error);
     if (status == STATUS_OK)

@@ -47,15 +47,14 @@ struct engine {
     uint32_t *weight_of;                /* [tensor_count]: which of them a tensor is */
 };
 
-/* The engine's host arrays; free them even after an error. */
-enum status cudnn_layout_allocate(struct layout *layout, const struct network *network, struct error *error) MUST_USE;
-void cudnn_layout_free(struct layout *layout);
 /* How many convolutions have packed weights, and how many numbers those are. The table goes to `weights`, unless it is
  * NULL. */
 uint32_t cudnn_layout_weights(const struct network *network, enum cudnn_precision precision,
                               struct cudnn_weight_place *weights, size_t *packed);
-/* gpu_engine.lay_out. */
-size_t cudnn_layout_make(struct engine *engine, void *memory);
+/* gpu_engine's prepare, discard and lay_out. */
+enum status cudnn_layout_prepare(struct engine *engine, struct error *error) MUST_USE;
+void cudnn_layout_discard(struct engine *engine);
+void cudnn_layout_make(struct engine *engine, struct arena *arena);
 
 /* gpu_engine's launches. */
 enum status cudnn_step_launch(void *engine, uint32_t images, struct queue_marks *marks, struct error *error) MUST_USE;

@@ -35,7 +35,7 @@ uint32_t cudnn_layout_weights(const struct network *network, enum cudnn_precisio
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
-static void lay_out_activations(struct engine *engine, struct carving *carving)
+static void lay_out_activations(struct engine *engine, struct arena *arena)
 {
     struct layout *layout = &engine->layout;
     const struct gpu_sizes *sizes = &engine->session.sizes;
@@ -43,21 +43,21 @@ static void lay_out_activations(struct engine *engine, struct carving *carving)
     const size_t bytes = cudnn_activation_bytes(engine->precision);
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const size_t numbers = sizes->batch * output_numbers(&network->convs[l]);
-        layout->y[l] = carve(carving, numbers * bytes);
-        layout->outputs[l] = carve(carving, numbers * bytes);
-        layout->masks[l] = carve(carving, numbers);
+        layout->y[l] = arena_take(arena, numbers * bytes);
+        layout->outputs[l] = arena_take(arena, numbers * bytes);
+        layout->masks[l] = arena_take(arena, numbers);
     }
 }
 
 /* An evaluation keeps a convolution's output, a block's input, its inner activation, and its output. */
-static void lay_out_inference(struct engine *engine, struct carving *carving)
+static void lay_out_inference(struct engine *engine, struct arena *arena)
 {
     struct layout *layout = &engine->layout;
     const struct gpu_sizes *sizes = &engine->session.sizes;
     const struct network *network = sizes->network;
     const size_t bytes = sizes->batch * output_numbers(&network->convs[0]) * cudnn_activation_bytes(engine->precision);
-    void *y = carve(carving, bytes), *inner = carve(carving, bytes);
-    void *outputs[2] = { carve(carving, bytes), carve(carving, bytes) };
+    void *y = arena_take(arena, bytes), *inner = arena_take(arena, bytes);
+    void *outputs[2] = { arena_take(arena, bytes), arena_take(arena, bytes) };
     for (uint32_t l = 0; l < network->conv_count; l++) {
         layout->y[l] = y;
         layout->outputs[l] = l % 2 == 1 ? inner : outputs[l / 2 % 2];
@@ -67,49 +67,63 @@ static void lay_out_inference(struct engine *engine, struct carving *carving)
 
 /* ---- everything -------------------------------------------------------------------------------------------------- */
 
-static void lay_out_steps(struct engine *engine, struct carving *carving)
+static void lay_out_steps(struct engine *engine, struct arena *arena)
 {
     struct layout *layout = &engine->layout;
     const struct gpu_sizes *sizes = &engine->session.sizes;
     const struct network *network = sizes->network;
     const size_t batch = sizes->batch, bytes = cudnn_activation_bytes(engine->precision);
-    layout->packed_gradients = carve(carving, engine->packed * bytes);
+    layout->packed_gradients = arena_take(arena, engine->packed * bytes);
     for (int i = 0; i < GRADIENTS; i++)
-        layout->large[i] = carve(carving, batch * output_numbers(&network->convs[0]) * bytes);
-    layout->mean = carve_floats(carving, (size_t)network->conv_count * GPU_FEATURES);
-    layout->inverse = carve_floats(carving, (size_t)network->conv_count * GPU_FEATURES);
-    layout->dpool = carve_floats(carving, batch * GPU_FEATURES);
+        layout->large[i] = arena_take(arena, batch * output_numbers(&network->convs[0]) * bytes);
+    layout->mean = arena_floats(arena, (size_t)network->conv_count * GPU_FEATURES);
+    layout->inverse = arena_floats(arena, (size_t)network->conv_count * GPU_FEATURES);
+    layout->dpool = arena_floats(arena, batch * GPU_FEATURES);
 }
 
-size_t cudnn_layout_make(struct engine *engine, void *memory)
+void cudnn_layout_make(struct engine *engine, struct arena *arena)
 {
     struct layout *layout = &engine->layout;
     const struct gpu_sizes *sizes = &engine->session.sizes;
     const struct network *network = sizes->network;
     const size_t batch = sizes->batch, bytes = cudnn_activation_bytes(engine->precision), layers = network->conv_count;
-    struct carving carving = { .memory = memory };
-    gpu_session_carve(&engine->session, &carving);
-    layout->packed = carve(&carving, engine->packed * bytes);
-    layout->weights = carve(&carving, engine->weight_count * sizeof *layout->weights);
-    layout->scale = carve_floats(&carving, layers * GPU_FEATURES);
-    layout->shift = carve_floats(&carving, layers * GPU_FEATURES);
-    layout->input = carve(&carving, batch * DATASET_PIXELS * cudnn_input_channels(engine->precision) * bytes);
-    layout->z = carve(&carving, batch * output_numbers(&network->convs[0]) / 2 * bytes);
-    layout->workspace = carve(&carving, CUDNN_WORKSPACE_BYTES);
-    layout->blas_workspace = carve(&carving, CUBLAS_WORKSPACE_BYTES);
+    gpu_session_lay_out(&engine->session, arena);
+    layout->packed = arena_take(arena, engine->packed * bytes);
+    layout->weights = arena_take(arena, engine->weight_count * sizeof *layout->weights);
+    layout->scale = arena_floats(arena, layers * GPU_FEATURES);
+    layout->shift = arena_floats(arena, layers * GPU_FEATURES);
+    layout->input = arena_take(arena, batch * DATASET_PIXELS * cudnn_input_channels(engine->precision) * bytes);
+    layout->z = arena_take(arena, batch * output_numbers(&network->convs[0]) / 2 * bytes);
+    layout->workspace = arena_take(arena, CUDNN_WORKSPACE_BYTES);
+    layout->blas_workspace = arena_take(arena, CUBLAS_WORKSPACE_BYTES);
     if (sizes->steps) {
-        lay_out_activations(engine, &carving);
-        lay_out_steps(engine, &carving);
+        lay_out_activations(engine, arena);
+        lay_out_steps(engine, arena);
     } else {
-        lay_out_inference(engine, &carving);
+        lay_out_inference(engine, arena);
     }
-    return carving.bytes;
 }
 
 /* ---- host arrays ------------------------------------------------------------------------------------------------- */
 
-enum status cudnn_layout_allocate(struct layout *layout, const struct network *network, struct error *error)
+static enum cudnn_precision precision_of(const struct recipe *recipe)
 {
+    switch (recipe->precision) {
+    case PRECISION_TF32:
+        return CUDNN_PRECISION_TF32;
+    case PRECISION_BF16:
+        return CUDNN_PRECISION_BF16;
+    default:
+        return CUDNN_PRECISION_FP32;
+    }
+}
+
+enum status cudnn_layout_prepare(struct engine *engine, struct error *error)
+{
+    struct layout *layout = &engine->layout;
+    const struct network *network = engine->session.network;
+    engine->precision = precision_of(&engine->session.recipe);
+    engine->weight_count = cudnn_layout_weights(network, engine->precision, NULL, &engine->packed);
     layout->y = calloc(network->conv_count, sizeof *layout->y);
     layout->outputs = calloc(network->conv_count, sizeof *layout->outputs);
     layout->masks = calloc(network->conv_count, sizeof *layout->masks);
@@ -118,8 +132,9 @@ enum status cudnn_layout_allocate(struct layout *layout, const struct network *n
     return STATUS_OK;
 }
 
-void cudnn_layout_free(struct layout *layout)
+void cudnn_layout_discard(struct engine *engine)
 {
+    const struct layout *layout = &engine->layout;
     free(layout->y);
     free(layout->outputs);
     free(layout->masks);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "trainer/gpu/upload.h"
+#include "trainer/non_finite.h"
 #include "trainer/sampler.h"
 
 static struct gpu_session *session_of(struct engine *engine)
@@ -36,10 +37,13 @@ uint32_t gpu_session_pieces(const struct network *network, struct gpu_piece *pie
     return count;
 }
 
-void gpu_session_size(struct gpu_session *session, const struct recipe *recipe, const struct network *network,
-                      uint32_t training_images, uint32_t validation_images, bool inference)
+static void fill_in(struct gpu_session *session, const struct gpu_engine *engine, const struct recipe *recipe,
+                    const struct network *network, uint32_t training_images, uint32_t validation_images, bool inference)
 {
     uint32_t step_images[2] = { GPU_INFERENCE_BATCH, 0 };
+    session->engine = engine;
+    session->recipe = *recipe;
+    session->network = network;
     if (!inference)
         queue_step_images(&recipe->training, training_images, step_images);
     else if (validation_images < GPU_INFERENCE_BATCH)
@@ -56,39 +60,66 @@ void gpu_session_size(struct gpu_session *session, const struct recipe *recipe, 
     session->evaluation = validation_images < step_images[0] ? validation_images : step_images[0];
 }
 
-void gpu_session_carve(struct gpu_session *session, struct carving *carving)
+void gpu_session_lay_out(struct gpu_session *session, struct arena *arena)
 {
     const struct gpu_sizes *sizes = &session->sizes;
     const struct network *network = sizes->network;
     struct gpu_buffers *buffers = &session->buffers;
     const size_t batch = sizes->batch, norms = (size_t)network->conv_count + 1;
     *buffers = (struct gpu_buffers){ .values = NULL };
-    buffers->values = carve_floats(carving, network->value_count);
-    buffers->pieces = carve(carving, sizes->piece_count * sizeof *buffers->pieces);
-    buffers->places = carve(carving, norms * sizeof *buffers->places);
-    buffers->norms = carve(carving, norms * GPU_FEATURES * sizeof *buffers->norms);
-    buffers->byte_values = carve_floats(carving, 3 * 256);
-    buffers->pixel_mean = sizes->pixel_mean ? carve_floats(carving, DATASET_IMAGE_BYTES) : NULL;
-    buffers->current = carve(carving, sizeof *buffers->current);
-    buffers->x = carve_floats(carving, batch * DATASET_IMAGE_BYTES);
-    buffers->pool = carve_floats(carving, batch * GPU_FEATURES);
-    buffers->logits = carve_floats(carving, batch * GPU_CLASSES);
-    buffers->predictions = carve(carving, sizes->validation);
-    buffers->losses = carve_floats(carving, sizes->validation);
-    buffers->mean_loss = carve(carving, sizeof *buffers->mean_loss);
+    buffers->values = arena_floats(arena, network->value_count);
+    buffers->pieces = arena_take(arena, sizes->piece_count * sizeof *buffers->pieces);
+    buffers->places = arena_take(arena, norms * sizeof *buffers->places);
+    buffers->norms = arena_take(arena, norms * GPU_FEATURES * sizeof *buffers->norms);
+    buffers->byte_values = arena_floats(arena, 3 * 256);
+    buffers->pixel_mean = sizes->pixel_mean ? arena_floats(arena, DATASET_IMAGE_BYTES) : NULL;
+    buffers->current = arena_take(arena, sizeof *buffers->current);
+    buffers->x = arena_floats(arena, batch * DATASET_IMAGE_BYTES);
+    buffers->pool = arena_floats(arena, batch * GPU_FEATURES);
+    buffers->logits = arena_floats(arena, batch * GPU_CLASSES);
+    buffers->predictions = arena_take(arena, sizes->validation);
+    buffers->losses = arena_floats(arena, sizes->validation);
+    buffers->mean_loss = arena_take(arena, sizeof *buffers->mean_loss);
     if (!sizes->steps)
         return;
-    buffers->momentum = carve_floats(carving, network->value_count);
-    buffers->gradients = carve_floats(carving, network->value_count);
-    buffers->dz = carve_floats(carving, batch * GPU_CLASSES);
-    buffers->head = carve(carving, batch * GPU_HEAD_SCRATCH * sizeof *buffers->head);
-    buffers->samples = carve(carving, batch * sizeof *buffers->samples);
-    buffers->labels = carve(carving, batch);
-    buffers->schedules = carve(carving, QUEUE_SLOTS * sizeof *buffers->schedules);
-    buffers->results = carve(carving, QUEUE_SLOTS * sizeof *buffers->results);
-    buffers->keys = carve(carving, sizes->training * sizeof *buffers->keys);
+    buffers->momentum = arena_floats(arena, network->value_count);
+    buffers->gradients = arena_floats(arena, network->value_count);
+    buffers->dz = arena_floats(arena, batch * GPU_CLASSES);
+    buffers->head = arena_take(arena, batch * GPU_HEAD_SCRATCH * sizeof *buffers->head);
+    buffers->samples = arena_take(arena, batch * sizeof *buffers->samples);
+    buffers->labels = arena_take(arena, batch);
+    buffers->schedules = arena_take(arena, QUEUE_SLOTS * sizeof *buffers->schedules);
+    buffers->results = arena_take(arena, QUEUE_SLOTS * sizeof *buffers->results);
+    buffers->keys = arena_take(arena, sizes->training * sizeof *buffers->keys);
     for (int i = 0; i < 2; i++)
-        buffers->orders[i] = carve(carving, sizes->training * sizeof *buffers->orders[i]);
+        buffers->orders[i] = arena_take(arena, sizes->training * sizeof *buffers->orders[i]);
+}
+
+/* The tests' imitation of a card watches the pieces. */
+#ifdef GPU_ARENA_WATCH
+size_t GPU_ARENA_WATCH(const void *piece, size_t bytes);
+#else
+#define GPU_ARENA_WATCH NULL
+#endif
+
+/* Returns how many bytes that takes. */
+static size_t lay_out(struct gpu_session *session, void *memory)
+{
+    struct arena arena = { .memory = memory, .alignment = GPU_ALIGNMENT, .watch = GPU_ARENA_WATCH };
+    session->engine->lay_out((struct engine *)session, &arena);
+    return arena.bytes;
+}
+
+size_t gpu_predict_memory(struct engine *engine, const struct gpu_engine *parts, const struct recipe *recipe,
+                          const struct network *network, uint32_t training_images, uint32_t validation_images,
+                          const struct engine_options *options)
+{
+    struct gpu_session *session = session_of(engine);
+    struct error error;
+    fill_in(session, parts, recipe, network, training_images, validation_images, options->inference);
+    const size_t bytes = parts->prepare(engine, &error) == STATUS_OK ? lay_out(session, NULL) : 0;
+    parts->discard(engine);
+    return bytes;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -99,21 +130,18 @@ enum status gpu_session_begin(struct gpu_session *session, const struct gpu_engi
                               struct error *error)
 {
     const bool steps = training != NULL && !options->inference;
-    session->engine = engine;
-    session->recipe = *recipe;
-    session->network = network;
     session->training = training;
     session->validation = validation;
     if (steps) { /* for what it refuses */
         struct sampler *sampler;
-        const enum status status = sampler_open(&sampler, &session->recipe, training->count, error);
+        const enum status status = sampler_open(&sampler, recipe, training->count, error);
         if (status != STATUS_OK)
             return status;
         sampler_close(sampler);
     }
-    gpu_session_size(session, &session->recipe, network, steps ? training->count : 0,
-                     validation == NULL ? 0 : validation->count, !steps);
-    return STATUS_OK;
+    fill_in(session, engine, recipe, network, steps ? training->count : 0, validation == NULL ? 0 : validation->count,
+            !steps);
+    return engine->prepare((struct engine *)session, error);
 }
 
 enum status gpu_session_open_device(struct gpu_session *session, struct error *error)
@@ -127,7 +155,7 @@ enum status gpu_session_allocate(struct gpu_session *session, struct error *erro
     char what[64];
     int lowest = 0, highest = 0;
     snprintf(what, sizeof what, "batch %u at depth %u", sizes->batch, session->network->model.depth);
-    session->bytes = session->engine->lay_out((struct engine *)session, NULL);
+    session->bytes = lay_out(session, NULL);
     const enum status status = device_check_memory(
         &session->device,
         session->bytes + (sizes->steps ? gpu_data_bytes(session->training) : 0) + gpu_data_bytes(session->validation),
@@ -135,7 +163,7 @@ enum status gpu_session_allocate(struct gpu_session *session, struct error *erro
     if (status != STATUS_OK)
         return status;
     TRY(error, cudaMalloc, &session->memory, session->bytes);
-    session->engine->lay_out((struct engine *)session, session->memory);
+    (void)lay_out(session, session->memory);
     TRY(error, cudaMemset, session->memory, 0, session->bytes);
     /* What runs beside a step's main stream gives way to it. */
     TRY(error, cudaDeviceGetStreamPriorityRange, &lowest, &highest);
@@ -183,6 +211,33 @@ void gpu_session_device_facts(struct gpu_session *session)
         gpu_session_fact(session, "%s", texts[i]);
 }
 
+/* step_queue.blame. */
+static enum status blame(const void *context, uint64_t step, uint32_t number, struct error *error)
+{
+    const struct gpu_session *session = context;
+    const struct network *network = session->network;
+    const struct gpu_culprits *culprits = &session->culprits;
+    enum non_finite what = NON_FINITE_FORWARD;
+    const char *name = "";
+    char text[NON_FINITE_BYTES];
+    if (number >= culprits->update) {
+        what = NON_FINITE_UPDATE;
+        name = network->tensors[number - culprits->update].name;
+    } else if (number >= culprits->backward) {
+        const uint32_t l = network->conv_count - 1 - (number - culprits->backward);
+        what = NON_FINITE_BACKWARD;
+        name = network->tensors[network->convs[l].weight].name;
+    } else if (number == culprits->loss) {
+        what = NON_FINITE_LOSS;
+    } else if (number == culprits->logits) {
+        what = NON_FINITE_LOGITS;
+    } else {
+        name = network->tensors[network->convs[number].weight].name;
+    }
+    non_finite_describe(text, sizeof text, what, name);
+    return non_finite_error(error, step, text);
+}
+
 enum status gpu_session_ready(struct gpu_session *session, struct error *error)
 {
     const struct gpu_buffers *buffers = &session->buffers;
@@ -200,7 +255,7 @@ enum status gpu_session_ready(struct gpu_session *session, struct error *error)
         .orders = { buffers->orders[0], buffers->orders[1] },
         .launch = session->engine->step,
         .first_images = session->engine->first_images,
-        .blame = session->engine->blame,
+        .blame = blame,
         .context = session,
     };
     return queue_open(&session->queue, error);
@@ -220,6 +275,8 @@ void gpu_session_close(struct gpu_session *session)
     for (size_t i = 0; i < session->fact_count; i++)
         free(session->facts[i]);
     free(session->facts);
+    if (session->engine != NULL)
+        session->engine->discard((struct engine *)session);
 }
 
 /* ---- state ------------------------------------------------------------------------------------------------------- */

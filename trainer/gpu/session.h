@@ -9,14 +9,14 @@
 #ifndef SELFSAME_GPU_SESSION_H
 #define SELFSAME_GPU_SESSION_H
 
+#include "base/arena.h"
 #include "trainer/engine.h"
-#include "trainer/gpu/carving.h"
 #include "trainer/gpu/kernels.h"
 #include "trainer/gpu/queue.h"
 #include "trainer/gpu/runtime.h"
 #include "trainer/network.h"
 
-enum { GPU_INFERENCE_BATCH = 256, GPU_FACTS_MAX = 160 };
+enum { GPU_INFERENCE_BATCH = 256, GPU_FACTS_MAX = 160, GPU_ALIGNMENT = 256 /* of a piece of memory */ };
 
 /* What decides how much memory an engine takes, and nothing of the device. */
 struct gpu_sizes {
@@ -52,12 +52,25 @@ struct gpu_buffers {
     uint32_t *keys, *orders[2];
 };
 
+/* Numbers for gpu_report.culprit, in the order in which a step looks: ARITHMETIC.md section 1. An engine that does not
+ * look at layers leaves no numbers before `logits` and before `update`. */
+struct gpu_culprits {
+    uint32_t forward; /* + layer */
+    uint32_t logits, loss;
+    uint32_t backward; /* + how many layers from the last one */
+    uint32_t update;   /* + tensor */
+};
+
 struct gpu_session;
 
 /* What engines do differently. Launches go to the session's stream, or are joined to it. */
 struct gpu_engine {
-    /* Lays everything out from `memory` on, NULL for counting alone; returns how many bytes that takes. */
-    size_t (*lay_out)(struct engine *engine, void *memory);
+    /* Allocates the host's tables of the layout, by the session's recipe and sizes; gives them back, even after an
+     * error. */
+    enum status (*prepare)(struct engine *engine, struct error *error);
+    void (*discard)(struct engine *engine);
+    /* Lays everything out. */
+    void (*lay_out)(struct engine *engine, struct arena *arena);
     /* Launches what brings a state that was set to where the kernels read it. */
     enum status (*pack)(struct engine *engine, struct error *error);
     /* Launches a step of that many images: step_queue.launch. */
@@ -65,8 +78,6 @@ struct gpu_engine {
     /* Launches what comes before an evaluation, and the evaluation of the images from `first` on. */
     enum status (*constants)(struct engine *engine, struct error *error);
     enum status (*evaluation)(struct engine *engine, uint32_t first, uint32_t images, struct error *error);
-    /* Says what a step's culprit is, as STATUS_NO: step_queue.blame. */
-    enum status (*blame)(const void *engine, uint64_t step, uint32_t culprit, struct error *error);
     /* Whether every evaluation has as many images as the first. The last one then begins before the end of the one
      * before, and overwrites what that found. */
     bool even_evaluations;
@@ -80,7 +91,8 @@ struct gpu_session {
     const struct dataset *training, *validation;
     struct device device;
     struct gpu_sizes sizes;
-    uint32_t evaluation; /* images that are evaluated at a time */
+    struct gpu_culprits culprits; /* an engine's own */
+    uint32_t evaluation;          /* images that are evaluated at a time */
     struct gpu_buffers buffers;
     void *memory; /* the one allocation, of `bytes` */
     size_t bytes;
@@ -95,16 +107,14 @@ struct gpu_session {
 
 /* ---- opening, in this order -------------------------------------------------------------------------------------- */
 
-/* Fills in what was asked for, and the sizes; refuses an order of images that the sampler refuses. */
+/* Fills in what was asked for, and the sizes, and prepares the engine's layout; refuses an order of images that the
+ * sampler refuses. */
 enum status gpu_session_begin(struct gpu_session *session, const struct gpu_engine *engine, const struct recipe *recipe,
                               const struct network *network, const struct dataset *training,
                               const struct dataset *validation, const struct engine_options *options,
                               struct error *error) MUST_USE;
-/* Sizes as gpu_session_begin fills them in; nothing else of the session is touched. */
-void gpu_session_size(struct gpu_session *session, const struct recipe *recipe, const struct network *network,
-                      uint32_t training_images, uint32_t validation_images, bool inference);
 /* The pieces in `buffers`. An engine's lay_out calls it. */
-void gpu_session_carve(struct gpu_session *session, struct carving *carving);
+void gpu_session_lay_out(struct gpu_session *session, struct arena *arena);
 /* Opens the device. */
 enum status gpu_session_open_device(struct gpu_session *session, struct error *error) MUST_USE;
 /* Allocates, lays out, clears, makes the stream, and brings the data sets and the tables to the device. pieces: the
@@ -124,6 +134,11 @@ void gpu_session_close(struct gpu_session *session);
 /* How many pieces of at most GPU_PIECE floats a network's tensors are cut into. The pieces go to `pieces`, unless it is
  * NULL, without what packing needs. */
 uint32_t gpu_session_pieces(const struct network *network, struct gpu_piece *pieces);
+
+/* engine_operations.predict_memory, for an engine that is zero. */
+size_t gpu_predict_memory(struct engine *engine, const struct gpu_engine *parts, const struct recipe *recipe,
+                          const struct network *network, uint32_t training_images, uint32_t validation_images,
+                          const struct engine_options *options);
 
 /* ---- engine_operations ------------------------------------------------------------------------------------------- */
 

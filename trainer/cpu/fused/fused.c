@@ -231,7 +231,7 @@ static double fused_peak_flops(struct backend *f)
 
 static size_t fused_memory_bytes(const struct backend *f)
 {
-    return f->allocated_bytes;
+    return f->memory_bytes;
 }
 
 #if FUSED_VECTOR == 16

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "trainer/cpu/backend.h"
@@ -69,9 +68,8 @@ struct backend {
     struct backend_profile *profile; /* NULL: nobody asks */
     struct piece *pieces;
     size_t piece_count;
-    void **allocations;
-    size_t allocation_count, allocation_capacity, allocated_bytes;
-    bool measuring; /* nothing is allocated: only its bytes are counted */
+    void *memory; /* the arena, of that many bytes */
+    size_t memory_bytes;
 };
 
 static uint32_t stage_of_side(uint32_t side)
@@ -91,66 +89,28 @@ static uint32_t stage_of_activation(const struct backend *f, uint32_t b)
     return b == 0 ? 0 : (b - 1) / per_stage;
 }
 
-/* Zeroed, 64-byte aligned memory that close frees; NULL without memory, which open notices once at its end. Large
- * pieces ask for huge pages. While measuring, memory that must not be touched. */
-static float *allocate(struct backend *f, size_t floats)
-{
-    enum { HUGE_BYTES = 2 << 20 };
-    size_t bytes = floats > 0 ? (floats * sizeof(float) + 63) / 64 * 64 : 64;
-    static float untouched[5 * FEATURES]; /* as long as the piece of which allocate_conv makes several */
-    if (f->measuring) {
-        f->allocated_bytes += bytes;
-        return untouched;
-    }
-    if (f->allocation_count == f->allocation_capacity)
-        return NULL;
-    void *memory;
-    if (posix_memalign(&memory, bytes >= HUGE_BYTES ? HUGE_BYTES : 64, bytes) != 0)
-        return NULL;
-    if (bytes >= HUGE_BYTES)
-        (void)madvise(memory, bytes, MADV_HUGEPAGE); /* only speed depends on it */
-    memset(memory, 0, bytes);
-    f->allocations[f->allocation_count++] = memory;
-    f->allocated_bytes += bytes;
-    return memory;
-}
-
 /* The output and the norm's constants of a convolution. */
-static bool allocate_norm(struct backend *f, struct conv *conv)
+static void lay_out_norm(struct backend *f, struct conv *conv, struct arena *arena)
 {
-    float *constants = allocate(f, 5 * FEATURES);
-    conv->y = allocate(f, f->batch * plain_floats(conv->K, conv->out_side));
-    if (constants == NULL || conv->y == NULL)
-        return false;
-    conv->scale = constants;
-    conv->shift = constants + FEATURES;
-    conv->mean32 = constants + 2 * FEATURES;
-    conv->slope = constants + 3 * FEATURES;
-    conv->constant = constants + 4 * FEATURES;
-    return true;
+    float **const constants[] = { &conv->scale, &conv->shift, &conv->mean32, &conv->slope, &conv->constant };
+    for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
+        *constants[i] = arena_floats(arena, FEATURES);
+    conv->y = arena_floats(arena, f->batch * plain_floats(conv->K, conv->out_side));
 }
 
-static bool allocate_conv(struct backend *f, struct conv *conv, const struct conv_layer *layer)
+static void lay_out_conv(struct backend *f, struct conv *conv, const struct conv_layer *layer, struct arena *arena)
 {
-    size_t weights = (size_t)conv->K * conv->C * conv->kernels->points;
-    conv->forward = allocate(f, weights);
-    conv->data = allocate(f, weights);
-    if (conv->forward == NULL || conv->data == NULL || !allocate_norm(f, conv))
-        return false;
+    const size_t weights = (size_t)conv->K * conv->C * conv->kernels->points;
+    conv->forward = arena_floats(arena, weights);
+    conv->data = arena_floats(arena, weights);
+    lay_out_norm(f, conv, arena);
     if (layer->projection >= 0) {
-        size_t count = (size_t)conv->K * conv->K / 2;
-        conv->projection_forward = allocate(f, count);
-        conv->projection_data = allocate(f, count);
-        if (conv->projection_forward == NULL || conv->projection_data == NULL)
-            return false;
+        const size_t count = (size_t)conv->K * conv->K / 2;
+        conv->projection_forward = arena_floats(arena, count);
+        conv->projection_data = arena_floats(arena, count);
     }
-    if (layer->projection_gamma >= 0) {
-        conv->projection = &f->projections[conv->K == FEATURES ? 1 : 0];
-        conv->projection->K = conv->K;
-        conv->projection->out_side = conv->out_side;
-        return allocate_norm(f, conv->projection);
-    }
-    return true;
+    if (conv->projection != NULL)
+        lay_out_norm(f, conv->projection, arena);
 }
 
 static uint32_t unit_count(const struct conv *conv, uint32_t images)
@@ -158,23 +118,23 @@ static uint32_t unit_count(const struct conv *conv, uint32_t images)
     return (images + conv->kernels->unit_images - 1) / conv->kernels->unit_images;
 }
 
-static bool allocate_worker(struct backend *f, struct worker *worker)
+static void lay_out_worker(struct backend *f, struct worker *worker, struct arena *arena)
 {
-    bool good = (worker->input = allocate(f, 34 * 34 * 4)) != NULL;
+    worker->input = arena_floats(arena, 34 * 34 * 4);
     for (uint32_t stage = 0; stage < STAGES; stage++) {
-        size_t floats = IMAGES_MAX * stage_padded(stage);
-        good = good && (worker->x[stage] = allocate(f, floats)) != NULL;
-        good = good && (worker->dy[stage] = allocate(f, floats)) != NULL;
+        const size_t floats = IMAGES_MAX * stage_padded(stage);
+        worker->x[stage] = arena_floats(arena, floats);
+        worker->dy[stage] = arena_floats(arena, floats);
         for (int i = 0; i < 2; i++)
-            good = good && (worker->eval_a[stage][i] = allocate(f, floats)) != NULL;
+            worker->eval_a[stage][i] = arena_floats(arena, floats);
     }
     for (int i = 0; i < 2; i++)
-        good = good && (worker->eval_y[i] = allocate(f, IMAGES_MAX * plain_floats(16, 32))) != NULL;
-    good = good && (worker->eval_sums = allocate(f, IMAGES_MAX * SUMS_STRIDE)) != NULL;
-    good = good && (worker->points = allocate(f, WINOGRAD_SCRATCH_FLOATS)) != NULL;
+        worker->eval_y[i] = arena_floats(arena, IMAGES_MAX * plain_floats(16, 32));
+    worker->eval_sums = arena_floats(arena, IMAGES_MAX * SUMS_STRIDE);
+    worker->points = arena_floats(arena, WINOGRAD_SCRATCH_FLOATS);
     if (f->recipe.model.shortcut == SHORTCUT_PROJECTION_BN)
-        good = good && (worker->projection_dy = allocate(f, IMAGES_MAX * plain_floats(32, 16))) != NULL;
-    return good && (worker->strided = allocate(f, IMAGES_MAX * plain_floats(16, 16))) != NULL;
+        worker->projection_dy = arena_floats(arena, IMAGES_MAX * plain_floats(32, 16));
+    worker->strided = arena_floats(arena, IMAGES_MAX * plain_floats(16, 16));
 }
 
 static enum shape shape_of(const struct conv_layer *layer)
@@ -206,20 +166,15 @@ static bool make_pieces(struct backend *f)
     return true;
 }
 
-static bool allocate_all(struct backend *f)
+/* The arrays of structs, and what they hold but memory. */
+static bool make_structs(struct backend *f)
 {
     const struct network *network = f->network;
-    f->allocation_capacity = 16 + (size_t)network->conv_count * 6 + network->block_count + f->threads * 24;
-    f->allocations = calloc(f->allocation_capacity, sizeof *f->allocations);
     f->convs = calloc(network->conv_count, sizeof *f->convs);
     f->a = calloc(network->block_count + 1, sizeof *f->a);
     f->workers = calloc(f->threads, sizeof *f->workers);
-    f->images = calloc(f->batch + (size_t)1, sizeof *f->images); /* + 1: with no batch NULL would look like no memory */
-    f->head.column = calloc(f->batch + (size_t)1, sizeof *f->head.column);
-    if (f->allocations == NULL || f->convs == NULL || f->a == NULL || f->workers == NULL || f->images == NULL ||
-        f->head.column == NULL || !make_pieces(f))
+    if (f->convs == NULL || f->a == NULL || f->workers == NULL || !make_pieces(f))
         return false;
-    size_t parts = 0, projection_parts = 0;
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *layer = &network->convs[l];
         struct conv *conv = &f->convs[l];
@@ -229,36 +184,48 @@ static bool allocate_all(struct backend *f)
         conv->stride = layer->stride;
         conv->out_side = layer->side / layer->stride;
         conv->kernels = kernels_of(f->recipe.arithmetic, shape_of(layer));
-        if (!allocate_conv(f, conv, layer))
-            return false;
-        size_t weights = (size_t)unit_count(conv, f->batch) * conv->C * conv->K,
-               floats = weights * conv->kernels->points;
+        if (layer->projection_gamma >= 0) {
+            conv->projection = &f->projections[conv->K == FEATURES ? 1 : 0];
+            conv->projection->K = conv->K;
+            conv->projection->out_side = conv->out_side;
+        }
+    }
+    return true;
+}
+
+static void lay_out(struct backend *f, struct arena *arena)
+{
+    const struct network *network = f->network;
+    size_t parts = 0, projection_parts = 0;
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        struct conv *conv = &f->convs[l];
+        lay_out_conv(f, conv, &network->convs[l], arena);
+        const size_t weights = (size_t)unit_count(conv, f->batch) * conv->C * conv->K,
+                     floats = weights * conv->kernels->points;
         parts = floats > parts ? floats : parts;
         if (conv->stride == 2 && network->convs[l + 1].projection >= 0 && weights > projection_parts)
             projection_parts = weights;
     }
-    for (uint32_t b = 0; b <= network->block_count; b++) {
-        if ((f->a[b] = allocate(f, f->batch * stage_padded(stage_of_activation(f, b)))) == NULL)
-            return false;
-    }
-    for (uint32_t i = 0; i < f->threads; i++) {
-        if (!allocate_worker(f, &f->workers[i]))
-            return false;
-    }
-    bool good = (f->values = allocate(f, network->value_count)) != NULL;
-    good = good && (f->momentum = allocate(f, network->value_count)) != NULL;
-    good = good && (f->gradients = allocate(f, network->value_count)) != NULL;
-    good = good && (f->G0 = allocate(f, f->batch * plain_floats(16, 32))) != NULL;
-    good = good && (f->G1 = allocate(f, f->batch * plain_floats(16, 32))) != NULL;
-    good = good && (f->G2 = allocate(f, f->batch * plain_floats(16, 32))) != NULL;
-    good = good && (f->sums = allocate(f, (size_t)f->batch * SUMS_STRIDE)) != NULL;
-    good = good && (f->parts = allocate(f, parts)) != NULL;
-    good = good && (f->projection_parts = allocate(f, projection_parts)) != NULL;
-    good = good && (f->head.pool = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
-    good = good && (f->head.dpool = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
-    good = good && (f->head.product = allocate(f, (size_t)f->batch * FEATURES)) != NULL;
-    good = good && (f->head.z = allocate(f, (size_t)f->batch * CLASSES)) != NULL;
-    return good && (f->head.dz = allocate(f, (size_t)f->batch * CLASSES)) != NULL;
+    for (uint32_t b = 0; b <= network->block_count; b++)
+        f->a[b] = arena_floats(arena, f->batch * stage_padded(stage_of_activation(f, b)));
+    for (uint32_t i = 0; i < f->threads; i++)
+        lay_out_worker(f, &f->workers[i], arena);
+    f->values = arena_floats(arena, network->value_count);
+    f->momentum = arena_floats(arena, network->value_count);
+    f->gradients = arena_floats(arena, network->value_count);
+    f->G0 = arena_floats(arena, f->batch * plain_floats(16, 32));
+    f->G1 = arena_floats(arena, f->batch * plain_floats(16, 32));
+    f->G2 = arena_floats(arena, f->batch * plain_floats(16, 32));
+    f->sums = arena_floats(arena, (size_t)f->batch * SUMS_STRIDE);
+    f->parts = arena_floats(arena, parts);
+    f->projection_parts = arena_floats(arena, projection_parts);
+    f->images = arena_take(arena, f->batch * sizeof *f->images);
+    f->head.pool = arena_floats(arena, (size_t)f->batch * FEATURES);
+    f->head.dpool = arena_floats(arena, (size_t)f->batch * FEATURES);
+    f->head.product = arena_floats(arena, (size_t)f->batch * FEATURES);
+    f->head.z = arena_floats(arena, (size_t)f->batch * CLASSES);
+    f->head.dz = arena_floats(arena, (size_t)f->batch * CLASSES);
+    f->head.column = arena_take(arena, f->batch * sizeof *f->head.column);
 }
 
 static void fused_close(struct backend *f)
@@ -266,16 +233,29 @@ static void fused_close(struct backend *f)
     if (f == NULL)
         return;
     team_close(f->team);
-    for (size_t i = 0; i < f->allocation_count; i++)
-        free(f->allocations[i]);
-    free(f->allocations);
+    free(f->memory);
     free(f->convs);
     free(f->a);
     free(f->workers);
-    free(f->images);
-    free(f->head.column);
     free(f->pieces);
     free(f);
+}
+
+/* A backend without memory or threads; NULL where there is not even memory for that. */
+static struct backend *make(const struct recipe *recipe, const struct network *network, uint32_t threads,
+                            bool inference)
+{
+    struct backend *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return NULL;
+    f->recipe = *recipe;
+    f->network = network;
+    f->threads = threads;
+    f->batch = inference ? 0 : recipe->training.batch_size;
+    if (make_structs(f))
+        return f;
+    fused_close(f);
+    return NULL;
 }
 
 static enum status fused_open(struct backend **out, const struct recipe *recipe, const struct network *network,
@@ -285,41 +265,34 @@ static enum status fused_open(struct backend **out, const struct recipe *recipe,
     enum status status = backend_check_arithmetic("the fused backend", error);
     if (status != STATUS_OK)
         return status;
-    struct backend *f = calloc(1, sizeof *f);
-    if (f != NULL) {
-        f->recipe = *recipe;
-        f->network = network;
-        f->threads = threads;
-        f->batch = inference ? 0 : recipe->training.batch_size;
-        if (allocate_all(f)) {
-            status = team_open(&f->team, threads, error);
-            if (status == STATUS_OK)
-                *out = f;
-            else
-                fused_close(f);
-            return status;
-        }
+    struct backend *f = make(recipe, network, threads, inference);
+    if (f == NULL)
+        return error_out_of_memory(error, "the fused backend");
+    struct arena arena = backend_arena();
+    lay_out(f, &arena);
+    status = backend_allocate(&arena, recipe, error);
+    if (status == STATUS_OK) {
+        f->memory = arena.memory;
+        lay_out(f, &arena);
+        f->memory_bytes = arena.bytes;
+        status = team_open(&f->team, threads, error);
     }
-    size_t bytes = f == NULL ? 0 : f->allocated_bytes;
-    fused_close(f);
-    return error_out_of_memory(error, "depth %u at batch %u, after %zu MiB; a smaller batch_size needs less",
-                               network->model.depth, recipe->training.batch_size, bytes >> 20);
+    if (status == STATUS_OK)
+        *out = f;
+    else
+        fused_close(f);
+    return status;
 }
 
 static size_t fused_predict_memory(const struct recipe *recipe, const struct network *network, uint32_t threads,
                                    bool inference)
 {
-    struct backend *f = calloc(1, sizeof *f);
-    if (f == NULL)
-        return 0;
-    f->recipe = *recipe;
-    f->network = network;
-    f->threads = threads;
-    f->batch = inference ? 0 : recipe->training.batch_size;
-    f->measuring = true;
-    const size_t bytes = allocate_all(f) ? f->allocated_bytes : 0;
+    struct backend *f = make(recipe, network, threads, inference);
+    struct arena arena = backend_arena();
+    if (f != NULL)
+        lay_out(f, &arena);
     fused_close(f);
-    return bytes;
+    return arena.bytes;
 }
 
 static void pack_conv(struct backend *f, uint32_t l)
