@@ -262,10 +262,9 @@ static void print_table(const struct network *network, const struct measurement 
            100.0 * quartile(m->shares, m->steps, 3), 100.0 * median(m->shares, m->steps),
            100.0 * quartile(m->shares, m->steps, 1));
     if (disturbed(m))
-        printf(
-            "disturbed       the peak fell to %.1f GFLOP/s in a quarter of the measurements: other programs use these "
-            "processors; trust the best quartile, or compare two builds with --against\n",
-            1e-9 * quartile(m->peaks, m->steps + 1, 1));
+        printf("disturbed       the peak fell to %.1f GFLOP/s in a quarter of the measurements, because other programs "
+               "use these processors; trust the best quartile, or compare two builds with --against\n",
+               1e-9 * quartile(m->peaks, m->steps + 1, 1));
     printf("memory          %.1f MiB in the engine (without the data sets), %.0f MiB peak of the process\n",
            (double)m->engine_bytes / 1048576.0, (double)m->process_bytes / 1048576.0);
 }
@@ -303,15 +302,15 @@ static const struct option_definition options[] = {
     OPTION_ARITHMETIC,
     OPTION_ENGINE,
     { "precision", "NAME", OPTION_CHOICE, 0, 0, "fp32|tf32|bf16",
-      "of products, for the engine cudnn; default: the manifest's, or fp32" },
+      "precision of products, for the engine cudnn; default: the manifest's, else fp32" },
     OPTION_THREADS,
     OPTION_ISA,
     { "against", "PROGRAM", OPTION_TEXT, 0, 0, NULL,
-      "another build of selfsame, perhaps with options of its own in the same quotes, that takes its steps in turn "
-      "with "
-      "this one's; prints both" },
+      "another build of selfsame, which takes its steps in turn with this one; prints the times of both. PROGRAM may "
+      "contain options, in quotes" },
     { "in-turn", NULL, OPTION_FLAG, 0, 0, NULL,
-      "take a step for each line of standard input, and print its time and digest: what --against asks the other of" },
+      "take a step for each line of standard input, and print its time and digest; --against starts the other build "
+      "so" },
     { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL, "only say how much memory the engine would take" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },
     OPTIONS_END,
@@ -528,18 +527,17 @@ static enum status run_bench(const struct arguments *arguments, struct error *er
 const struct command bench_command = {
     .name = "bench",
     .operands = "[MANIFEST]",
-    .summary = "time training steps and say where the time goes",
+    .summary = "time training steps, and say which part takes how long",
     .options = options,
     .description =
-        "Runs training steps of the manifest's network (default: the installed msra/resnet20.yaml) on "
-        "images of noise, without any data set, and "
-        "prints the quartiles of a step's time, images per second in training and evaluation, the rate of every "
-        "convolution forward and backward, the share of the "
-        "machine's measured FMA peak, and memory.\n\nThe peak is measured on the same threads and with the "
-        "same instructions before and after each step. exact-2 needs fewer operations than the direct "
-        "convolutions that the share is counted in, and may pass 100 %. check/tools/bench_pytorch.py in the "
-        "source tree runs this against PyTorch.\n\nWith --against, this program and another build take "
-        "their steps in turn, so that whatever else runs on the machine disturbs both.",
+        "Runs training steps of the manifest's network on images of noise. It needs no data set. The default "
+        "manifest is the installed msra/resnet20.yaml.\n\nIt prints the quartiles of a step's time, images per "
+        "second in training and evaluation, and the rate of every convolution, forward and backward. It also prints "
+        "the share of the machine's measured FMA peak, and the memory.\n\nThe peak is measured before and after each "
+        "step, on the same threads and with the same instructions. The share counts the operations of direct "
+        "convolutions. exact-2 needs fewer, so its share may pass 100 %. check/tools/bench_pytorch.py in the source "
+        "tree compares this with PyTorch.\n\nWith --against, this program and another build take their steps in "
+        "turn. Other programs on the machine then disturb both alike.",
     .examples = "selfsame bench\tResNet-20 at batch 128\n"
                 "selfsame bench --depth 110 --threads 2\tResNet-110 on two threads\n"
                 "selfsame bench --against ../before/selfsame\tagainst another build, step by step\n"

@@ -26,7 +26,7 @@ static enum status split(char *command, const char *const *words, const char *ar
         argv[count++] = *words;
     argv[count] = NULL;
     if (count == 0 || *words != NULL)
-        return error_set(error, STATUS_INPUT, "--against needs a program, and perhaps a few options of its bench");
+        return error_set(error, STATUS_INPUT, "--against needs a program, which options of bench may follow");
     return STATUS_OK;
 }
 
@@ -42,7 +42,7 @@ enum status opponent_open(struct opponent *opponent, const char *command, const 
         return error_out_of_memory(error, "--against");
     enum status status = split(copy, words, argv, error);
     if (status == STATUS_OK && (pipe(to) != 0 || pipe(from) != 0))
-        status = error_set(error, STATUS_ENVIRONMENT, "--against: no pipe: %s", strerror(errno));
+        status = error_set(error, STATUS_ENVIRONMENT, "--against: cannot make a pipe: %s", strerror(errno));
     if (status != STATUS_OK)
         goto out;
     posix_spawn_file_actions_init(&actions);
@@ -72,8 +72,8 @@ enum status opponent_open(struct opponent *opponent, const char *command, const 
     signal(SIGPIPE, SIG_IGN); /* an opponent that ends early is an error here, no death */
     if (fgets(line, sizeof line, opponent->from) == NULL || strcmp(line, "ready\n") != 0)
         status = error_set(error, STATUS_INPUT,
-                           "--against: %s does not take turns: it said why above, or it is older than --in-turn; build "
-                           "a newer one",
+                           "--against: %s takes no steps in turn: either it said why above, or it is too old to know "
+                           "--in-turn; then build a newer one",
                            argv[0]);
 out:
     for (int i = 0; i < 2; i++) {
@@ -94,7 +94,7 @@ enum status opponent_step(struct opponent *opponent, double *step_ms, uint64_t d
     if (fputs("step\n", opponent->to) == EOF || fflush(opponent->to) != 0 ||
         fgets(line, sizeof line, opponent->from) == NULL ||
         sscanf(line, "%lf %" SCNx64 " %" SCNx64, step_ms, &digest[0], &digest[1]) != 3)
-        return error_set(error, STATUS_INPUT, "--against: the other program ended before its steps were done");
+        return error_set(error, STATUS_INPUT, "--against: the other program ended before it had taken its steps");
     return STATUS_OK;
 }
 

@@ -13,7 +13,7 @@ static void print_result(const struct record *record, const struct weights_found
     printf("%s: its files agree; it is %s\n", record->path, record_state_text(record, state));
     printf("  %-20s written by selfsame %s%s\n", RECORD_FILE,
            facts->program_version[0] != '\0' ? facts->program_version : "of unknown version",
-           facts->record_sha256[0] == '\0' ? "; no digest of its own, as 0.1.0 wrote it" : "");
+           facts->record_sha256[0] == '\0' ? "; without a digest of its own, as version 0.1.0 wrote it" : "");
     printf("  %-20s %s, experiment %.16s...\n", RECORD_MANIFEST_FILE, facts->manifest_name, facts->experiment_sha256);
     printf("  %-20s %zu of %" PRIu64 " epochs\n", METRICS_FILE, record->epochs, facts->epochs_wanted);
     printf("  %-20s %zu steps", ledger_name(&record->ledger_lines), record->steps);
@@ -60,7 +60,7 @@ static enum status run_check(const struct arguments *arguments, struct error *er
         }
     }
     return failed == 0 ? STATUS_OK
-                       : error_set(error, STATUS_INPUT, "%zu of %zu runs are not as they were written", failed,
+                       : error_set(error, STATUS_INPUT, "%zu of %zu runs are damaged or contradict themselves", failed,
                                    arguments->operand_count);
 }
 
@@ -69,20 +69,19 @@ static const struct option_definition options[] = { OPTION_RUNS, OPTIONS_END };
 const struct command check_command = {
     .name = "check",
     .operands = "RUN...",
-    .summary = "say whether the files of runs agree with each other",
+    .summary = "say whether the files of a run agree with each other",
     .options = options,
     .description =
-        "Reads all files of each run and holds them against each other: the record's own digest, the manifest's, "
-        "lengths and learning rates, the last and the best epoch, the means over the ledger's steps, the chain of "
-        "digests over metrics and ledger, the digests of the weights, and the checkpoints. Nothing is computed "
-        "anew.\n\n"
-        "Every other command that reads a run does the same first, except for weights that it does not use and for "
-        "checkpoints. A byte order mark and carriage returns, which editors and file transfers put in, are no "
-        "difference: digests are taken as if they were not there.\n\n"
-        "A RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with the program. "
-        "Exit status 0: all agree; 2: a file is damaged, or two contradict each other; the message names them.",
-    .examples = "selfsame check msra-resnet20-seed1\tis it as it was written?\n"
-                "selfsame check runs/*\tall of them\n",
+        "Reads all files of each run and compares them with each other. It checks the digests of the record and of "
+        "the manifest, lengths and learning rates, the last and the best epoch, and the means over the ledger's "
+        "steps. It also checks the chain of digests over metrics and ledger, the digests of the weights, and the "
+        "checkpoints. It does not train anything again.\n\nEvery other command that reads a run makes the same "
+        "checks first, except for checkpoints and for weights that it does not use. Editors and file transfers may "
+        "add a byte order mark or carriage returns. These make no difference, because digests are computed without "
+        "them.\n\nA RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with "
+        "the program. The exit status is 0 if all files agree. It is 2 if a file is damaged or two files contradict "
+        "each other; the message names them.",
+    .examples = "selfsame check msra-resnet20-seed1\tis it unchanged?\nselfsame check runs/*\tall of them\n",
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .run = run_check,

@@ -125,8 +125,7 @@ enum status arguments_parse(struct arguments *arguments, const struct command *c
         return error_set(error, STATUS_INPUT, "needs %s; selfsame %s --help says more", command->operands,
                          command->name);
     if (arguments->operand_count > command->operands_max)
-        return error_set(error, STATUS_INPUT,
-                         "does not know what to do with '%s'; selfsame %s --help says what it takes",
+        return error_set(error, STATUS_INPUT, "has no use for '%s'; selfsame %s --help says what it takes",
                          arguments->operands[command->operands_max], command->name);
     return STATUS_OK;
 }

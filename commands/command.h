@@ -63,46 +63,42 @@ struct command {
     {                                                                                                                \
         "runs", "DIR", OPTION_TEXT, 0, 0, NULL, "the folder that holds the runs; default: $SELFSAME_RUNS, else runs" \
     }
-#define OPTION_DATA                                                                                                 \
-    {                                                                                                               \
-        "data", "PATH", OPTION_TEXT, 0, 0, NULL,                                                                    \
-            "CIFAR-10, in either version: a folder that holds it, or its archive; default: what selfsame fetch got" \
+#define OPTION_DATA                                                                                                    \
+    {                                                                                                                  \
+        "data", "PATH", OPTION_TEXT, 0, 0, NULL,                                                                       \
+            "CIFAR-10, in either version: a folder that holds it, or its archive; default: the copy of selfsame fetch" \
     }
-#define OPTION_ANY_TEST_DATA                                                                                      \
-    {                                                                                                             \
-        "any-test-data", NULL, OPTION_FLAG, 0, 0, NULL,                                                           \
-            "take the test data whatever their digest; whatever shows an error that was measured on them says so" \
+#define OPTION_ANY_TEST_DATA                                                                     \
+    {                                                                                            \
+        "any-test-data", NULL, OPTION_FLAG, 0, 0, NULL,                                          \
+            "accept test data with any digest; all that shows an error measured on them says so" \
     }
-#define OPTION_ARITHMETIC                                                                                          \
-    {                                                                                                              \
-        "arithmetic", "NAME", OPTION_CHOICE, 0, 0, "exact|exact-1|exact-2|fast",                                   \
-            "how numbers are computed, instead of the manifest's arithmetic; exact means exact-1, and exact-2 is " \
-            "another experiment with other bits"                                                                   \
+#define OPTION_ARITHMETIC                                                                                              \
+    {                                                                                                                  \
+        "arithmetic", "NAME", OPTION_CHOICE, 0, 0, "exact|exact-1|exact-2|fast",                                       \
+            "how numbers are computed, instead of the manifest's arithmetic; exact means exact-1; exact-2 is another " \
+            "experiment with other bits"                                                                               \
     }
 #define OPTION_ENGINE                                                                                \
     {                                                                                                \
         "engine", "NAME", OPTION_CHOICE, 0, 0, "cpu|cuda|cudnn",                                     \
-            "what computes: cpu or cuda, which give the same bits, or cudnn, for arithmetic: fast; " \
-            "default: cpu, or cudnn for these"                                                       \
+            "what computes: cpu or cuda, which give the same bits; or cudnn, for arithmetic: fast; " \
+            "default: cpu, or cudnn for arithmetic: fast"                                            \
     }
-#define OPTION_THREADS                                                                     \
-    {                                                                                      \
-        "threads", "N", OPTION_INTEGER, 1, 1024, NULL,                                     \
-            "threads, 1 to 1024; default: one per processor. The bits do not depend on it" \
+#define OPTION_THREADS                                                                    \
+    {                                                                                     \
+        "threads", "N", OPTION_INTEGER, 1, 1024, NULL,                                    \
+            "threads, 1 to 1024; default: one per processor. They do not change the bits" \
     }
-#define OPTION_FORCE                                                                            \
-    {                                                                                           \
-        "force", NULL, OPTION_FLAG, 0, 0, NULL, "replace the file that is written if it exists" \
-    }
-#define OPTION_FORCE                                                                            \
-    {                                                                                           \
-        "force", NULL, OPTION_FLAG, 0, 0, NULL, "replace the file that is written if it exists" \
+#define OPTION_FORCE                                                                   \
+    {                                                                                  \
+        "force", NULL, OPTION_FLAG, 0, 0, NULL, "replace the output file if it exists" \
     }
 #define OPTION_ISA                                                                                                  \
     {                                                                                                               \
         "isa", "NAME", OPTION_TEXT, 0, 0, "scalar|avx2|avx512",                                                     \
-            "instruction set: scalar, avx2 or avx512; default: $SELFSAME_ISA, else the best there is. The bits do " \
-            "not depend on it"                                                                                      \
+            "instruction set: scalar, avx2 or avx512; default: $SELFSAME_ISA, else the fastest. All give the same " \
+            "bits"                                                                                                  \
     }
 
 /* Parses what follows the command's name: options and operands in any order, "--name value" or "--name=value", "--"
@@ -121,9 +117,6 @@ uint64_t arguments_integer(const struct arguments *arguments, const char *option
 
 /* What --arithmetic says, or the fallback. */
 enum arithmetic arguments_arithmetic(const struct arguments *arguments, enum arithmetic fallback);
-
-/* STATUS_INPUT if a file that the command is about to write exists, and --force (OPTION_FORCE) was not given. */
-enum status arguments_may_write(const struct arguments *arguments, const char *path, struct error *error) MUST_USE;
 
 /* STATUS_INPUT if a file that the command is about to write exists, and --force (OPTION_FORCE) was not given. */
 enum status arguments_may_write(const struct arguments *arguments, const char *path, struct error *error) MUST_USE;

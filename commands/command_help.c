@@ -54,19 +54,19 @@ void command_print_help(FILE *file, const struct command *command)
 static const struct {
     const char *name, *meaning;
 } environment[] = {
-    { "SELFSAME_RUNS", "the runs folder, where --runs is not given" },
-    { "SELFSAME_STORE", "the folder of what was fetched, where --store is not given" },
-    { "XDG_CACHE_HOME", "without SELFSAME_STORE, its folder selfsame is that; else ~/.cache/selfsame" },
-    { "SELFSAME_EXPERIMENTS", "the folder of manifests that is looked in first" },
-    { "SELFSAME_PLOTS", "the folder of plot scripts and published curves that is looked in first" },
-    { "SELFSAME_ISA", "the instruction set, where --isa is not given" },
+    { "SELFSAME_RUNS", "the runs folder, unless you pass --runs" },
+    { "SELFSAME_STORE", "the folder for downloaded files, unless you pass --store" },
+    { "XDG_CACHE_HOME", "without SELFSAME_STORE, downloads go to selfsame in this folder; default: ~/.cache" },
+    { "SELFSAME_EXPERIMENTS", "the folder that is searched first for manifests" },
+    { "SELFSAME_PLOTS", "the folder that is searched first for plot scripts and published curves" },
+    { "SELFSAME_ISA", "the instruction set, unless you pass --isa" },
     { "SELFSAME_CUDA_DEVICE", "the number of the card for the engines cuda and cudnn" },
     { "CUDA_VISIBLE_DEVICES", "the cards that CUDA shows to the program" },
-    { "SELFSAME_CUDNN_LIBRARY", "the file of cuDNN, for the engine cudnn" },
-    { "SELFSAME_CUBLAS_LIBRARY", "the file of cuBLAS, for the engine cudnn" },
-    { "TMPDIR", "the folder for temporary files of plot; else /tmp" },
+    { "SELFSAME_CUDNN_LIBRARY", "the library file of cuDNN, for the engine cudnn" },
+    { "SELFSAME_CUBLAS_LIBRARY", "the library file of cuBLAS, for the engine cudnn" },
+    { "TMPDIR", "the folder for temporary files of plot; default: /tmp" },
     { "https_proxy, http_proxy, no_proxy", "proxies for fetch, as for curl" },
-    { "CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR", "certificates that fetch trusts, where --cacert is not given" },
+    { "CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR", "certificates that fetch trusts, unless you pass --cacert" },
 };
 
 enum { ENVIRONMENT_COUNT = sizeof environment / sizeof *environment };
@@ -149,12 +149,10 @@ static void print_man_head(FILE *file, const char *name, const char *version, co
 }
 
 static const char exit_statuses[] =
-    ".SH EXIT STATUS\n"
-    ".TP\n.B 0\ndone, or the answer is yes\n"
-    ".TP\n.B 1\nthe answer is no: runs differ, a target is missed, a run became non-finite\n"
-    ".TP\n.B 2\nbad manifest, data, weights, checkpoint or usage\n"
-    ".TP\n.B 3\nthe environment lacks something: disk, permission, lock, program, processor feature\n"
-    ".TP\n.B 130\ninterrupted by SIGINT or SIGTERM, and resumable\n";
+    ".SH EXIT STATUS\n.TP\n.B 0\ndone, or the answer is yes\n.TP\n.B 1\nthe answer is no: runs differ, a target is "
+    "missed, a run became non-finite\n.TP\n.B 2\nbad manifest, data, weights, checkpoint or usage\n.TP\n.B "
+    "3\nsomething is missing on this machine: disk space, a permission, a lock, a program, a processor "
+    "feature\n.TP\n.B 130\ninterrupted by SIGINT or SIGTERM, and resumable\n";
 
 void command_print_man(FILE *file, const struct command *command, const char *version)
 {
@@ -196,12 +194,11 @@ void command_print_man(FILE *file, const struct command *command, const char *ve
 void program_print_man(FILE *file, const struct command *const *commands, const char *version)
 {
     print_man_head(file, "selfsame", version, "reproduce residual networks on CIFAR-10, bit for bit");
-    fputs(
-        ".SH SYNOPSIS\n.B selfsame\n\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n.SH DESCRIPTION\n"
-        "Trains the residual networks of depth 6n+2 on CIFAR\\-10 from experiment manifests. The arithmetic itself is "
-        "specified, so that the same\n"
-        "manifest gives the same weights, bit for bit, on any machine and with any number of threads.\n.SH COMMANDS\n",
-        file);
+    fputs(".SH SYNOPSIS\n.B selfsame\n\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n.SH "
+          "DESCRIPTION\nTrains the residual networks of depth 6n+2 on CIFAR\\-10 from experiment manifests. The "
+          "arithmetic is specified to the last bit. So the same\nmanifest gives the same weights, bit for bit, on any "
+          "machine and with any number of threads.\n.SH COMMANDS\n",
+          file);
     for (const struct command *const *command = commands; *command != NULL; command++) {
         fprintf(file, ".TP\n.BR selfsame\\-%s (1)\n", (*command)->name);
         roff_print(file, (*command)->summary);

@@ -68,7 +68,7 @@ static void print_text(const struct record *first, const struct record *second, 
         return;
     }
     if (!c->same_experiment) {
-        printf("  experiments: %.16s... and %.16s...; what differs in the manifests (- first, + second):\n",
+        printf("  experiments: %.16s... and %.16s...; their manifests differ in (- first, + second):\n",
                first->facts.experiment_sha256, second->facts.experiment_sha256);
         print_missing("-", first->manifest_text, second->manifest_text);
         print_missing("+", second->manifest_text, first->manifest_text);
@@ -76,10 +76,10 @@ static void print_text(const struct record *first, const struct record *second, 
             printf("    seed %" PRIu64 " and %" PRIu64 "\n", first->facts.seed, second->facts.seed);
     }
     if (!c->same_validation)
-        printf("  validation images: not the same, so that losses and errors on them are not compared\n");
+        printf("  validation images: they differ, so losses and errors on them are not compared\n");
     print_extent(first, second, c);
     if (c->steps == 0 && c->epochs == 0)
-        printf("  one of them has no step yet: there is nothing to compare\n");
+        printf("  one of the runs has no step yet, so there is nothing to compare\n");
     else if (c->incomplete)
         printf("  identical as far as both go\n");
     if (c->step_differs)
@@ -162,18 +162,16 @@ static const struct option_definition options[] = {
 const struct command compare_command = {
     .name = "compare",
     .operands = "RUN RUN...",
-    .summary = "say whether runs are identical, or where they part",
+    .summary = "say whether runs are identical, or where they begin to differ",
     .options = options,
     .description =
-        "Compares the first run with each of the others, from their records alone: every step's loss and weights "
-        "digest, every epoch's losses, errors and "
-        "weights. Times are not compared, and losses and errors on validation images only where these are the same. "
-        "Runs of different length are compared as far as both go, and are incomplete where nothing differs there.\n\nA "
-        "RUN "
-        "is a run's folder, its name in "
-        "the runs folder, or published/... for a run that comes with the program. Exit status 0: identical, or "
-        "incomplete; 1: "
-        "different; 2: a record is damaged or contradicts itself, or the runs are in different arithmetics.",
+        "Compares the first run with each of the others. It needs only their records. It compares the loss and "
+        "weights digest of every step, and the losses, errors and weights of every epoch. It does not compare times. "
+        "It compares losses and errors on validation images only if these images are the same.\n\nIf two runs differ "
+        "in length, they are compared as far as both go. If nothing differs there, the answer is incomplete.\n\nA "
+        "RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with the program. "
+        "The exit status is 0 if the runs are identical or incomplete, and 1 if they are different. It is 2 if a "
+        "record is damaged or contradicts itself, or if the runs are in different arithmetics.",
     .examples =
         "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n",
     .operands_min = 2,

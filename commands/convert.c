@@ -30,7 +30,9 @@ static enum status run_convert(const struct arguments *arguments, struct error *
     if (kind == sizeof suffixes / sizeof *suffixes)
         return error_set(
             error, STATUS_INPUT,
-            "%s: its suffix says the format, .safetensors, or .pth or .pt for torch's, and it has none of them", out);
+            "%s: the suffix chooses the format, so the name must end in .safetensors, or in .pth or .pt for torch's "
+            "format",
+            out);
     enum status status = arguments_may_write(arguments, out, error);
     if (status != STATUS_OK)
         return status;
@@ -42,12 +44,14 @@ static enum status run_convert(const struct arguments *arguments, struct error *
     weights_tell(arguments->command->name, in, &weights);
     const struct rounding rounding = weights_rounding(&weights);
     if (rounding.overflowed > 0)
-        status = error_set(error, STATUS_INPUT, "%s: %zu numbers are beyond float32's largest and are not written", in,
-                           rounding.overflowed);
+        status = error_set(error, STATUS_INPUT,
+                           "%s: %zu numbers are larger than float32 can hold, so nothing is "
+                           "written",
+                           in, rounding.overflowed);
     else if (rounding.rounded > 0 && !arguments_flag(arguments, "round"))
         status = error_set(error, STATUS_INPUT,
-                           "%s: %zu numbers of float64 are not among float32's, which is what is written: give "
-                           "--round to write the nearest",
+                           "%s: float32 cannot hold %zu of the float64 numbers exactly; pass --round to write the "
+                           "nearest float32",
                            in, rounding.rounded);
     if (status == STATUS_OK)
         status = weights_convert(&weights, out, suffixes[kind].container, error);
@@ -63,7 +67,7 @@ static const struct option_definition options[] = {
     OPTION_KEY,
     OPTION_RENAME,
     { "round", NULL, OPTION_FLAG, 0, 0, NULL,
-      "write float64 weights as the nearest float32; default: refuse where a number would change" },
+      "write float64 weights as the nearest float32; default: refuse if a number would change" },
     OPTION_FORCE,
     OPTIONS_END,
 };
@@ -71,18 +75,19 @@ static const struct option_definition options[] = {
 const struct command convert_command = {
     .name = "convert",
     .operands = "IN OUT",
-    .summary = "weights from one format into another",
+    .summary = "write weights in another format",
     .options = options,
     .description =
-        "Reads weights from any file that selfsame inspect knows, and writes them to OUT: to a safetensors file, or, "
-        "where OUT ends in .pth or .pt, in torch.save's zip format, which torch.load reads. The tensors of a network "
-        "of depth 6n+2 get the names that PyTorch users know; those of any other keep theirs. Parameters and running "
-        "statistics are written, as float32; what training keeps beside them is not. Equal weights give equal files, "
-        "and the weights digest, which is printed, stays.\n\nNothing in IN is run: pickles are read as data.",
+        "Reads weights from any file that selfsame inspect knows, and writes them to OUT. If OUT ends in .pth or "
+        ".pt, it is in torch.save's zip format, which torch.load reads. Otherwise it is a safetensors file.\n\nThe "
+        "tensors of a network of depth 6n+2 get the names that PyTorch users know. Those of any other network keep "
+        "their names. Parameters and running statistics are written as float32. Other tensors that a training keeps "
+        "are not written. Equal weights give equal files. The weights digest is printed, and stays the "
+        "same.\n\nNothing in IN is run: pickles are read as data.",
     .examples =
-        "selfsame convert resnet20-12fca82f.th resnet20.safetensors\ta file of torch.save's\n"
-        "selfsame convert runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\n"
-        "selfsame convert --rename dense=linear --rename head= model.pth model.safetensors\tother names\n",
+        "selfsame convert resnet20-12fca82f.th resnet20.safetensors\ta file that torch.save wrote\nselfsame convert "
+        "runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\nselfsame convert "
+        "--rename dense=linear --rename head= model.pth model.safetensors\tother names\n",
     .operands_min = 2,
     .operands_max = 2,
     .run = run_convert,

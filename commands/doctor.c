@@ -147,13 +147,12 @@ static enum status conclude(const struct report *report, struct error *error)
     if (names[0] != '\0')
         return error_set(
             error, STATUS_NO,
-            "not exact here: %s; the digests of runs made with it are worth nothing. Look at the compiler, "
-            "its flags and the hardware's memory first, and report it with the output of selfsame doctor "
-            "--format json",
+            "not exact here: %s; do not trust the digests of runs made with it. First check the compiler, its flags "
+            "and the hardware's memory, then report the output of selfsame doctor --format json",
             names);
     name_findings(report, VERDICT_VARIES, names, sizeof names);
     if (names[0] != '\0')
-        return error_set(error, STATUS_NO, "%s does not repeat itself here: two runs of one recipe differ", names);
+        return error_set(error, STATUS_NO, "%s does not repeat its results here: two runs of one recipe differ", names);
     for (size_t i = 0; i < report->count; i++) {
         const struct finding *finding = &report->findings[i];
         if (finding->verdict == VERDICT_FAILED) {
@@ -164,7 +163,7 @@ static enum status conclude(const struct report *report, struct error *error)
     }
     if (count_verdict(report, VERDICT_EXACT) == 0)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "no engine for exact arithmetic works here; above is what each lacks");
+                         "no engine for exact arithmetic works here; the lines above say why");
     return STATUS_OK;
 }
 
@@ -321,20 +320,17 @@ static const struct option_definition options[] = {
 const struct command doctor_command = {
     .name = "doctor",
     .operands = "",
-    .summary = "say what is here, which engines work, and prove the exact ones",
+    .summary = "say what this machine has, and test each engine with known answers",
     .options = options,
     .description =
-        "Prints the program's version and build, the processor, the card and its driver, and one line for every engine "
-        "and instruction set: what it lacks on this machine, or the digest of three small networks that it has just "
-        "trained. Every exact engine must give the digest that is compiled into this program, one for each of the "
-        "exact "
-        "arithmetics; an engine for fast "
-        "arithmetic must give the same one twice.\n\nThe exit status is 0 if every engine that works here does so, 1 "
-        "if "
-        "one gives other bits, and 3 if one fails or none works. What a machine merely lacks, such as a GPU, is no "
-        "failure.",
-    .examples = "selfsame doctor\tbefore the first run on a new machine\n"
-                "selfsame doctor --format json\tfor a report of a problem\n",
+        "Prints the program's version and build, the processor, the card and its driver. Then it trains three small "
+        "networks with every engine and instruction set, and prints a line for each: the digest, or why the engine "
+        "does not work on this machine.\n\nEvery exact engine must give the digest that is compiled into this "
+        "program, one for each of the exact arithmetics. An engine for fast arithmetic must give the same digest "
+        "twice.\n\nThe exit status is 0 if every engine that works here gives the right digest, 1 if one gives other "
+        "bits, and 3 if one fails or none works. Missing hardware, such as a GPU, is no failure.",
+    .examples = "selfsame doctor\tbefore the first run on a new machine\nselfsame doctor --format json\tfor "
+                "reporting a problem\n",
     .operands_min = 0,
     .operands_max = 0,
     .run = run_doctor,

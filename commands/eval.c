@@ -47,9 +47,8 @@ static enum status find_manifest(const char *named, const char *path, const stru
         return status;
     if (found[0] == '\0')
         return error_set(error, STATUS_INPUT,
-                         "which network are the weights of? No manifest lies beside %s, and none of the "
-                         "experiments folder names its SHA-256, "
-                         "%s; name a manifest with --manifest",
+                         "cannot tell which network these weights belong to: there is no manifest next to %s, and no "
+                         "manifest in the experiments folder names its SHA-256, %s; name one with --manifest",
                          path, weights->sha256);
     text_line(stderr, "selfsame eval: %s names these weights", found);
     return manifest_read(found, manifest, error);
@@ -73,8 +72,7 @@ static enum status find_weights(const struct arguments *arguments, char path[FIL
     path[0] = '\0';
     if (manifest.weights.sha256[0] == '\0' && manifest.weights.sha256_prefix[0] == '\0' &&
         manifest.weights.md5[0] == '\0')
-        status = error_set(error, STATUS_INPUT,
-                           "the manifest %s does not say which file its weights are; name one with --weights",
+        status = error_set(error, STATUS_INPUT, "the manifest %s names no file of weights; name one with --weights",
                            manifest.name);
     if (status == STATUS_OK)
         status = store_open(&store, NULL, error);
@@ -91,7 +89,7 @@ static enum status check_format(const struct manifest *manifest, const char *pat
     if (!catalog_names(&manifest->weights, weights->sha256) || weights_has_format(weights, manifest->weights_format))
         return STATUS_OK;
     return error_set(error, STATUS_INPUT,
-                     "%s is a file of the container %s, which is not the weights.format of the manifest %s", path,
+                     "%s is in the format %s, but the manifest %s names another one (weights.format)", path,
                      weights_container_name(weights->container), manifest->name);
 }
 
@@ -194,7 +192,8 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
     if (arguments_text(arguments, "weights") == NULL && !catalog_names(&manifest.weights, weights.sha256) &&
         manifest.weights.md5[0] == '\0')
         status = error_set(error, STATUS_INPUT,
-                           "the stored weights %s are damaged: they have SHA-256 %s; selfsame fetch %s gets them anew",
+                           "the stored weights %s are damaged: their SHA-256 is %s; selfsame fetch %s downloads them "
+                           "again",
                            path, weights.sha256, manifest.path);
     if (status == STATUS_OK)
         status = check_format(&manifest, path, &weights, error);
@@ -221,10 +220,8 @@ static const struct option_definition eval_options[] = {
       "the weights, in any format that selfsame inspect knows; default: the manifest's, "
       "from the store" },
     { "manifest", "MANIFEST", OPTION_TEXT, 0, 0, NULL,
-      "whose network and data they are for; default: manifest.yaml beside the weights, else the one among the "
-      "installed experiments "
-      "that names the file's "
-      "SHA-256, or how it begins" },
+      "the manifest of their network and data; default: manifest.yaml next to the weights, else the installed "
+      "manifest that names the file's SHA-256 or its beginning" },
     OPTION_KEY,
     OPTION_DATA,
     OPTION_ANY_TEST_DATA,
@@ -241,18 +238,15 @@ static const struct option_definition eval_options[] = {
 const struct command eval_command = {
     .name = "eval",
     .operands = "",
-    .summary = "the test error of trained weights",
+    .summary = "measure the test error of trained weights",
     .description =
-        "Predicts the class of every test image with weights from a file, and prints how many are wrong and the mean "
-        "cross "
-        "entropy. "
-        "The file's format is recognised by its content, and the usual names of tensors are known; selfsame inspect "
-        "says "
-        "what stands in the way of an evaluation.",
+        "Predicts the class of every test image with weights from a file. It prints how many predictions are wrong, "
+        "and the mean cross entropy. The file's format is recognised by its content, and the usual names of tensors "
+        "are known. If a file cannot be evaluated, selfsame inspect says why.",
     .options = eval_options,
-    .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\n"
-                "selfsame eval --weights resnet20-12fca82f.th --data cifar-10\ta published file, whose manifest is "
-                "found by its SHA-256\n",
+    .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\nselfsame "
+                "eval --weights resnet20-12fca82f.th --data cifar-10\ta published file; its SHA-256 leads to its "
+                "manifest\n",
     .operands_min = 0,
     .operands_max = 0,
     .run = run_eval,

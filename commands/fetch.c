@@ -51,7 +51,7 @@ static enum status verify_item(void *context, const struct store_item *item, str
     struct job *job = context;
     char why[STORE_WHY_BYTES];
     if (stop_requested(NULL))
-        return error_set(error, STATUS_INTERRUPTED, "stopped on request; what was checked so far is said above");
+        return error_set(error, STATUS_INTERRUPTED, "stopped on request; the lines above say what was checked so far");
     if (strcmp(item->kind, "file") != 0 && strcmp(item->kind, "unpacked") != 0)
         return STATUS_OK;
     enum status status = store_check(&job->store, item, true, why, error);
@@ -155,7 +155,7 @@ static enum status fetch(struct job *job, const struct manifest *manifest, const
         if (status == STATUS_OK)
             tell_obtained(job, manifest, "data", &obtained);
     } else if (data && job->json == NULL && !weights) {
-        printf("data: none needed, %s draws its own\n", manifest->name);
+        printf("data: %s draws its own and needs none\n", manifest->name);
     }
     if (status == STATUS_OK && weights) {
         status = obtain_weights(&job->store, manifest, options, &obtained, error);
@@ -219,48 +219,47 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
         status = json_print(json_incref(job.json), error);
     json_decref(job.json);
     if (status == STATUS_OK && job.damaged > 0)
-        return error_set(error, STATUS_NO, "%zu damaged; fetch with their manifests gets them anew", job.damaged);
+        return error_set(error, STATUS_NO, "%zu damaged; selfsame fetch with their manifests downloads them again",
+                         job.damaged);
     return status;
 }
 
 static const struct option_definition options[] = {
     { "store", "DIR", OPTION_TEXT, 0, 0, NULL,
-      "the folder of what was fetched; default: $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else "
+      "the folder for downloaded files; default: $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else "
       "~/.cache/selfsame" },
-    { "only", "WHAT", OPTION_CHOICE, 0, 0, "data|weights", "get the data or the weights alone; default: both" },
-    { "offline", NULL, OPTION_FLAG, 0, 0, NULL, "use no network: exit status 3 for what is not there" },
-    { "list", NULL, OPTION_FLAG, 0, 0, NULL, "list what is in the store" },
+    { "only", "WHAT", OPTION_CHOICE, 0, 0, "data|weights", "get only the data, or only the weights; default: both" },
+    { "offline", NULL, OPTION_FLAG, 0, 0, NULL, "use no network; the exit status is 3 if something is missing" },
+    { "list", NULL, OPTION_FLAG, 0, 0, NULL, "list the files of the store" },
     { "verify", NULL, OPTION_FLAG, 0, 0, NULL,
-      "hash all that is in the store again, and move what is damaged out of the way; exit status 1 if anything is" },
+      "hash all files of the store again, and move damaged ones away; the exit status is 1 if there are any" },
     { "prune", NULL, OPTION_FLAG, 0, 0, NULL,
       "remove unfinished downloads, damaged files, and archives that have been unpacked" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json", "text or json; default: text" },
     { "cacert", "FILE", OPTION_TEXT, 0, 0, NULL,
       "certificates to trust, PEM; default: $CURL_CA_BUNDLE, else $SSL_CERT_FILE, else the system's" },
-    { "retry", "N", OPTION_INTEGER, 0, 100, NULL, "tries after the first at each URL, 0 to 100; default: 4" },
+    { "retry", "N", OPTION_INTEGER, 0, 100, NULL, "how often to try each URL again, 0 to 100; default: 4" },
     { "retry-delay", "S", OPTION_INTEGER, 0, 60, NULL,
-      "seconds before the first of them, doubled each time up to a minute; default: 1" },
+      "seconds to wait before the first new try; doubled each time, up to a minute; default: 1" },
     { "speed-time", "S", OPTION_INTEGER, 1, 600, NULL,
-      "give a connection up that for S seconds is slower than 1 kB/s; default: 30" },
+      "give up a connection that is slower than 1 kB/s for S seconds; default: 30" },
     OPTIONS_END,
 };
 
 const struct command fetch_command = {
     .name = "fetch",
     .operands = "[MANIFEST...]",
-    .summary = "get and check the data and weights that manifests name",
+    .summary = "download and check the data and weights that manifests name",
     .options = options,
     .description =
-        "Downloads what the manifests name into the store, checks every byte against the published digests, unpacks "
-        "data sets, and checks that they "
-        "are the manifest's. What is there already is not downloaded again, and a download that was cut, stopped or "
-        "killed goes on where it was.\n\n"
-        "The mirrors are tried in the manifest's order. Proxies and certificates are set as for curl: https_proxy, "
-        "no_proxy, CURL_CA_BUNDLE and "
-        "so on. Several processes may fetch into one store: the second waits for the first, and finds it done.\n\n"
-        "Afterwards train and eval find the data without --data. It prints where each thing is. Exit status 2: a "
-        "mirror's bytes are not those "
-        "that the manifest names; 3: the network or the disk fails; 130: stopped, and resumable.",
+        "Downloads into the store what the manifests name. It checks every file against the published digests. It "
+        "unpacks data sets, and checks that they are those of the manifest. Files that are already in the store are "
+        "not downloaded again. If a download was cut, stopped or killed, the next fetch continues it.\n\nThe mirrors "
+        "are tried in the manifest's order. Proxies and certificates are set as for curl: https_proxy, no_proxy, "
+        "CURL_CA_BUNDLE and so on. Several processes may fetch into one store. The second waits until the first is "
+        "done, and downloads nothing again.\n\nIt prints where each file is. Afterwards train and eval find the data "
+        "without --data. The exit status is 2 if a mirror's bytes are not those that the manifest names, 3 if the "
+        "network or the disk fails, and 130 if you stopped it; then it can be resumed.",
     .examples = "selfsame fetch msra/resnet20.yaml\tCIFAR-10, 170 MB\n"
                 "selfsame fetch --list --verify\tis everything still whole?\n",
     .operands_min = 0,

@@ -67,7 +67,7 @@ static enum status run_help(const struct arguments *arguments, struct error *err
 
 static const struct option_definition help_options[] = {
     { "man", NULL, OPTION_FLAG, 0, 0, NULL,
-      "print the manual page's source instead: selfsame help --man train | man -l -" },
+      "print the source of the manual page, as in: selfsame help --man train | man -l -" },
     { "completion", "SHELL", OPTION_CHOICE, 0, 0, "bash|zsh|fish", "print completions for bash, zsh or fish" },
     { "words", "WHAT", OPTION_CHOICE, 0, 0, "commands|manifests|runs",
       "print the words that the completions offer: commands, the manifests that come with the program, or the runs" },

@@ -67,7 +67,7 @@ static void print_table(const struct findings *f)
     if (f->rounding[0] != '\0')
         printf("numbers     %s\n", f->rounding);
     text_line(stdout, "manifest    %s",
-              f->manifest[0] != '\0' ? f->manifest : "none of the experiments folder names this file");
+              f->manifest[0] != '\0' ? f->manifest : "no manifest in the experiments folder names this file");
     for (size_t i = 0; i < weights->tensors.claim_count; i++)
         text_line(stdout, "it says     %s = %s", weights->tensors.claims[i].name, weights->tensors.claims[i].value);
     printf("tensors     %zu\n", weights->tensors.count);
@@ -113,7 +113,9 @@ static enum status print_json(const struct findings *f, struct error *error)
         "obstacle", f->fits ? NULL : f->misfit.message, "manifest", f->manifest[0] != '\0' ? f->manifest : NULL,
         "notes", notes, "numbers", f->rounding, "claims", claims, "tensors", tensors);
     if (json == NULL)
-        return error_set(error, STATUS_INPUT, "%s: its name is not UTF-8, which JSON needs, or memory is short",
+        return error_set(error, STATUS_INPUT,
+                         "%s: its name is not UTF-8, which JSON needs, or there is not enough "
+                         "memory",
                          f->path);
     return json_print(json, error);
 }
@@ -154,17 +156,17 @@ static const struct option_definition options[] = {
 const struct command inspect_command = {
     .name = "inspect",
     .operands = "FILE",
-    .summary = "what is in a file of weights",
+    .summary = "show what a file of weights contains",
     .options = options,
     .description =
-        "Tells a file's container, its SHA-256, the digest of its weights (which is the same whatever the container), "
-        "the network that they fit, or what stands in the way of one, what the file says about itself, and its "
-        "tensors: the names that selfsame gives them, and in the file, where that has others.\n\nThe format is "
-        "recognised by the content: safetensors, torch.save's legacy and zip files, pickles of tensors or of numpy's "
-        "arrays, numpy's .npz files, and the pickles of neon's 2016 models. Nothing in the file is run: pickles are "
-        "read as data, and what a pickle asks for beyond data is left alone and named.",
-    .examples = "selfsame inspect resnet20-12fca82f.th\ta file of torch.save's\n"
-                "selfsame inspect --format json runs/quick-resnet20-seed1/weights.safetensors\ta run's weights\n",
+        "Prints a file's container, its SHA-256 and the digest of its weights, which does not depend on the "
+        "container. It says which network the weights fit, or why they fit none. It also prints what the file says "
+        "about itself, and its tensors: the names that selfsame gives them, and the names in the file if these "
+        "differ.\n\nThe format is recognised by the content: safetensors, torch.save's legacy and zip files, pickles "
+        "of tensors or of numpy's arrays, numpy's .npz files, and the pickles of neon's 2016 models. Nothing in the "
+        "file is run. Pickles are read as data. If a pickle asks for anything else, it is ignored and named.",
+    .examples = "selfsame inspect resnet20-12fca82f.th\ta file that torch.save wrote\nselfsame inspect --format json "
+                "runs/quick-resnet20-seed1/weights.safetensors\ta run's weights\n",
     .operands_min = 1,
     .operands_max = 1,
     .run = run_inspect,

@@ -62,7 +62,7 @@ static enum status run_manifest(const struct arguments *arguments, struct error 
 }
 
 static const struct option_definition options[] = {
-    { "schema", NULL, OPTION_FLAG, 0, 0, NULL, "list every key with its type, bounds, default and meaning instead" },
+    { "schema", NULL, OPTION_FLAG, 0, 0, NULL, "list every key with its type, bounds, default and meaning" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "yaml|json", "yaml or json; default: yaml" },
     OPTIONS_END,
 };
@@ -70,13 +70,13 @@ static const struct option_definition options[] = {
 const struct command manifest_command = {
     .name = "manifest",
     .operands = "[MANIFEST...]",
-    .summary = "print a manifest in its resolved form, with its digests",
+    .summary = "print a manifest with every default filled in, and its digests",
     .options = options,
-    .description = "Checks manifests and prints them resolved: what they inherit laid together, nothing left to a "
-                   "default. The manifest digest covers the whole of "
-                   "it; the experiment digest, one for each seed, only what moves bits: runs, checkpoints and resumes "
-                   "bind to that.\n\nA MANIFEST is a "
-                   "file, or a path in the installed experiments folder, such as msra/resnet20.yaml.",
+    .description = "Checks manifests and prints them resolved: with all that they inherit, and with every default "
+                   "filled in. The manifest digest covers all of it. The experiment digest covers only what moves "
+                   "bits; each seed has one. A run, its checkpoints and its resumes belong to one experiment "
+                   "digest.\n\nA MANIFEST is a file, or a path in the installed experiments folder, such as "
+                   "msra/resnet20.yaml.",
     .examples = "selfsame manifest msra/resnet20\tthe 2016 replication's ResNet-20\n"
                 "selfsame manifest --schema\tall keys\n",
     .operands_min = 0,

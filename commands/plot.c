@@ -25,7 +25,7 @@ static enum status parse_formats(const char *list, unsigned *chosen, struct erro
         while (i < FORMAT_COUNT && (strlen(formats[i]) != length || strncmp(formats[i], word, length) != 0))
             i++;
         if (i == FORMAT_COUNT)
-            return error_set(error, STATUS_INPUT, "--format %s: '%.*s' is none of png, svg and pdf", list, (int)length,
+            return error_set(error, STATUS_INPUT, "--format %s: '%.*s' is not png, svg or pdf", list, (int)length,
                              word);
         *chosen |= 1u << i;
     }
@@ -41,8 +41,8 @@ static enum status check_name(const char *name, struct error *error)
     if (strlen(name) > NAME_LENGTH_MAX || strchr(name, '/') != NULL || name[0] == '.')
         return error_set(
             error, STATUS_INPUT,
-            "--name %s: this cannot name files; at most %d letters, without '/' and no '.' at the beginning", name,
-            NAME_LENGTH_MAX);
+            "--name %s: not a name for files: it must have at most %d letters, no '/', and no '.' at the beginning",
+            name, NAME_LENGTH_MAX);
     return STATUS_OK;
 }
 
@@ -124,7 +124,7 @@ static enum status draw_runs(const struct request *request, const struct look *b
         look->running += record_state(records[i]) == RUN_RUNNING;
         empty |= records[i]->epochs == 0;
         if (records[i]->epochs == 0 && !(arguments_flag(arguments, "follow") && records[i]->locked))
-            status = error_set(error, STATUS_INPUT, "%s has no whole epoch yet: there is nothing to draw",
+            status = error_set(error, STATUS_INPUT, "%s has no complete epoch yet, so there is nothing to draw",
                                arguments->operands[i]);
     }
     if (status == STATUS_OK && !empty && (before == NULL || before->epochs != look->epochs)) {
@@ -172,7 +172,7 @@ static const struct option_definition options[] = {
       "the figures are NAME-full and NAME-zoom; default: the run's name, or all of them" },
     { "format", "LIST", OPTION_TEXT, 0, 0, "png|svg|pdf",
       "png, svg, pdf, or several with commas; default: png,svg,pdf" },
-    OPTION_FOLLOW("draw again after every epoch, until no process is at any of the runs"),
+    OPTION_FOLLOW("draw again after every epoch, until no process trains any of the runs"),
     OPTION_RUNS,
     OPTIONS_END,
 };
@@ -185,12 +185,11 @@ const struct command plot_command = {
     .description =
         "Draws two figures of up to 16 runs together, and prints their files' names. RUN-full shows the validation "
         "error and the training error (dotted) after each epoch. RUN-zoom shows the validation error after the first "
-        "drop of the learning rate, or of the epochs so far.\n\n"
-        "Where the manifest names a published curve, it is a broad band in the colour of its run. Published values "
-        "are dashed lines, with their numbers at the right. The learning rate is above the frame. A run that is not at "
-        "its end says how far it is.\n\n"
-        "--follow ends when no process is at any of the runs, and by Ctrl-C.\n\n"
-        "Needs gnuplot. The figures come from the records, plots/style.gp and plots/error.gp alone.",
+        "drop of the learning rate, or of the epochs so far.\n\nIf the manifest names a published curve, it is drawn "
+        "as a broad band in the colour of its run. Published values are dashed lines, with their numbers at the "
+        "right. The learning rate is above the frame. If a run has not finished, the figure says how far it "
+        "is.\n\n--follow ends when no process trains any of the runs, or when you press Ctrl-C.\n\nYou need gnuplot. "
+        "The figures depend only on the records, plots/style.gp and plots/error.gp.",
     .examples = "selfsame plot msra-resnet20-seed1 --out figures --format svg\tone run\n"
                 "selfsame plot runs/quick-* --name quick\tall of them in one figure\n",
     .operands_min = 1,

@@ -78,12 +78,11 @@ const struct command runs_command = {
     .summary = "list the runs that are recorded",
     .options = options,
     .description =
-        "Lists the runs of the runs folder by their folders' names: state, epochs done and wanted, validation error "
-        "after the last "
-        "epoch and the best so far in percent, and the "
-        "start of the weights digest. A run is running while a process holds its lock, and else stopped (--resume "
-        "goes on), finished (finished 3 of 180: as many epochs as were asked for), or failed.\n\nDamaged "
-        "records are named on standard error and left out.",
+        "Lists the runs of the runs folder by the names of their folders. It prints the state, the epochs done and "
+        "wanted, the validation error after the last epoch and the best so far, in percent, and the start of the "
+        "weights digest.\n\nA run is running while a process holds its lock. Otherwise it is stopped (train --resume "
+        "continues it), finished (finished 3 of 180 if you asked for 3 epochs), or failed.\n\nDamaged records are "
+        "named on standard error and left out.",
     .examples = "selfsame runs --format csv > runs.csv\tfor a spreadsheet\n",
     .operands_min = 0,
     .operands_max = 0,

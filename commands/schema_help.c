@@ -5,8 +5,8 @@
 #include "commands/command.h"
 #include "experiments/schema.h"
 
-static const char inherit_meaning[] = "the manifest whose settings are this one's where it says nothing: a file beside "
-                                      "it, or in the experiments folder";
+static const char inherit_meaning[] = "the manifest that gives the settings which this one does not: a file in the "
+                                      "same folder, or in the experiments folder";
 
 /* The type, the bounds, the default, and what the key is for. */
 static void print_type(FILE *file, const struct schema_key *key)
@@ -82,20 +82,18 @@ void schema_print_man(FILE *file, const char *version)
 {
     fprintf(
         file,
-        ".TH \"SELFSAME\\-MANIFEST\" \"5\" \"\" \"selfsame %s\" \"File Formats\"\n"
-        ".SH NAME\nselfsame\\-manifest \\- an experiment, as selfsame reads it\n"
-        ".SH DESCRIPTION\n"
-        "A manifest is a YAML file that says what is trained, on which data, how, and what was published. The same "
-        "manifest and seed give the same bits on any machine.\n.PP\n"
-        "It is a map. A key below such as \\fBtraining.batch_size\\fR is the key batch_size in the section training. "
-        "Every key is known, and is given once: others are errors. Tags, anchors and aliases are not allowed. Blanks "
-        "indent; a tab does not.\n.PP\n"
-        "A key that moves bits is part of the experiment digest, to which runs, checkpoints and resumes are bound. "
-        "\\fBselfsame manifest\\fR \\fIFILE\\fR prints a manifest with all that it inherits, and its digests.\n"
-        ".SH KEYS\n.TP\n.B inherit\n",
+        ".TH \"SELFSAME\\-MANIFEST\" \"5\" \"\" \"selfsame %s\" \"File Formats\"\n.SH NAME\nselfsame\\-manifest \\- "
+        "an experiment, as selfsame reads it\n.SH DESCRIPTION\nA manifest is a YAML file. It says what is trained, "
+        "on which data, how, and what was published. The same manifest and seed give the same bits on any "
+        "machine.\n.PP\nIt is a map. A key below such as \\fBtraining.batch_size\\fR is the key batch_size in the "
+        "section training. An unknown key is an error, and so is a key that is given twice. Tags, anchors and "
+        "aliases are not allowed. Blanks indent; a tab does not.\n.PP\nA key that moves bits is part of the "
+        "experiment digest. A run, its checkpoints and its resumes belong to one experiment digest. \\fBselfsame "
+        "manifest\\fR \\fIFILE\\fR prints a manifest with all that it inherits, and its digests.\n.SH KEYS\n.TP\n.B "
+        "inherit\n",
         version);
     roff_print(file, inherit_meaning);
-    fputs(". Maps are laid together key by key; lists replace.\n", file);
+    fputs(". Maps are merged key by key; a list replaces the inherited list.\n", file);
     print_man_keys(file, schema_keys, schema_key_count, "");
     for (size_t i = 0; i < schema_list_count; i++) {
         char prefix[64];

@@ -202,7 +202,7 @@ static enum status run_status(const struct arguments *arguments, struct error *e
 }
 
 static const struct option_definition options[] = {
-    OPTION_FOLLOW("look again every two seconds, until no process is at any of the runs"),
+    OPTION_FOLLOW("look again every two seconds, until no process trains any of the runs"),
     OPTION_RUNS,
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json|csv", "text, json or csv; default: text" },
     OPTIONS_END,
@@ -211,15 +211,14 @@ static const struct option_definition options[] = {
 const struct command status_command = {
     .name = "status",
     .operands = "[RUN]...",
-    .summary = "how far the runs are, how fast, and whether they are alive",
+    .summary = "say how far runs are, and whether they are still running",
     .options = options,
     .description =
-        "Shows for each run its state, epoch and step, its rate, the time left and the newest errors. Without RUN, "
-        "those "
-        "of the runs folder that are not finished.\n\n"
-        "A run is running while a process holds its lock, whatever its record says. One that was interrupted or killed "
-        "is stopped: train with --resume goes on with it. The rate is that of the current epoch.\n\n"
-        "--follow ends when no process is at any of the runs, and by Ctrl-C.",
+        "Shows the state of each run, its epoch and step, its rate, the time left and the newest errors. Without "
+        "RUN, it shows the runs of the runs folder that are not finished.\n\nA run is running while a process holds "
+        "its lock, whatever its record says. If it was interrupted or killed, it is stopped, and train --resume "
+        "continues it. The rate is that of the current epoch.\n\n--follow ends when no process trains any of the "
+        "runs, or when you press Ctrl-C.",
     .examples = "selfsame status --follow\ta live view\n"
                 "selfsame status msra-resnet20-seed1 --format json\tfor a script\n",
     .operands_min = 0,

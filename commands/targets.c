@@ -111,7 +111,7 @@ static enum status add_run(struct table *table, const char *runs, const char *ru
         *met = add_row(table, record, &manifest->targets[i], mark) && *met;
     *targets += manifest->target_count;
     if (manifest->target_count == 0)
-        text_line(stderr, "selfsame targets: %s: its manifest %s states no targets", run, manifest->name);
+        text_line(stderr, "selfsame targets: %s: its manifest %s has no targets", run, manifest->name);
     status = add_curve(table, record, met, error);
     record_close(record);
     return status;
@@ -137,13 +137,14 @@ static const struct option_definition options[] = { OPTION_RUNS, OPTION_TABLE_FO
 const struct command targets_command = {
     .name = "targets",
     .operands = "RUN...",
-    .summary = "hold runs against their manifests' published targets",
+    .summary = "compare runs with the published targets of their manifests",
     .options = options,
     .description =
-        "Prints for every target of the runs' manifests what was measured, what was published, the difference and "
-        "whether it lies within the tolerance. Where the manifest names a published curve, one more line says which "
-        "share of the epochs is near it (selfsame table --help says how that is measured). "
-        "Exit status 0: all targets are met; 1: one is missed, or a run is not finished, or there is no target at all.",
+        "Prints a line for every target of the runs' manifests: what was measured, what was published, the "
+        "difference, and whether it is within the tolerance. If the manifest names a published curve, one more line "
+        "says which share of the epochs is near it. selfsame table --help says how that is measured.\n\nThe exit "
+        "status is 0 if all targets are met. It is 1 if one is missed, if a run is not finished, or if there is no "
+        "target at all.",
     .examples = "selfsame targets msra-resnet20-seed1\tdoes the published table hold?\n",
     .operands_min = 1,
     .operands_max = SIZE_MAX,

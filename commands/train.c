@@ -508,22 +508,21 @@ static const struct option_definition train_options[] = {
     OPTION_THREADS,
     OPTION_ISA,
     { "epochs", "N", OPTION_INTEGER, 1, UINT32_MAX, NULL,
-      "stop after N epochs in all; moves no bits of those; default: all of the manifest's" },
+      "stop after N epochs in all, without moving their bits; default: all epochs of the manifest" },
     { "seed", "N", OPTION_INTEGER, 0, INT64_MAX, NULL,
-      "train with this seed; default: with each of the manifest's in turn" },
+      "train with this seed; default: each seed of the manifest in turn" },
     OPTION_DATA,
     OPTION_ANY_TEST_DATA,
     OPTION_RUNS,
     { "name", "NAME", OPTION_TEXT, 0, 0, NULL,
-      "the run's name; default: the manifest's, -exact-2 in that arithmetic, then -seed and the seed" },
+      "the run's name; default: the manifest's name, -exact-2 if that is the arithmetic, then -seed and the seed" },
     { "resume", NULL, OPTION_FLAG, 0, 0, NULL,
-      "go on with a run that was stopped, from its newest checkpoint; one that does not exist is begun" },
+      "continue a run that was stopped, from its newest checkpoint; begin the run if it does not exist" },
     { "after", "COMMAND", OPTION_TEXT, 0, 0, NULL,
-      "have the shell run COMMAND after each run, with the folders of the runs that are finished as further words, "
-      "such "
-      "as 'selfsame plot --name all'; if it fails, that is said, and the training goes on" },
+      "let the shell run COMMAND after each run, such as 'selfsame plot --name all'; the folders of the finished "
+      "runs are added as arguments. If it fails, train says so and goes on" },
     { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL,
-      "say what would be done, and how much memory the engine would take; no data are read, nothing is written" },
+      "say what would be done, and how much memory the engine would take; read no data and write nothing" },
     OPTIONS_END,
 };
 
@@ -531,28 +530,23 @@ const struct command train_command = {
     .name = "train",
     .operands = "MANIFEST...",
     .summary = "train the networks of manifests, and record each run",
-    .description = "Trains each manifest's network with each of its seeds, one after the other, and prints a line for "
-                   "every epoch. A run is a folder "
-                   "under the runs folder: the resolved manifest, a record of what computed it, a line for every epoch "
-                   "and every step, weights and "
-                   "checkpoints.\n\n"
-                   "With arithmetic: exact (which is exact-1), the same manifest and seed give the same bits whatever "
-                   "computes them: "
-                   "weights, losses and predictions depend neither on the engine, cpu or cuda, nor on the "
-                   "instruction set nor on the number of threads, and a run may be resumed on another engine. "
-                   "arithmetic: exact-2 promises the same with other bits, in about half of the time, and the engine "
-                   "cpu alone computes it. With arithmetic: fast, a run repeats itself on one graphics card and "
-                   "library version.\n\n"
-                   "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint; a second one ends it at once, and "
-                   "then what was computed since the last "
-                   "epoch is lost. Either way --resume goes on and ends with the bits of a run that was never stopped. "
-                   "Of several runs, those that are "
-                   "finished are then passed over.",
+    .description = "Trains each manifest's network with each of its seeds, one after the other, and prints a line "
+                   "for every epoch. A run is a folder under the runs folder. It has the resolved manifest, a record "
+                   "of what computed it, a line for every epoch and every step, weights and checkpoints.\n\nWith "
+                   "arithmetic: exact (which is exact-1), the same manifest and seed give the same bits. Weights, "
+                   "losses and predictions do not depend on the engine (cpu or cuda), the instruction set or the "
+                   "number of threads. You may resume a run on another engine. arithmetic: exact-2 promises the same "
+                   "with other bits, in about half of the time; only the engine cpu computes it. With arithmetic: "
+                   "fast, a run repeats its bits only on one graphics card and library version.\n\nSIGINT (Ctrl-C), "
+                   "SIGTERM and SIGHUP stop it with a checkpoint. A second signal ends it at once, and the work "
+                   "since the last epoch is lost. In both cases --resume continues the run, and it ends with the "
+                   "bits of a run that was never stopped. If you name several runs, --resume skips those that are "
+                   "finished.",
     .options = train_options,
     .examples =
-        "selfsame train quick/resnet20\ta minute, without any download\n"
-        "selfsame fetch msra/resnet20.yaml && selfsame train msra/resnet20.yaml\tthe replication of 2016, on CIFAR-10\n"
-        "selfsame train msra/resnet20.yaml --data ~/cifar10 --resume\tgo on after it was stopped\n",
+        "selfsame train quick/resnet20\ta minute, without any download\nselfsame fetch msra/resnet20.yaml && "
+        "selfsame train msra/resnet20.yaml\tthe replication of 2016, on CIFAR-10\nselfsame train msra/resnet20.yaml "
+        "--data ~/cifar10 --resume\tcontinue after it was stopped\n",
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .run = run_train,

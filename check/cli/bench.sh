@@ -19,6 +19,6 @@ prints "^bits  .* differ from step 1 on"
 expect 2 "against nothing" bench --depth 8 --batch 4 --steps 1 --against ./nothing
 says "cannot run ./nothing: No such file"
 expect 2 "against a program that takes no turns" bench --depth 8 --batch 4 --steps 1 --against true
-says "true does not take turns"
+says "true takes no steps in turn"
 printf 'step\nstep\n' | "$SELFSAME" bench --depth 8 --batch 2 --in-turn > turns
 if [ "$(head -n 1 turns)" = ready ] && [ "$(wc -l < turns)" -eq 3 ]; then pass "two lines, two steps"; else fail "two lines gave: $(cat turns)"; fi

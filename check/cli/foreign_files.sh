@@ -77,7 +77,7 @@ fi
 sed 's/name: tiny/name: other-test/; s/targets/dataset: {test_images: 200, test_sha256: any}\ntargets/' tiny.yaml > other_test.yaml
 expect 0 "a run with other test images" train other_test.yaml --runs runs
 expect 0 "  has the same training" compare tiny-seed1 other-test-seed1 --runs runs
-prints "validation images: not the same"
+prints "validation images: they differ"
 
 # A run's own manifest trains that run.
 printf 'inherit: tiny.yaml\nname: several\ntraining: {seeds: [3, 4]}\n' > several.yaml

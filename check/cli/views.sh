@@ -77,12 +77,12 @@ PATH=$PWD/nothing "$SELFSAME" plot a-seed1 --runs runs --out drawn > stdout 2> s
 if [ $? -eq 3 ]; then pass "without gnuplot: exit 3"; else fail "without gnuplot: another exit"; fi
 says "apt-get install gnuplot-nox"
 expect 2 "an unknown format" plot a-seed1 --runs runs --format gif
-says "'gif' is none of"
+says "'gif' is not png"
 : > file
 expect 3 "a figures folder below a file" plot a-seed1 --runs runs --out file/figures
 says "file/figures: file is a file"
 expect 2 "a figures' name with a slash" plot a-seed1 --runs runs --out drawn --name a/b
-says "this cannot name files"
+says "not a name for files"
 cat > odd.yaml <<YAML
 inherit: a.yaml
 name: odd

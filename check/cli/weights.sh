@@ -18,7 +18,7 @@ prints "^container   safetensors"
 prints "^SHA-256     $(sha256sum < "$ours" | cut -d' ' -f1)"
 prints "^weights     $digest"
 prints "^network     depth 8, msra"
-prints "^manifest    none of the experiments folder"
+prints "^manifest    no manifest in the experiments folder"
 prints "^    layer2.0.shortcut.0.weight  *F32   32x16x1x1"
 expect 0 "inspect as JSON" inspect "$ours" --format json
 prints "\"weights_sha256\": \"$digest\""
@@ -41,7 +41,7 @@ same kept back.safetensors "  replaces it"
 expect 2 "convert a file onto itself" convert copy.pth copy.pth
 says "copy.pth exists"
 expect 2 "convert to a format that is not written" convert "$ours" copy.hdf5
-says "its suffix says the format"
+says "the suffix chooses the format"
 expect 3 "convert to a folder that is not there" convert "$ours" none/copy.safetensors
 head -c 5000 "$ours" > short
 expect 2 "inspect a file cut short" inspect short
@@ -57,8 +57,8 @@ says "table.txt exists: give another name, or --force"
 expect 0 "  with --force" eval --weights "$ours" --predictions table.txt --force
 if [ "$(head -n 1 table.txt)" = "image	label	prediction" ]; then pass "  they replace it"; else fail "  they do not"; fi
 expect 2 "eval without any manifest" eval --weights copy.safetensors
-says "No manifest lies beside copy.safetensors"
-says "name a manifest with --manifest"
+says "there is no manifest next to copy.safetensors"
+says "name one with --manifest"
 mkdir -p folder/deep
 cp -r "$SELFSAME_EXPERIMENTS"/. folder
 sha256=$(sha256sum < copy.safetensors | cut -d' ' -f1)
@@ -75,12 +75,12 @@ says "folder/prefix.yaml names these weights"
 rm folder/prefix.yaml
 sed -i 's/format: safetensors/format: neon/' folder/deep/long-name-by-digest.yaml
 expect 2 "a manifest that says another format" eval --weights copy.safetensors
-says "not the weights.format"
+says "names another one (weights.format)"
 SELFSAME_EXPERIMENTS=$TOP/experiments
 expect 2 "eval with neither weights nor manifest" eval
 says "needs --weights"
 expect 2 "eval with a manifest that names no weights" eval --manifest tiny.yaml
-says "does not say which file its weights are"
+says "names no file of weights"
 SELFSAME_STORE=$PWD/store
 export SELFSAME_STORE
 expect 3 "eval with a manifest whose weights are not in the store" eval --manifest pretrained/akamaster-resnet32.yaml
@@ -157,7 +157,7 @@ if "$python" -c 'import torch' > /dev/null 2>&1; then
     expect 0 "inspect the checkpoint with a namespace" inspect cases/namespace.pth
     prints "left alone, not run: argparse.Namespace"
     expect 2 "convert float64 weights" convert cases/float64.pth float64.safetensors
-    says "give --round to write the nearest"
+    says "pass --round to write the nearest"
     expect 0 "  with --round" convert --round cases/float64.pth float64.safetensors
     says "float64, rounded to float32"
     same "$ours" float64.safetensors "  to the very file it was made from"

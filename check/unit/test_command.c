@@ -134,7 +134,7 @@ static void test_refused(void **state)
 {
     (void)state;
     refuse("", "needs RUN...; selfsame test --help says more");
-    refuse("one two three four", "does not know what to do with 'four'");
+    refuse("one two three four", "has no use for 'four'");
     refuse("one --thread 2", "unknown option '--thread'; did you mean --threads?");
     refuse("one --xyzzy=1", "unknown option '--xyzzy'; selfsame test --help lists the options");
     refuse("one -x", "unknown option '-x'");
