@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stop_signal;
+/* Lock-free, as a signal handler needs it; read by every thread that trains. */
+static atomic_int stop_signal;
 static const char *messages[2];
 
 /* In a signal handler: write alone, and what cannot be written is left. */

@@ -77,8 +77,8 @@ expect 0 "  compare" compare single/tiny-seed1 stopped/tiny-seed1
 prints identical
 
 # A card that fails in the second epoch: as a step is queued, as it is waited for, as it is evaluated.
-# Steps 5 to 8 are of that epoch, and its one wait for them is the second; before its evaluation the program waits five times for all work.
-for failure in cudaGraphLaunch:8:cudaErrorECCUncorrectable cudaEventSynchronize:2:cudaErrorLaunchFailure cudaStreamSynchronize:6:cudaErrorLaunchTimeout; do
+# Steps 5 to 8 are of that epoch, and its one wait for them is the second; before its evaluation the program waits seven times for all work.
+for failure in cudaGraphLaunch:8:cudaErrorECCUncorrectable cudaEventSynchronize:2:cudaErrorLaunchFailure cudaStreamSynchronize:8:cudaErrorLaunchTimeout; do
     call=${failure%%:*} cause=${failure##*:}
     with FAIL=$failure expect 3 "$call fails with $cause" train tiny.yaml --engine cuda --runs "$call"
     says "$call: $cause .*--resume.*--engine cpu"
@@ -160,3 +160,28 @@ with FAIL=cudaGraphLaunch:2:cudaErrorECCUncorrectable expect 3 "doctor of a card
 prints "^cuda  *exact-1   failed: .*cudaErrorECCUncorrectable"
 prints "^cpu  *scalar  *exact-1   exact: "
 says "cuda: .*cudaErrorECCUncorrectable"
+
+# Several runs at a time: each has the bits that it has alone, and one that fails leaves the others alone.
+sed 's/^name: tiny/name: other/; s/batch_size: 32/batch_size: 48/; s/epochs: 3/epochs: 1/; s/drop_epochs: \[2\]/drop_epochs: []/' tiny.yaml > other.yaml
+sed 's/epochs: 3,/epochs: 1, seeds: [1, 2],/; s/drop_epochs: \[2\]/drop_epochs: []/' tiny.yaml > two.yaml
+expect 0 "on the CPU, two runs at a time" train two.yaml other.yaml --engine cpu --runs alone --together 2
+with SEED=7 expect 0 "on the card, three at a time" train two.yaml other.yaml --engine cuda --runs together --together 3
+quiet
+prints "^other-seed1  *1 "
+for run in tiny-seed1 tiny-seed2 other-seed1; do
+    same "alone/$run/ledger.txt" "together/$run/ledger.txt" "  the same ledger of $run"
+    same "alone/$run/weights.safetensors" "together/$run/weights.safetensors" "  the same weights of $run"
+done
+with FAIL=cudaMalloc:6:cudaErrorMemoryAllocation expect 3 "one has no memory" train two.yaml other.yaml --engine cuda --runs apart --together 3
+says "seed[12]: .*cudaErrorMemoryAllocation"
+says "1 of 3 runs ended with an error, and 2 are finished"
+says "to go on: .* --together 3 --resume"
+expect 0 "  --resume trains it" train two.yaml other.yaml --engine cuda --runs apart --together 3 --resume
+for run in tiny-seed1 tiny-seed2 other-seed1; do
+    same "alone/$run/weights.safetensors" "apart/$run/weights.safetensors" "  the same weights of $run"
+done
+expect 2 "the same run twice" train tiny.yaml tiny.yaml --engine cuda --runs twice --together 2
+says "two of the runs are called tiny-seed1"
+absent twice
+expect 0 "a dry run of three" train two.yaml other.yaml --engine cuda --runs dry --together 3 --dry-run
+prints "^together:   3 at a time, at most [0-9.]* MiB"

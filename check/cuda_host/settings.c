@@ -19,7 +19,8 @@ static struct failure {
 } failures[FAILURES];
 static size_t failure_count;
 static uint64_t calls[CALLS];
-static cudaError_t ended, last;
+static cudaError_t ended;
+static _Thread_local cudaError_t last; /* of the host thread's calls */
 static uint64_t random_state;
 static pthread_mutex_t lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
 static int started;

@@ -213,20 +213,27 @@ static struct task *fill_task(void *to, int value, size_t bytes)
     return task;
 }
 
-/* As in the legacy default stream: waits for the streams that wait for it, and for no other. */
-static cudaError_t run_blocking(struct task *task)
+/* As the legacy default stream does: waits for the streams that wait for it, and for no other. */
+static cudaError_t finish_blocking(void)
 {
-    cudaError_t error = graph_capturing() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
     for (const struct CUstream_st *s = streams; s; s = s->next) {
         if (s->capture && !(s->flags & cudaStreamNonBlocking))
-            error = cudaErrorStreamCaptureImplicit;
+            return cudaErrorStreamCaptureImplicit;
     }
+    if (graph_capturing())
+        return cudaErrorStreamCaptureUnsupported;
+    work_run_some(order_random(4));
+    for (const struct CUstream_st *s = streams; s; s = s->next) {
+        for (size_t i = 0; !(s->flags & cudaStreamNonBlocking) && i < s->tails.count; i++)
+            work_run_until(s->tails.items[i]);
+    }
+    return cudaSuccess;
+}
+
+static cudaError_t run_blocking(struct task *task)
+{
+    cudaError_t error = finish_blocking();
     if (error == cudaSuccess) {
-        work_run_some(order_random(4));
-        for (const struct CUstream_st *s = streams; s; s = s->next) {
-            for (size_t i = 0; !(s->flags & cudaStreamNonBlocking) && i < s->tails.count; i++)
-                work_run_until(s->tails.items[i]);
-        }
         memory_open();
         task_run(task);
         memory_close();
@@ -371,8 +378,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     cudaError_t error = call_enter(CALL_cudaStreamSynchronize);
     if (error == cudaSuccess)
-        error = check_waiting(stream);
-    if (error == cudaSuccess)
+        error = stream ? check_waiting(stream) : finish_blocking();
+    if (error == cudaSuccess && stream)
         finish_tails(stream);
     return call_leave(error);
 }

@@ -241,9 +241,9 @@ static enum status blame(const void *context, uint64_t step, uint32_t number, st
 enum status gpu_session_ready(struct gpu_session *session, struct error *error)
 {
     const struct gpu_buffers *buffers = &session->buffers;
-    TRY(error, cudaDeviceSynchronize); /* the uploads, before other streams read them */
-    if (!session->sizes.steps)
-        return STATUS_OK;
+    const enum status status = gpu_upload_finish(error);
+    if (status != STATUS_OK || !session->sizes.steps)
+        return status;
     session->queue = (struct step_queue){
         .training = &session->recipe.training,
         .images = session->sizes.training,
@@ -288,10 +288,10 @@ enum status gpu_set_state(struct engine *engine, const float *values, const floa
     enum status status = gpu_upload(session->buffers.values, values, bytes, error);
     if (status == STATUS_OK && session->sizes.steps)
         status = gpu_upload(session->buffers.momentum, momentum, bytes, error);
-    if (status != STATUS_OK)
-        return status;
-    TRY(error, cudaDeviceSynchronize);
-    status = session->engine->pack(engine, error);
+    if (status == STATUS_OK)
+        status = gpu_upload_finish(error);
+    if (status == STATUS_OK)
+        status = session->engine->pack(engine, error);
     if (status != STATUS_OK)
         return status;
     TRY(error, cudaStreamSynchronize, session->stream);

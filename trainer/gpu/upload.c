@@ -12,6 +12,13 @@ enum status gpu_upload(void *to, const void *from, size_t bytes, struct error *e
     return STATUS_OK;
 }
 
+/* Not the device: another thread's engine may be capturing a stream, which waiting for the device would break. */
+enum status gpu_upload_finish(struct error *error)
+{
+    TRY(error, cudaStreamSynchronize, NULL);
+    return STATUS_OK;
+}
+
 size_t gpu_data_bytes(const struct dataset *data)
 {
     return data == NULL ? 0 : (size_t)data->count * (DATASET_IMAGE_BYTES + 1);

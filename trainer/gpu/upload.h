@@ -2,7 +2,7 @@
  *
  * memory   Device memory is the caller's, from cudaMalloc; what gpu_upload_data allocated, the caller frees even after
  *          an error.
- * order    Copies are done on return, for streams that wait for the device once.
+ * order    Copies go through the default stream. Other streams may read what they brought after gpu_upload_finish.
  * errors   STATUS_ENVIRONMENT, naming the call that failed or the memory that lacks; STATUS_INPUT from the input. */
 #ifndef SELFSAME_GPU_UPLOAD_H
 #define SELFSAME_GPU_UPLOAD_H
@@ -12,6 +12,7 @@
 #include "trainer/network.h"
 
 enum status gpu_upload(void *to, const void *from, size_t bytes, struct error *error) MUST_USE;
+enum status gpu_upload_finish(struct error *error) MUST_USE;
 /* What gpu_upload_data takes; 0 for NULL. */
 size_t gpu_data_bytes(const struct dataset *data);
 /* Nothing for a data set that is NULL or empty. */

@@ -1,0 +1,477 @@
+#include "commands/train_run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/machine.h"
+#include "base/stop.h"
+#include "base/text.h"
+#include "results/record.h"
+#include "results/recorder.h"
+#include "trainer/schedule.h"
+#include "trainer/train.h"
+
+/* ---- work -------------------------------------------------------------------------------------------------------- */
+
+/* An image costs its network's layers, and one that is trained with 17 fifths of one that is only classified: measured
+ * on the engine cpu, at all four depths. */
+static uint64_t work_of(const struct recipe *recipe, uint64_t images, uint64_t classified)
+{
+    enum { TRAINED = 17, CLASSIFIED = 5 };
+    return (recipe->model.depth - 2) * (TRAINED * images + CLASSIFIED * classified);
+}
+
+uint64_t train_run_epochs(const struct arguments *arguments, const struct manifest *manifest)
+{
+    const uint64_t all = schedule_epochs(&manifest->recipe.training, manifest->training_images);
+    return arguments_integer(arguments, "epochs", all);
+}
+
+uint64_t train_run_work(const struct arguments *arguments, const struct manifest *manifest)
+{
+    const struct training_config *training = &manifest->recipe.training;
+    const uint64_t epochs = train_run_epochs(arguments, manifest);
+    return work_of(&manifest->recipe,
+                   schedule_epoch_end(training, manifest->training_images, epochs - 1) * training->batch_size,
+                   epochs * manifest->test_images);
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+/* The manifest's name, `-exact-2` in that arithmetic (once, where the manifest's name ends with it), and the seed. */
+void train_run_name(struct train_run *run)
+{
+    static const char suffix[] = "-exact-2";
+    const struct manifest *manifest = run->manifest;
+    const char *given = arguments_text(run->session->arguments, "name");
+    const size_t length = strlen(manifest->name), tail = strlen(suffix);
+    const bool named = length > tail && strcmp(manifest->name + length - tail, suffix) == 0;
+    if (given != NULL)
+        snprintf(run->name, sizeof run->name, "%s", given);
+    else
+        snprintf(run->name, sizeof run->name, "%.*s%s-seed%" PRIu64, (int)(named ? length - tail : length),
+                 manifest->name, manifest->recipe.arithmetic == ARITHMETIC_EXACT_2 ? suffix : "", run->seed);
+}
+
+/* ---- a training -------------------------------------------------------------------------------------------------- */
+
+struct job {
+    const struct train_run *run;
+    struct train_session *session;
+    struct manifest manifest; /* with this one seed, and the test data that are used */
+    const struct engine_operations *operations;
+    const struct dataset *training, *validation;
+    struct recipe recipe;
+    char experiment_sha256[DIGEST_HEX_BYTES];
+    uint64_t epochs;  /* to stop after; 0: all */
+    uint64_t counted; /* of this run's work, what is in the session's */
+    struct recorder *recorder;
+    struct train_listener recording; /* the recorder's callbacks */
+};
+
+static void tell(const char *message)
+{
+    text_line(stderr, "selfsame train: %s", message);
+}
+
+static enum status check_output(struct error *error)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return STATUS_OK;
+    return errno != 0 ? error_set_errno(error, STATUS_ENVIRONMENT, "standard output cannot be written")
+                      : error_set(error, STATUS_ENVIRONMENT, "standard output cannot be written");
+}
+
+/* Adds to the session's work what this run has done. The share and the time left are those of all runs of the call;
+ * evaluations are in them. Under the lock. */
+static void count_work(struct job *job, uint64_t done)
+{
+    job->session->done += done - job->counted;
+    job->counted = done;
+}
+
+static uint64_t work_done(const struct job *job, uint64_t step)
+{
+    const struct training_config *training = &job->recipe.training;
+    const uint64_t epoch = step == 0 ? 0 : schedule_epoch_of(training, job->training->count, step - 1);
+    return work_of(&job->recipe, step * training->batch_size, epoch * job->validation->count);
+}
+
+static void show_progress(struct job *job, uint64_t step, uint64_t count)
+{
+    struct train_session *session = job->session;
+    char label[96], which[48] = "";
+    pthread_mutex_lock(&session->lock);
+    session->steps += count;
+    count_work(job, work_done(job, step));
+    if (session->together > 1) {
+        snprintf(label, sizeof label, "%zu of %zu runs, %zu at a time", session->finished, session->runs,
+                 session->together);
+    } else {
+        if (session->runs > 1)
+            snprintf(which, sizeof which, "run %zu of %zu, ", job->run->number, session->runs);
+        snprintf(label, sizeof label, "%sepoch %" PRIu64 " of %" PRIu64, which,
+                 schedule_epoch_of(&job->recipe.training, job->training->count, step - 1) + 1,
+                 train_run_epochs(session->arguments, &job->manifest));
+    }
+    progress_report(&session->progress, label, session->steps, session->done, session->work);
+    pthread_mutex_unlock(&session->lock);
+}
+
+static enum status hear_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count,
+                              struct error *error)
+{
+    struct job *job = context;
+    enum status status = job->recording.steps(job->recording.context, first, results, count, error);
+    if (status == STATUS_OK)
+        show_progress(job, first + count, count);
+    return status;
+}
+
+/* Where several runs print at a time, each line begins with its run's name. */
+static void print_name(const struct train_session *session, const char *name)
+{
+    if (session->name_width > 0)
+        printf("%-*s ", session->name_width, name);
+}
+
+static void print_heading(struct train_session *session)
+{
+    if (session->together > 1 && session->heading)
+        return;
+    print_name(session, "run");
+    printf("%5s %9s %9s %7s %18s %8s  %s\n", "epoch", "rate", "loss", "error %", "validation error %", "images/s",
+           "weights");
+    session->heading = true;
+}
+
+static enum status hear_epoch(void *context, const struct epoch_report *report, const struct training_state *state,
+                              struct error *error)
+{
+    struct job *job = context;
+    struct train_session *session = job->session;
+    enum status status = job->recording.epoch(job->recording.context, report, state, error);
+    if (status != STATUS_OK)
+        return status;
+    const struct metrics_row *row = recorder_last(job->recorder);
+    pthread_mutex_lock(&session->lock);
+    progress_clear(&session->progress);
+    print_name(session, job->run->name);
+    printf("%5" PRIu64 " %9g %9.6f %7.2f %18.2f %8.0f  %.16s\n", row->epoch + 1, row->learning_rate, row->training_loss,
+           row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
+    status = check_output(error);
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
+static enum status hear_interruption(void *context, const struct training_state *state, struct error *error)
+{
+    struct job *job = context;
+    return job->recording.interrupted(job->recording.context, state, error);
+}
+
+static void print_outcome(const struct job *job)
+{
+    const struct metrics_row *last = recorder_last(job->recorder);
+    if (last == NULL)
+        return;
+    const char *mark = manifest_test_mark(&job->manifest, job->validation->sha256);
+    printf("\nerror:   %.2f %% (%" PRIu64 " of %" PRIu64 ") after %" PRIu64 " epoch%s%s%s\nweights: %s\nchain:   %s\n",
+           last->validation_error, last->validation_errors, last->validation_images, last->epoch + 1,
+           last->epoch == 0 ? "" : "s", mark != NULL ? "; " : "", mark != NULL ? mark : "", last->weights_sha256,
+           last->chain_sha256);
+    text_line(stdout, "record:  %s", recorder_path(job->recorder));
+}
+
+static enum status begin(struct job *job, const struct engine *engine, uint64_t step, struct error *error)
+{
+    struct train_session *session = job->session;
+    pthread_mutex_lock(&session->lock);
+    progress_clear(&session->progress);
+    text_line(stderr,
+              "selfsame train: %s: depth %" PRIu32 ", %" PRIu32 " images, seed %" PRIu64 ", engine %s (%s), into %s",
+              job->manifest.name, job->recipe.model.depth, job->training->count, job->recipe.training.seed,
+              job->operations->name, job->operations->describe(engine), recorder_path(job->recorder));
+    print_heading(session);
+    enum status status = check_output(error);
+    count_work(job, work_done(job, step)); /* what was done before this call tells nothing of the speed */
+    progress_restart(&session->progress);
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
+static enum status end(struct job *job, struct error *error)
+{
+    struct train_session *session = job->session;
+    pthread_mutex_lock(&session->lock);
+    progress_clear(&session->progress);
+    print_outcome(job);
+    enum status status = check_output(error);
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
+static enum status train_recorded(struct job *job, struct engine *engine, struct training_state *state,
+                                  struct error *error)
+{
+    struct train_listener listener = { .context = job,
+                                       .steps = hear_steps,
+                                       .epoch = hear_epoch,
+                                       .interrupted = hear_interruption,
+                                       .stop_requested = stop_requested };
+    job->recording = recorder_listener(job->recorder);
+    enum status status = begin(job, engine, state->step, error);
+    if (status == STATUS_OK)
+        status = train(job->operations, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
+                       &listener, error);
+    struct error write_error;
+    enum status written = recorder_finish(job->recorder, status, error->message, &write_error);
+    if (status == STATUS_OK && written != STATUS_OK) {
+        *error = write_error;
+        return written;
+    }
+    return status == STATUS_OK ? end(job, error) : status;
+}
+
+/* Whether, of several runs that are being resumed, this one has nothing left to do. */
+static bool is_done(const struct job *job, const struct recorder_options *options)
+{
+    char path[FILE_PATH_BYTES];
+    struct record *record;
+    struct error ignored;
+    if (!options->resume || job->session->runs == 1 ||
+        file_path(path, &ignored, "%s/%s", options->runs, options->name) != STATUS_OK ||
+        record_open_head(&record, options->runs, path, &ignored) != STATUS_OK)
+        return false;
+    const struct record_facts *facts = &record->facts;
+    bool is = facts->state == RECORD_FINISHED && strcmp(facts->experiment_sha256, job->experiment_sha256) == 0 &&
+              facts->result.epochs >= (job->epochs != 0 ? job->epochs : facts->epochs_wanted);
+    record_close(record);
+    return is;
+}
+
+/* A run is finished, in this call or before. */
+static enum status finish(struct job *job, const struct recorder_options *options, struct error *error)
+{
+    struct train_session *session = job->session;
+    pthread_mutex_lock(&session->lock);
+    session->finished++;
+    progress_clear(&session->progress);
+    pthread_mutex_unlock(&session->lock);
+    pthread_mutex_lock(&session->after_lock);
+    enum status status = after_run(session->after, options->runs, options->name, error);
+    pthread_mutex_unlock(&session->after_lock);
+    return status;
+}
+
+static enum status record_and_train(struct job *job, const struct network *network, struct engine *engine,
+                                    struct training_state *state, struct error *error)
+{
+    const struct manifest *manifest = &job->manifest;
+    const struct arguments *arguments = job->session->arguments;
+    char other_test_data[160];
+    const char *notes[3] = { NULL };
+    size_t note_count = 0;
+    if (manifest->note[0] != '\0')
+        notes[note_count++] = manifest->note;
+    const char *mark = manifest_test_mark(manifest, job->validation->sha256);
+    if (mark != NULL) {
+        snprintf(other_test_data, sizeof other_test_data, "errors were measured on test data of SHA-256 %s, %s",
+                 job->validation->sha256, mark);
+        notes[note_count++] = other_test_data;
+        fprintf(stderr, "selfsame train: %s\n", other_test_data);
+    }
+    struct recorder_options options = {
+        .runs = record_runs_folder(arguments_text(arguments, "runs")),
+        .name = job->run->name,
+        .resume = arguments_flag(arguments, "resume"),
+        .manifest_name = manifest->name,
+        .manifest_text = manifest->resolved,
+        .manifest_sha256 = manifest->sha256,
+        .experiment_sha256 = job->experiment_sha256,
+        .arithmetic = arithmetic_version(job->recipe.arithmetic),
+        .exact = job->operations->exact,
+        .any_device = engine_any_device(job->recipe.arithmetic),
+        .recipe = &job->recipe,
+        .network = network,
+        .training_images = job->training->count,
+        .validation_images = job->validation->count,
+        .training_data_sha256 = job->training->sha256,
+        .validation_data_sha256 = job->validation->sha256,
+        .notes = notes,
+        .epochs = job->epochs,
+        .engine_name = job->operations->name,
+        .engine_description = job->operations->describe(engine),
+        .engine_facts = job->operations->facts(engine),
+        .engine_bytes = job->operations->memory_bytes(engine),
+        .say = tell,
+    };
+    if (is_done(job, &options)) {
+        text_line(stderr, "selfsame train: %s/%s is finished", options.runs, options.name);
+        return finish(job, &options, error);
+    }
+    enum status status = recorder_open(&job->recorder, &options, state, error);
+    if (status == STATUS_OK)
+        status = train_recorded(job, engine, state, error);
+    recorder_close(job->recorder);
+    job->recorder = NULL;
+    return status == STATUS_OK ? finish(job, &options, error) : status;
+}
+
+/* Runs that are trained at a time share the processors. */
+static struct engine_options engine_options(const struct train_session *session)
+{
+    const struct arguments *arguments = session->arguments;
+    uint32_t threads = (uint32_t)arguments_integer(arguments, "threads", 0);
+    if (threads == 0 && session->together > 1) {
+        threads = machine_processors_usable() / (uint32_t)session->together;
+        threads = threads > 0 ? threads : 1;
+    }
+    return (struct engine_options){ .threads = threads, .isa = arguments_text(arguments, "isa") };
+}
+
+static enum status open_engine(struct job *job, const struct network *network, struct engine **engine,
+                               struct error *error)
+{
+    const struct engine_options options = engine_options(job->session);
+    pthread_mutex_lock(&job->session->opening);
+    enum status status =
+        job->operations->open(engine, &job->recipe, network, job->training, job->validation, &options, error);
+    pthread_mutex_unlock(&job->session->opening);
+    return status;
+}
+
+static void close_engine(struct job *job, struct engine *engine)
+{
+    pthread_mutex_lock(&job->session->opening);
+    job->operations->close(engine);
+    pthread_mutex_unlock(&job->session->opening);
+}
+
+static enum status run_job(struct job *job, struct error *error)
+{
+    struct network *network = NULL;
+    struct engine *engine = NULL;
+    struct training_state state = { .step = 0 };
+    enum status status = network_open(&network, &job->recipe.model, error);
+    if (status != STATUS_OK)
+        goto out;
+    state.values = calloc(network->value_count, sizeof *state.values);
+    state.momentum = calloc(network->value_count, sizeof *state.momentum);
+    if (state.values == NULL || state.momentum == NULL) {
+        status = error_out_of_memory(error, "the %zu weights of depth %" PRIu32, network->value_count,
+                                     job->recipe.model.depth);
+        goto out;
+    }
+    network_initialize(network, job->recipe.training.seed, state.values);
+    status = open_engine(job, network, &engine, error);
+    if (status == STATUS_OK)
+        status = record_and_train(job, network, engine, &state, error);
+out:
+    if (engine != NULL)
+        close_engine(job, engine);
+    free(state.values);
+    free(state.momentum);
+    network_close(network);
+    return status;
+}
+
+/* The manifest that the record gets. It names the data that were used, so that it trains this run again. */
+static enum status state_manifest(struct job *job, struct error *error)
+{
+    const struct train_run *run = job->run;
+    struct manifest one;
+    enum status status = manifest_with_seed(run->manifest, run->seed, &one, error);
+    if (status != STATUS_OK)
+        return status;
+    if (job->validation == NULL || !arguments_flag(job->session->arguments, "any-test-data") ||
+        strcmp(job->validation->sha256, one.test_sha256) == 0) {
+        job->manifest = one;
+        return STATUS_OK;
+    }
+    status = manifest_with_test_data(&one, job->validation->sha256, &job->manifest, error);
+    manifest_free(&one);
+    return status;
+}
+
+static enum status prepare(struct job *job, struct error *error)
+{
+    enum status status = state_manifest(job, error);
+    if (status != STATUS_OK)
+        return status;
+    job->recipe = job->manifest.recipe;
+    manifest_experiment_digest(&job->manifest, job->run->seed, job->experiment_sha256);
+    return STATUS_OK;
+}
+
+static struct job job_of(const struct train_run *run)
+{
+    return (struct job){ .run = run,
+                         .session = run->session,
+                         .operations = run->operations,
+                         .epochs = arguments_integer(run->session->arguments, "epochs", 0) };
+}
+
+enum status train_run_train(struct train_run *run, struct error *error)
+{
+    struct train_session *session = run->session;
+    struct job job = job_of(run);
+    enum status status = shared_data_take(session->data, run->manifest, &job.training, &job.validation, error);
+    if (status == STATUS_OK)
+        status = prepare(&job, error);
+    if (status == STATUS_OK) {
+        status = run_job(&job, error);
+        manifest_free(&job.manifest);
+    }
+    pthread_mutex_lock(&session->lock);
+    progress_clear(&session->progress);
+    if (status != STATUS_INTERRUPTED)
+        count_work(&job, train_run_work(session->arguments, run->manifest));
+    pthread_mutex_unlock(&session->lock);
+    shared_data_leave(session->data, run->manifest);
+    return status;
+}
+
+/* What would be done, without data, engine or record. */
+static enum status describe_job(const struct job *job, size_t *bytes, struct error *error)
+{
+    const struct manifest *manifest = &job->manifest;
+    const struct train_session *session = job->session;
+    const struct training_config *training = &job->recipe.training;
+    const uint32_t images = manifest->training_images;
+    const struct engine_options options = engine_options(session);
+    const uint64_t all = schedule_epochs(training, images), epochs = job->epochs != 0 ? job->epochs : all;
+    struct network *network = NULL;
+    enum status status = network_open(&network, &job->recipe.model, error);
+    if (status == STATUS_OK)
+        status = engine_predict_memory(job->operations, &job->recipe, network, images, manifest->test_images, &options,
+                                       bytes, error);
+    if (status == STATUS_OK) {
+        text_line(stdout, "run:        %s/%s", record_runs_folder(arguments_text(session->arguments, "runs")),
+                  job->run->name);
+        printf("experiment: %s\narithmetic: %s\n", job->experiment_sha256, arithmetic_version(job->recipe.arithmetic));
+        printf("training:   depth %" PRIu32 ", %zu parameters, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64
+               " steps of %" PRIu32 " images\n",
+               job->recipe.model.depth, network->parameter_count, epochs, all,
+               schedule_epoch_end(training, images, epochs - 1), training->batch_size);
+        printf("engine:     %s, %.1f MiB (without the data sets)\n", job->operations->name, (double)*bytes / 1048576.0);
+        status = check_output(error);
+    }
+    network_close(network);
+    return status;
+}
+
+enum status train_run_describe(const struct train_run *run, size_t *bytes, struct error *error)
+{
+    struct job job = job_of(run);
+    *bytes = 0;
+    enum status status = prepare(&job, error);
+    if (status == STATUS_OK) {
+        status = describe_job(&job, bytes, error);
+        manifest_free(&job.manifest);
+    }
+    return status;
+}
