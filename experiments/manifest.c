@@ -99,15 +99,17 @@ static enum status check_dataset(const struct settings *s, struct error *error)
     for (int i = 0; i < 2; i++) {
         if (constants != given(s, numbers[i]))
             return settings_conflict(s, (const char *[]){ numbers[i], "dataset.normalization.kind", NULL }, error,
-                                     constants ? "normalization by constants needs it"
-                                               : "only where normalization.kind is constants");
+                                     constants ? "normalization.kind: constants needs it"
+                                               : "only normalization.kind: constants uses it");
         if (constants && settings_get(s, numbers[i])->count != 3)
             return settings_error(s, numbers[i], error, "must be three numbers: red, green, blue");
     }
     if (choice(s, "dataset.normalization.kind") == NORMALIZE_PIXEL_MEAN &&
         choice(s, "dataset.padding.mode") != PADDING_ZERO)
         return settings_conflict(s, (const char *[]){ "dataset.padding.mode", "dataset.normalization.kind", NULL },
-                                 error, "must be zero with normalization by pixel-mean: a border has no pixel mean");
+                                 error,
+                                 "must be zero with normalization.kind: pixel-mean, because a border has no "
+                                 "pixel mean");
     return STATUS_OK;
 }
 
@@ -116,7 +118,7 @@ static enum status check_rivals(const struct settings *s, const char *one, const
                                 struct error *error)
 {
     if (given(s, one) && given(s, other))
-        return settings_error(s, other, error, "stands beside %s; give one of the two", one);
+        return settings_error(s, other, error, "cannot be given together with %s; give one of the two", one);
     if (needed && !given(s, one) && !given(s, other))
         return settings_error(s, one, error, "is missing, and so is %s; give one of the two", other);
     return STATUS_OK;
@@ -145,8 +147,8 @@ static enum status check_drops(const struct settings *s, const struct training_c
         uint64_t step = schedule->drop_unit == UNIT_STEP ? drop : schedule_epoch_end(training, images, drop - 1);
         if (step >= steps)
             return settings_conflict(s, WITH_LENGTH(path), error,
-                                     "a drop at %" PRIu64 " comes when training is over: it has %" PRIu64
-                                     " epoch%s, %" PRIu64 " steps; training: {schedule: {drop_epochs: []}} has none",
+                                     "a drop at %" PRIu64 " comes after the training, which has %" PRIu64 " epoch%s, "
+                                     "%" PRIu64 " steps; for no drops write training: {schedule: {drop_epochs: []}}",
                                      drop, schedule_epochs(training, images),
                                      schedule_epochs(training, images) == 1 ? "" : "s", steps);
     }
@@ -172,7 +174,7 @@ static enum status check_warmup(const struct settings *s, const struct training_
                        ? schedule->warmup_length
                        : schedule_epoch_end(training, images, schedule->warmup_length - 1);
     if (end >= schedule_steps(training, images))
-        return settings_conflict(s, WITH_LENGTH(path), error, "a warm-up of %" PRIu64 " leaves nothing of the training",
+        return settings_conflict(s, WITH_LENGTH(path), error, "a warm-up of %" PRIu64 " takes up the whole training",
                                  schedule->warmup_length);
     return STATUS_OK;
 }
@@ -184,7 +186,7 @@ static enum status check_drop_count(const struct settings *s, struct error *erro
                          *steps = settings_get(s, "training.schedule.drop_steps");
     const struct setting *drops = steps->given ? steps : epochs;
     if (drops->count > SCHEDULE_DROPS_MAX)
-        return settings_error(s, drops->key->path, error, "has %zu drops; at most %d are taken", drops->count,
+        return settings_error(s, drops->key->path, error, "has %zu drops; at most %d are allowed", drops->count,
                               SCHEDULE_DROPS_MAX);
     if (steps->given && steps->count == 0)
         return settings_error(s, steps->key->path, error, "is an empty list; write drop_epochs: [] for no drops");
@@ -196,11 +198,13 @@ static enum status check_sources(const struct settings *s, struct error *error)
     const struct setting *archives = settings_get(s, "dataset.archives");
     if (archives->count > 0 && choice(s, "dataset.kind") == DATASET_EMBEDDED)
         return settings_conflict(s, (const char *[]){ "dataset.archives", "dataset.kind", NULL }, error,
-                                 "an embedded data set comes from no archive; write archives: []");
+                                 "an embedded data set needs no archive; write archives: []");
     for (size_t i = 0; i < archives->count; i++) {
         if (!settings_of_entry(archives, i, "md5")->given && !settings_of_entry(archives, i, "sha256")->given)
             return settings_error(s, "dataset.archives", error,
-                                  "entry %zu has neither sha256 nor md5: nothing says which bytes are meant", i + 1);
+                                  "entry %zu has neither sha256 nor md5, so its bytes cannot be checked; give one of "
+                                  "the two",
+                                  i + 1);
     }
     return check_rivals(s, "weights.sha256", "weights.sha256_prefix", false, error);
 }
@@ -211,7 +215,7 @@ static enum status check_curve(const struct settings *s, struct error *error)
     static const char *const paths[] = { "curve.file", "curve.column", "curve.source" };
     for (int i = 0; i < 3; i++) {
         if (!given(s, paths[i]) && (given(s, paths[0]) || given(s, paths[1]) || given(s, paths[2])))
-            return settings_error(s, paths[i], error, "is missing: a curve has file, column and source");
+            return settings_error(s, paths[i], error, "is missing; a curve needs file, column and source");
     }
     return STATUS_OK;
 }
@@ -228,7 +232,7 @@ static enum status check_training(const struct settings *s, const struct recipe 
     if (status == STATUS_OK && training->batch_size > images)
         status = settings_conflict(
             s, (const char *[]){ "training.batch_size", "dataset.training_images", "dataset.kind", NULL }, error,
-            "%u images a step are more than the %u of the training set", training->batch_size, images);
+            "%u images a step are more than the training set has, %u", training->batch_size, images);
     if (status == STATUS_OK)
         status = check_drops(s, training, images, error);
     if (status == STATUS_OK)
@@ -242,7 +246,7 @@ static enum status check_seeds(const struct settings *s, struct error *error)
     for (size_t i = 0; i < seeds->count; i++) {
         for (size_t j = 0; j < i; j++) {
             if (seeds->numbers[i] == seeds->numbers[j])
-                return settings_error(s, "training.seeds", error, "%.0f stands there twice", seeds->numbers[i]);
+                return settings_error(s, "training.seeds", error, "%.0f is given twice", seeds->numbers[i]);
         }
     }
     if (seeds->given && seeds->count == 0)
@@ -366,7 +370,8 @@ static enum status fill(const struct settings *s, struct manifest *manifest, str
     const enum arithmetic arithmetic = (enum arithmetic)choice(s, "arithmetic");
     if (given(s, "precision") && arithmetic != ARITHMETIC_FAST)
         return settings_conflict(s, (const char *[]){ "precision", "arithmetic", NULL }, error,
-                                 "only arithmetic: fast can be of another precision; exact is float32 throughout");
+                                 "only arithmetic: fast can have another precision; exact arithmetic is float32 "
+                                 "throughout");
     manifest->dataset_kind = (enum dataset_kind)choice(s, "dataset.kind");
     manifest->training_images = manifest->dataset_kind == DATASET_EMBEDDED
                                     ? (uint32_t)real(s, "dataset.training_images")

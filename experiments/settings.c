@@ -122,7 +122,7 @@ static enum status check_keys(const struct node *map, const char *section, struc
         if (words_of(path, words, 2) == 0)
             return unknown_key(section, child, error);
         if (child->kind != NODE_MAP)
-            return value_error(child, path, error, "is a section: keys and values belong below it");
+            return value_error(child, path, error, "is a section; write its keys and values below it");
         enum status status = check_keys(child, path, error);
         if (status != STATUS_OK)
             return status;
@@ -236,8 +236,8 @@ static enum status not_found(const char *path, const char *found, struct error *
     struct error ignored;
     if (folder == NULL)
         return error_set(error, STATUS_INPUT,
-                         "there is no manifest %s, and no experiments folder: set SELFSAME_EXPERIMENTS to the one that "
-                         "came with selfsame",
+                         "there is no manifest %s, and no experiments folder; set SELFSAME_EXPERIMENTS to the folder "
+                         "that came with selfsame",
                          found);
     if (names_read(folder, &names, &ignored) == STATUS_OK) {
         names_suggest(&names, path, hint, sizeof hint);
@@ -325,7 +325,7 @@ static enum status apply_inherit(struct node **root, const struct chain *chain, 
         return STATUS_OK;
     enum status status = STATUS_OK;
     if (inherit->kind != NODE_SCALAR || inherit->text[0] == '\0')
-        status = value_error(inherit, "inherit", error, "must name one manifest's file");
+        status = value_error(inherit, "inherit", error, "must name the file of one manifest");
     if (status == STATUS_OK && find_manifest(inherit->text, chain->file, path, error) != STATUS_OK)
         status = error_prefix(error, "%s:%zu: inherit", inherit->file, inherit->line);
     if (status == STATUS_OK)
@@ -354,7 +354,7 @@ static enum status read_file(const char *path, const struct chain *child, const 
             return circle(path, inherit, child, error);
     }
     if (chain.length > INHERIT_MAX)
-        return value_error(inherit, "inherit", error, "more than %d manifests, one upon the other", INHERIT_MAX);
+        return value_error(inherit, "inherit", error, "more than %d manifests inherit from each other", INHERIT_MAX);
     enum status status = file_read_text(path, NODE_BYTES_MAX, &text, &bytes, NULL, error);
     if (status != STATUS_OK)
         return inherit == NULL ? status : error_prefix(error, "%s:%zu: inherit", inherit->file, inherit->line);

@@ -91,7 +91,7 @@ static enum status check_word(const struct schema_key *key, const char *path, co
     switch (key->type) {
     case VALUE_CHOICE:
         if (schema_find_choice(key->choices, text) == NULL)
-            return value_error(node, path, error, "'%.60s' is none of %s", text, words);
+            return value_error(node, path, error, "'%.60s' is not one of %s", text, words);
         break;
     case VALUE_BOOLEAN:
         if (node->quoted || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))
@@ -114,7 +114,9 @@ static enum status check_word(const struct schema_key *key, const char *path, co
             text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
             return value_error(
                 node, path, error,
-                "'%.80s' is no name: up to 64 letters, digits, '.', '_' and '-', not beginning with '.' or '-'", text);
+                "'%.80s' is not a name; a name has up to 64 letters, digits, '.', '_' and '-', and does not begin "
+                "with '.' or '-'",
+                text);
         break;
     default:
         if (strlen(text) > SCHEMA_TEXT_BYTES_MAX)

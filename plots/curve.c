@@ -26,8 +26,8 @@ enum status plots_find(const char *name, char path[FILE_PATH_BYTES], struct erro
     }
     return error_set(
         error, STATUS_ENVIRONMENT,
-        "%s is in none of $SELFSAME_PLOTS, %s and %s; install selfsame, or set SELFSAME_PLOTS to the source's plots "
-        "folder",
+        "%s is not in $SELFSAME_PLOTS, %s or %s; install selfsame, or set SELFSAME_PLOTS to the plots folder of its "
+        "sources",
         name, folders[1], folders[2]);
 }
 
@@ -81,7 +81,8 @@ static enum status parse_line(const char *path, size_t number, char *line, int p
     char *field = place >= 1 ? take_field(line, (size_t)place) : NULL; /* the epoch's number stays: it comes first */
     double value;
     if (field == NULL || !parse_percent(field, &value))
-        return error_set(error, STATUS_INPUT, "%s:%zu: column %d is not a percentage or nan", path, number, place + 1);
+        return error_set(error, STATUS_INPUT, "%s:%zu: column %d is neither a percentage nor nan", path, number,
+                         place + 1);
     if (strtoull(line, &end, 10) != curve->epochs || end == line)
         return error_set(error, STATUS_INPUT, "%s:%zu: expected the line of epoch %zu", path, number, curve->epochs);
     curve->errors[curve->epochs++] = value;
@@ -98,7 +99,7 @@ static enum status parse_text(const char *path, char *text, const char *column, 
         lines += *c == '\n';
     curve->errors = calloc(lines, sizeof *curve->errors);
     if (curve->errors == NULL)
-        return error_set(error, STATUS_ENVIRONMENT, "no memory for the curve in %s", path);
+        return error_set(error, STATUS_ENVIRONMENT, "not enough memory for the curve in %s", path);
     for (char *line = text, *next; line != NULL && *line != '\0'; line = next) {
         next = strchr(line, '\n');
         if (next != NULL)

@@ -85,9 +85,12 @@ static enum status run_gnuplot(const char *folder, const char *script, struct er
     if (WIFEXITED(result) && WEXITSTATUS(result) == 127)
         return error_set(error, STATUS_ENVIRONMENT, "gnuplot is not installed; on Debian: apt-get install gnuplot-nox");
     if (!WIFEXITED(result) || WEXITSTATUS(result) != 0)
-        return error_set(
-            error, STATUS_ENVIRONMENT, "gnuplot failed (%s %d): %.500s", WIFEXITED(result) ? "exit" : "signal",
-            WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result), said[0] != '\0' ? said : "it said nothing");
+        return error_set(error, STATUS_ENVIRONMENT, "gnuplot failed (%s %d): %.500s",
+                         WIFEXITED(result) ? "exit" : "signal",
+                         WIFEXITED(result) ? WEXITSTATUS(result) : WTERMSIG(result),
+                         said[0] != '\0' ? said
+                                         : "gnuplot gave no "
+                                           "reason");
     return STATUS_OK;
 }
 

@@ -145,11 +145,14 @@ enum status checkpoint_read(const char *folder, uint64_t step, const struct netw
     if (status != STATUS_OK)
         return status;
     if (!file.sealed)
-        status = error_set(error, STATUS_INPUT, "%s is no checkpoint of ours, or a damaged one: it has no seal", path);
+        status = error_set(error, STATUS_INPUT,
+                           "%s is not a checkpoint of selfsame, or it is damaged: it has no "
+                           "digest of its own",
+                           path);
     if (status == STATUS_OK)
         status = read_place(&file, path, place, state, error);
     if (status == STATUS_OK && experiment_sha256 != NULL && strcmp(place->experiment_sha256, experiment_sha256) != 0)
-        status = error_set(error, STATUS_INPUT, "%s is of another experiment, %s (arithmetic %s), not of %s", path,
+        status = error_set(error, STATUS_INPUT, "%s belongs to another experiment, %s (arithmetic %s), not to %s", path,
                            place->experiment_sha256, place->arithmetic, experiment_sha256);
     if (status == STATUS_OK && state->step != step)
         status = error_set(error, STATUS_INPUT, "%s is the checkpoint of step %" PRIu64, path, state->step);

@@ -59,7 +59,7 @@ enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BY
     status = file_path(folder, error, "%s/%s", runs, run);
     if (status == STATUS_OK && !has_record(folder))
         status = error_set(error, STATUS_INPUT,
-                           "there is no run \"%s\" in the folder %s (no %s/%s); name a run's folder, or give the "
+                           "there is no run \"%s\" in the folder %s (no %s/%s); name a run's folder, or pass the "
                            "runs folder with --runs",
                            run, runs, folder, RECORD_FILE);
     return status;

@@ -61,7 +61,7 @@ enum status metrics_format(const struct metrics_row *row, char **line, struct er
     free(text);
     if (*line == NULL)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "cannot write down epoch %" PRIu64 ": a number is not finite, or there is no memory",
+                         "cannot record epoch %" PRIu64 ": a number is not finite, or there is not enough memory",
                          row->epoch);
     return STATUS_OK;
 }

@@ -40,7 +40,7 @@ static enum status check_manifest_digest(const struct record *record, struct err
     if (strcmp(hex, record->facts.manifest_sha256) == 0)
         return STATUS_OK;
     return contradiction(record, RECORD_FILE, RECORD_MANIFEST_FILE, error,
-                         "the manifest's SHA-256 is %s, where the record says %s", hex, record->facts.manifest_sha256);
+                         "the manifest's SHA-256 is %s, but the record says %s", hex, record->facts.manifest_sha256);
 }
 
 /* What record.json must say of the manifest that it has. */
@@ -77,7 +77,7 @@ static enum status check_manifest(const struct record *record, struct error *err
         const char *key = record_json_difference(&record->facts, &expected, sections[i], said, wanted);
         if (key != NULL)
             return contradiction(record, RECORD_FILE, RECORD_MANIFEST_FILE, error,
-                                 "\"%s\" is %s, where the manifest makes it %s", key, said, wanted);
+                                 "\"%s\" is %s, but by the manifest it is %s", key, said, wanted);
     }
     return STATUS_OK;
 }
@@ -95,17 +95,17 @@ static enum status check_row(const struct record *record, const struct metrics_r
     if (row->end_step != end)
         return contradiction(record, METRICS_FILE, RECORD_MANIFEST_FILE, error,
                              "epoch %" PRIu64 " (from 0) ends after %" PRIu64
-                             " steps, where the manifest makes it %" PRIu64,
+                             " steps, but by the manifest after %" PRIu64,
                              row->epoch, row->end_step, end);
     if (row->learning_rate != rate)
         return contradiction(record, METRICS_FILE, RECORD_MANIFEST_FILE, error,
-                             "epoch %" PRIu64
-                             " (from 0) ends with the learning rate %.9g, where the manifest makes it %.9g",
+                             "epoch %" PRIu64 " (from 0) ends with the learning rate %.9g, but by the manifest with "
+                             "%.9g",
                              row->epoch, row->learning_rate, rate);
     if (row->validation_images != record->facts.validation_images)
         return contradiction(record, METRICS_FILE, RECORD_FILE, error,
                              "epoch %" PRIu64 " (from 0) has %" PRIu64
-                             " validation images, where the record says %" PRIu64,
+                             " validation images, but the record says %" PRIu64,
                              row->epoch, row->validation_images, record->facts.validation_images);
     if (row->validation_errors > row->validation_images || row->validation_error != validation_error)
         return error_set(error, STATUS_INPUT,
@@ -126,16 +126,16 @@ static enum status check_result(const struct record *record, struct error *error
     const uint64_t most = facts->state == RECORD_FINISHED ? epochs : epochs + 1;
     if (record->epochs < epochs || record->epochs > most)
         return contradiction(record, RECORD_FILE, METRICS_FILE, error,
-                             "the record tells of %" PRIu64 " epochs%s, and there are lines of %zu%s", epochs,
-                             facts->state == RECORD_FINISHED ? " and says finished" : "", record->epochs,
+                             "the record says %" PRIu64 " epochs%s, but there are lines of %zu%s", epochs,
+                             facts->state == RECORD_FINISHED ? " and finished" : "", record->epochs,
                              record->metrics_lines.torn > 0 ? ", the last line being torn" : "");
     if (record->epochs > facts->epochs_wanted)
         return contradiction(record, RECORD_MANIFEST_FILE, METRICS_FILE, error,
-                             "the training has %" PRIu64 " epochs, and there are lines of %zu", facts->epochs_wanted,
+                             "the training has %" PRIu64 " epochs, but there are lines of %zu", facts->epochs_wanted,
                              record->epochs);
     if (facts->state == RECORD_FINISHED && record->metrics_lines.torn > 0)
         return contradiction(record, RECORD_FILE, METRICS_FILE, error,
-                             "the run is finished, but the lines end in %zu bytes that are none",
+                             "the run is finished, but after its lines there are %zu bytes that are no line",
                              record->metrics_lines.torn);
     for (uint64_t i = 0; i < epochs; i++)
         record_json_add_epoch(&counted, &record->metrics[i]);
@@ -143,7 +143,7 @@ static enum status check_result(const struct record *record, struct error *error
         sha256_hex(record->metrics_lines.text, record->metrics_lines.ends[epochs - 1], counted.result.metrics_sha256);
     const char *key = record_json_difference(facts, &counted, "result", said, found);
     if (key != NULL)
-        return contradiction(record, RECORD_FILE, METRICS_FILE, error, "\"%s\" is %s, where the lines make it %s", key,
+        return contradiction(record, RECORD_FILE, METRICS_FILE, error, "\"%s\" is %s, but by the lines it is %s", key,
                              said, found);
     return STATUS_OK;
 }
@@ -167,18 +167,18 @@ static enum status check_step_count(const struct record *record, struct error *e
     const bool finished = record->facts.state == RECORD_FINISHED;
     if (record->steps < recorded)
         return contradiction(record, ledger, METRICS_FILE, error,
-                             "there are %zu steps%s, and epochs up to step %" PRIu64, record->steps,
+                             "there are %zu steps%s, but epochs up to step %" PRIu64, record->steps,
                              record->ledger_lines.torn > 0 ? ", the last line being torn" : "", recorded);
     if (record->epochs < record->facts.epochs_wanted && record->steps > next)
         return contradiction(record, ledger, METRICS_FILE, error,
-                             "there are %zu steps, and no line of the epoch that ends after step %" PRIu64,
+                             "there are %zu steps, but no line of the epoch that ends after step %" PRIu64,
                              record->steps, next);
     if (record->steps > record->facts.steps_wanted)
         return contradiction(record, ledger, RECORD_MANIFEST_FILE, error,
                              "there are more steps than the training has, %" PRIu64, record->facts.steps_wanted);
     if (finished && (record->steps > recorded || record->ledger_lines.torn > 0))
         return contradiction(record, RECORD_FILE, ledger, error,
-                             "the run is finished after step %" PRIu64 ", but the ledger goes on", recorded);
+                             "the run is finished after step %" PRIu64 ", but the ledger has more steps", recorded);
     return STATUS_OK;
 }
 
@@ -200,7 +200,7 @@ static enum status check_means(const struct record *record, const struct metrics
         return STATUS_OK;
     const bool of_loss = row->training_loss != loss;
     return contradiction(record, METRICS_FILE, ledger_name(&record->ledger_lines), error,
-                         "the training %s of epoch %" PRIu64 " (from 0) is %.17g, where the steps make it %.17g",
+                         "the training %s of epoch %" PRIu64 " (from 0) is %.17g, but by the steps it is %.17g",
                          of_loss ? "loss" : "error", row->epoch, of_loss ? row->training_loss : row->training_error,
                          of_loss ? loss : training_error);
 }

@@ -238,8 +238,8 @@ enum status record_json_write(const char *path, const struct record_facts *facts
     enum status status =
         text != NULL ? file_write(path, text, strlen(text), error)
                      : error_set(error, STATUS_ENVIRONMENT,
-                                 "cannot write %s: a text in it is not UTF-8, a number is not finite, or there is no "
-                                 "memory",
+                                 "cannot write %s: a text in it is not UTF-8, a number is not finite, or there is "
+                                 "not enough memory",
                                  path);
     free(text);
     return status;
@@ -293,7 +293,7 @@ static const char *read_state(const json_t *value, enum record_said_state *state
             return NULL;
         }
     }
-    return "is none of running, interrupted, finished and failed";
+    return "is not one of running, interrupted, finished and failed";
 }
 
 /* NULL, or what is wrong. */
@@ -364,7 +364,7 @@ static enum status check_format(const char *path, const struct record_facts *fac
                          format == NULL ? "is missing" : "is not a whole number");
     if (json_integer_value(format) != RECORD_FORMAT)
         return error_set(error, STATUS_INPUT,
-                         "%s has format %" JSON_INTEGER_FORMAT ", and this version of selfsame reads format %d alone; "
+                         "%s has format %" JSON_INTEGER_FORMAT ", but this version of selfsame reads only format %d; "
                          "read it with the version that wrote it",
                          path, json_integer_value(format), RECORD_FORMAT);
     return STATUS_OK;

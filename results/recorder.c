@@ -280,8 +280,8 @@ static enum status check_name(const char *name, struct error *error)
     if (length == 0 || length > 200 || strspn(name, letters) != length || name[0] == '.' || name[0] == '-')
         return error_set(
             error, STATUS_INPUT,
-            "this cannot name a run: %.200s; a name has letters, digits, '.', '_' and '-', at most 200, and "
-            "begins with none of the last three but '_'",
+            "'%.200s' cannot be the name of a run; a name has at most 200 letters, digits, '.', '_' and '-', and "
+            "does not begin with '.' or '-'",
             name);
     return STATUS_OK;
 }
@@ -332,7 +332,8 @@ static enum status check_free(const char *folder, struct error *error)
             i++;
         if (i == sizeof ours / sizeof *ours)
             status = error_set(error, STATUS_INPUT,
-                               "%s exists and is no run: it has no %s, but holds %s; choose another name with --name",
+                               "%s exists but is not a run: it has no %s, and it contains %s; choose another name "
+                               "with --name",
                                folder, RECORD_FILE, entry->d_name);
     }
     closedir(list);
@@ -356,8 +357,9 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, cha
     memcpy(metrics_sha256, facts->result.metrics_sha256, DIGEST_HEX_BYTES);
     if (strcmp(facts->experiment_sha256, options->experiment_sha256) != 0)
         status = error_set(error, STATUS_INPUT,
-                           "the run %s is of another experiment: %s (manifest %s, arithmetic %s), not %s (manifest %s, "
-                           "arithmetic %s); choose another name with --name, or another runs folder with --runs",
+                           "the run %s belongs to another experiment: %s (manifest %s, arithmetic %s), not %s "
+                           "(manifest %s, arithmetic %s); choose another name with --name, or another runs folder "
+                           "with --runs",
                            recorder->path, facts->experiment_sha256, facts->manifest_name, facts->arithmetic,
                            options->experiment_sha256, options->manifest_name, options->arithmetic);
     else if (facts->state == RECORD_FINISHED && *done >= wanted)
@@ -367,8 +369,8 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, cha
                            recorder->path, *done, all);
     else if (!options->resume)
         status = error_set(error, STATUS_INPUT,
-                           "the run %s exists and has %" PRIu64 " of %" PRIu64 " epochs; go on with it by --resume, or "
-                           "choose another name with --name",
+                           "the run %s exists and has %" PRIu64 " of %" PRIu64 " epochs; continue it with --resume, "
+                           "or choose another name with --name",
                            recorder->path, *done, wanted);
     if (status == STATUS_OK) {
         snprintf(recorder->started, sizeof recorder->started, "%s", facts->time_started);
@@ -557,7 +559,7 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
     if (made->entries == NULL)
         status = error_out_of_memory(error, "the run's record");
     else if (!digest_from_hex(options->experiment_sha256, made->chain))
-        status = error_set(error, STATUS_INPUT, "\"%s\" is no experiment digest", options->experiment_sha256);
+        status = error_set(error, STATUS_INPUT, "\"%s\" is not an experiment digest", options->experiment_sha256);
     if (status == STATUS_OK)
         status = open_run(made, state, error);
     if (status != STATUS_OK) {

@@ -117,8 +117,8 @@ static enum status check_history(const struct resume_options *options, const str
     }
     if (step < epoch_begin(options, place->epochs) || step > epoch_begin(options, place->epochs + 1))
         return error_set(error, STATUS_INPUT,
-                         "%s: the checkpoint of step %" PRIu64 " says that %" PRIu64 " epochs are done, which that "
-                         "step is not after",
+                         "%s: the checkpoint of step %" PRIu64 " says that %" PRIu64 " epochs are done, but they end "
+                         "at another step",
                          options->folder, step, place->epochs);
     enum status status = check_lines(options, &point->metrics, error);
     if (status == STATUS_OK)
@@ -128,7 +128,7 @@ static enum status check_history(const struct resume_options *options, const str
                                     (size_t)place->epochs, point->ledger.rows, point->ledger.steps, error);
     if (status == STATUS_OK && strcmp(chain, place->chain_sha256) != 0)
         status = error_set(error, STATUS_INPUT,
-                           "%s/%s is not that of the checkpoint of step %" PRIu64 ": their chains differ",
+                           "%s/%s does not belong to the checkpoint of step %" PRIu64 ": their chains differ",
                            options->folder, METRICS_FILE, step);
     return status;
 }
@@ -166,11 +166,11 @@ enum status resume_find(const struct resume_options *options, struct training_st
     /* After one epoch, it may be that its checkpoint was the first thing that could not be written. */
     if (count == 0 && options->epochs > 1)
         status = error_set(error, STATUS_INPUT,
-                           "%s has %" PRIu64 " epochs, but no checkpoint to go on from (published runs come without); "
-                           "choose another name with --name to run it from the start",
+                           "%s has %" PRIu64 " epochs, but no checkpoint to continue from (published runs have "
+                           "none); choose another name with --name to run it from the start",
                            options->folder, options->epochs);
     else if (count == 0)
-        say(options, "%s has no checkpoint yet and begins again with the first step", options->folder);
+        say(options, "%s has no checkpoint yet, so it begins again with the first step", options->folder);
     for (size_t i = count; i-- > 0;) {
         status = try_checkpoint(options, steps[i], state, point, error);
         if (status == STATUS_OK)
@@ -179,12 +179,12 @@ enum status resume_find(const struct resume_options *options, struct training_st
         if (status != STATUS_INPUT)
             break;
         if (i > 0)
-            say(options, "%s; going on from the checkpoint before it", error->message);
+            say(options, "%s; continuing from the checkpoint before it", error->message);
         else
             error_prefix(
                 error,
-                "no checkpoint of %s is good, so it cannot be resumed; to start over, remove that folder; the last one "
-                "tried",
+                "every checkpoint of %s is damaged, so it cannot be resumed; to start again, remove that folder; the "
+                "last one that was tried",
                 options->folder);
     }
     free(steps);

@@ -36,7 +36,7 @@ enum status weights_check(const struct record *record, const char *path, const s
                      "%s and %s/%s contradict each other: the digest of these weights, %s, is not that of %s; the "
                      "weights were changed or damaged%s",
                      path, record->path, METRICS_FILE, hex, finished ? "the last epoch" : "any epoch",
-                     finished ? "" : ", or the run was killed while it wrote them, and --resume mends that");
+                     finished ? "" : ", or the run was killed while it wrote them; then train --resume repairs them");
 }
 
 /* A checkpoint at an epoch's end has that epoch's weights. Inside an epoch, its seal alone says that it is whole. */
@@ -50,7 +50,7 @@ static enum status check_checkpoint(const struct record *record, const char *pat
         digest_of(network, values, hex);
         if (strcmp(record->metrics[i].weights_sha256, hex) != 0)
             return error_set(error, STATUS_INPUT,
-                             "%s and %s/%s contradict each other: the digest of the checkpoint's weights is %s, where "
+                             "%s and %s/%s contradict each other: the digest of the checkpoint's weights is %s, but "
                              "the line of epoch %zu (from 0) says %s",
                              path, record->path, METRICS_FILE, hex, i, record->metrics[i].weights_sha256);
         return STATUS_OK;
@@ -148,7 +148,7 @@ static enum status check_checkpoints(const struct record *record, const struct n
             chain = record->metrics[place.epochs - 1].chain_sha256;
         if (status == STATUS_OK && (place.epochs > record->epochs || strcmp(chain, place.chain_sha256) != 0))
             status = error_set(error, STATUS_INPUT,
-                               "%s and %s/%s contradict each other: the checkpoint follows other epochs", path,
+                               "%s and %s/%s contradict each other: the checkpoint belongs to other epochs", path,
                                record->path, METRICS_FILE);
     }
     free(steps);

@@ -86,4 +86,4 @@ expect 2 "an unknown arithmetic" train tiny.yaml --arithmetic exact-3 --runs run
 says "exact|exact-1|exact-2|fast"
 printf 'inherit: quick/resnet20.yaml\narithmetic: exact-3\n' > unknown.yaml
 expect 2 "an unknown arithmetic of a manifest" manifest unknown.yaml
-says "arithmetic: 'exact-3' is none of exact|exact-1|exact-2|fast"
+says "arithmetic: 'exact-3' is not one of exact|exact-1|exact-2|fast"

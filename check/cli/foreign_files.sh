@@ -15,7 +15,7 @@ echo text > home/Docs/thesis.tex
 echo text > home/Docs/work.tmp
 echo text > home/Docs/work.abcdef.tmp
 expect 2 "a run by the name of somebody's folder" train tiny.yaml --runs home --name Docs
-says "home/Docs exists and is no run"
+says "home/Docs exists but is not a run"
 if [ "$(find home/Docs | sort | tr '\n' ' ')" = "home/Docs home/Docs/thesis.tex home/Docs/work.abcdef.tmp home/Docs/work.tmp " ]; then
     pass "  it is as it was"
 else
@@ -23,7 +23,7 @@ else
 fi
 for name in "a b" -x .hidden "$(printf 'a\nb')"; do
     expect 2 "--name $(printf '%s' "$name" | tr '\n' '|')" train tiny.yaml --runs runs "--name=$name"
-    says "cannot name a run"
+    says "cannot be the name of a run"
 done
 
 # What took time to compute is not begun again.
@@ -36,7 +36,7 @@ rm -rf runs/published/checkpoints
 sed -i -e 's/"state": "finished"/"state": "interrupted"/' -e '/_sha256": "[0-9a-f]*",$/{/record_sha256\|metrics_sha256/d}' runs/published/record.json
 cp runs/published/metrics.jsonl metrics
 expect 2 "epochs without a checkpoint" train tiny.yaml --runs runs --name published --resume
-says "has 3 epochs, but no checkpoint to go on from"
+says "has 3 epochs, but no checkpoint to continue from"
 same metrics runs/published/metrics.jsonl "  they are still there"
 copy headless
 rm runs/headless/record.json runs/headless/weights.safetensors

@@ -43,7 +43,7 @@ if [ "$status" -eq 0 ]; then pass "depth 9998 in 1 GB, --dry-run"; else fail "de
 prints "^engine: .*cpu, [0-9]\{5,\}\.[0-9] MiB"
 limited v 1000000 train deep.yaml --runs runs
 if [ "$status" -eq 3 ]; then pass "and without it: exit 3"; else fail "without it: exit $status"; fi
-says "out of memory\|no memory"
+says "out of memory\|no memory\|not enough memory"
 
 # However little there is, nothing ends in a signal.
 signals=0

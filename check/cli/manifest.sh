@@ -46,20 +46,20 @@ refused 2 "model.depth: must be a whole number" 'model: {depth: [20]}'
 refused 2 "model: is a section" 'model: 20'
 refused 2 "model.depth: 21 is not 6n+2; the nearest depths are 20 and 26" 'model: {depth: 21}'
 refused 2 "training.batch_size: 0 is out of bounds; it must be 1 to 65536" 'training: {batch_size: 0}'
-refused 2 "training.batch_size: 60000 images a step are more than the 50000" 'training: {batch_size: 60000}'
-refused 2 "training.schedule.drop_epochs: a drop at 180 comes when training is over" 'training: {schedule: {drop_epochs: [90, 180]}}'
+refused 2 "training.batch_size: 60000 images a step are more than the training set has, 50000" 'training: {batch_size: 60000}'
+refused 2 "training.schedule.drop_epochs: a drop at 180 comes after the training" 'training: {schedule: {drop_epochs: [90, 180]}}'
 refused 2 "training.schedule.drop_epochs: 90 comes after 135; drops must increase" 'training: {schedule: {drop_epochs: [135, 90]}}'
-refused 2 "training.steps: stands beside training.epochs" 'training: {epochs: 3, steps: 100, schedule: {drop_epochs: []}}'
-refused 2 "training.schedule.warmup.epochs: a warm-up of 180 leaves nothing" 'training: {schedule: {warmup: {epochs: 180, learning_rate: 0.1}}}'
-refused 2 "training.seeds: 4 stands there twice" 'training: {seeds: [4, 4]}'
+refused 2 "training.steps: cannot be given together with training.epochs" 'training: {epochs: 3, steps: 100, schedule: {drop_epochs: []}}'
+refused 2 "training.schedule.warmup.epochs: a warm-up of 180 takes up the whole training" 'training: {schedule: {warmup: {epochs: 180, learning_rate: 0.1}}}'
+refused 2 "training.seeds: 4 is given twice" 'training: {seeds: [4, 4]}'
 refused 2 "training.seeds: is an empty list" 'training: {seeds: []}'
 refused 2 "model.final_batch_norm: must be true or false" 'model: {final_batch_norm: yes}'
-refused 2 "model.shortcut: 'b' is none of projection|pad-end|pad-both|projection-bn" 'model: {shortcut: b}'
+refused 2 "model.shortcut: 'b' is not one of projection|pad-end|pad-both|projection-bn" 'model: {shortcut: b}'
 refused 2 "dataset.train_sha256: must be 64 lower-case hex digits" 'dataset: {train_sha256: abc}'
 refused 2 "dataset.training_images: only for an embedded data set" 'dataset: {training_images: 100}'
-refused 2 "precision: only arithmetic: fast can be of another precision" 'precision: tf32'
-refused 3 "precision: 'half' is none of fp32|tf32|bf16" 'arithmetic: fast\nprecision: half'
-refused 2 "name: .* is no name" 'name: a/b'
+refused 2 "precision: only arithmetic: fast can have another precision" 'precision: tf32'
+refused 3 "precision: 'half' is not one of fp32|tf32|bf16" 'arithmetic: fast\nprecision: half'
+refused 2 "name: .* is not a name" 'name: a/b'
 refused 3 "model: this key was given already in line 2" 'model: {depth: 20}\nmodel: {depth: 32}'
 refused 2 "anchors are not allowed" 'model: &x {depth: 20}'
 refused 2 "tags are not allowed" 'name: !!str x'
@@ -103,18 +103,18 @@ refused 2 "dataset.archives\[0\].urls: has a blank" 'dataset: {archives: [{urls:
 refused 2 "dataset.archives\[0\].md5: must be 32 to 32 lower-case hex digits" 'dataset: {archives: [{urls: ["http://h/b"], bytes: 5, md5: abc}]}'
 refused 2 "dataset.archives\[0\].bytes: 0 is out of bounds" 'dataset: {archives: [{urls: ["http://h/b"], bytes: 0}]}'
 refused 2 "weights.sha256_prefix: must be 8 to 64 lower-case hex digits" 'weights: {sha256_prefix: "1234567"}'
-refused 2 "weights.sha256_prefix: stands beside weights.sha256" 'weights: {sha256_prefix: "12345678", sha256: '"$sum"'}'
-refused 2 "weights.format: 'pickle' is none of auto|neon|torch|safetensors" 'weights: {format: pickle}'
+refused 2 "weights.sha256_prefix: cannot be given together with weights.sha256" 'weights: {sha256_prefix: "12345678", sha256: '"$sum"'}'
+refused 2 "weights.format: 'pickle' is not one of auto|neon|torch|safetensors" 'weights: {format: pickle}'
 refused 2 "weights.url: unknown key; did you mean 'urls'" 'weights: {url: x}'
 printf 'inherit: quick/resnet20.yaml\ndataset: {archives: [{urls: ["http://h/b"], bytes: 5, sha256: %s}]}\n' $sum > bad.yaml
 expect 2 "refused: an archive of the embedded data set" manifest bad.yaml
-says "bad.yaml:2: dataset.archives: an embedded data set comes from no archive"
+says "bad.yaml:2: dataset.archives: an embedded data set needs no archive"
 
 refused 2 "model.depth: a key has no dot" 'model.depth: 26'
 refused 2 "an empty key" '"": {model: {depth: 26}}'
 refused 2 "anchors are not allowed" '&a model: {depth: 26}'
 refused 2 "curve: is a section" 'curve: 3'
-refused 2 "name: .* is no name" 'name: -x'
+refused 2 "name: .* is not a name" 'name: -x'
 refused 2 "training.schedule.drop_epochs: has 17 drops; at most 16" 'training: {schedule: {drop_epochs: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}}'
 refused 2 "training.schedule.drop_steps: is an empty list" 'training: {schedule: {drop_steps: []}}'
 refused 2 "nested too deeply" 'name: [[[[[[[[[[1]]]]]]]]]]'
@@ -168,7 +168,7 @@ expect 0 "tabs elsewhere" manifest fine.yaml
 printf 'inherit: quick/resnet20\nname: shorter\ntraining:\n  epochs: 3\n' > shorter.yaml
 expect 2 "a shorter training with the drops of a longer one" manifest shorter.yaml
 says "shorter.yaml:4: training.epochs: does not fit training.schedule.drop_epochs (.*/quick/base.yaml:[0-9]*): a drop at 8"
-says "training: {schedule: {drop_epochs: \[\]}} has none"
+says "for no drops write training: {schedule: {drop_epochs: \[\]}}"
 printf 'inherit: shorter.yaml\nname: other\nmodel: {depth: 8}\n' > child.yaml
 expect 2 "  inherited once more" manifest child.yaml
 says "shorter.yaml:4: training.epochs: does not fit"

@@ -185,7 +185,7 @@ static void test_damaged_checkpoints(void **state)
     assert_int_equal(resume_to_end("damaged", &error), STATUS_OK);
     assert_true(was_said("step-00000022.safetensors is damaged"));
     assert_true(was_said("step-00000019.safetensors is damaged") || was_said("step-00000019.safetensors is truncated"));
-    assert_true(was_said("going on from the checkpoint before it"));
+    assert_true(was_said("continuing from the checkpoint before it"));
     assert_same_run("whole", "damaged");
 }
 
@@ -203,7 +203,7 @@ static void test_all_checkpoints_damaged(void **state)
     }
     assert_int_equal(resume_to_end("hopeless", &error), STATUS_INPUT);
     assert_non_null(strstr(error.message, "step-00000007.safetensors is damaged"));
-    assert_non_null(strstr(error.message, "to start over, remove that folder"));
+    assert_non_null(strstr(error.message, "to start again, remove that folder"));
 }
 
 /* A checkpoint that was copied from another run, and one under another step's name. */
@@ -228,7 +228,7 @@ static void test_foreign_checkpoints(void **state)
     assert_int_equal(file_write(to, file, bytes, &error), STATUS_OK);
     free(file);
     assert_int_equal(resume_to_end("mixed", &error), STATUS_OK);
-    assert_true(was_said("step-00000010.safetensors is of another experiment"));
+    assert_true(was_said("step-00000010.safetensors belongs to another experiment"));
     assert_true(was_said("step-00000011.safetensors is the checkpoint of step 7"));
     assert_same_run("whole", "mixed");
 }
@@ -308,18 +308,18 @@ static void test_refusals(void **state)
     expect_refusal(&options, STATUS_INPUT, DIGEST_B);
     stop_run("unfinished", 9, true);
     options = simulated_options("unfinished", false);
-    expect_refusal(&options, STATUS_INPUT, "go on with it by --resume");
+    expect_refusal(&options, STATUS_INPUT, "continue it with --resume");
     static const char *const names[] = { "", ".", "..", ".hidden", "a/b", "/a" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         options = simulated_options(names[i], false);
-        expect_refusal(&options, STATUS_INPUT, "cannot name a run");
+        expect_refusal(&options, STATUS_INPUT, "cannot be the name of a run");
     }
     snprintf(path, sizeof path, "%s/foreign", runs_folder);
     assert_int_equal(mkdir(path, 0777), 0);
     run_path(path, "foreign", "thesis.tex");
     assert_int_equal(file_write(path, "x", 1, &error), STATUS_OK);
     options = simulated_options("foreign", false);
-    expect_refusal(&options, STATUS_INPUT, "holds thesis.tex");
+    expect_refusal(&options, STATUS_INPUT, "contains thesis.tex");
     options = simulated_options("a", false);
     options.runs = path; /* a file */
     expect_refusal(&options, STATUS_ENVIRONMENT, "cannot make the folder");

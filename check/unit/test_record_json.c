@@ -115,7 +115,7 @@ static void test_format(void **state)
 {
     (void)state;
     put("{\"format\": 2, \"anything\": true}\n");
-    expect("has format 2, and this version of selfsame reads format 1 alone");
+    expect("has format 2, but this version of selfsame reads only format 1");
     put("{\"format\": \"1\"}\n");
     expect("\"format\" is not a whole number");
     put("{}\n");
@@ -199,7 +199,7 @@ static void expect_of_another_type(json_t *object, const char *key, const char *
     if (json_is_string(value)) {
         assert_int_equal(json_object_set_new(object, key, json_string("bad\x1b[2J")), 0);
         snprintf(complaint, sizeof complaint, "\"%s\" %s", path,
-                 strcmp(path, "state") == 0 ? "is none of" : "holds a control character");
+                 strcmp(path, "state") == 0 ? "is not one of" : "holds a control character");
         dump_and_expect(complaint);
     }
     assert_int_equal(json_object_set_new(object, key, value), 0);

@@ -115,19 +115,19 @@ static void test_refused(void **state)
     refuse(BASE TRAINING "seed: -1}\n", "must be a whole number, not '-1'");
     refuse(BASE TRAINING "seed: 0x10}\n", "must be a whole number");
     refuse(BASE TRAINING "seeds: 1}\n", "training.seeds: must be a list");
-    refuse(BASE "training: {last_batch: long}\n", "training.last_batch: 'long' is none of continue|short");
+    refuse(BASE "training: {last_batch: long}\n", "training.last_batch: 'long' is not one of continue|short");
     refuse(BASE TRAINING "seed: 1, augmentation: {crop: yes}}\n", "must be true or false, not 'yes'");
     refuse(BASE TRAINING "seed: 1, bach_size: 64}\n", "unknown key; did you mean 'batch_size'?");
     refuse(BASE "training.epochs: 1\n", "a key has no dot");
     refuse(BASE "training: 1\n", "training: is a section");
-    refuse("name: -t\n", "'-t' is no name");
+    refuse("name: -t\n", "'-t' is not a name");
     refuse("name: \"a\\x07b\"\n", "name");
     refuse("description: \"a\\nb\"\nname: t\n", "must be one line without control or invisible characters");
     refuse(BASE, "training.last_batch: is missing");
     refuse(BASE TRAINING "seed: 1}\ntargets: [{metric: best_error, value: 5, tolerance: 0}]\n",
            "targets[0].source: is missing");
     refuse(BASE TRAINING "seed: 1}\ntargets: [{metric: worst, value: 5, tolerance: 0, source: s}]\n",
-           "'worst' is none of final_error|best_error");
+           "'worst' is not one of final_error|best_error");
     refuse(BASE TRAINING "seed: 1}\ntargets: [{metrik: worst}]\n", "unknown key 'metrik'; an entry has metric, value");
     refuse(BASE TRAINING "seed: 1}\nweights: {urls: [\"ftp://example.org/w\"]}\n", "must begin with https://");
     refuse(BASE TRAINING "seed: 1}\nweights: {urls: []}\n", "must be a list of URLs");
