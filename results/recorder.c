@@ -319,7 +319,9 @@ static enum status check_free(const char *folder, struct error *error)
                                         LEDGER_FILE,
                                         METRICS_FILE,
                                         RECORD_FILE };
-    enum status status = STATUS_OK;
+    enum status status = check_begun(folder, error);
+    if (status != STATUS_OK)
+        return status;
     DIR *list = opendir(folder);
     if (list == NULL)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", folder);
@@ -337,7 +339,7 @@ static enum status check_free(const char *folder, struct error *error)
                                folder, RECORD_FILE, entry->d_name);
     }
     closedir(list);
-    return status == STATUS_OK ? check_begun(folder, error) : status;
+    return status;
 }
 
 /* Whether a run that exists may be gone on with; takes what its record.json says of the sessions before. *done: its

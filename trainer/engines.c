@@ -24,7 +24,7 @@ const struct engine_entry engine_entries[] = {
       { [ARITHMETIC_EXACT_1] = true },
       CUDA_ENGINE,
       "it was configured without the CUDA toolkit; install that and configure again, --with-cuda=DIR says where it "
-      "is" },
+      "is; --engine cpu gives the same bits" },
     { "cudnn", { [ARITHMETIC_FAST] = true }, CUDNN_ENGINE, CUDNN_MISSING },
 };
 const size_t engine_entry_count = sizeof engine_entries / sizeof *engine_entries;

@@ -223,6 +223,8 @@ static bool is_at(const uint8_t *file, size_t bytes, size_t place, const char *t
     return bytes >= place + length && memcmp(file + place, text, length) == 0;
 }
 
+#define OLD_PICKLE "a pickle of protocol 0 or 1, or none: write it again with protocol 2 or later"
+
 /* What else people have in their hands, for the message; NULL for what nothing is known about. */
 static const char *foreign_format(const uint8_t *file, size_t bytes)
 {
@@ -238,7 +240,11 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
         { 0, "\x1f\x8b", 2, "compressed by gzip: unpack it first, with gunzip" },
         { 0, "version https://git-lfs", 23, "a pointer of Git LFS, not the file itself: git lfs pull gets that" },
         { 0, "\x93NUMPY", 6, "one array of numpy's, without a name: numpy.savez writes several with their names" },
-        { 0, "(", 1, "a pickle of protocol 0 or 1, or none: write it again with protocol 2 or later" },
+        { 0, "(", 1, OLD_PICKLE },
+        { 0, "}q", 2, OLD_PICKLE },
+        { 0, "]q", 2, OLD_PICKLE },
+        { 0, "ccollections\n", 13, OLD_PICKLE },
+        { 0, "ccopy_reg\n", 10, OLD_PICKLE },
     };
     static const char *const pages[] = { "<!doctype", "<html", "<head", "<?xml", "<!--" };
     size_t start = 0;
@@ -288,6 +294,9 @@ static enum status read_pickle(struct weights *weights, const char *path, const 
     return status;
 }
 
+/* pickle_read tells of the protocols that are not read. */
+enum { PROTOCOL_TO_COME = 15 };
+
 static enum status parse(struct weights *weights, const char *path, const uint8_t *file, size_t bytes, const char *key,
                          struct error *error)
 {
@@ -306,7 +315,7 @@ static enum status parse(struct weights *weights, const char *path, const uint8_
         weights->container = CONTAINER_TORCH_LEGACY;
         return torch_read_legacy(tensors, path, file, bytes, key, error);
     }
-    if (bytes >= 2 && file[0] == 0x80 && file[1] <= 5)
+    if (bytes >= 2 && file[0] == 0x80 && file[1] <= PROTOCOL_TO_COME)
         return read_pickle(weights, path, file, bytes, key, error);
     const char *foreign = foreign_format(file, bytes);
     return error_set(error, STATUS_INPUT,

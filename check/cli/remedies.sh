@@ -1,0 +1,249 @@
+# What a message tells you to do, done. Other tests follow the remedies of their own subjects: weights.sh those of --key, --rename and --round, cifar10.sh
+# those of data, planted.sh those of links, limits.sh that of the stack, manifest.sh those of manifests, fetch.sh those of the store.
+needs python3
+
+cat > tiny.yaml <<YAML
+inherit: quick/resnet20.yaml
+name: tiny
+model: {depth: 8}
+training: {steps: 2, batch_size: 16, schedule: {drop_epochs: []}}
+targets: []
+YAML
+expect 0 "a run" train tiny.yaml --runs runs
+ours=runs/tiny-seed1/weights.safetensors
+
+# told PATTERN: what the last message says in brackets of the pattern.
+told() { sed -n "s/.*$1.*/\1/p" stderr; }
+# reads FILE: the file is read, and holds our weights.
+reads() {
+    rm -f read.safetensors
+    expect 0 "  it is read" convert "$1" read.safetensors
+    same "$ours" read.safetensors "  and holds the weights"
+}
+
+# ---- files of weights ----------------------------------------------------------------------------------------------------------------------
+
+gzip -c "$ours" > zipped.gz
+expect 2 "weights in gzip" inspect zipped.gz
+says "gunzip"
+gunzip -c zipped.gz > unzipped
+reads unzipped
+
+python3 - "$ours" <<'PY'
+import json, struct, sys, zipfile
+data = open(sys.argv[1], "rb").read()
+length, = struct.unpack_from("<Q", data)
+header, values = json.loads(data[8:8 + length]), data[8 + length:]
+header.pop("__metadata__", None)
+def write(path, prefixes):
+    new = {}
+    for number, prefix in enumerate(prefixes):
+        for name, entry in header.items():
+            new[prefix + name] = {**entry, "data_offsets": [offset + number * len(values) for offset in entry["data_offsets"]]}
+    text = json.dumps(new).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + values * len(prefixes))
+write("several.safetensors", ["student.", "teacher."])
+PY
+expect 2 "two networks in one file" eval --weights several.safetensors --manifest tiny.yaml
+says "several networks"
+rename=$(told 'selfsame convert \(--rename [^ ]*\) FILE')
+# shellcheck disable=SC2086 # an option and its value
+expect 0 "  with what the message says: $rename" convert $rename several.safetensors one.safetensors
+reads one.safetensors
+
+"$SELFSAME" convert "$ours" torch.pth > stdout 2> stderr || fail "convert to torch's format"
+python3 - <<'PY'
+import zipfile
+for method, path in (zipfile.ZIP_BZIP2, "bzip2.pth"), (zipfile.ZIP_STORED, "again.pth"):
+    with zipfile.ZipFile("torch.pth") as old, zipfile.ZipFile(path, "w", method) as new:
+        for item in old.infolist():
+            new.writestr(item.filename, old.read(item), method)
+PY
+expect 2 "a zip file of another method" inspect bzip2.pth
+says "pack it again without"
+reads again.pth
+
+if command -v git-lfs > /dev/null; then
+    export GIT_CONFIG_GLOBAL="$PWD/gitconfig" GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test GIT_COMMITTER_NAME=test GIT_COMMITTER_EMAIL=test
+    { git lfs install && git init -q origin && cp "$ours" origin/w.safetensors && cd origin && git lfs track '*.safetensors' && git add -A &&
+        git commit -q -m weights && cd .. && GIT_LFS_SKIP_SMUDGE=1 git clone -q "file://$PWD/origin" clone; } > stdout 2> stderr || fail "git lfs"
+    expect 2 "a pointer of Git LFS" inspect clone/w.safetensors
+    says "git lfs pull"
+    git -C clone lfs pull > stdout 2> stderr
+    reads clone/w.safetensors
+else
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' > pointer
+    expect 2 "a pointer of Git LFS" inspect pointer
+    says "git lfs pull"
+    echo "skipped: git lfs pull, since it is not here"
+fi
+
+python=${SELFSAME_PYTHON:-python3}
+if "$python" -c 'import numpy' > /dev/null 2>&1; then
+    "$python" - "$ours" <<'PY'
+import json, numpy, pickle, struct, sys
+data = open(sys.argv[1], "rb").read()
+length, = struct.unpack_from("<Q", data)
+arrays = {}
+for name, entry in json.loads(data[8:8 + length]).items():
+    if name != "__metadata__":
+        begin, end = entry["data_offsets"]
+        arrays[name] = numpy.frombuffer(data[8 + length + begin:8 + length + end], "<f4").reshape(entry["shape"])
+for protocol in range(6):
+    with open(f"protocol{protocol}.pkl", "wb") as file:
+        pickle.dump(arrays, file, protocol)
+late = bytearray(open("protocol5.pkl", "rb").read())
+late[1] = 6
+open("protocol6.pkl", "wb").write(late)
+outside = []
+open("outside.pkl", "wb").write(pickle.dumps({name: pickle.PickleBuffer(array) for name, array in arrays.items()}, 5, buffer_callback=outside.append))
+numpy.save("one.npy", arrays["conv1.weight"])
+numpy.savez("all.npz", **arrays)
+PY
+    for protocol in 0 1; do
+        expect 2 "a pickle of protocol $protocol" inspect protocol$protocol.pkl
+        says "write it again with protocol 2 or later"
+    done
+    expect 2 "a pickle of a protocol to come" inspect protocol6.pkl
+    says "protocol 6; 2 to 5 are read"
+    for protocol in 2 3 4 5; do reads protocol$protocol.pkl; done
+    expect 2 "a pickle with its numbers elsewhere" inspect outside.pkl
+    says "without buffer_callback"
+    expect 2 "one array of numpy's" inspect one.npy
+    says "numpy.savez writes several"
+    reads all.npz
+else
+    echo "skipped: no numpy here (SELFSAME_PYTHON names a python that has it): pickles and arrays"
+fi
+
+if "$python" -c 'import torch' > /dev/null 2>&1; then
+    "$python" - "$ours" <<'PY' > stdout 2> stderr || fail "torch writes the files"
+import json, struct, sys, torch
+data = open(sys.argv[1], "rb").read()
+length, = struct.unpack_from("<Q", data)
+model = torch.nn.Module()
+for name, entry in json.loads(data[8:8 + length]).items():
+    if name != "__metadata__":
+        begin, end = entry["data_offsets"]
+        tensor = torch.frombuffer(bytearray(data[8 + length + begin:8 + length + end]), dtype=torch.float32).reshape(entry["shape"])
+        *path, last = name.split(".")
+        module = model
+        for part in path:
+            if not hasattr(module, part):
+                module.add_module(part, torch.nn.Module())
+            module = getattr(module, part)
+        module.register_buffer(last, tensor)
+torch.save(model, "module.pth")
+torch.jit.save(torch.jit.script(model), "script.pt")
+torch.save(list(model.state_dict().values()), "unnamed.pth")
+PY
+    # What the message says is run as it stands; it names what there is: a model that was loaded, files.
+    expect 2 "a whole module" inspect module.pth
+    says "torch.save(model.state_dict(), OUT)"
+    "$python" -c "import torch; OUT = 'module-weights.pth'; model = torch.load('module.pth', weights_only=False); $(told 'with \(torch\.save(.*, OUT)\)')" 2> stderr || fail "the remedy"
+    reads module-weights.pth
+    expect 2 "TorchScript" inspect script.pt
+    says "torch.jit.load(FILE)"
+    "$python" -c "import torch; FILE, OUT = 'script.pt', 'script-weights.pth'; $(told 'with \(torch\.save(.*, OUT)\)')" 2> stderr || fail "the remedy"
+    reads script-weights.pth
+    expect 2 "tensors without names" inspect unnamed.pth
+    says "without named tensors, .*torch.save(model.state_dict(), OUT)"
+else
+    echo "skipped: no PyTorch here (SELFSAME_PYTHON names a python that has it): whole modules and TorchScript"
+fi
+
+# ---- engines and processors ----------------------------------------------------------------------------------------------------------------
+
+run train tiny.yaml --runs gpu --engine cuda
+if [ "$status" -eq 3 ]; then
+    pass "no GPU: exit 3"
+    says "--engine cpu"
+    expect 0 "  which trains" train tiny.yaml --runs gpu --engine cpu
+    expect 0 "  to the same bits" compare runs/tiny-seed1 gpu/tiny-seed1
+else
+    echo "skipped: this machine has a GPU"
+fi
+if ! grep -q -w avx512bw /proc/cpuinfo; then
+    expect 3 "an instruction set that is not here" train tiny.yaml --runs gpu --name isa --isa avx512
+    says "leave it out"
+    expect 0 "  left out" train tiny.yaml --runs gpu --name isa
+fi
+
+# ---- runs ----------------------------------------------------------------------------------------------------------------------------------
+
+expect 2 "a run that is not in the folder" targets tiny-seed1 --runs elsewhere
+says "name a run's folder, or give the runs folder with --runs"
+expect 1 "  its folder" targets runs/tiny-seed1
+expect 1 "  the runs folder" targets tiny-seed1 --runs runs
+expect 2 "a run that is finished" train tiny.yaml --runs runs
+says "choose another name with --name"
+expect 0 "  another name" train tiny.yaml --runs runs --name again
+sed 's/steps: 2/steps: 3/' tiny.yaml > longer.yaml
+expect 2 "another experiment by a run's name" train longer.yaml --runs runs
+says "choose another name with --name, or another runs folder with --runs"
+expect 0 "  another runs folder" train longer.yaml --runs others
+expect 0 "  another name" train longer.yaml --runs runs --name longer
+
+cat > epochs.yaml <<YAML
+inherit: tiny.yaml
+name: epochs
+training: {epochs: 3, batch_size: 800}
+YAML
+expect 0 "two epochs of three" train epochs.yaml --runs runs --epochs 2
+cp -r runs/epochs-seed1 part
+sed -i 's/"state": "finished"/"state": "interrupted"/; /"record_sha256"/d' part/record.json
+# broken NAME: a copy of the run that stopped, to be broken.
+broken() { rm -rf runs/epochs-seed1 && cp -r part runs/epochs-seed1; }
+broken
+expect 2 "a run that exists" train epochs.yaml --runs runs
+says "by --resume, or choose another name"
+expect 0 "  it goes on" train epochs.yaml --runs runs --resume
+broken
+mv runs/epochs-seed1/record.json kept.json
+mv runs/epochs-seed1/weights.safetensors kept.safetensors
+expect 2 "steps without a record or weights" train epochs.yaml --runs runs --resume
+says "put that back"
+mv kept.safetensors runs/epochs-seed1/weights.safetensors
+expect 2 "steps without a record" train epochs.yaml --runs runs --resume
+says "put that back"
+mv kept.json runs/epochs-seed1/record.json
+expect 0 "  it is back" train epochs.yaml --runs runs --resume
+broken
+cp runs/epochs-seed1/metrics.jsonl kept
+sed -i 's/"training_loss": [0-9]/"training_loss": 7/' runs/epochs-seed1/metrics.jsonl
+expect 2 "metrics that were edited" train epochs.yaml --runs runs --resume
+cp kept runs/epochs-seed1/metrics.jsonl
+expect 0 "  the right file is back" train epochs.yaml --runs runs --resume
+broken
+for checkpoint in runs/epochs-seed1/checkpoints/*; do : > "$checkpoint"; done
+expect 2 "no good checkpoint" train epochs.yaml --runs runs --resume
+says "to start over, remove that folder"
+rm -r runs/epochs-seed1
+expect 0 "  removed" train epochs.yaml --runs runs --resume
+broken
+rm -r runs/epochs-seed1/checkpoints
+expect 2 "no checkpoint at all" train epochs.yaml --runs runs --resume
+says "choose another name with --name to run it from the start"
+expect 0 "  another name" train epochs.yaml --runs runs --name from-the-start
+
+printf 'inherit: tiny.yaml\ntraining: {seeds: [1, 2]}\n' > seeds.yaml
+expect 2 "a name for two runs" train seeds.yaml --runs runs --name both
+says "name one at a time"
+expect 0 "  one at a time" train seeds.yaml --runs runs --name first --seed 1
+
+# ---- folders -------------------------------------------------------------------------------------------------------------------------------
+
+: > file
+expect 3 "a runs folder below a file" train tiny.yaml --runs file/runs
+says "name another folder"
+sum=$(sha256sum "$ours" | cut -d ' ' -f 1)
+printf 'inherit: tiny.yaml\nweights: {urls: ["file://%s"], sha256: %s}\n' "$PWD/$ours" "$sum" > weights.yaml
+(
+    unset SELFSAME_STORE XDG_CACHE_HOME HOME
+    run fetch weights.yaml
+    [ "$status" -ne 0 ] && grep -q -- "name one with --store" stderr
+) && pass "no store: named by --store" || fail "no store: nothing is said of --store"
+expect 0 "  with --store" fetch weights.yaml --store store
+printf 'inherit: tiny.yaml\nweights: {urls: ["file://%s"], bytes: 5}\n' "$PWD/$ours" > unknown.yaml
+expect 2 "weights without a digest" fetch unknown.yaml
+says "sha256.*add one of them"
