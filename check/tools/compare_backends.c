@@ -1,8 +1,8 @@
 /* Runs the same few steps on every backend that this processor has and compares all that they leave with the scalar
  * reference.
  *
- *   compare_backends [depth=8] [variant=msra] [batch=5] [last=3] [steps=2] [momentum=neon] [adversity=none] [threads=1]
- *                    [arithmetic=exact-1] [reference=fma] [only=ISA]
+ *   compare_backends [depth=8] [variant=msra] [batch=5] [last=3] [steps=2] [momentum=neon] [adversity=none]
+ *                    [threads=1,...] [arithmetic=exact-1] [reference=fma] [only=ISA|fused]
  *
  * Exit status 0 when all bits agree, 1 when some differ (the first differing tensor is named), 2 for a bad argument. */
 #include <inttypes.h>
@@ -26,9 +26,11 @@ static const struct backend_operations *const backends[] = {
 
 enum { BACKEND_COUNT = sizeof backends / sizeof *backends };
 
+enum { THREADS_MAX = 8 };
+
 struct request {
     struct trial trial;
-    uint32_t threads;
+    uint32_t threads[THREADS_MAX + 1]; /* ends with 0 */
     bool plain;
     const char *only;
 };
@@ -50,6 +52,25 @@ static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32
     return end != text && *end == '\0' && value >= least && value <= most;
 }
 
+/* Numbers with commas between them. */
+static bool parse_threads(const char *text, uint32_t threads[THREADS_MAX + 1])
+{
+    for (uint32_t count = 0; count < THREADS_MAX; text++) {
+        char *end;
+        const unsigned long value = strtoul(text, &end, 10);
+        if (end == text || value < 1 || value > 256)
+            return false;
+        threads[count++] = (uint32_t)value;
+        threads[count] = 0;
+        if (*end == '\0')
+            return true;
+        if (*end != ',')
+            return false;
+        text = end;
+    }
+    return false;
+}
+
 static bool parse(struct request *request, const char *argument)
 {
     static const char *const momentums[] = { "neon", "pytorch" };
@@ -62,15 +83,18 @@ static bool parse(struct request *request, const char *argument)
         const char *name;
         uint32_t least, most, *number;
     } numbers[] = {
-        { "depth", 8, 1202, &trial->depth },      { "batch", 1, 4096, &trial->batch },
-        { "last", 1, 4096, &trial->last },        { "steps", 1, TRIAL_STEPS_MAX, &trial->steps },
-        { "threads", 1, 256, &request->threads },
+        { "depth", 8, 1202, &trial->depth },
+        { "batch", 1, 4096, &trial->batch },
+        { "last", 1, 4096, &trial->last },
+        { "steps", 1, TRIAL_STEPS_MAX, &trial->steps },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (strlen(numbers[i].name) == length && strncmp(argument, numbers[i].name, length) == 0)
             return parse_number(text, numbers[i].least, numbers[i].most, numbers[i].number);
     }
     uint32_t index = 0;
+    if (strncmp(argument, "threads=", length + 1) == 0)
+        return parse_threads(text, request->threads);
     if (strncmp(argument, "variant=", length + 1) == 0)
         return parse_name(text, VARIANTS, VARIANT_COUNT, &trial->variant);
     if (strncmp(argument, "momentum=", length + 1) == 0) {
@@ -93,6 +117,16 @@ static bool parse(struct request *request, const char *argument)
     }
     request->only = text;
     return strncmp(argument, "only=", length + 1) == 0;
+}
+
+/* Asked for by only=. */
+static bool wanted(const struct request *request, const struct backend_operations *operations)
+{
+    if (request->only == NULL)
+        return true;
+    if (strcmp(request->only, "fused") == 0)
+        return strcmp(operations->isa, "scalar") != 0;
+    return strcmp(request->only, operations->isa) == 0;
 }
 
 /* Runs one backend against the expected trace (or makes it, where that is NULL). Returns the exit status. */
@@ -121,7 +155,7 @@ static int compare(const struct request *request, const struct network *network,
 
 int main(int argc, char **argv)
 {
-    struct request request = { .trial = { .depth = 8, .batch = 5, .last = 3, .steps = 2 }, .threads = 1 };
+    struct request request = { .trial = { .depth = 8, .batch = 5, .last = 3, .steps = 2 }, .threads = { 1 } };
     for (int i = 1; i < argc; i++) {
         if (!parse(&request, argv[i])) {
             fprintf(
@@ -146,15 +180,17 @@ int main(int argc, char **argv)
         backends[!request.plain && BACKEND_COUNT > 1 && backends[1]->supported() ? 1 : 0];
     struct trace expected;
     int worst = compare(&request, network, &data, reference, 1, NULL, &expected);
-    for (int i = 0; i < BACKEND_COUNT && worst != 2; i++) {
-        if (backends[i] == reference ? request.threads == 1 : backends[i] == &backend_reference_plain && !request.plain)
+    for (int i = 0; i < BACKEND_COUNT; i++) {
+        if (!backends[i]->supported() || !wanted(&request, backends[i]))
             continue;
-        if (!backends[i]->supported() || (request.only != NULL && strcmp(request.only, backends[i]->isa) != 0))
-            continue;
-        struct trace trace;
-        int status = compare(&request, network, &data, backends[i], request.threads, &expected, &trace);
-        worst = status > worst ? status : worst;
-        trace_free(&trace);
+        for (const uint32_t *threads = request.threads; *threads > 0 && worst != 2; threads++) {
+            if (backends[i] == reference ? *threads == 1 : backends[i] == &backend_reference_plain && !request.plain)
+                continue;
+            struct trace trace;
+            int status = compare(&request, network, &data, backends[i], *threads, &expected, &trace);
+            worst = status > worst ? status : worst;
+            trace_free(&trace);
+        }
     }
     trace_free(&expected);
     dataset_free(&data);

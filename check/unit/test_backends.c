@@ -165,6 +165,31 @@ static void test_depths(void **state)
     }
 }
 
+/* The published depths in exact-2, each with several numbers of threads. `make check-deep` has every batch size. */
+static void test_published_depths(void **state)
+{
+    static const struct {
+        uint32_t depth, batch;
+    } cases[] = { { 20, 18 }, { 32, 9 }, { 56, 5 }, { 110, 3 } };
+    static const uint32_t threads[] = { 1, 2, 3, 5 };
+    const struct backend_operations *list[2];
+    size_t count = others(list);
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct trial trial = { .arithmetic = ARITHMETIC_EXACT_2,
+                                     .depth = cases[i].depth,
+                                     .batch = cases[i].batch,
+                                     .last = cases[i].batch,
+                                     .steps = 1 };
+        for (size_t j = 0; j < count; j++) {
+            expect_equal(&trial, reference(), 2, list[j], threads[i]);
+            for (size_t k = 0; k < sizeof threads / sizeof *threads; k++)
+                if (k != i)
+                    expect_equal(&trial, list[j], threads[i], list[j], threads[k]);
+        }
+    }
+}
+
 static void test_threads(void **state)
 {
     const struct backend_operations *list[2];
@@ -379,13 +404,15 @@ static void test_plain_reference(void **state)
     expect_equal(&subnormal, reference(), 2, &backend_reference_plain, 2);
 }
 
-int main(void)
+/* An argument runs the tests that it names, as cmocka's patterns do. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_predicted_memory),
         cmocka_unit_test(test_batch_sizes),
         cmocka_unit_test(test_batch_sizes_by_tiles),
         cmocka_unit_test(test_depths),
+        cmocka_unit_test(test_published_depths),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_adversity),
         cmocka_unit_test(test_non_finite_is_named),
@@ -394,5 +421,7 @@ int main(void)
         cmocka_unit_test(test_broken_rule),
         cmocka_unit_test(test_plain_reference),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
