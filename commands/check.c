@@ -33,12 +33,10 @@ static enum status check_run(const char *runs, const char *run, struct error *er
 {
     struct record *record;
     struct weights_found found;
-    enum status status = record_open(&record, runs, run, error);
+    enum status status = record_open_whole(&record, runs, run, &found, error);
     if (status != STATUS_OK)
         return status;
-    status = weights_check_all(record, &found, error);
-    if (status == STATUS_OK)
-        print_result(record, &found);
+    print_result(record, &found);
     record_close(record);
     return status;
 }

@@ -7,44 +7,287 @@
 #include "base/text.h"
 #include "commands/command.h"
 #include "commands/table.h"
+#include "experiments/settings_difference.h"
+#include "results/checkpoint.h"
 #include "results/compare.h"
+#include "results/weights_check.h"
 
-/* The next line of a text: its length, without the newline. */
-static size_t line_length(const char *text)
+/* One of the runs, held against the first that is not malformed. */
+struct compared {
+    const char *operand;
+    struct record *record; /* NULL: malformed */
+    struct comparison comparison;
+    const struct compared *original;   /* of which it is a copy, where that is not the first; or NULL */
+    char message[ERROR_MESSAGE_BYTES]; /* what is malformed */
+};
+
+struct job {
+    struct compared *runs;
+    size_t count;
+    struct compared *first; /* what the others are held against */
+    struct tolerance tolerances[16];
+    size_t tolerance_count;
+    bool all; /* --all */
+};
+
+static const char *path_of(const struct compared *run)
 {
-    return strcspn(text, "\n");
+    return run->record != NULL ? run->record->path : run->operand;
 }
 
-static const char *next_line(const char *text)
-{
-    text += line_length(text);
-    return *text == '\n' ? text + 1 : text;
-}
+/* ---- reading and comparing --------------------------------------------------------------------------------------- */
 
-static bool has_line(const char *text, const char *line, size_t length)
+static enum status parse_tolerances(const struct arguments *arguments, struct job *job, struct error *error)
 {
-    for (; *text != '\0'; text = next_line(text)) {
-        if (line_length(text) == length && strncmp(text, line, length) == 0)
-            return true;
+    const char *const *texts = arguments_list(arguments, "tolerance");
+    enum { MOST = sizeof job->tolerances / sizeof *job->tolerances };
+    for (; texts != NULL && *texts != NULL; texts++) {
+        if (job->tolerance_count == MOST)
+            return error_set(error, STATUS_INPUT, "--tolerance: at most %d of them", MOST);
+        enum status status = tolerance_parse(*texts, &job->tolerances[job->tolerance_count++], error);
+        if (status != STATUS_OK)
+            return status;
     }
-    return false;
+    return STATUS_OK;
 }
 
-/* Prints the lines of one resolved manifest that the other lacks; both name every key on a line of its own. */
-static void print_missing(const char *mark, const char *of, const char *in)
+/* A run that is not there is a mistake of the caller's; one that contradicts itself has a verdict. */
+static enum status open_runs(struct job *job, const char *runs, struct error *error)
 {
-    for (const char *line = of; *line != '\0'; line = next_line(line)) {
-        size_t length = line_length(line);
-        if (length > 0 && !has_line(in, line, length))
-            text_line(stdout, "    %s %.*s", mark, (int)(length - strspn(line, " ")), line + strspn(line, " "));
+    for (size_t i = 0; i < job->count; i++) {
+        struct compared *run = &job->runs[i];
+        struct weights_found found;
+        char folder[FILE_PATH_BYTES];
+        enum status status = find_run(runs, run->operand, folder, error);
+        if (status != STATUS_OK)
+            return status;
+        status = record_open_whole(&run->record, runs, run->operand, &found, error);
+        if (status != STATUS_OK && status != STATUS_INPUT)
+            return status;
+        if (status == STATUS_OK && job->first == NULL)
+            job->first = run;
+        if (status != STATUS_OK) {
+            run->comparison.verdict = VERDICT_MALFORMED;
+            snprintf(run->comparison.sentence, sizeof run->comparison.sentence,
+                     "its files cannot be read, or contradict each other");
+            memcpy(run->message, error->message, sizeof run->message);
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Copies are looked for among all runs: two copies of one record that agree with a third were computed twice, not three
+ * times. */
+static void compare_all(struct job *job)
+{
+    for (size_t i = 0; i < job->count; i++) {
+        struct compared *run = &job->runs[i];
+        if (run->record == NULL || run == job->first)
+            continue;
+        compare_records(job->first->record, run->record, job->tolerances, job->tolerance_count, &run->comparison);
+        for (size_t k = 0; k < i && run->comparison.verdict == VERDICT_IDENTICAL; k++) {
+            struct comparison copy;
+            if (job->runs[k].record == NULL || &job->runs[k] == job->first)
+                continue;
+            compare_records(job->runs[k].record, run->record, NULL, 0, &copy);
+            if (copy.verdict != VERDICT_SAME_DOCUMENT)
+                continue;
+            run->comparison.verdict = VERDICT_SAME_DOCUMENT;
+            run->original = &job->runs[k];
+            snprintf(run->comparison.sentence, sizeof run->comparison.sentence, "%s", copy.sentence);
+        }
     }
 }
 
-static void print_extent(const struct record *first, const struct record *second, const struct comparison *c)
+static enum verdict worst(const struct job *job)
 {
+    enum verdict verdict = VERDICT_IDENTICAL;
+    for (size_t i = 0; i < job->count; i++) {
+        if (&job->runs[i] != job->first)
+            verdict = verdict_worse(verdict, job->runs[i].comparison.verdict);
+    }
+    return verdict;
+}
+
+/* ---- tables of what differs -------------------------------------------------------------------------------------- */
+
+static const struct table_column difference_columns[] = { { "key", false, 0 },
+                                                          { "first", false, 0 },
+                                                          { "second", false, 0 } };
+
+/* The rows of one table, as text and as JSON. */
+struct rows {
+    struct table *table;
+    json_t *json; /* an array; NULL: text */
+    size_t count;
+};
+
+static enum status rows_open(struct rows *rows, bool json, struct error *error)
+{
+    *rows = (struct rows){ .table = NULL };
+    if (json)
+        rows->json = json_array();
+    else
+        rows->table = table_open(difference_columns, 3);
+    return rows->json != NULL || rows->table != NULL ? STATUS_OK : error_out_of_memory(error, "what differs");
+}
+
+/* Digests and other long values are cut for people; JSON has them whole. */
+static void value_cell(struct table *table, const char *value)
+{
+    enum { MOST = 56, DIGITS = 16 };
+    uint8_t digest[DIGEST_BYTES];
+    if (value[0] == '\0')
+        table_cell(table, "-");
+    else if (digest_from_hex(value, digest))
+        table_cell(table, "%.*s...", DIGITS, value);
+    else if (strlen(value) > MOST)
+        table_cell(table, "%.*s...", MOST - 3, value);
+    else
+        table_cell(table, "%s", value);
+}
+
+static void rows_add(struct rows *rows, const char *key, const char *first, const char *second)
+{
+    rows->count++;
+    if (rows->json != NULL) {
+        json_array_append_new(rows->json, json_pack("{s:s, s:s, s:s}", "key", key, "first", first, "second", second));
+        return;
+    }
+    table_cell(rows->table, "%s", key);
+    value_cell(rows->table, first);
+    value_cell(rows->table, second);
+}
+
+/* Prints the table below its heading, or hands the JSON over. */
+static enum status rows_close(struct rows *rows, const char *heading, json_t *object, const char *name,
+                              struct error *error)
+{
+    enum status status = STATUS_OK;
+    if (rows->json != NULL && json_object_set_new(object, name, rows->json) != 0)
+        status = error_out_of_memory(error, "what differs");
+    if (rows->table != NULL && rows->count > 0) {
+        text_line(stdout, "%s", "");
+        text_line(stdout, "%s", heading);
+        status = table_print(rows->table, NULL, error);
+    }
+    table_close(rows->table);
+    return status;
+}
+
+static enum status show_settings(const struct job *job, const struct compared *run, json_t *json, struct error *error)
+{
+    const struct record *a = job->first->record, *b = run->record;
+    struct settings_difference *differences;
+    struct rows rows;
+    size_t count;
+    enum status status =
+        settings_differences(a->manifest_text, a->path, b->manifest_text, b->path, &differences, &count, error);
+    if (status == STATUS_OK)
+        status = rows_open(&rows, json != NULL, error);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        if (differences[i].moves_bits || job->all)
+            rows_add(&rows, differences[i].key, differences[i].first, differences[i].second);
+    }
+    settings_differences_free(differences, count);
+    return rows_close(&rows, "What differs in the manifests:", json, "settings", error);
+}
+
+static enum status show_metrics(const struct job *job, const struct compared *run, json_t *json, struct error *error)
+{
+    const struct comparison *c = &run->comparison;
+    struct rows rows;
+    char heading[128];
+    enum status status = rows_open(&rows, json != NULL, error);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; c->last_first != NULL && i < metrics_column_count; i++) {
+        const struct metrics_column *column = &metrics_columns[i];
+        char a[DIGEST_HEX_BYTES], b[DIGEST_HEX_BYTES];
+        if (column->type == METRICS_DIGEST) {
+            snprintf(a, sizeof a, "%s", (const char *)c->last_first + column->offset);
+            snprintf(b, sizeof b, "%s", (const char *)c->last_second + column->offset);
+        } else {
+            snprintf(a, sizeof a, "%.9g", metric_value(column, c->last_first));
+            snprintf(b, sizeof b, "%.9g", metric_value(column, c->last_second));
+        }
+        if (job->all || (column->depends != METRICS_MACHINE && strcmp(a, b) != 0))
+            rows_add(&rows, column->name, a, b);
+    }
+    if (c->last_first == NULL)
+        heading[0] = '\0';
+    else if (c->last_first->epoch == c->last_second->epoch)
+        snprintf(heading, sizeof heading, "Results after epoch %" PRIu64 ":", c->last_first->epoch + 1);
+    else
+        snprintf(heading, sizeof heading, "Results after the last epochs, %" PRIu64 " and %" PRIu64 ":",
+                 c->last_first->epoch + 1, c->last_second->epoch + 1);
+    return rows_close(&rows, heading, json, "results", error);
+}
+
+struct circumstances {
+    struct rows rows;
+    bool all;
+};
+
+/* Sections that say how a run was computed. With --all, everything; times always differ. */
+static void add_circumstance(void *context, const char *key, const char *first, const char *second)
+{
+    static const char *const sections[] = { "engine.", "program.", "host." };
+    struct circumstances *to = context;
+    bool shown = to->all;
+    for (size_t i = 0; i < sizeof sections / sizeof *sections && !shown; i++)
+        shown = strncmp(key, sections[i], strlen(sections[i])) == 0 && strcmp(first, second) != 0;
+    if (shown)
+        rows_add(&to->rows, key, first, second);
+}
+
+static enum status show_circumstances(const struct job *job, const struct compared *run, json_t *json,
+                                      struct error *error)
+{
+    struct circumstances circumstances = { .all = job->all };
+    enum status status = rows_open(&circumstances.rows, json != NULL, error);
+    if (status != STATUS_OK)
+        return status;
+    record_json_pairs(&job->first->record->facts, &run->record->facts, add_circumstance, &circumstances);
+    return rows_close(&circumstances.rows, job->all ? "The records:" : "Computed in other circumstances:", json,
+                      "circumstances", error);
+}
+
+/* ---- one comparison ---------------------------------------------------------------------------------------------- */
+
+/* The last checkpoint that both have and that comes before the difference: what to recompute from. */
+static enum status find_common_checkpoint(const struct job *job, const struct compared *run, bool *found,
+                                          uint64_t *step, struct error *error)
+{
+    uint64_t *first = NULL, *second = NULL;
+    size_t first_count, second_count;
+    *found = false;
+    enum status status = checkpoint_list(job->first->record->path, &first, &first_count, error);
+    if (status == STATUS_OK)
+        status = checkpoint_list(run->record->path, &second, &second_count, error);
+    for (size_t i = 0, k = 0; status == STATUS_OK && i < first_count && k < second_count;) {
+        if (first[i] == second[k] && first[i] <= run->comparison.step) {
+            *found = true;
+            *step = first[i];
+        }
+        if (first[i] <= second[k])
+            i++;
+        else
+            k++;
+    }
+    free(first);
+    free(second);
+    return status;
+}
+
+static void print_extent(const struct job *job, const struct compared *run)
+{
+    const struct comparison *c = &run->comparison;
     char more[FILE_PATH_BYTES + 128] = "";
     if (c->longer_first || c->longer_second) {
-        const struct record *longer = c->longer_first ? first : second;
+        const struct record *longer = c->longer_first ? job->first->record : run->record;
         snprintf(more, sizeof more, "; %s goes on to %zu epochs, %zu steps", longer->path, longer->epochs,
                  longer->steps);
     }
@@ -52,36 +295,14 @@ static void print_extent(const struct record *first, const struct record *second
               c->steps, more);
 }
 
-static const char *verdict(const struct comparison *c)
+/* What was found besides the verdict. */
+static enum status print_findings(const struct job *job, const struct compared *run, struct error *error)
 {
-    if (!c->same_arithmetic)
-        return "not-comparable";
-    return c->incomplete ? "incomplete" : c->identical ? "identical" : "different";
-}
-
-static void print_text(const struct record *first, const struct record *second, const struct comparison *c)
-{
-    text_line(stdout, "%s and %s: %s", first->path, second->path, verdict(c));
-    if (!c->same_arithmetic) {
-        text_line(stdout, "  arithmetic: %s and %s, whose bits never agree", first->facts.arithmetic,
-                  second->facts.arithmetic);
-        return;
-    }
-    if (!c->same_experiment) {
-        printf("  experiments: %.16s... and %.16s...; their manifests differ in (- first, + second):\n",
-               first->facts.experiment_sha256, second->facts.experiment_sha256);
-        print_missing("-", first->manifest_text, second->manifest_text);
-        print_missing("+", second->manifest_text, first->manifest_text);
-        if (first->facts.seed != second->facts.seed)
-            printf("    seed %" PRIu64 " and %" PRIu64 "\n", first->facts.seed, second->facts.seed);
-    }
-    if (!c->same_validation)
-        printf("  validation images: they differ, so losses and errors on them are not compared\n");
-    print_extent(first, second, c);
-    if (c->steps == 0 && c->epochs == 0)
-        printf("  one of the runs has no step yet, so there is nothing to compare\n");
-    else if (c->incomplete)
-        printf("  identical as far as both go\n");
+    const struct comparison *c = &run->comparison;
+    bool found = false;
+    uint64_t step = 0;
+    enum status status = STATUS_OK;
+    print_extent(job, run);
     if (c->step_differs)
         printf("  first difference: epoch %" PRIu64 ", step %" PRIu64 " (from 1): %s\n", c->epoch_of_step + 1,
                c->step + 1, c->step_what);
@@ -92,17 +313,57 @@ static void print_text(const struct record *first, const struct record *second, 
     if (c->epoch_differs)
         printf("  largest difference of validation error: %.2f points, epoch %" PRIu64 "\n",
                c->largest_error_difference, c->largest_error_epoch + 1);
-    if (c->identical && c->epochs > 0)
-        printf("  weights after epoch %" PRIu64 ": %s\n", c->epochs, first->metrics[c->epochs - 1].weights_sha256);
+    if (c->verdict == VERDICT_DIFFERS && c->step_differs)
+        status = find_common_checkpoint(job, run, &found, &step, error);
+    if (found)
+        printf("  to recompute from: both have the checkpoint of step %" PRIu64 "\n", step);
+    if (!c->step_differs && !c->epoch_differs && c->same_experiment && c->epochs > 0)
+        printf("  weights after epoch %" PRIu64 ": %s\n", c->epochs,
+               run->record->metrics[c->epochs - 1].weights_sha256);
+    if (!c->same_validation)
+        printf("  validation images: they differ, so losses and errors on them are not compared\n");
+    return status;
 }
 
-static json_t *to_json(const struct record *first, const struct record *second, const struct comparison *c)
+static enum status print_comparison(const struct job *job, const struct compared *run, struct error *error)
 {
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "first", first->path, "second", second->path,
-                  "verdict", verdict(c), "identical", c->identical, "same_experiment", c->same_experiment,
-                  "same_arithmetic", c->same_arithmetic, "same_validation_images", c->same_validation,
-                  "epochs_compared", (json_int_t)c->epochs, "steps_compared", (json_int_t)c->steps);
+    const struct comparison *c = &run->comparison;
+    text_line(stdout, "%s: %s", verdict_name(c->verdict), c->sentence);
+    if (run->record == NULL) {
+        text_line(stdout, "  %s", run->message);
+        return STATUS_OK;
+    }
+    text_line(stdout, "  %s and %s", run->original != NULL ? path_of(run->original) : path_of(job->first),
+              path_of(run));
+    enum status status = print_findings(job, run, error);
+    if (status == STATUS_OK && (!c->same_experiment || job->all))
+        status = show_settings(job, run, NULL, error);
+    if (status == STATUS_OK && (c->step_differs || c->epoch_differs || job->tolerance_count > 0 || job->all))
+        status = show_metrics(job, run, NULL, error);
+    if (status == STATUS_OK && c->verdict != VERDICT_SAME_DOCUMENT)
+        status = show_circumstances(job, run, NULL, error);
+    return status;
+}
+
+static enum status to_json(const struct job *job, const struct compared *run, json_t *list, struct error *error)
+{
+    const struct comparison *c = &run->comparison;
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:b}", "first",
+                             job->first != NULL ? path_of(run->original != NULL ? run->original : job->first) : "",
+                             "second", path_of(run), "verdict", verdict_name(c->verdict), "sentence", c->sentence,
+                             "identical", c->verdict == VERDICT_IDENTICAL);
+    if (json == NULL || json_array_append_new(list, json) != 0)
+        return error_out_of_memory(error, "what is printed");
+    if (run->record == NULL) {
+        json_object_set_new(json, "malformed", json_string(run->message));
+        return STATUS_OK;
+    }
+    json_object_set_new(json, "same_experiment", json_boolean(c->same_experiment));
+    json_object_set_new(json, "same_arithmetic", json_boolean(c->same_arithmetic));
+    json_object_set_new(json, "same_validation_images", json_boolean(c->same_validation));
+    json_object_set_new(json, "epochs_compared", json_integer((json_int_t)c->epochs));
+    json_object_set_new(json, "steps_compared", json_integer((json_int_t)c->steps));
+    json_object_set_new(json, "epochs_copied", json_integer((json_int_t)c->copied_epochs));
     if (c->step_differs)
         json_object_set_new(json, "first_step",
                             json_pack("{s:I, s:I, s:s}", "step", (json_int_t)c->step, "epoch",
@@ -111,51 +372,163 @@ static json_t *to_json(const struct record *first, const struct record *second, 
         json_object_set_new(json, "first_epoch",
                             json_pack("{s:I, s:s}", "epoch", (json_int_t)c->epoch, "what", c->epoch_what));
     json_object_set_new(json, "largest_validation_error_difference", json_real(c->largest_error_difference));
-    return json;
+    enum status status = show_settings(job, run, json, error);
+    if (status == STATUS_OK)
+        status = show_metrics(job, run, json, error);
+    return status == STATUS_OK ? show_circumstances(job, run, json, error) : status;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------------- */
+
+static void number_cell(struct table *table, bool there, uint64_t number)
+{
+    if (there)
+        table_cell(table, "%" PRIu64, number);
+    else
+        table_cell(table, "%s", "");
+}
+
+/* A row for each run. */
+static enum status print_table(const struct job *job, const char *format, struct error *error)
+{
+    static const struct table_column columns[] = {
+        { "run", false, 0 },
+        { "verdict", false, 0 },
+        { "epochs", true, 0 },
+        { "steps", true, 0 },
+        { "first_step", true, 0 },
+        { "validation_error", true, 0 },
+        { "weights_sha256", false, 0 },
+    };
+    struct table *table = table_open(columns, sizeof columns / sizeof *columns);
+    if (table == NULL)
+        return error_out_of_memory(error, "the table");
+    for (size_t i = 0; i < job->count; i++) {
+        const struct compared *run = &job->runs[i];
+        const struct record *record = run->record;
+        const struct comparison *c = &run->comparison;
+        table_cell(table, "%s", path_of(run));
+        table_cell(table, "%s", run == job->first ? "first" : verdict_name(c->verdict));
+        number_cell(table, record != NULL, record != NULL ? record->epochs : 0);
+        number_cell(table, record != NULL, record != NULL ? record->steps : 0);
+        number_cell(table, run != job->first && c->step_differs, c->step + 1);
+        const struct metrics_row *last =
+            record != NULL && record->epochs > 0 ? &record->metrics[record->epochs - 1] : NULL;
+        if (last != NULL)
+            table_cell(table, "%.2f", last->validation_error);
+        else
+            table_cell(table, "%s", "");
+        table_cell(table, "%.16s", last != NULL ? last->weights_sha256 : "");
+    }
+    enum status status = table_print(table, format, error);
+    table_close(table);
+    return status;
+}
+
+/* Of several comparisons the verdict of all, a table, and then those that do not simply agree. */
+static enum status print_text(const struct job *job, struct error *error)
+{
+    const enum verdict verdict = worst(job);
+    size_t agree = 0;
+    enum status status = STATUS_OK;
+    if (job->count == 2 && job->first != NULL)
+        return print_comparison(job, job->first == job->runs ? &job->runs[1] : &job->runs[0], error);
+    for (size_t i = 0; i < job->count; i++)
+        agree += &job->runs[i] == job->first || job->runs[i].comparison.verdict == VERDICT_IDENTICAL;
+    text_line(stdout, "%s: %zu of %zu runs are independent and identical", verdict_name(verdict), agree > 1 ? agree : 0,
+              job->count);
+    status = print_table(job, NULL, error);
+    for (size_t i = 0; i < job->count && status == STATUS_OK; i++) {
+        if (&job->runs[i] == job->first || (job->runs[i].comparison.verdict == VERDICT_IDENTICAL && !job->all))
+            continue;
+        text_line(stdout, "%s", "");
+        status = print_comparison(job, &job->runs[i], error);
+    }
+    return status;
+}
+
+static enum status print_json(const struct job *job, struct error *error)
+{
+    json_t *list = json_array();
+    enum status status = list != NULL ? STATUS_OK : error_out_of_memory(error, "what is printed");
+    for (size_t i = 0; i < job->count && status == STATUS_OK; i++) {
+        if (&job->runs[i] != job->first)
+            status = to_json(job, &job->runs[i], list, error);
+    }
+    if (status == STATUS_OK)
+        return json_print(list, error);
+    json_decref(list);
+    return status;
+}
+
+static enum status print_job(const struct job *job, const char *format, struct error *error)
+{
+    if (format != NULL && strcmp(format, "json") == 0)
+        return print_json(job, error);
+    if (format != NULL && strcmp(format, "text") != 0)
+        return print_table(job, format, error);
+    return print_text(job, error);
+}
+
+/* The exit status, and for one of 2 what to do. */
+static enum status conclude(const struct job *job, struct error *error)
+{
+    const struct compared *told = NULL;
+    for (size_t i = 0; i < job->count; i++) {
+        const struct compared *run = &job->runs[i];
+        if (run == job->first || run->record != NULL)
+            continue;
+        if (told != NULL)
+            text_line(stderr, "selfsame compare: %s", told->message);
+        told = run;
+    }
+    if (told != NULL)
+        return error_set(error, STATUS_INPUT, "%s", told->message);
+    for (size_t i = 0; i < job->count; i++) {
+        const struct compared *run = &job->runs[i];
+        if (run == job->first || run->comparison.verdict != VERDICT_NOT_COMPARABLE)
+            continue;
+        return error_set(error, STATUS_INPUT, "%s is not comparable with %s: %s%s", path_of(run), path_of(job->first),
+                         run->comparison.sentence,
+                         job->tolerance_count > 0 ? ""
+                                                  : "; compare the results with --tolerance validation_error=abs:X");
+    }
+    return verdict_status(worst(job));
 }
 
 static enum status run_compare(const struct arguments *arguments, struct error *error)
 {
-    const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
-               *format = arguments_text(arguments, "format");
-    const bool json = format != NULL && strcmp(format, "json") == 0;
-    struct record *first = NULL;
-    bool identical = true;
-    char other_arithmetic[2 * FILE_PATH_BYTES + 96] = "";
-    json_t *list = json ? json_array() : NULL;
-    enum status status = record_open(&first, runs, arguments->operands[0], error);
-    for (size_t i = 1; status == STATUS_OK && i < arguments->operand_count; i++) {
-        struct record *other = NULL;
-        struct comparison comparison;
-        status = record_open(&other, runs, arguments->operands[i], error);
-        if (status != STATUS_OK)
-            break;
-        compare_records(first, other, &comparison);
-        identical = identical && (comparison.identical || comparison.incomplete);
-        if (!comparison.same_arithmetic && status == STATUS_OK)
-            snprintf(other_arithmetic, sizeof other_arithmetic, "%s (%s) is not comparable with %s (%s)", other->path,
-                     other->facts.arithmetic, first->path, first->facts.arithmetic);
-        if (json)
-            json_array_append_new(list, to_json(first, other, &comparison));
-        else
-            print_text(first, other, &comparison);
-        record_close(other);
+    const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
+    struct job job = { .count = arguments->operand_count, .all = arguments_flag(arguments, "all") };
+    enum status status = parse_tolerances(arguments, &job, error);
+    if (status != STATUS_OK)
+        return status;
+    job.runs = calloc(job.count, sizeof *job.runs);
+    if (job.runs == NULL)
+        return error_out_of_memory(error, "%zu runs", job.count);
+    for (size_t i = 0; i < job.count; i++)
+        job.runs[i].operand = arguments->operands[i];
+    status = open_runs(&job, runs, error);
+    if (status == STATUS_OK) {
+        compare_all(&job);
+        status = print_job(&job, arguments_text(arguments, "format"), error);
     }
-    if (status == STATUS_OK && json)
-        status = json_print(json_incref(list), error);
-    json_decref(list);
-    record_close(first);
-    if (status == STATUS_OK && other_arithmetic[0] != '\0')
-        return error_set(error, STATUS_INPUT,
-                         "%s: only bits of one arithmetic can be compared; selfsame targets compares the results",
-                         other_arithmetic);
-    return status == STATUS_OK && !identical ? STATUS_NO : status;
+    if (status == STATUS_OK)
+        status = conclude(&job, error);
+    for (size_t i = 0; i < job.count; i++)
+        record_close(job.runs[i].record);
+    free(job.runs);
+    return status;
 }
 
 static const struct option_definition options[] = {
     OPTION_RUNS,
-    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json",
-      "text or json; steps and epochs count from 1 in text, from 0 in json; default: text" },
+    { "tolerance", "METRIC=abs:X", OPTION_LIST, 0, 0, NULL,
+      "ask for a result instead of bits: METRIC, such as validation_error, may differ by X. You may give it again" },
+    { "all", NULL, OPTION_FLAG, 0, 0, NULL, "also show what does not differ, and times" },
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|table|csv|json",
+      "text, a table with a row for each run, the same as csv, or json; steps and epochs count from 1, in json from 0; "
+      "default: text" },
     OPTIONS_END,
 };
 
@@ -165,15 +538,32 @@ const struct command compare_command = {
     .summary = "say whether runs are identical, or where they begin to differ",
     .options = options,
     .description =
-        "Compares the first run with each of the others. It needs only their records. It compares the loss and "
-        "weights digest of every step, and the losses, errors and weights of every epoch. It does not compare times. "
-        "It compares losses and errors on validation images only if these images are the same.\n\nIf two runs differ "
-        "in length, they are compared as far as both go. If nothing differs there, the answer is incomplete.\n\nA "
-        "RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with the program. "
-        "The exit status is 0 if the runs are identical or incomplete, and 1 if they are different. It is 2 if a "
-        "record is damaged or contradicts itself, or if the runs are in different arithmetics.",
+        "Compares the first run with each of the others, from their records alone. The first word of the output is "
+        "the verdict. It is the first of these that holds:\n\n"
+        "malformed: a file of a record cannot be read, or two contradict each other. Exit status 2.\n\n"
+        "same-document: one is a copy of the other. They agree, but nothing independent was compared. Copies have the "
+        "same times; a record that was forged with other times is not found out. Exit status 0.\n\n"
+        "within-tolerance: only with --tolerance. Every metric that you named agrees after the last epoch. Exit status "
+        "0.\n\n"
+        "not-comparable: the arithmetics differ, or promise no bits (fast), and you gave no --tolerance. Exit status "
+        "2.\n\n"
+        "other-experiment: the experiment digests differ. It lists the keys, those of the data first. Exit status "
+        "1.\n\n"
+        "differs: it names the first step and the first epoch with other bits, and the last checkpoint before them "
+        "that both have. With --tolerance: a metric differs by more. Exit status 1.\n\n"
+        "incomplete: all common steps agree, but one run ends earlier, or inside an epoch. Exit status 0.\n\n"
+        "identical: every step, every epoch and the final weights agree, from two independent records. Exit status "
+        "0.\n\n"
+        "Every file of every record is checked first, weights and checkpoints included. Steps are compared by loss, "
+        "errors and weights digest, epochs by losses, errors, weights and chain. Times are not compared. Losses and "
+        "errors on validation images are compared only where these are the same. After the verdict comes only what "
+        "differs: keys of the manifests that move bits, results, engines, programs and hosts. A default that neither "
+        "manifest changes is no difference.\n\n"
+        "With several runs, the exit status is that of the worst verdict: 2 before 1 before 0.\n\n"
+        "A RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with the program.",
     .examples =
-        "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n",
+        "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n"
+        "selfsame compare mine theirs --tolerance validation_error=abs:0.3\tdid I get the result?\n",
     .operands_min = 2,
     .operands_max = SIZE_MAX,
     .run = run_compare,

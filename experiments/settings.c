@@ -541,6 +541,44 @@ char *settings_resolved(const struct settings *settings)
     return text;
 }
 
+/* "[{key: value, ...}, ...]" */
+static void print_flow(FILE *file, const struct setting *setting)
+{
+    const size_t key_count = schema_list(setting->key)->key_count;
+    fputc('[', file);
+    for (size_t i = 0; i < setting->count; i++) {
+        const char *mark = i > 0 ? ", {" : "{";
+        for (size_t k = 0; k < key_count; k++) {
+            const struct setting *entry = &setting->entries[i * key_count + k];
+            if (!entry->given)
+                continue;
+            fprintf(file, "%s%s: ", mark, entry->key->path);
+            value_print(file, entry);
+            mark = ", ";
+        }
+        fputc('}', file);
+    }
+    fputc(']', file);
+}
+
+char *settings_value(const struct setting *setting)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    if (file == NULL)
+        return NULL;
+    if (setting->given && setting->key->type != VALUE_MAPS)
+        value_print(file, setting);
+    else if (setting->given && setting->count > 0)
+        print_flow(file, setting);
+    if (fclose(file) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
 char *settings_experiment(const struct settings *settings)
 {
     char *text = NULL;

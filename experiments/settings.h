@@ -43,6 +43,9 @@ enum status settings_conflict(const struct settings *settings, const char *const
 char *settings_resolved(const struct settings *settings);
 char *settings_experiment(const struct settings *settings);
 
+/* A setting's value on one line, as a manifest may have it; "" for none. The caller frees; NULL without memory. */
+char *settings_value(const struct setting *setting);
+
 /* Where experiments are looked for, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the installed ones,
  * the source tree's. */
 void settings_folders(const char *folders[SETTINGS_FOLDERS]);

@@ -1,16 +1,48 @@
-/* Two runs compared: identical, or where they part. Compares the epochs and steps that both have. */
+/* Two runs compared, from their records: one ladder of verdicts, agreement last. A verdict holds where none before it
+ * does. record_check.h and weights_check.h come first: what contradicts itself is malformed, and never gets here.
+ *
+ * copies   Times are measured to the nanosecond, and every computation has its own. So epochs of equal times were
+ *          computed once and copied: they prove nothing about a second machine. A record that is forged with other
+ *          times is not found out; a signature says who vouches for it. */
 #ifndef SELFSAME_COMPARE_H
 #define SELFSAME_COMPARE_H
 
 #include "results/record.h"
 
+enum verdict {
+    VERDICT_MALFORMED,        /* a record's files cannot be read, or contradict each other; never of compare_records */
+    VERDICT_SAME_DOCUMENT,    /* one record and a copy of it: nothing independent was compared */
+    VERDICT_WITHIN_TOLERANCE, /* the metrics that were named agree as far as was asked; bits were not asked for */
+    VERDICT_NOT_COMPARABLE,   /* bits were never promised to agree, or a named metric cannot be compared */
+    VERDICT_OTHER_EXPERIMENT, /* the experiment digests differ */
+    VERDICT_DIFFERS,          /* a step or an epoch has other bits, or a named metric is out of its tolerance */
+    VERDICT_INCOMPLETE,       /* all common steps agree, but a run ends earlier, or inside an epoch */
+    VERDICT_IDENTICAL,        /* every step, epoch and the final weights, from two independent records */
+    VERDICTS
+};
+
+/* Such as "same-document". */
+const char *verdict_name(enum verdict verdict);
+/* STATUS_OK, STATUS_NO or STATUS_INPUT. */
+enum status verdict_status(enum verdict verdict);
+/* The more serious of two: by exit status, then by place in the ladder. */
+enum verdict verdict_worse(enum verdict a, enum verdict b);
+
+/* "METRIC=abs:X": a column of metrics.jsonl, and how far two runs may lie apart in it. */
+struct tolerance {
+    const struct metrics_column *metric;
+    double most;
+};
+enum status tolerance_parse(const char *text, struct tolerance *tolerance, struct error *error) MUST_USE;
+
 struct comparison {
+    enum verdict verdict;
+    char sentence[256]; /* what the verdict means here, without a full stop */
     bool same_arithmetic, same_experiment;
     bool same_validation;             /* else what was measured on the validation images is not compared */
     uint64_t epochs, steps;           /* compared: what both have */
     bool longer_first, longer_second; /* one of the two has more */
-    bool identical;                   /* no difference in what was compared, the experiment included */
-    bool incomplete;                  /* no difference, but one of the two has more; or there is nothing to compare */
+    uint64_t copied_epochs;           /* from the first on: computed once and copied */
     bool step_differs, epoch_differs;
     uint64_t step;                   /* the first that differs, from 0 */
     uint64_t epoch_of_step;          /* the epoch it belongs to, from 0 */
@@ -19,9 +51,18 @@ struct comparison {
     const char *epoch_what;          /* the column */
     double largest_error_difference; /* validation error, percentage points */
     uint64_t largest_error_epoch;
+    /* The lines that the metrics are compared in: the last ones of two complete runs, else the last that both have;
+     * NULL where there is none. */
+    const struct metrics_row *last_first, *last_second;
 };
 
-/* Compares what is exact in the two records. */
-void compare_records(const struct record *first, const struct record *second, struct comparison *comparison);
+/* Without tolerances (count 0), bits are asked for. */
+void compare_records(const struct record *first, const struct record *second, const struct tolerance *tolerances,
+                     size_t count, struct comparison *comparison);
+
+/* A metric of two lines: their difference, and whether it lies within the tolerance. Numbers that were decimal fractions
+ * are compared as such: a part in 10^9 more than the tolerance is their rounding. */
+double metric_value(const struct metrics_column *metric, const struct metrics_row *row);
+bool tolerance_holds(const struct tolerance *tolerance, const struct metrics_row *a, const struct metrics_row *b);
 
 #endif

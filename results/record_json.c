@@ -471,3 +471,32 @@ const char *record_json_difference(const struct record_facts *a, const struct re
     }
     return NULL;
 }
+
+/* "" for a value that is not there; the caller frees what is not NULL. */
+static char *text_of_value(const struct record_facts *facts, const struct field *field)
+{
+    const void *value = value_of(facts, field);
+    if ((field->presence == WITH_EPOCHS && facts->result.epochs == 0) ||
+        (field->presence == IF_SET && !is_set(value, field->type)))
+        return strdup("");
+    if (field->type == FIELD_TEXT)
+        return strdup(*(const char *const *)value != NULL ? *(const char *const *)value : "");
+    if (field->type == FIELD_DIGEST)
+        return strdup(value);
+    json_t *json = json_of(value, field->type);
+    char *text = json_dumps(json, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    json_decref(json);
+    return text;
+}
+
+void record_json_pairs(const struct record_facts *a, const struct record_facts *b,
+                       void (*visit)(void *context, const char *key, const char *value_a, const char *value_b),
+                       void *context)
+{
+    for (size_t i = 0; i < FIELDS; i++) {
+        char *x = text_of_value(a, &fields[i]), *y = text_of_value(b, &fields[i]);
+        visit(context, fields[i].path, x != NULL ? x : "?", y != NULL ? y : "?");
+        free(x);
+        free(y);
+    }
+}

@@ -89,6 +89,11 @@ enum { RECORD_VALUE_BYTES = 96 };
 const char *record_json_difference(const struct record_facts *a, const struct record_facts *b, const char *section,
                                    char value_a[RECORD_VALUE_BYTES], char value_b[RECORD_VALUE_BYTES]);
 
+/* Calls `visit` for every key of a record, with both values as texts, "" for one that a record has not. */
+void record_json_pairs(const struct record_facts *a, const struct record_facts *b,
+                       void (*visit)(void *context, const char *key, const char *value_a, const char *value_b),
+                       void *context);
+
 /* A section as an object of its own, such as "host"; NULL without memory. */
 json_t *record_json_section(const struct record_facts *facts, const char *section);
 

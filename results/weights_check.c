@@ -21,7 +21,7 @@ enum status weights_check(const struct record *record, const char *path, const s
                           const float *values, uint64_t *epoch, struct error *error)
 {
     char hex[DIGEST_HEX_BYTES];
-    const bool finished = record->facts.state == RECORD_FINISHED;
+    const bool finished = record->facts.state == RECORD_FINISHED, last = !record->locked;
     digest_of(network, values, hex);
     for (size_t i = record->epochs; i-- > 0;) {
         if (strcmp(record->metrics[i].weights_sha256, hex) == 0) {
@@ -29,13 +29,13 @@ enum status weights_check(const struct record *record, const char *path, const s
                 *epoch = i;
             return STATUS_OK;
         }
-        if (finished)
+        if (last)
             break;
     }
     return error_set(error, STATUS_INPUT,
                      "%s and %s/%s contradict each other: the digest of these weights, %s, is not that of %s; the "
                      "weights were changed or damaged%s",
-                     path, record->path, METRICS_FILE, hex, finished ? "the last epoch" : "any epoch",
+                     path, record->path, METRICS_FILE, hex, last ? "the last epoch" : "any epoch",
                      finished ? "" : ", or the run was killed while it wrote them; then train --resume repairs them");
 }
 
@@ -175,4 +175,25 @@ enum status weights_check_all(const struct record *record, struct weights_found 
     free(state.momentum);
     network_close(network);
     return status;
+}
+
+enum status record_open_whole(struct record **record, const char *runs, const char *run, struct weights_found *found,
+                              struct error *error)
+{
+    enum { TRIES = 3 };
+    static const struct timespec pause = { .tv_nsec = 100 * 1000 * 1000 };
+    for (int i = 1;; i++) {
+        enum status status = record_open(record, runs, run, error);
+        if (status != STATUS_OK)
+            return status;
+        status = weights_check_all(*record, found, error);
+        if (status == STATUS_OK)
+            return status;
+        const bool locked = (*record)->locked;
+        record_close(*record);
+        *record = NULL;
+        if (status != STATUS_INPUT || !locked || i == TRIES)
+            return status;
+        (void)nanosleep(&pause, NULL);
+    }
 }

@@ -5,8 +5,8 @@
 #include "results/record.h"
 #include "trainer/network.h"
 
-/* Weights that were read from `path` of the run: of a finished run they are the last epoch's; of any other, some
- * epoch's. *epoch (may be NULL) is that epoch, from 0. STATUS_INPUT where they are not. */
+/* Weights that were read from `path` of the run are the last epoch's; while a process is at it, some epoch's. *epoch
+ * (may be NULL) is that epoch, from 0. STATUS_INPUT where they are not. */
 enum status weights_check(const struct record *record, const char *path, const struct network *network,
                           const float *values, uint64_t *epoch, struct error *error) MUST_USE;
 
@@ -22,5 +22,10 @@ struct weights_found {
     size_t checkpoints;
 };
 enum status weights_check_all(const struct record *record, struct weights_found *found, struct error *error) MUST_USE;
+
+/* record_open and weights_check_all, again where a process that is at the run changed a file in between: every byte
+ * of the record is checked. */
+enum status record_open_whole(struct record **record, const char *runs, const char *run, struct weights_found *found,
+                              struct error *error) MUST_USE;
 
 #endif

@@ -60,7 +60,9 @@ expect 0 "a run in exact-1" train tiny.yaml --runs runs
 if grep -q '"DEVICE"' runs/tiny-seed1/record.json; then pass "  claims other devices"; else fail "  claims no other device"; fi
 expect 2 "compare across them" compare runs/tiny-seed1 runs/tiny-exact-2-seed1
 prints "not-comparable"
-says "only bits of one arithmetic can be compared; selfsame targets compares the results"
+says "never give the same bits; compare the results with --tolerance validation_error=abs:X"
+expect 0 "  with a tolerance" compare runs/tiny-seed1 runs/tiny-exact-2-seed1 --tolerance validation_error=abs:100
+prints "^within-tolerance: "
 expect 2 "the one on the other's folder" train tiny.yaml --runs runs --name tiny-exact-2-seed1 --resume
 says "another experiment"
 

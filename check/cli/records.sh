@@ -16,7 +16,7 @@ prints "^tiny .* stopped .* 87.50"
 expect 1 "  and held against its targets" targets old/tiny
 prints "unfinished: 2 of 4"
 expect 0 "  and compared" compare old/tiny runs/whole
-prints ": incomplete"
+prints "^incomplete: "
 prints "2 epochs, 59 steps; runs/whole goes on to 4 epochs"
 # Its checkpoint is too large for the source tree. Today's is the same, byte for byte.
 run train "$golden/manifest.yaml" --runs today --name tiny --epochs 2
@@ -30,7 +30,7 @@ cp -r old unresumed
 expect 0 "a run of 0.1.0 is resumed" train "$golden/manifest.yaml" --runs old --name tiny --resume
 prints "^weights: 80c6da4162a920a7bf7c7e37da7019377ad4a73e8b771fcd3e83bdb94cff6221"
 expect 0 "  to the bits of one that was not" compare old/tiny runs/whole
-prints ": identical"
+prints "^identical: .* from two independent records$"
 prints "compared: 4 epochs, 100 steps$"
 
 # ---- what a run is doing -----------------------------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ ledger = open("empty/ledger.txt").readline()
 open("empty/ledger.txt", "w").write(ledger)
 PY
 expect 0 "a run without a step" compare empty runs/whole
-prints ": incomplete"
+prints "^incomplete: "
 prints "there is nothing to compare"
 "$SELFSAME" train "$golden/manifest.yaml" --runs live --name part --epochs 1 > /dev/null 2>&1
 expect 0 "fewer epochs were asked for" runs --runs live
@@ -83,20 +83,20 @@ cp -r runs/whole copies/windows
 windows copies/windows/manifest.yaml copies/windows/record.json copies/windows/metrics.jsonl copies/windows/ledger.txt
 expect 0 "with byte order marks and carriage returns" check copies/windows
 expect 0 "  it is the same run" compare copies/windows runs/whole
-prints ": identical"
+prints "^same-document: "
 expect 0 "  and its manifest is one" manifest copies/windows/manifest.yaml
 cp -r runs/whole copies/stripped
 for file in manifest.yaml record.json metrics.jsonl ledger.txt; do
     head -c -1 runs/whole/$file > copies/stripped/$file
 done
 expect 0 "without the last newlines" compare copies/stripped runs/whole
-prints ": identical"
+prints "^same-document: "
 cp -r unresumed/tiny copies/resumed
 windows copies/resumed/record.json copies/resumed/metrics.jsonl copies/resumed/ledger.txt
 expect 0 "such a run is resumed" train "$golden/manifest.yaml" --runs copies --name resumed --resume
 same runs/whole/ledger.txt copies/resumed/ledger.txt "  with the same ledger"
 expect 0 "  and the same bits" compare copies/resumed runs/whole
-prints ": identical"
+prints "^identical: "
 cp -r unresumed/tiny copies/packed
 gzip -n copies/packed/ledger.txt
 expect 0 "a compressed ledger is read" check copies/packed
@@ -113,8 +113,9 @@ edited() {
     cp -r "${of:-runs/whole}" edited
     sed -i "$3" "edited/$2"
     if cmp -s "edited/$2" "${of:-runs/whole}/$2"; then fail "$1: nothing was edited"; fi
-    expect 2 "$1: compare" compare edited edited
+    expect 2 "$1: compare" compare edited "${of:-runs/whole}"
     says "$4"
+    prints "^malformed: "
     for reader in check targets plot; do expect 2 "  $reader" $reader edited; done
     expect 2 "  eval" eval --weights edited/weights.safetensors
     rm -rf listed
@@ -150,7 +151,9 @@ expect 2 "a flipped bit in a run's weights: eval" eval --weights flipped/weights
 says "flipped/weights.safetensors and .*metrics.jsonl contradict each other"
 expect 2 "  check" check flipped
 says "flipped/weights.safetensors and flipped/metrics.jsonl contradict each other"
-expect 0 "the others do not use them" compare flipped runs/whole
+expect 2 "  compare" compare flipped runs/whole
+prints "^malformed: "
+expect 0 "targets do not use them" targets flipped
 mkdir elsewhere
 cp flipped/weights.safetensors flipped/manifest.yaml elsewhere/
 expect 0 "outside of a run, weights are what they are" eval --weights elsewhere/weights.safetensors
@@ -189,7 +192,7 @@ else
     fail "  not what was asked for: $(ls -A published/whole)"
 fi
 expect 0 "a published run is compared" compare published/whole runs/whole
-prints ": identical"
+prints "^same-document: "
 publish flipped published/flipped
 if [ "$status" -eq 2 ] && [ ! -e published/flipped ]; then pass "a damaged run is not published"; else fail "a damaged run: exit $status"; fi
 publish unresumed/tiny published/tiny

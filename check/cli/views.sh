@@ -12,12 +12,17 @@ sed 's/name: a/name: b/; s/epochs: 3,/epochs: 4,/' a.yaml > b.yaml
 "$SELFSAME" train a.yaml --runs runs --name short --epochs 1 --threads 3 > /dev/null 2>&1
 "$SELFSAME" train a.yaml --runs runs --name other --seed 2 > /dev/null 2>&1
 
+"$SELFSAME" train a.yaml --runs runs --name again --threads 1 > /dev/null 2>&1
+expect 0 "a run and another machine's" compare runs/a-seed1 runs/again
+prints "^identical: every step, every epoch and the final weights agree, from two independent records$"
+prints "^engine.description .* 1 thread$"
 expect 0 "a run with itself" compare runs/a-seed1 runs/a-seed1
-prints ": identical"
+prints "^same-document: "
 expect 0 "by names in the runs folder, a shorter one" compare a-seed1 short --runs runs
 prints "a-seed1 goes on to 3 epochs"
 expect 1 "another seed" compare a-seed1 other --runs runs
-prints "^    seed 1 and 2$"
+prints "^other-experiment: "
+prints "^training.seed  *1  *2$"
 prints "first difference: epoch 1, step 1 (from 1)"
 cp -r runs/a-seed1 runs/changed
 python3 - <<'PY'
@@ -27,7 +32,40 @@ open("runs/changed/ledger.txt", "w").write("\n".join(lines))
 PY
 expect 2 "a changed ledger is noticed" compare a-seed1 changed --runs runs
 says "runs/changed: metrics.jsonl and ledger.txt contradict each other: the chain of epoch 1"
+prints "^malformed: "
+expect 2 "  among others" compare a-seed1 changed again other --runs runs
+prints "^malformed: 2 of 4 runs are independent and identical"
+prints "^runs/again  *identical "
+prints "^runs/other  *other-experiment "
+expect 2 "  and first" compare changed a-seed1 again --runs runs
+prints "^runs/again  *identical "
 rm -r runs/changed
+
+# The ladder: several runs, copies among them, keys in their order, tolerances.
+expect 0 "three runs" compare a-seed1 again short --runs runs
+prints "^incomplete: 2 of 3 runs"
+cp -r runs/again runs/copy
+expect 0 "a copy of a run that is not the first" compare a-seed1 again copy --runs runs
+prints "^same-document: 2 of 3 runs"
+prints "^  runs/again and runs/copy$"
+rm -r runs/copy
+sed 's/^model:/dataset: {padding: {pixels: 2}}\nmodel:/; s/epochs: 3,/epochs: 3, batch_size: 32,/' a.yaml > keys.yaml
+"$SELFSAME" train keys.yaml --runs runs --name keys --epochs 1 > /dev/null 2>&1
+expect 1 "other keys" compare a-seed1 keys --runs runs
+sed -n '/^What differs/,/^$/p' stdout | awk 'NR > 2 && NF { print $1 }' > keys
+printf '%s\n' dataset.padding.pixels training.batch_size > wanted
+same wanted keys "  the data's first, and no default that neither changes"
+expect 1 "a tolerance that is missed" compare a-seed1 other --runs runs --tolerance validation_loss=abs:0.000001
+prints "^other-experiment: validation_loss differs by "
+expect 0 "  and one that is met" compare a-seed1 other --runs runs --tolerance validation_error=abs:100 --tolerance validation_loss=abs:9
+prints "^within-tolerance: "
+expect 2 "  of no metric" compare a-seed1 other --runs runs --tolerance validation_eror=abs:1
+says "did you mean 'validation_error'"
+expect 0 "everything" compare a-seed1 again --runs runs --all
+prints "^training_seconds "
+prints "^time.started "
+expect 0 "as csv" compare a-seed1 again --runs runs --format csv
+prints "^runs/again,identical,3,75,,"
 expect 0 "json" compare a-seed1 short --runs runs --format json
 if python3 -m json.tool < stdout > /dev/null; then pass "  is json"; else fail "  is not json"; fi
 expect 2 "a run that is not there" compare a-seed1 nowhere --runs runs

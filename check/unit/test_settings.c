@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "experiments/settings.h"
+#include "experiments/settings_difference.h"
 #include "trainer/recipe.h"
 
 /* Keys without a default, but for the ones that a test is about. */
@@ -188,6 +189,41 @@ static void test_schema_holds_together(void **state)
     assert_null(schema_find_choice(NULL, "any"));
 }
 
+static void test_differences(void **state)
+{
+    (void)state;
+    static const char plain[] = BASE TRAINING "seed: 7}\n",
+                      spelled[] = BASE TRAINING "seed: 7, batch_size: 128}\narithmetic: exact-1\n",
+                      other[] = "description: other\nname: t\n"
+                                "dataset: {kind: embedded, training_images: 10, test_images: 10, test_sha256: any,\n"
+                                "  padding: {mode: mean}, normalization: {kind: channel-mean}, train_sha256: "
+                                "0000000000000000000000000000000000000000000000000000000000000000}\n"
+                                "model: {depth: 20, shortcut: pad-end, linear_bias: none}\n" TRAINING
+                                "seed: 8}\ntargets: [{metric: final_error, value: 1, tolerance: 2, source: s}]\n";
+    struct settings_difference *d;
+    size_t count;
+    struct error error;
+    /* A default that is spelled out, and another word for the same, are no differences. */
+    assert_int_equal(settings_differences(plain, "a", spelled, "b", &d, &count, &error), STATUS_OK);
+    assert_int_equal(count, 0);
+    settings_differences_free(d, count);
+    /* The data's keys first, then what else moves bits. */
+    assert_int_equal(settings_differences(plain, "a", other, "b", &d, &count, &error), STATUS_OK);
+    static const char *const keys[] = { "dataset.padding.mode", "training.seed", "description", "targets" };
+    assert_int_equal(count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(d[i].key, keys[i]);
+        assert_int_equal(d[i].moves_bits, i < 2);
+    }
+    assert_string_equal(d[0].first, "zero");
+    assert_string_equal(d[0].second, "mean");
+    assert_string_equal(d[3].first, "");
+    assert_string_equal(d[3].second, "[{metric: final_error, value: 1, tolerance: 2, source: 's'}]");
+    settings_differences_free(d, count);
+    assert_int_equal(settings_differences(plain, "a", "name: [", "b", &d, &count, &error), STATUS_INPUT);
+    assert_int_equal(count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_resolved_form_reads_back),
         cmocka_unit_test(test_schema_holds_together),
+        cmocka_unit_test(test_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
