@@ -10,8 +10,6 @@
 
 #include "base/text.h"
 
-extern char **environ;
-
 /* The words of: sh -c 'COMMAND "$@"' sh RUN... */
 enum { FIRST_RUN = 4 };
 

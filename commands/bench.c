@@ -418,15 +418,16 @@ static enum status bench_against(struct stepper *stepper, const struct arguments
 {
     const char *command = arguments_text(arguments, "against"), *words[32];
     struct opponent opponent;
-    double *ours = calloc(3 * (size_t)steps, sizeof *ours), *theirs = ours + steps, *ratios = theirs + steps;
+    double *ours = calloc(3 * (size_t)steps, sizeof *ours);
     uint32_t parted = steps;
     if (ours == NULL)
         return error_out_of_memory(error, "%" PRIu32 " steps", steps);
+    double *theirs = ours + steps, *ratios = theirs + steps;
     list_words(arguments, command, words);
     enum status status = opponent_open(&opponent, command, words, error);
     for (uint32_t i = 0; status == STATUS_OK && i < steps + WARM_UP_STEPS; i++) {
         const uint32_t at = i < WARM_UP_STEPS ? 0 : i - WARM_UP_STEPS;
-        uint64_t our_digest[2], their_digest[2];
+        uint64_t our_digest[2] = { 0 }, their_digest[2] = { 0 };
         if (i % 2 == 0)
             status = take_step(stepper, &ours[at], our_digest, error);
         if (status == STATUS_OK)

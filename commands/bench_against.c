@@ -9,8 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { WORDS_MAX = 48 };
 
 /* The program's words: those of the command, "bench" after the first, then the given ones. */

@@ -143,16 +143,18 @@ static void name_findings(const struct report *report, enum verdict verdict, cha
 static enum status conclude(const struct report *report, struct error *error)
 {
     char names[256];
-    name_findings(report, VERDICT_OTHER_BITS, names, sizeof names);
-    if (names[0] != '\0')
+    if (count_verdict(report, VERDICT_OTHER_BITS) > 0) {
+        name_findings(report, VERDICT_OTHER_BITS, names, sizeof names);
         return error_set(
             error, STATUS_NO,
             "not exact here: %s; do not trust the digests of runs made with it. First check the compiler, its flags "
             "and the hardware's memory, then report the output of selfsame doctor --format json",
             names);
-    name_findings(report, VERDICT_VARIES, names, sizeof names);
-    if (names[0] != '\0')
+    }
+    if (count_verdict(report, VERDICT_VARIES) > 0) {
+        name_findings(report, VERDICT_VARIES, names, sizeof names);
         return error_set(error, STATUS_NO, "%s does not repeat its results here: two runs of one recipe differ", names);
+    }
     for (size_t i = 0; i < report->count; i++) {
         const struct finding *finding = &report->findings[i];
         if (finding->verdict == VERDICT_FAILED) {

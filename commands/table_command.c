@@ -263,7 +263,7 @@ static size_t choose_columns(enum format format, struct record *const *records, 
 }
 
 /* A line of Markdown; on a terminal, as many lines as it takes. */
-static void note(enum format format, const char *text_format, ...)
+static void __attribute__((format(printf, 2, 3))) note(enum format format, const char *text_format, ...)
 {
     char text[1024], escaped[1024];
     va_list arguments;

@@ -110,7 +110,7 @@ static enum status set_aside(const struct store *store, const char *kind, const 
 static enum status take_stored(const struct store *store, const struct source *source,
                                const struct obtain_options *options, struct obtained *obtained, struct error *error)
 {
-    char why[STORE_WHY_BYTES];
+    char why[STORE_WHY_BYTES] = "";
     enum status status = store_find(store, source, obtained->path, error);
     if (status != STATUS_OK || obtained->path[0] == '\0')
         return status;

@@ -439,7 +439,7 @@ out:
 
 enum status store_set_aside(const struct store *store, const struct store_item *item, struct error *error)
 {
-    char to[FILE_PATH_BYTES];
+    char to[FILE_PATH_BYTES] = "";
     enum status status = make_folders(store, error);
     if (status == STATUS_OK)
         status = file_path(to, error, "%s/damaged/%s-%s", store->folder, item->kind, item->name);

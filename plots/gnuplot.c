@@ -45,7 +45,7 @@ static void print_terminal(FILE *file, const char *path, size_t legend_lines)
 static void read_said(int descriptor, char *said, size_t size)
 {
     size_t used = 0;
-    char rest[256];
+    char rest[256] = "";
     ssize_t got;
     while ((got = read(descriptor, used + 1 < size ? said + used : rest,
                        used + 1 < size ? size - 1 - used : sizeof rest)) > 0)

@@ -136,7 +136,7 @@ static enum status check_checkpoints(const struct record *record, const struct n
     enum status status = checkpoint_list(record->path, &steps, &found->checkpoints, error);
     for (size_t i = 0; i < found->checkpoints && status == STATUS_OK; i++) {
         char path[FILE_PATH_BYTES];
-        struct checkpoint_place place;
+        struct checkpoint_place place = { .epochs = 0 };
         status = checkpoint_path(record->path, steps[i], path, error);
         if (status == STATUS_OK)
             status =

@@ -14,6 +14,7 @@ limited() {
     letter=$1 value=$2
     shift 2
     (
+        # shellcheck disable=SC3045 # the letters are those that every shell with a ulimit has
         ulimit "-$letter" "$value"
         exec "$SELFSAME" "$@" > stdout 2> stderr < /dev/null
     )

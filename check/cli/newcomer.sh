@@ -33,7 +33,8 @@ expect 0 "a part of a run" train tiny.yaml --runs runs --seed 3 --epochs 1 --aft
 prints "^done: runs/tiny-seed3$"
 says "1 of the manifest's 2 epochs are done"
 says "to go on: .* train tiny.yaml --seed 3 --runs runs .*--resume"
-eval "$(sed -n 's/.*to go on: //p' stderr)" > stdout 2> stderr
+command=$(sed -n 's/.*to go on: //p' stderr)
+eval "$command" > stdout 2> stderr
 if [ $? -eq 0 ] && [ "$(grep -c '' runs/tiny-seed3/metrics.jsonl)" -eq 2 ]; then pass "  which goes on to the end"; else fail "  which does not go on"; fi
 expect 0 "a command that fails is said, and no more" train tiny.yaml --runs runs --seed 4 --epochs 1 --after false
 says "ended with exit status 1 after runs/tiny-seed4"

@@ -35,11 +35,11 @@ watcher=$!
 for i in $(seq 100); do grep -q running watched && break; sleep 0.1; done
 kill -KILL $trainer
 wait $trainer 2> /dev/null
-wait $watcher
+wait "$watcher"
 if [ $? -eq 0 ]; then pass "status --follow ends when nothing runs: exit 0"; else fail "status --follow: another exit"; fi
 if grep -q '^a-seed1: running' watched && tail -n 5 watched | grep -q '^a-seed1: stopped'; then pass "  and shows the change"; else fail "  and does not show the change"; fi
 if command -v gnuplot > /dev/null; then
-    wait $plot
+    wait "$plot"
     if [ $? -eq 0 ]; then pass "plot --follow ends, too: exit 0"; else fail "plot --follow: another exit"; fi
 fi
 if grep -q '"state": "running"' runs/a-seed1/record.json; then pass "the record of a killed run says running"; else fail "the record of a killed run does not say running"; fi

@@ -133,7 +133,7 @@ done
 cp small/experiments/msra/resnet8.yaml small/experiments/msra/resnet20.yaml # what it fetches: nothing
 sed -i 's/name: msra-resnet8/name: msra-resnet20/; s/depth: 8/depth: 20/' small/experiments/msra/resnet20.yaml
 cd small/work || exit
-reproduce() { DEPTHS="8 14" SEEDS="1 2" DATA=$PWD "$TOP/check/tools/reproduce" "$SELFSAME" "$PWD/.." "$@" > ../../stdout 2> ../../stderr; status=$?; }
+reproduce() { DEPTHS="8 14" SEEDS="1 2" DATA=$PWD "$TOP/check/tools/reproduce" "$SELFSAME" "$PWD/.." all > ../../stdout 2> ../../stderr; status=$?; }
 EPOCHS=1 reproduce
 cd ../.. || exit
 if command -v gnuplot > /dev/null; then wanted=0; else wanted=3; fi

@@ -51,7 +51,7 @@ static uint32_t word(const struct warp *warp, int32_t at, uint32_t lane)
 /* For `lanes`, which have come together. source   PTX ISA, shfl.sync. */
 static void shuffle(struct warp *warp, const struct instruction *in, uint32_t at, uint32_t lanes)
 {
-    uint32_t results[LANES], inside = 0;
+    uint32_t results[LANES] = { 0 }, inside = 0;
     for (uint32_t left = lanes; left; left &= left - 1) {
         uint32_t lane = (uint32_t)__builtin_ctz(left), b = word(warp, in->from[1], lane) & 31,
                  c = word(warp, in->from[2], lane);

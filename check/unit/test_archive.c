@@ -32,12 +32,12 @@ static int set_up(void **state)
     struct fixture *scratch = calloc(1, sizeof *scratch);
     if (scratch == NULL)
         return -1;
+    *state = scratch;
     strcpy(scratch->folder, "test_archive.XXXXXX");
     if (mkdtemp(scratch->folder) == NULL)
         return -1;
     snprintf(scratch->archive, sizeof scratch->archive, "%s/a.tar.gz", scratch->folder);
     snprintf(scratch->out, sizeof scratch->out, "%s/out", scratch->folder);
-    *state = scratch;
     return 0;
 }
 

@@ -404,6 +404,7 @@ static void clean(struct fixture *scratch)
 static int set_up(void **state)
 {
     struct fixture *scratch = calloc(1, sizeof *scratch);
+    *state = scratch;
     strcpy(scratch->parent, "test_cifar10.XXXXXX");
     if (mkdtemp(scratch->parent) == NULL)
         return -1;
@@ -411,7 +412,6 @@ static int set_up(void **state)
     mkdir(scratch->folder, 0777);
     for (int file = 0; file < FILE_COUNT; file++)
         resize(scratch, file, CIFAR10_FILE_BYTES);
-    *state = scratch;
     return 0;
 }
 

@@ -40,7 +40,7 @@ static struct engine engine_none(void)
     return (struct engine){ .fail_at = UINT64_MAX };
 }
 
-static void note(char log[2048], const char *format, ...)
+static void __attribute__((format(printf, 2, 3))) note(char log[2048], const char *format, ...)
 {
     size_t used = strlen(log);
     va_list arguments;

@@ -224,6 +224,7 @@ static enum status read_data(struct torch_reader *r, const uint8_t *file)
         status = state_dict_read(r);
     r->path = path;
     torch_free_storages(r);
+    r->pickle = NULL;
     pickle_free(&pickle);
     free(longer);
     free(memory);

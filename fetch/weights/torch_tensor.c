@@ -278,7 +278,7 @@ enum status torch_read_tensor(struct torch_reader *r, struct tensors *tensors, c
                               const struct pickle_value *value)
 {
     struct view view;
-    struct named_tensor *tensor;
+    struct named_tensor *tensor = NULL;
     enum status status = read_view(r, value, &view);
     if (status == STATUS_OK)
         status = tensors_add(tensors, r->path, name->text.data, name->text.bytes, view.element, view.rank, view.shape,
