@@ -80,7 +80,8 @@ static void print_table(const struct findings *f)
         else
             text_line(stdout, "    %-40s %-5s %s%s%s%s", tensor->name, element_name(tensor->element), shape,
                       tensor->file_name != NULL ? "  in the file " : "",
-                      tensor->file_name != NULL ? tensor->file_name : "", f->fits && tensor->beside ? "  beside" : "");
+                      tensor->file_name != NULL ? tensor->file_name : "",
+                      f->fits && tensor->beside ? "  (not part of the network)" : "");
     }
 }
 

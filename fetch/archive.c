@@ -72,7 +72,7 @@ static enum status read_error(struct unpacking *unpacking, struct archive *archi
 {
     if (unpacking->status != STATUS_OK)
         return unpacking->status;
-    return error_set(unpacking->error, STATUS_INPUT, "%s: %s: %s; fetch it anew", unpacking->path, what,
+    return error_set(unpacking->error, STATUS_INPUT, "%s: %s: %s; download it again", unpacking->path, what,
                      archive_error_string(archive));
 }
 
@@ -84,8 +84,8 @@ static enum status refuse(struct unpacking *unpacking, const char *name, const c
     snprintf(safe, sizeof safe, "%s", name);
     for (char *c = safe; *c != '\0'; c++)
         *c = *c < ' ' || *c > '~' ? '?' : *c;
-    return error_set(unpacking->error, STATUS_INPUT, "%s: the entry '%s' %s; nothing was taken from it",
-                     unpacking->path, safe, why);
+    return error_set(unpacking->error, STATUS_INPUT, "%s: the entry '%s' %s; nothing was unpacked", unpacking->path,
+                     safe, why);
 }
 
 static bool climbs(const char *name)
@@ -138,14 +138,14 @@ static enum status check_entry(struct unpacking *unpacking, struct archive_entry
 {
     const char *name = archive_entry_pathname(entry);
     if (++unpacking->entries > ENTRIES_MAX)
-        return error_set(unpacking->error, STATUS_INPUT, "%s has more than %d entries; nothing was taken from it",
+        return error_set(unpacking->error, STATUS_INPUT, "%s has more than %d entries; nothing was unpacked",
                          unpacking->path, ENTRIES_MAX);
     if (name == NULL || name[0] == '\0')
         return refuse(unpacking, "", "has no name");
     if (name[0] == '/')
         return refuse(unpacking, name, "has an absolute path");
     if (climbs(name))
-        return refuse(unpacking, name, "climbs out of its folder");
+        return refuse(unpacking, name, "leads out of its folder");
     if (archive_entry_hardlink(entry) != NULL)
         return refuse(unpacking, name, "is a hard link");
     const __LA_MODE_T type = archive_entry_filetype(entry);
@@ -161,14 +161,14 @@ static enum status check_entry(struct unpacking *unpacking, struct archive_entry
         return status;
     if ((type == AE_IFDIR) != (*place == ARCHIVE_FILES_MAX))
         return refuse(unpacking, name,
-                      type == AE_IFDIR ? "is a folder where a file belongs" : "is a file where a folder belongs");
+                      type == AE_IFDIR ? "is a folder, but a file is expected" : "is a file, but a folder is expected");
     if (type == AE_IFDIR)
         return STATUS_OK;
     const struct archive_file *file = &unpacking->layout->files[*place];
     const int64_t bytes = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
     if (bytes < 0 || (uint64_t)bytes < file->bytes_min || (uint64_t)bytes > file->bytes_max ||
         archive_entry_sparse_count(entry) > 0)
-        return refuse(unpacking, name, "has another size than such a file can have");
+        return refuse(unpacking, name, "has a size that such a file cannot have");
     return STATUS_OK;
 }
 
@@ -223,7 +223,8 @@ static enum status copy_data(struct unpacking *unpacking, struct archive *archiv
             return refuse(unpacking, name, "has holes");
         if (unpacking->stop_requested != NULL && unpacking->stop_requested(unpacking->context))
             return error_set(unpacking->error, STATUS_INTERRUPTED,
-                             "stopped on request while %s was unpacked; the same command does it", unpacking->path);
+                             "stopped on request while %s was unpacked; the same command unpacks it again",
+                             unpacking->path);
         enum status status = put(sink, done, data, size, unpacking->error);
         if (status != STATUS_OK)
             return status;
@@ -311,7 +312,7 @@ static enum status read_rest(struct unpacking *unpacking)
         for (size_t i = 0; i < bytes; i++) {
             if (((const unsigned char *)data)[i] != 0)
                 return error_set(unpacking->error, STATUS_INPUT,
-                                 "%s: something follows the archive's last entry; nothing was taken from it",
+                                 "%s: there are bytes after the archive's last entry; nothing was unpacked",
                                  unpacking->path);
         }
     }
@@ -320,10 +321,10 @@ static enum status read_rest(struct unpacking *unpacking)
 static enum status check_complete(const struct unpacking *unpacking)
 {
     if (unpacking->layout == NULL)
-        return error_set(unpacking->error, STATUS_INPUT, "%s holds no file", unpacking->path);
+        return error_set(unpacking->error, STATUS_INPUT, "%s contains no file", unpacking->path);
     for (size_t k = 0; unpacking->taker == NULL && k < file_count(unpacking->layout); k++) {
         if (unpacking->layout->files[k].required && !unpacking->seen[k])
-            return error_set(unpacking->error, STATUS_INPUT, "%s lacks %s/%s; nothing was taken from it",
+            return error_set(unpacking->error, STATUS_INPUT, "%s does not contain %s/%s; nothing was unpacked",
                              unpacking->path, unpacking->layout->folder, unpacking->layout->files[k].name);
     }
     return STATUS_OK;
@@ -383,7 +384,7 @@ enum status archive_unpack(const char *path, const struct archive_layout *layout
         return status;
     if (mkdtemp(unpacking.folder) == NULL || chmod(unpacking.folder, 0755) != 0) {
         gunzip_close(unpacking.gunzip);
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a folder beside %s", folder);
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a folder next to %s", folder);
     }
     status = read_archive(&unpacking);
     gunzip_close(unpacking.gunzip);

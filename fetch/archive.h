@@ -1,8 +1,9 @@
 /* A gzipped tar, unpacked into a folder that appears whole or not at all. Only what is expected comes out of it.
  *
- * refused  Every name that is not in the layout, absolute ones and those with "..", links, devices, sparse files, sizes
- *          out of bounds, a file that comes twice or is missing, more entries or bytes than the layout can have (so no
- *          bomb can unfold), a stream that is cut, damaged (its CRC is checked) or followed by anything.
+ * refused  Names: those that are not in the layout, absolute ones, and those with "..". Entries: links, devices, sparse
+ *          files, sizes out of bounds, a file that comes twice or is missing. More entries or bytes than the layout can
+ *          have, which stops archive bombs. A stream that is cut, damaged (its CRC is checked) or followed by other
+ *          bytes.
  * written  under the layout's names, never the archive's; each file and folder synced; and SHA256SUMS of them in the
  *          form of sha256sum. */
 #ifndef SELFSAME_ARCHIVE_H

@@ -132,10 +132,10 @@ static enum verdict begin_body(struct transfer *transfer)
     curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &code); /* 0: a file */
     curl_easy_getinfo(transfer->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     if (code != 0 && code != 200 && (code != 206 || transfer->asked == 0))
-        return refuse(transfer, VERDICT_MISSING, "the server answers %ld, which is no file", code);
+        return refuse(transfer, VERDICT_MISSING, "the server answers %ld, so it sends no file", code);
     if (code == 206) {
         if (!transfer->ranged || transfer->range_start != transfer->asked)
-            return refuse(transfer, VERDICT_AFRESH, "the server sends another range than the one asked for");
+            return refuse(transfer, VERDICT_AFRESH, "the server does not send the bytes that were asked for");
         const char *now = part->validator[0] == '"' ? transfer->etag : transfer->modified;
         if (same_url && part->validator[0] != '\0' && now[0] != '\0' && strcmp(part->validator, now) != 0)
             return refuse(transfer, VERDICT_AFRESH, "the file has changed on the server");
@@ -147,7 +147,7 @@ static enum verdict begin_body(struct transfer *transfer)
         return refuse(transfer, VERDICT_WRONG, "it has %" PRIu64 " bytes there, not %" PRIu64, total, source->bytes);
     if (total > transfer->limit)
         return refuse(transfer, VERDICT_WRONG,
-                      "it has %" PRIu64 " bytes there, more than the %" PRIu64 " that are taken", total,
+                      "it has %" PRIu64 " bytes there, more than the %" PRIu64 " that are allowed", total,
                       transfer->limit);
     if (code == 200 && part->bytes > 0 &&
         part_restart(part, transfer->error) != STATUS_OK) /* the server sends all of it: a new file, or no ranges */
@@ -173,7 +173,7 @@ static size_t take_body(char *data, size_t one, size_t length, void *context)
     }
     if (length > transfer->limit - transfer->part.bytes) {
         transfer->tainted = true;
-        refuse(transfer, VERDICT_WRONG, "it goes on after %s%" PRIu64 " bytes",
+        refuse(transfer, VERDICT_WRONG, "it has more than %s%" PRIu64 " bytes",
                transfer->source->bytes > 0 ? "its " : "", transfer->limit);
         return 0;
     }
@@ -297,13 +297,13 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
         return refuse(transfer, VERDICT_AGAIN, "it is too slow, or does not answer (%s)", text);
     case CURLE_UNSUPPORTED_PROTOCOL:
         return refuse(transfer, VERDICT_MISSING,
-                      "this protocol is not used here: https, http and file are, and https leads to https alone (%s)",
+                      "this protocol is not used; https, http and file are, and https may lead only to https (%s)",
                       text);
     case CURLE_TOO_MANY_REDIRECTS:
         return refuse(transfer, VERDICT_MISSING, "more than %d redirects (%s)", REDIRECTS_MAX, text);
     case CURLE_PEER_FAILED_VERIFICATION:
         return refuse(transfer, VERDICT_MISSING,
-                      "its certificate is not trusted (%s); --cacert FILE names certificates that are", text);
+                      "its certificate is not trusted (%s); name a trusted one with --cacert FILE", text);
     case CURLE_URL_MALFORMAT:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
@@ -316,7 +316,7 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
         transfer->unreachable = true;
         return refuse(transfer, VERDICT_AGAIN, "%s", text);
     case CURLE_OUT_OF_MEMORY: /* libcurl's word also for an answer that is larger than it takes */
-        return refuse(transfer, VERDICT_MISSING, "its answer takes more memory than there is: %s", text);
+        return refuse(transfer, VERDICT_MISSING, "there is not enough memory for its answer: %s", text);
     default:
         return refuse(transfer, VERDICT_AGAIN, "%s", text);
     }
@@ -325,7 +325,7 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
 static enum verdict interrupted(struct transfer *transfer)
 {
     error_set(transfer->error, STATUS_INTERRUPTED,
-              "stopped on request with %" PRIu64 " bytes of %s; the same command goes on from there",
+              "stopped on request with %" PRIu64 " bytes of %s; the same command continues from there",
               transfer->part.bytes, transfer->name);
     return fatal(transfer);
 }
@@ -442,7 +442,7 @@ static enum verdict one_try(struct transfer *transfer, uint64_t *pause_s, struct
     transfer->asked = transfer->part.bytes;
     transfer->tainted = transfer->unreachable = false;
     if (transfer->part.bytes > transfer->limit)
-        verdict = refuse(transfer, VERDICT_AFRESH, "the part that was here is too long");
+        verdict = refuse(transfer, VERDICT_AFRESH, "the part that was downloaded before is too long");
     else if (transfer->part.bytes == 0 || transfer->part.bytes != transfer->source->bytes)
         verdict = try_url(transfer, pause_s);
     if (verdict == VERDICT_DONE)

@@ -76,7 +76,9 @@ static enum status check_end(struct gunzip *gunzip, struct error *error)
     if (gunzip->stream.avail_in == 0)
         status = fill(gunzip, error);
     if (status == STATUS_OK && gunzip->stream.avail_in > 0)
-        status = error_set(error, STATUS_INPUT, "%s goes on after its gzip stream, from byte %lu on; fetch it anew",
+        status = error_set(error, STATUS_INPUT,
+                           "%s has more bytes after its gzip stream, from byte %lu on; download "
+                           "it again",
                            gunzip->path, gunzip->stream.total_in);
     return status;
 }
@@ -93,9 +95,8 @@ enum status gunzip_next(struct gunzip *gunzip, const void **data, size_t *bytes,
         if (stream->avail_in == 0 && !gunzip->input_ended)
             status = fill(gunzip, error);
         if (status == STATUS_OK && stream->avail_in == 0)
-            status =
-                error_set(error, STATUS_INPUT,
-                          "%s is damaged: it is cut short, its gzip stream does not end; fetch it anew", gunzip->path);
+            status = error_set(error, STATUS_INPUT,
+                               "%s is damaged: it ends before its gzip stream does; download it again", gunzip->path);
         if (status != STATUS_OK)
             break;
         int result = inflate(stream, Z_NO_FLUSH);
@@ -104,13 +105,15 @@ enum status gunzip_next(struct gunzip *gunzip, const void **data, size_t *bytes,
         else if (result == Z_MEM_ERROR)
             status = error_out_of_memory(error, "%s", gunzip->path);
         else if (result != Z_OK)
-            status = error_set(error, STATUS_INPUT, "%s is no gzip file or is damaged near byte %lu: %s; fetch it anew",
+            status = error_set(error, STATUS_INPUT,
+                               "%s is not a gzip file, or is damaged near byte %lu: %s; "
+                               "download it again",
                                gunzip->path, stream->total_in, stream->msg != NULL ? stream->msg : zError(result));
     }
     *bytes = OUT_BYTES - stream->avail_out;
     if (status == STATUS_OK && *bytes > gunzip->limit - gunzip->out_total)
         status = error_set(error, STATUS_INPUT,
-                           "%s unfolds to more than %" PRIu64 " bytes, which is more than it can rightly hold",
+                           "%s unpacks to more than %" PRIu64 " bytes, which is more than such a file can contain",
                            gunzip->path, gunzip->limit);
     gunzip->out_total += *bytes;
     return status;

@@ -1,7 +1,7 @@
-/* The bytes of a gzip file, one after the other, with its CRC checked and nothing allowed behind it.
+/* Reads the bytes of a gzip file. Its CRC is checked, and no bytes may follow.
  *
  * memory   gunzip_open to gunzip_close; about half a MiB.
- * errors   STATUS_INPUT for what is no gzip, cut, damaged or too large; each names the file. */
+ * errors   STATUS_INPUT if it is not gzip, or cut, damaged or too large; each names the file. */
 #ifndef SELFSAME_GUNZIP_H
 #define SELFSAME_GUNZIP_H
 

@@ -1,5 +1,4 @@
-/* What download.h promises, in a program that is linked without libcurl: nothing is fetched, and the message says
- * so. */
+/* download.h for a program that is linked without libcurl: it downloads nothing, and its message says so. */
 #include "fetch/download.h"
 
 #include <string.h>
@@ -10,7 +9,7 @@ enum status download_file(const struct source *source, const char *name, uint64_
     (void)source, (void)limit_bytes, (void)part, (void)options;
     memset(result, 0, sizeof *result);
     return error_set(error, STATUS_ENVIRONMENT,
-                     "%s: this program has no download support (it is the bundle of `make gpu-bundle`): fetch it on "
-                     "another machine, and name its folder with --data",
+                     "%s: this program cannot download (it is from `make gpu-bundle`); fetch it on another machine, "
+                     "and name its folder with --data",
                      name);
 }

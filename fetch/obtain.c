@@ -38,7 +38,7 @@ static void tell_waiting(void *context)
 {
     const struct waiting *waiting = context;
     char message[512];
-    snprintf(message, sizeof message, "another process is at %s; waiting for it", waiting->name);
+    snprintf(message, sizeof message, "another process is using %s; waiting for it", waiting->name);
     if (waiting->options->download.warn != NULL)
         waiting->options->download.warn(waiting->options->download.context, message);
 }
@@ -144,17 +144,18 @@ enum status obtain_find_weights(const struct store *store, const struct manifest
     enum status status = store_find(store, &source, path, error);
     if (status == STATUS_OK && path[0] == '\0')
         return error_set(error, STATUS_ENVIRONMENT,
-                         "the weights of %s are not in the store %s: selfsame fetch %s gets them, if their publisher "
-                         "still has them; or name their file with --weights",
+                         "the weights of %s are not in the store %s; selfsame fetch %s downloads them, if their "
+                         "publisher still has them; or name their file with --weights",
                          manifest->name, store->folder, manifest->path);
     if (status == STATUS_OK)
         status = store_digest(store, &source, sha256, error);
     if (status == STATUS_OK)
         status = check(store, "file", sha256, why, error);
     if (status == STATUS_OK && why[0] != '\0')
-        status =
-            error_set(error, STATUS_INPUT, "the stored weights of %s are damaged: %s; selfsame fetch %s gets them anew",
-                      manifest->name, why, manifest->path);
+        status = error_set(error, STATUS_INPUT,
+                           "the stored weights of %s are damaged: %s; selfsame fetch %s downloads "
+                           "them again",
+                           manifest->name, why, manifest->path);
     return status;
 }
 
@@ -170,13 +171,15 @@ enum status obtain_find_dataset(const struct store *store, const struct manifest
     }
     if (status == STATUS_OK && folder[0] == '\0')
         return error_set(error, STATUS_ENVIRONMENT,
-                         "%s needs CIFAR-10, which is not in the store %s: selfsame fetch %s gets it (170 MB); if you "
-                         "have it already, name its folder or archive with --data",
+                         "%s needs CIFAR-10, which is not in the store %s; selfsame fetch %s downloads it (170 MB); "
+                         "if you already have it, name its folder or archive with --data",
                          manifest->name, store->folder, manifest->path);
     if (status == STATUS_OK)
         status = check(store, "unpacked", sha256, why, error);
     if (status == STATUS_OK && why[0] != '\0')
-        status = error_set(error, STATUS_INPUT, "the stored data set is damaged: %s; selfsame fetch %s gets it anew",
+        status = error_set(error, STATUS_INPUT,
+                           "the stored data set is damaged: %s; selfsame fetch %s downloads it "
+                           "again",
                            why, manifest->path);
     return status;
 }
@@ -200,7 +203,7 @@ static enum status obtain_file(const struct store *store, const struct source *s
         return status;
     if (options->offline) {
         *mirrors_failed = true;
-        return error_set(error, STATUS_ENVIRONMENT, "%s is not in the store %s, and --offline forbids to download it",
+        return error_set(error, STATUS_ENVIRONMENT, "%s is not in the store %s, and --offline forbids downloading it",
                          obtained->name, store->folder);
     }
     status = lock_item(store, key, obtained->name, options, &lock, error);
@@ -290,7 +293,7 @@ enum status obtain_dataset(const struct store *store, const struct manifest *man
         if (i + 1 < manifest->archive_count && !options->offline && options->download.warn != NULL)
             options->download.warn(options->download.context, "trying the next archive of the data set");
     }
-    const char *hint = "if you have CIFAR-10 already, train and eval read its folder or archive with --data";
+    const char *hint = "if you already have CIFAR-10, name its folder or archive with --data of train and eval";
     if (last.message[0] != '\0')
         return error_set(error, first.status == STATUS_INPUT ? last.status : first.status, "%.900s; and %.900s; %s",
                          first.message, last.message, hint);

@@ -1,5 +1,5 @@
-/* What a manifest names, got into the store: its data set, checked and unpacked, and its weights. The only room of
- * fetch/ that knows a manifest's sources. */
+/* Gets into the store what a manifest names: its data set, checked and unpacked, and its weights. It is the only file
+ * of fetch/ that knows a manifest's sources. */
 #ifndef SELFSAME_OBTAIN_H
 #define SELFSAME_OBTAIN_H
 
@@ -24,21 +24,22 @@ struct obtained {
     bool fetched;
 };
 
-/* The weights' file. What lies in the store and is damaged is set aside and downloaded anew. STATUS_INPUT where the
- * manifest names none. Errors as those of download_file, store_lock and store_keep; with options->offline
- * STATUS_ENVIRONMENT for what is missing. */
+/* The weights' file. A damaged file in the store is set aside and downloaded again. STATUS_INPUT where the manifest
+ * names none. Errors as those of download_file, store_lock and store_keep; with options->offline STATUS_ENVIRONMENT for
+ * what is missing. */
 enum status obtain_weights(const struct store *store, const struct manifest *manifest,
                            const struct obtain_options *options, struct obtained *obtained,
                            struct error *error) MUST_USE;
 
-/* The data set, from the first of its archives that is there or can be had, unpacked. STATUS_INPUT also for an archive
- * that holds other than CIFAR-10's files. Whether the images are the manifest's is data_load's to say. */
+/* The data set, unpacked, from the first of its archives that is in the store or can be downloaded. STATUS_INPUT also
+ * for an archive that holds other than CIFAR-10's files. Whether the images are the manifest's is data_load's to
+ * say. */
 enum status obtain_dataset(const struct store *store, const struct manifest *manifest,
                            const struct obtain_options *options, struct obtained *obtained,
                            struct error *error) MUST_USE;
 
-/* What is in the store already, without network: the weights' file, the data set's folder. STATUS_ENVIRONMENT where it
- * is not there, STATUS_INPUT where it is damaged; both say what to do. */
+/* The weights' file or the data set's folder if it is already in the store; no network is used. STATUS_ENVIRONMENT if
+ * it is not there, STATUS_INPUT if it is damaged; both say what to do. */
 enum status obtain_find_weights(const struct store *store, const struct manifest *manifest, char path[FILE_PATH_BYTES],
                                 struct error *error) MUST_USE;
 enum status obtain_find_dataset(const struct store *store, const struct manifest *manifest,

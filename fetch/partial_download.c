@@ -114,7 +114,7 @@ enum status part_append(struct part *part, const void *data, size_t bytes, struc
                             part->bytes + (bytes - left));
             if (ftruncate(part->descriptor, (off_t)part->bytes) != 0 ||
                 lseek(part->descriptor, (off_t)part->bytes, SEEK_SET) < 0)
-                return error_prefix(error, "%s holds more than it should", part->path);
+                return error_prefix(error, "%s has more bytes than it should", part->path);
             return error->status;
         }
         next += put;

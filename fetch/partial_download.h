@@ -1,7 +1,7 @@
-/* A download that is not finished: a file that grows, digests of all that is in it, and where it came from, so that
- * another process can go on with it after a cut or a kill.
+/* A download that is not finished: a file that grows, the digests of its bytes, and where they came from. After a cut
+ * or a kill, another process can continue it.
  *
- * files    PATH, and beside it PATH.origin with three lines: the URL, the validator (a strong ETag or a Last-Modified;
+ * files    PATH, and next to it PATH.origin with three lines: the URL, the validator (a strong ETag or a Last-Modified;
  *          may be empty) and "one" or "mixed": mixed has pieces that no validator ties together, and only a digest can
  *          tell whether they fit.
  * memory   part_close releases the descriptor; the files stay until part_remove, or until the store takes them. */

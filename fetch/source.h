@@ -1,5 +1,5 @@
-/* A file that somebody publishes: where it is, and what is known of its bytes. Downloads and the store know this, and
- * nothing of manifests. */
+/* A published file: its URLs, its size and its digests. Downloads and the store need only this, and know nothing of
+ * manifests. */
 #ifndef SELFSAME_SOURCE_H
 #define SELFSAME_SOURCE_H
 

@@ -1,6 +1,5 @@
-/* How a file looked when it was last hashed, so that one which has not changed since is not hashed at every start: its
- * size, inode, and the times of its last change as the file system keeps them. Whatever writes to a file moves its
- * change time, which no program can set. */
+/* The size, inode and times of a file when it was last hashed. If they are the same, the file is not hashed again.
+ * Writing to a file moves its change time, which no program can set. */
 #ifndef SELFSAME_STAMP_H
 #define SELFSAME_STAMP_H
 

@@ -73,9 +73,8 @@ enum status store_key(const struct source *source, char key[STORE_KEY_BYTES], st
         snprintf(key, STORE_KEY_BYTES, "prefix-%s", source->sha256_prefix);
     else
         return error_set(error, STATUS_INPUT,
-                         "the manifest gives neither sha256 nor sha256_prefix nor md5: nothing says which bytes are "
-                         "meant; add one of "
-                         "them");
+                         "the manifest gives no sha256, sha256_prefix or md5, so the bytes cannot be checked; add "
+                         "one of them");
     return STATUS_OK;
 }
 
@@ -344,7 +343,7 @@ static enum status read_sums(const struct store_item *item, struct sums *sums, c
         end = strchr(line, '\n');
         if (end == NULL || end - line < DIGITS + 3 || memcmp(line + DIGITS, "  ", 2) != 0 ||
             sums->count == ARCHIVE_FILES_MAX) {
-            snprintf(why, STORE_WHY_BYTES, "%.300s is no list of digests", path);
+            snprintf(why, STORE_WHY_BYTES, "%.300s is not a list of digests", path);
             return STATUS_OK;
         }
         *end = '\0';

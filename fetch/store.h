@@ -1,16 +1,16 @@
 /* Where downloads are kept: files named by their SHA-256, each whole or not there at all.
  *
  * folder   --store DIR, else $SELFSAME_STORE, else $XDG_CACHE_HOME/selfsame, else ~/.cache/selfsame. In it:
- *            sha256/HEX      a file; where only an MD5 or the start of a SHA-256 is published, under the SHA-256 that
- *                            it turned out to have
+ *            sha256/HEX      a file. If only an MD5 or the start of a SHA-256 is published, its name is the SHA-256
+ *                            that was computed
  *            md5/HEX         one line: the SHA-256 of the file that was checked against that MD5
  *            unpacked/HEX/   what the archive of that SHA-256 holds, and SHA256SUMS, which sha256sum -c reads
  *            stamps/KIND-HEX how the files of an item looked when they were last hashed (fetch/stamp.h)
  *            partial/KEY     a download that is not finished (fetch/partial_download.h)
  *            damaged/        what store_set_aside took out of the way
  *            locks/KEY       empty files that processes lock
- * sharing  Any number of processes; an item is fetched under store_lock, by one of them, and the others find it done.
- * trust    What lies here may have been damaged or changed since it came: call store_check before you use it. */
+ * sharing  Any number of processes. One of them fetches an item under store_lock; the others wait, and find it there.
+ * trust    An item may have been damaged or changed since it was stored: call store_check before you use it. */
 #ifndef SELFSAME_STORE_H
 #define SELFSAME_STORE_H
 
@@ -27,8 +27,8 @@ struct store {
 
 enum { STORE_KEY_BYTES = 80 };
 
-/* Only finds the folder's name; it is made when the first item comes. STATUS_ENVIRONMENT where no environment variable
- * names a home. */
+/* Only finds the folder's name. The folder is made when the first item is stored. STATUS_ENVIRONMENT if no environment
+ * variable names a home. */
 enum status store_open(struct store *store, const char *folder, struct error *error) MUST_USE;
 
 /* What is published about a source, as a file name: its SHA-256, else "md5-..." or "prefix-...". STATUS_INPUT where
@@ -77,16 +77,16 @@ enum status store_each(const struct store *store,
 enum status store_item_of(const struct store *store, const char *kind, const char *sha256, struct store_item *item,
                           struct error *error) MUST_USE;
 
-/* Whether a file, or an unpacked folder's files, are what they were when they came: *why is "" if so. They are hashed
- * where they changed since they last were, or in any case with `anew`. */
+/* Whether a file, or the files of an unpacked folder, are unchanged: *why is "" if they are. They are hashed if they
+ * changed since they were last hashed, or in any case with `anew`. */
 enum { STORE_WHY_BYTES = 512 };
 enum status store_check(const struct store *store, const struct store_item *item, bool anew, char why[STORE_WHY_BYTES],
                         struct error *error) MUST_USE;
-/* Moves a damaged item to damaged/, so that the next fetch gets it anew. */
+/* Moves a damaged item to damaged/, so that the next fetch downloads it again. */
 enum status store_set_aside(const struct store *store, const struct store_item *item, struct error *error) MUST_USE;
 
-/* Removes an item that can be had again or is of no use: unfinished downloads, damaged items, what a killed process
- * left, and archives that are unpacked. *removed tells whether. What another process works on stays. */
+/* Removes an item that can be downloaded again or is useless: unfinished downloads, damaged items, what a killed
+ * process left, and archives that are unpacked. *removed tells whether. An item that another process works on stays. */
 enum status store_prune(const struct store *store, const struct store_item *item, bool *removed,
                         struct error *error) MUST_USE;
 

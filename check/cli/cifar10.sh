@@ -30,8 +30,8 @@ expect 0 "  the bits are the same" compare runs/black-seed1 runs/stated-seed1
 expect 0 "  and the record's own manifest trains it again" train runs/black-seed1/manifest.yaml --runs again --data all
 expect 0 "    to the same bits" compare runs/black-seed1 again/black-seed1
 expect 1 "targets" targets runs/black-seed1 runs/stated-seed1
-prints "black-seed1 .*not comparable: not CIFAR-10's test set"
-prints "stated-seed1 .*not comparable: not CIFAR-10's test set"
+prints "black-seed1 .*not comparable: not CIFAR-10's"
+prints "stated-seed1 .*not comparable: not CIFAR-10's"
 expect 0 "runs" runs --runs runs
 says "black-seed1: its errors were measured on other test data"
 if command -v gnuplot > /dev/null; then
@@ -61,7 +61,7 @@ finds "an archive alone in a folder" packed
 finds "the archive itself" packed/cifar-10-binary.tar.gz
 cp packed/cifar-10-binary.tar.gz renamed/download.tgz
 finds "an archive by another name" renamed
-if [ "$(ls packed)" = cifar-10-binary.tar.gz ]; then pass "  nothing was unpacked beside it"; else fail "  beside it: $(ls packed)"; fi
+if [ "$(ls packed)" = cifar-10-binary.tar.gz ]; then pass "  nothing was unpacked next to it"; else fail "  next to it: $(ls packed)"; fi
 python3 - <<'PYTHON'
 import struct
 def text(data): return b"X" + struct.pack("<I", len(data)) + data
@@ -83,9 +83,9 @@ open("hundred-inside/cifar-100-python/test", "wb").write(b"x")
 PYTHON
 finds "the Python version, four dimensions, labels as an array" two
 mkdir two/cifar-10-batches-bin
-finds "  beside an empty folder of the binary version" two
+finds "  next to an empty folder of the binary version" two
 head -c 30000000 /dev/zero > two/cifar-10-batches-bin/test_batch.bin
-finds "  beside a broken one" two
+finds "  next to a broken one" two
 
 # refused PATTERN PATH
 refused() {
@@ -93,17 +93,17 @@ refused() {
     says "$1"
 }
 refused "last/test_batch: .*channels last" last
-refused "hundred/test_batch is of CIFAR-100" hundred
-refused "holds CIFAR-100" hundred-inside
+refused "hundred/test_batch is a file of CIFAR-100" hundred
+refused "contains CIFAR-100" hundred-inside
 printf '\037\213' > damaged.tar.gz
 refused "damaged.tar.gz is damaged" damaged.tar.gz
 mkdir empty
-refused "empty holds no CIFAR-10" empty
+refused "empty does not contain CIFAR-10" empty
 refused "cannot open nowhere" nowhere
 expect 2 "training with a test batch alone" train stated.yaml --runs runs --name alone --data alone
-says "alone/data_batch_1.bin, which belongs to CIFAR-10"
+says "alone/data_batch_1.bin, which is part of CIFAR-10"
 expect 2 "training with an archive of the test batch alone" train stated.yaml --runs runs --name alone --data packed
-says "does not hold data_batch_1"
+says "does not contain data_batch_1"
 
 # The real images, where they, the cases that people reported and a Python with numpy are at hand.
 cases=$TOP/../shared/cases/data.py

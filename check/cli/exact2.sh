@@ -76,7 +76,7 @@ expect 0 "in exact-1" eval --weights runs/tiny-exact-2-seed1/weights.safetensors
 # Engines that do not have it; each remedy works.
 for engine in cuda cudnn; do
     expect 2 "--engine $engine" train tiny.yaml --arithmetic exact-2 --engine $engine --runs runs --name refused
-    says "the arithmetic is exact-2, which the engine $engine does not compute; give --engine cpu, or another experiment with --arithmetic"
+    says "the arithmetic is exact-2, which the engine $engine does not compute; pass --engine cpu, or choose another experiment with --arithmetic"
     expect 2 "  also in eval" eval --weights runs/tiny-exact-2-seed1/weights.safetensors --engine $engine
     says "the engine $engine does not compute"
     expect 2 "  and in bench" bench --arithmetic exact-2 --engine $engine --dry-run

@@ -55,7 +55,7 @@ gets bare "cut, and nothing to resume by but the digest"
 gets no-length "no Content-Length"
 gets ignores "a server that ignores ranges"
 gets other-range "another range than the one asked for"
-says "another range"
+says "does not send the bytes that were asked for"
 gets changed "another file after a cut"
 gets changed-rude "another file after a cut, with the condition ignored"
 says "has changed"
@@ -69,7 +69,7 @@ refuses 3 drip "it ends after [0-9]* bytes" "a few bytes at a time"
 refuses 2 short "it has 150000 bytes there, not 300000" "a shorter Content-Length"
 refuses 2 long "it has 300001 bytes there, not 300000" "a longer Content-Length"
 gets lies "more than the Content-Length says"
-refuses 2 endless "it goes on after its 300000 bytes" "an endless body"
+refuses 2 endless "it has more than its 300000 bytes" "an endless body"
 refuses 2 other "it has SHA-256 [0-9a-f]*, not $sha256" "other bytes"
 refuses 3 404 "404 (not found)" "404"
 refuses 3 403 "answers 403" "403"
@@ -77,7 +77,7 @@ refuses 3 503 "503 (unavailable)" "503 for ever"
 refuses 2 page "it has 26 bytes there" "a log-in page"
 refuses 3 empty "0 bytes" "an empty answer"
 refuses 3 loop "more than [0-9]* redirects" "redirects in a circle"
-refuses 3 to-file "this protocol is not used here" "a redirect to a local file"
+refuses 3 to-file "this protocol is not used" "a redirect to a local file"
 refuses 3 slow "too slow" "a body that drips" --speed-time 1 --retry 0
 refuses 3 silent "does not answer" "no answer" --speed-time 1 --retry 0
 
@@ -136,7 +136,7 @@ expect 0 "  and again" fetch m.yaml --offline
 published 2 "sha256_prefix: '00000000'"
 says "does not begin with 00000000"
 published 2 "bytes: 300000"
-says "neither sha256 nor sha256_prefix nor md5"
+says "no sha256, sha256_prefix or md5"
 
 # A proxy, as curl users set it.
 rm -rf store
@@ -175,7 +175,7 @@ expect 0 "  which is then fetched anew" fetch m.yaml
 prints "fetched"
 printf 'y' | dd of="store/sha256/$sha256" bs=1 seek=1000 conv=notrunc 2> /dev/null
 expect 2 "eval of damaged stored weights" eval --manifest m.yaml
-says "the stored weights of quick-resnet20 are damaged: .* has SHA-256 .*, not $sha256; selfsame fetch m.yaml gets them anew"
+says "the stored weights of quick-resnet20 are damaged: .* has SHA-256 .*, not $sha256; selfsame fetch m.yaml downloads them again"
 expect 0 "a damaged file is fetched anew without --verify, too" fetch m.yaml
 says "damaged, and moved to .*/damaged"
 prints "fetched"
@@ -207,9 +207,9 @@ YAML
 rm -rf store
 dataset d.yaml zeros.tar.gz
 expect 3 "training without the data" train d.yaml --runs runs
-says "selfsame fetch d.yaml gets it (170 MB); .*--data"
+says "selfsame fetch d.yaml downloads it (170 MB); .*--data"
 expect 3 "fetch of a data set without network" fetch d.yaml --offline
-says "not in the store .*; if you have CIFAR-10 already, .*--data"
+says "not in the store .*; if you already have CIFAR-10, .*--data"
 expect 0 "a data set" fetch d.yaml
 prints "^data: $PWD/store/unpacked/"
 if (cd store/unpacked/*/ && sha256sum -c SHA256SUMS) > sums 2>&1; then pass "  sha256sum agrees"; else fail "  sha256sum: $(cat sums)"; fi
@@ -238,7 +238,7 @@ dataset any.yaml zeros.tar.gz "$training" any
 printf 'inherit: any.yaml\nname: any\nmodel: {depth: 8}\ntraining: {steps: 1, schedule: {drop_epochs: []}}\n' > any-dull.yaml
 printf 'x' | dd of="$(ls -d store/unpacked/*)/cifar-10-batches-bin/test_batch.bin" bs=1 seek=1000 conv=notrunc 2> /dev/null
 expect 2 "training on damaged test data" train any-dull.yaml --runs any-runs
-says "the stored data set is damaged: .*test_batch.bin has SHA-256 .*; selfsame fetch any-dull.yaml gets it anew"
+says "the stored data set is damaged: .*test_batch.bin has SHA-256 .*; selfsame fetch any-dull.yaml downloads it again"
 expect 0 "  which it does" fetch any-dull.yaml
 expect 0 "  and then training" train any-dull.yaml --runs any-runs
 printf 'x' | dd of="$(ls -d store/unpacked/*)/cifar-10-batches-bin/data_batch_2.bin" bs=1 seek=1000 conv=notrunc 2> /dev/null
@@ -321,7 +321,7 @@ else:
         if kind == "device": add(folder + "test_batch.bin", type=tarfile.CHRTYPE)
         if kind == "fifo": add(folder + "test_batch.bin", type=tarfile.FIFOTYPE)
         if kind == "size": add(folder + "test_batch.bin", 30730001)
-        if kind == "bomb": add(folder + "readme.html", 1 << 33)  # cut short by the file object: the header is what counts
+        if kind == "bomb": add(folder + "readme.html", 1 << 33)  # ends before its gzip stream does by the file object: the header is what counts
         if kind == "twice": add(folder + "readme.html", 3), add(folder + "readme.html", 3)
         if kind == "mixed": add(folder + "readme.html", 3), add("cifar-10-batches-py/readme.html", 3)
         if kind == "missing": add(folder + "readme.html", 3)
@@ -336,12 +336,12 @@ spoilt() {
     says "$2"
     if [ -z "$(ls store/unpacked)" ]; then pass "  nothing unpacked"; else fail "  unpacked: $(ls store/unpacked)"; fi
 }
-spoilt cut "cut short"
+spoilt cut "ends before its gzip stream does"
 spoilt damaged "store/sha256/"
 spoilt crc "incorrect data check"
-spoilt trailing "goes on after its gzip stream"
-spoilt text "no gzip file"
-spoilt climbing "climbs out of its folder"
+spoilt trailing "has more bytes after its gzip stream"
+spoilt text "not a gzip file"
+spoilt climbing "leads out of its folder"
 spoilt absolute "has an absolute path"
 if [ -e /tmp/selfsame-evil ]; then fail "  written outside"; else pass "  nothing outside"; fi
 spoilt unknown "is not among those"
@@ -349,17 +349,17 @@ spoilt symlink "is a symbolic link"
 spoilt hardlink "is a hard link"
 spoilt device "is neither a file nor a folder"
 spoilt fifo "is neither a file nor a folder"
-spoilt size "has another size"
-spoilt bomb "has another size"
+spoilt size "has a size that such a file cannot have"
+spoilt bomb "has a size that such a file cannot have"
 spoilt twice "comes twice"
 spoilt mixed "belongs to another archive"
-spoilt missing "lacks cifar-10-batches-bin/data_batch_1.bin"
+spoilt missing "does not contain cifar-10-batches-bin/data_batch_1.bin"
 spoilt many "more than [0-9]* entries"
 head -c 300000000 /dev/zero | gzip -1 > bad.tar.gz
 rm -rf store
 dataset d.yaml bad.tar.gz
 expect 2 "a stream of zeros without end" fetch d.yaml
-says "unfolds to more than\|holds no file"
+says "unpacks to more than\|contains no file"
 printf 'inherit: d.yaml\ndataset: {archives: [{urls: ["file:///nowhere"], bytes: 5, sha256: %s}, {urls: ["file://%s"], bytes: %s, md5: "%s"}]}\n' \
     "$sha256" "$PWD/zeros.tar.gz" "$(size zeros.tar.gz)" "$(md5sum zeros.tar.gz | cut -d ' ' -f 1)" > second.yaml
 rm -rf store
@@ -427,7 +427,7 @@ weights m.yaml "'https://127.0.0.1:$tls_port/file'"
 expect 3 "TLS with a certificate for another name" fetch m.yaml
 weights m.yaml "'https://localhost:$tls_port/down/'"
 expect 3 "a redirect from https to http" fetch m.yaml
-says "https leads to https alone"
+says "https may lead only to https"
 unset CURL_CA_BUNDLE
 
 bytes=$(size www/large) sha256=$(digest www/large)
@@ -457,7 +457,7 @@ while [ ! -s "store/partial/$sha256" ]; do sleep 0.02; done
 kill -INT "$process"
 wait "$process"
 if [ $? -eq 130 ]; then pass "SIGINT: exit 130"; else fail "SIGINT: another exit"; fi
-says "the same command goes on from there"
+says "the same command continues from there"
 part=$(size "store/partial/$sha256")
 expect 0 "  it does" fetch m.yaml --format json
 if grep -q "\"received_bytes\": $((bytes - part))" stdout; then pass "  with just the rest"; else fail "  not just the rest of $bytes after $part"; fi

@@ -55,7 +55,7 @@ done
 
 # Data.
 expect 3 "CIFAR-10 without --data" train msra/resnet20.yaml --runs runs
-says "not in the store .*selfsame fetch msra/resnet20.yaml gets it .* --data"
+says "not in the store .*selfsame fetch msra/resnet20.yaml downloads it .* --data"
 mkdir empty
 expect 2 "a folder without CIFAR-10" train msra/resnet20.yaml --runs runs --data empty
 says "data_batch_1.bin"
@@ -80,7 +80,7 @@ says "unknown instruction set 'sse9'"
 expect 2 "an unknown engine" train tiny.yaml --engine tpu --runs runs --name engine
 says "cpu|cuda|cudnn"
 expect 2 "an engine for other arithmetic" train tiny.yaml --engine cudnn --runs runs --name engine
-says "the arithmetic is exact-1, which the engine cudnn does not compute; give --engine cpu"
+says "the arithmetic is exact-1, which the engine cudnn does not compute; pass --engine cpu"
 if [ -e runs/engine ]; then fail "  a folder runs/engine"; else pass "  no folder runs/engine"; fi
 
 # A dry run says what the run itself comes to.
@@ -89,7 +89,7 @@ prints "experiment: [0-9a-f]\{64\}"
 prints "engine:     cpu, [0-9.]* MiB"
 if [ -e runs/dry ]; then fail "  a folder runs/dry"; else pass "  no folder runs/dry"; fi
 
-# Surroundings. As root nothing is forbidden, so a file stands where the folder should be.
+# Surroundings. As root nothing is forbidden, so a file takes the place of the folder.
 : > file
 expect 3 "a runs folder below a file" train tiny.yaml --runs file/runs
 says "cannot make the folder file/runs.*: file is a file"
@@ -155,7 +155,7 @@ cp runs/tiny-seed1/weights.safetensors lost.safetensors
 expect 2 "weights without a manifest" eval --weights lost.safetensors
 says "manifest"
 expect 2 "weights of another network" eval --weights lost.safetensors --manifest quick/resnet20.yaml
-says "lost.safetensors are of another network than the manifest's: model.depth 8 instead of 20"
+says "lost.safetensors belong to another network than the manifest's: model.depth 8 instead of 20"
 head -c 1000 lost.safetensors > cut.safetensors
 expect 2 "weights cut short" eval --weights cut.safetensors --manifest tiny.yaml
 says "cut.safetensors"

@@ -1,5 +1,5 @@
-# Weights in every container: what inspect tells, what convert keeps, what eval finds; neon's layout written by other code, real PyTorch, and the
-# published ResNet-20 where they are at hand.
+# Weights in every container: what inspect prints, what convert keeps, what eval measures. neon's layout is written by
+# other code. Real PyTorch and the published ResNet-20 are used if they are there.
 
 cat > tiny.yaml <<YAML
 inherit: quick/resnet20.yaml
@@ -47,9 +47,9 @@ head -c 5000 "$ours" > short
 expect 2 "inspect a file cut short" inspect short
 says "truncated"
 
-# eval: a manifest beside the weights, else one that names the file, else none.
-expect 0 "eval with the manifest beside" eval --weights "$ours"
-cp stdout beside
+# eval: a manifest next to the weights, else one that names the file, else none.
+expect 0 "eval with the manifest next to the weights" eval --weights "$ours"
+cp stdout first
 expect 0 "eval with predictions" eval --weights "$ours" --predictions table.txt
 echo precious > table.txt
 expect 2 "  over a file that exists" eval --weights "$ours" --predictions table.txt
@@ -66,7 +66,7 @@ printf 'inherit: %s\nname: by-digest\nweights: {sha256: %s, format: safetensors}
 SELFSAME_EXPERIMENTS=$PWD/folder
 expect 0 "eval finds the manifest by the SHA-256" eval --weights copy.safetensors
 says "folder/deep/long-name-by-digest.yaml names these weights"
-same beside stdout "  with the same result"
+same first stdout "  with the same result"
 expect 0 "inspect finds it too" inspect copy.safetensors
 prints "^manifest    .*/folder/deep/long-name-by-digest.yaml"
 printf "inherit: %s\nname: by-prefix\nweights: {sha256_prefix: '%.8s'}\n" "$PWD/tiny.yaml" "$sha256" > folder/prefix.yaml
@@ -102,7 +102,7 @@ if command -v python3 > /dev/null; then
     prints "^it says     epoch_index = 180"
     prints "^it says     neon_version = 1.2.1"
     expect 0 "eval it" eval --weights model.p --manifest tiny.yaml
-    same beside stdout "  with the same result"
+    same first stdout "  with the same result"
     refuse() {
         python3 "$TOP/check/goldens/neon_file.py" "$ours" bad.p "$1"
         expect 2 "neon: $1" inspect bad.p
@@ -110,10 +110,10 @@ if command -v python3 > /dev/null; then
     }
     refuse no-projection "7 convolutions, 1 projections, 8 batch norms and 1 linear layers"
     refuse two-linear "2 linear layers"
-    refuse wide-conv "28 x 16, stands where conv1.weight wants 27 x 16"
+    refuse wide-conv "28 x 16, is at the place of conv1.weight, which needs 27 x 16"
     refuse big-endian "not little-endian"
     python3 "$TOP/check/goldens/neon_file.py" "$ours" bad.p call
-    expect 0 "neon: a call of os.system beside the weights is left alone" convert bad.p neon.safetensors --force
+    expect 0 "neon: a call of os.system next to the weights is ignored" convert bad.p neon.safetensors --force
     same "$ours" neon.safetensors "  and the weights are read"
 else
     echo "skipped: no python3 here: neon's layout is not tested"
@@ -155,7 +155,7 @@ if "$python" -c 'import torch' > /dev/null 2>&1; then
     expect 0 "convert numpy's .npz" convert cases/arrays.npz npz.safetensors
     same "$ours" npz.safetensors "  to the very file it was made from"
     expect 0 "inspect the checkpoint with a namespace" inspect cases/namespace.pth
-    prints "left alone, not run: argparse.Namespace"
+    prints "ignored, and not run: argparse.Namespace"
     expect 2 "convert float64 weights" convert cases/float64.pth float64.safetensors
     says "pass --round to write the nearest"
     expect 0 "  with --round" convert --round cases/float64.pth float64.safetensors
@@ -195,7 +195,7 @@ else
     echo "skipped: no PyTorch here (SELFSAME_PYTHON names a python that has it): its own files are tested in test_torch alone"
 fi
 
-# The published ResNet-20, from the shared data folder beside the checkout.
+# The published ResNet-20, from the shared data folder next to the checkout.
 shared=${SELFSAME_SHARED:-$TOP/../shared/data}
 published=$shared/weights/resnet20-12fca82f.th
 if [ -f "$published" ]; then
@@ -228,5 +228,5 @@ if [ -f "$published" ]; then
         echo "skipped: no CIFAR-10 here (SELFSAME_CIFAR10 names its folder): the published weights are not evaluated"
     fi
 else
-    echo "skipped: no shared data folder beside the checkout: the published weights are not tested"
+    echo "skipped: no shared data folder next to the checkout: the published weights are not tested"
 fi

@@ -111,7 +111,7 @@ static void assert_whole(const struct fixture *scratch)
     free(data);
 }
 
-/* Nothing beside the archive. */
+/* Nothing next to the archive. */
 static void assert_nothing_left(const struct fixture *scratch)
 {
     DIR *list = opendir(scratch->folder);
@@ -160,7 +160,7 @@ static void test_cut_anywhere(void **state)
     free(data);
 }
 
-/* A flipped bit is refused, or stands where it means nothing: in the gzip header's time and system, or in what a
+/* A flipped bit is refused, or is at a place that means nothing: in the gzip header's time and system, or in what a
  * deflate block leaves unused. */
 static void test_spoilt_anywhere(void **state)
 {
@@ -196,7 +196,7 @@ static void test_two_streams(void **state)
     const struct iovec twice[] = { { data, bytes }, { data, bytes } };
     assert_int_equal(file_write_parts(scratch->archive, twice, 2, &error), STATUS_OK);
     assert_int_equal(unpack(scratch, &error), STATUS_INPUT);
-    assert_non_null(strstr(error.message, "goes on after its gzip stream"));
+    assert_non_null(strstr(error.message, "has more bytes after its gzip stream"));
     assert_nothing_left(scratch);
     free(data);
 }

@@ -347,11 +347,11 @@ static void test_places(void **state)
     assert_not_found("archive100", "CIFAR-100");
     assert_not_found("archive100/cifar-100-python.tar.gz", "CIFAR-100");
     touch("nothing/a/b");
-    assert_not_found("nothing", "no CIFAR-10");
+    assert_not_found("nothing", "not contain CIFAR-10");
     assert_not_found("nowhere", "cannot open nowhere");
     /* A circle of links ends. */
     assert_int_equal(symlink("..", "nothing/cifar"), 0);
-    assert_not_found("nothing", "no CIFAR-10");
+    assert_not_found("nothing", "not contain CIFAR-10");
 }
 
 /* ---- reading it -------------------------------------------------------------------------------------------- */
@@ -428,7 +428,7 @@ static void assert_failure(const char *folder, enum status status, const char *f
     struct error error;
     assert_int_equal(cifar10_read(folder, &training, &test, NULL, NULL, &error), status);
     if (strstr(error.message, first) == NULL || strstr(error.message, second) == NULL)
-        fail_msg("\"%s\" lacks \"%s\" or \"%s\"", error.message, first, second);
+        fail_msg("\"%s\" does not say \"%s\" or \"%s\"", error.message, first, second);
     assert_int_equal(training.count, 0);
     assert_null(training.images);
     assert_null(test.images);
@@ -525,15 +525,15 @@ static void test_cifar10_elsewhere(void **state)
     snprintf(python, sizeof python, "%s/cifar-10-batches-py", empty);
     mkdir(empty, 0777);
     assert_failure("no/such/folder", STATUS_INPUT, "no/such/folder", "No such file");
-    assert_failure(empty, STATUS_INPUT, empty, "no CIFAR-10");
+    assert_failure(empty, STATUS_INPUT, empty, "not contain CIFAR-10");
     mkdir(python, 0777);
-    assert_failure(empty, STATUS_INPUT, "no CIFAR-10", "cifar-10-python.tar.gz");
+    assert_failure(empty, STATUS_INPUT, "not contain CIFAR-10", "cifar-10-python.tar.gz");
     rmdir(python);
     rmdir(empty);
 }
 
-/* The real thing, where it is at hand: SELFSAME_CIFAR10 names its folder, or a copy that unpacks itself stands beside
- * the checkout. */
+/* The real CIFAR-10, if there is one: SELFSAME_CIFAR10 names its folder, or a copy that unpacks itself is next to the
+ * checkout. */
 static void test_cifar10_real(void **state)
 {
     struct fixture *scratch = *state;

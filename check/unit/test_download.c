@@ -288,7 +288,7 @@ static void test_bounded(void **state)
     server.answers[0] = large;
     fixture->source.bytes = 0;
     assert_int_equal(get(fixture), STATUS_INPUT);
-    assert_non_null(strstr(fixture->error.message, "it goes on after 100 bytes"));
+    assert_non_null(strstr(fixture->error.message, "it has more than 100 bytes"));
     uint64_t bytes;
     assert_int_equal(file_size(fixture->part, &bytes, &fixture->error), STATUS_OK);
     assert_int_equal(bytes, 0);

@@ -118,7 +118,7 @@ static void test_damaged_weights(void **state)
                          STATUS_OK);
         assert_int_equal(file_write(obtained.path, "jello\n", 6, &error), STATUS_OK);
         assert_int_equal(obtain_find_weights(&fixture->store, &fixture->manifest, path, &error), STATUS_INPUT);
-        assert_non_null(strstr(error.message, "selfsame fetch m.yaml gets them anew"));
+        assert_non_null(strstr(error.message, "selfsame fetch m.yaml downloads them again"));
         assert_int_equal(obtain_weights(&fixture->store, &fixture->manifest, &fixture->options, &obtained, &error),
                          STATUS_OK);
         assert_true(obtained.fetched);
@@ -149,11 +149,12 @@ static void test_archives(void **state)
     assert_int_equal(obtain_find_dataset(&fixture->store, &fixture->manifest, folder, &error), STATUS_ENVIRONMENT);
     assert_non_null(strstr(error.message, "selfsame fetch m.yaml"));
     assert_non_null(strstr(error.message, "--data"));
-    /* An archive that is none is an error of its own; another archive would not help whoever published it. */
+    /* A file that is not an archive is an error of its own: its publisher must mend it, and another archive would not
+     * help. */
     fixture->archives[0].urls = fixture->good;
     assert_int_equal(obtain_dataset(&fixture->store, &fixture->manifest, &fixture->options, &obtained, &error),
                      STATUS_INPUT);
-    assert_non_null(strstr(error.message, "no gzip file"));
+    assert_non_null(strstr(error.message, "not a gzip file"));
 }
 
 int main(void)

@@ -253,7 +253,7 @@ static void test_hostile(void **state)
     } files[] = {
         { TEXT("\x80\x02(ios\nsystem\n."), "opcode INST belongs to protocol 0: write the file again with protocol 2" },
         { TEXT("\x80\x02\x82\x01."), "opcode EXT1 needs Python's registry" },
-        { TEXT("\x80\x05\x97."), "opcode NEXT_BUFFER takes numbers from outside of the file" },
+        { TEXT("\x80\x05\x97."), "opcode NEXT_BUFFER needs numbers from outside the file" },
         { TEXT("\x80\x02Pid\n."), "opcode PERSID belongs to protocol 0" },
         { TEXT("\x80\x02U\x02id)R."), "opcode REDUCE calls a string" },
         { TEXT("\x80\x02K\x01K\x02\x93."), "finds no module and name" },
@@ -312,21 +312,21 @@ static void test_hostile(void **state)
         { TEXT("\x80\x02}(Nu."), "a key without its value" },
         { TEXT("\x80\x02)(Ne."), "finds a tuple, not a list" },
         { TEXT("\x80\x02Q."), "finds no value" },
-        { TEXT("\x80\x02I12x\n."), "no integer" },
-        { TEXT("\x80\x02I\n."), "no integer" },
-        { TEXT("\x80\x02I1234567890123456789\n."), "no integer" },
+        { TEXT("\x80\x02I12x\n."), "not followed by an integer" },
+        { TEXT("\x80\x02I\n."), "not followed by an integer" },
+        { TEXT("\x80\x02I1234567890123456789\n."), "not followed by an integer" },
         { TEXT("\x80\x02I123456789012345678901234567890\n."), "a line of more than 20 bytes" },
         { TEXT("\x80\x02I12"), "ends within a line" },
         /* protocols and what is no pickle */
-        { TEXT(""), "no pickle of protocol 2 to 5 begins here" },
-        { TEXT("\x80"), "no pickle" },
-        { TEXT("(dp0\n."), "no pickle of protocol 2 to 5 begins here: write it again with protocol 2" },
+        { TEXT(""), "not the beginning of a pickle of protocol 2 to 5" },
+        { TEXT("\x80"), "not the beginning of a pickle" },
+        { TEXT("(dp0\n."), "not the beginning of a pickle of protocol 2 to 5: write it again with protocol 2" },
         { TEXT("\x80\x00N."), "says protocol 0" },
         { TEXT("\x80\x01N."), "says protocol 1" },
         { TEXT("\x80\x06N."), "says protocol 6; 2 to 5 are read" },
         { TEXT("\x80\x02N\x80\x02."), "opcode PROTO comes a second time" },
-        { TEXT("\x80\x02\xff."), "0xff is no opcode" },
-        { TEXT("\x80\x02\x00."), "0x00 is no opcode" },
+        { TEXT("\x80\x02\xff."), "0xff is not an opcode" },
+        { TEXT("\x80\x02\x00."), "0x00 is not an opcode" },
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         expect_refusal(files[i].pickle.data, files[i].pickle.bytes, files[i].complaint);
@@ -347,7 +347,7 @@ static void test_bombs(void **state)
     data[2] = ']';
     for (size_t i = 3; i + 2 <= bytes; i += 2) /* one list, longer and longer */
         memcpy(data + i, "Na", 2);
-    expect_refusal(data, bytes, "is one more than the 8000000 that are read");
+    expect_refusal(data, bytes, "is one more than the limit of 8000000");
     free(data);
     /* Lists of the same list twice, fifty times over: 2^50 leaves for a walker, fifty lists for us. A list that holds
      * itself. */
@@ -420,10 +420,10 @@ static void test_bad_arrays(void **state)
         size_t bytes;
         const char *complaint;
     } changes[] = {
-        { "K\x02K\x03\x86", "K\x02K\x04\x86", 5, "another number of bytes" },
-        { "f4K", "O8K", 3, "not of numbers that are read" },
+        { "K\x02K\x03\x86", "K\x02K\x04\x86", 5, "the number of bytes that its shape and dtype need" },
+        { "f4K", "O8K", 3, "holds a data type that selfsame does not read" },
         { "U\x01<", "U\x01>", 3, "not little-endian" },
-        { "<NNN", "<NN]", 4, "not of plain numbers" },
+        { "<NNN", "<NN]", 4, "not a plain number" },
         { "\x89T", "NT", 2, "in which order" },
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {

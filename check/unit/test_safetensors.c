@@ -284,7 +284,7 @@ static void test_weights(void **state)
     assert_int_equal(weights_write(path, network, values, &error), STATUS_OK);
     assert_int_equal(weights_read(path, network, read, &error), STATUS_OK);
     assert_memory_equal(read, values, network->value_count * sizeof *values);
-    expect_refusal(deeper, "of another network than the manifest's: model.depth 8 instead of 14");
+    expect_refusal(deeper, "belong to another network than the manifest's: model.depth 8 instead of 14");
     expect_refusal(projected, "model.shortcut option A instead of projection");
     assert_int_equal(file_write(path, "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9", 9, &error), STATUS_OK);
     expect_refusal(network, "the file is truncated");
@@ -294,7 +294,7 @@ static void test_weights(void **state)
     network->tensors[0].rank = 1;
     assert_int_equal(weights_write(path, network, values, &error), STATUS_OK);
     network->tensors[0].shape[0]--;
-    expect_refusal(network, "tensor \"bn1.bias\" is 17, and bn1.bias of a 6n+2 network for CIFAR-10 is 16");
+    expect_refusal(network, "tensor \"bn1.bias\" is 17, but bn1.bias of a 6n+2 network for CIFAR-10 is 16");
     free(values);
     free(read);
     network_close(network);
@@ -302,7 +302,7 @@ static void test_weights(void **state)
     network_close(projected);
 }
 
-/* What PyTorch adds is passed over; what the network lacks is refused. */
+/* Tensors that PyTorch adds are ignored. Tensors that the network does not have are refused. */
 static void test_strange_names(void **state)
 {
     (void)state;

@@ -138,7 +138,7 @@ static void test_rounded(void **state)
         weights_close(&weights);
         open_golden(&weights, "types", kinds[k]); /* whose float64 are float32 as well */
         weights_tell_rounding(&weights, text);
-        assert_string_equal(text, "float64, and float32 holds every one of the numbers exactly");
+        assert_string_equal(text, "float64, and float32 can hold every number exactly");
         weights_close(&weights);
     }
 }
@@ -207,10 +207,10 @@ static void test_refused(void **state)
     static const struct {
         const char *name, *kind, *complaint;
     } files[] = {
-        { "module", "zip", "holds a whole module, torch.nn.modules.linear.Linear" },
+        { "module", "zip", "contains a whole module, torch.nn.modules.linear.Linear" },
         { "nothing", "legacy", "without named tensors" },
         { "nothing", "zip", "without named tensors" },
-        { "script", "zip", "TorchScript archive, which holds a program" },
+        { "script", "zip", "TorchScript archive, which contains a program" },
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         size_t bytes;
@@ -357,14 +357,14 @@ static void test_foreign(void **state)
         const char *complaint;
     } files[] = {
         { "", 0, "is empty: did a download fail?" },
-        { "hello", 5, "in no format that is known here" },
+        { "hello", 5, "in a format that selfsame does not know" },
         { "\x89HDF\r\n\x1a\n", 8, "HDF5" },
         { "\x1f\x8b\x08", 3, "compressed by gzip" },
         { "version https://git-lfs.github.com/spec/v1\n", 43, "a pointer of Git LFS" },
         { "<!DOCTYPE html>", 15, "a web page" },
         { "\n\n  <HTML>", 10, "a web page" },
         { "\xef\xbb\xbf<?xml version", 16, "a web page" },
-        { "\x93NUMPY\1\0", 8, "one array of numpy's" },
+        { "\x93NUMPY\1\0", 8, "one numpy array" },
         { "(dp0\n.", 6, "protocol 2 or later" },
         { "\x80\1}.", 4, "says protocol 1" },
         { "PK\3\4", 4, "no end record" },

@@ -61,7 +61,7 @@ static enum status read_folder(struct reading *reading, const char *folder, cons
         status = file_path(path, error, "%s/%s%s", folder, BATCHES[batch], version->suffix);
         if (status == STATUS_OK && !file_exists(path))
             status = error_set_errno(error, STATUS_INPUT,
-                                     "cannot read %s, which belongs to CIFAR-10 (selfsame fetch gets it)", path);
+                                     "cannot read %s, which is part of CIFAR-10 (selfsame fetch downloads it)", path);
         if (status == STATUS_OK)
             status = file_read(path, version->bytes_max, &file, &bytes, error);
         if (status == STATUS_OK)
@@ -100,8 +100,10 @@ static enum status read_archive(struct reading *reading, const char *path, struc
     enum status status = archive_read(path, cifar10_layouts, cifar10_layout_count, &taker, error);
     for (size_t batch = 0; status == STATUS_OK && batch < BATCH_COUNT; batch++) {
         if (is_wanted(reading, batch) && !reading->seen[batch])
-            status = error_set(error, STATUS_INPUT, "%s does not hold %s; selfsame fetch gets the whole archive", path,
-                               BATCHES[batch]);
+            status = error_set(error, STATUS_INPUT,
+                               "%s does not contain %s; selfsame fetch downloads the whole "
+                               "archive",
+                               path, BATCHES[batch]);
     }
     return status;
 }

@@ -6,12 +6,12 @@
 #include "fetch/cifar10_archives.h"
 #include "trainer/dataset.h"
 
-/* Asked about what was read from one place; a status other than STATUS_OK has the next place tried. */
+/* Called with the data that were read from one place. If it does not return STATUS_OK, the next place is tried. */
 typedef enum status cifar10_judge(void *context, const struct dataset *training, const struct dataset *test,
                                   struct error *error);
 
-/* Reads and checks CIFAR-10 in `path`, a folder or an archive (fetch/data/cifar10_places.h), and takes the digests.
- * Where it is there more than once, the first that can be read and that `judge` (NULL: any) accepts is taken. Either
+/* Reads and checks CIFAR-10 in `path`, a folder or an archive (fetch/data/cifar10_places.h), and takes the digests. If
+ * it is there more than once, the first copy is taken that can be read and that `judge` (NULL: any) accepts. Either
  * data set may be NULL: its files are then not looked at.
  * memory   the caller frees both data sets; after an error both are empty.
  * errors   STATUS_INPUT for a file that is missing, short, long or has a label over 9, naming it, its record and byte;

@@ -14,16 +14,18 @@ enum status cifar10_binary_read(const char *path, const uint8_t *file, size_t by
     const size_t expected = (size_t)batch->count * DATASET_RECORD_BYTES;
     if (bytes == (size_t)batch->count * CIFAR100_RECORD_BYTES)
         return error_set(error, STATUS_INPUT,
-                         "%s is of CIFAR-100, whose records have two labels; this program reads CIFAR-10", path);
+                         "%s is a file of CIFAR-100, whose records have two labels; this program reads CIFAR-10", path);
     if (bytes != expected)
-        return error_set(error, STATUS_INPUT, "%s is too %s: %zu bytes, expected %zu (%u records of %d); fetch it anew",
+        return error_set(error, STATUS_INPUT,
+                         "%s is too %s: %zu bytes, expected %zu (%u records of %d); download it "
+                         "again",
                          path, bytes < expected ? "short" : "long", bytes, expected, batch->count,
                          DATASET_RECORD_BYTES);
     for (uint32_t i = 0; i < batch->count; i++) {
         const uint8_t *record = file + (size_t)i * DATASET_RECORD_BYTES;
         if (record[0] >= DATASET_CLASSES)
             return error_set(error, STATUS_INPUT,
-                             "%s: record %u (from 0), at byte %zu, has label %u; labels are 0 to 9; fetch it anew",
+                             "%s: record %u (from 0), at byte %zu, has label %u; labels are 0 to 9; download it again",
                              path, i, (size_t)i * DATASET_RECORD_BYTES, record[0]);
         batch->labels[i] = record[0];
         memcpy(batch->images + (size_t)i * DATASET_IMAGE_BYTES, record + 1, DATASET_IMAGE_BYTES);
@@ -35,7 +37,9 @@ enum status cifar10_binary_read(const char *path, const uint8_t *file, size_t by
 
 static enum status refuse_label(const char *path, const struct pickle_value *labels, uint32_t i, struct error *error)
 {
-    return error_set(error, STATUS_INPUT, "%s: byte %zu: label %u (from 0) is not an integer of 0 to 9; fetch it anew",
+    return error_set(error, STATUS_INPUT,
+                     "%s: byte %zu: label %u (from 0) is not an integer of 0 to 9; download it "
+                     "again",
                      path, labels->offset, i);
 }
 
@@ -90,14 +94,15 @@ static enum status take_labels(const char *path, const struct pickle_value *dict
     const struct pickle_value *labels = pickle_get(dict, "labels");
     if (labels == NULL && (pickle_get(dict, "fine_labels") != NULL || pickle_get(dict, "coarse_labels") != NULL))
         return error_set(error, STATUS_INPUT,
-                         "%s is of CIFAR-100, which has fine_labels and coarse_labels; this program reads CIFAR-10",
+                         "%s is a file of CIFAR-100, which has fine_labels and coarse_labels; this program reads "
+                         "CIFAR-10",
                          path);
     if (labels == NULL)
-        return error_set(error, STATUS_INPUT, "%s: no batch of CIFAR-10: \"labels\" is missing", path);
+        return error_set(error, STATUS_INPUT, "%s is not a batch of CIFAR-10: \"labels\" is missing", path);
     if (ndarray_is(labels))
         return take_label_array(path, labels, batch, error);
     if ((labels->type != PICKLE_LIST && labels->type != PICKLE_TUPLE) || labels->list.count != batch->count)
-        return error_set(error, STATUS_INPUT, "%s: no batch of CIFAR-10: \"labels\" is not a list of %u", path,
+        return error_set(error, STATUS_INPUT, "%s is not a batch of CIFAR-10: \"labels\" is not a list of %u", path,
                          batch->count);
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct pickle_value *label = labels->list.items[i];
@@ -136,18 +141,18 @@ static enum status take_images(const char *path, const struct pickle_value *dict
     const struct pickle_value *data = pickle_get(dict, "data");
     struct ndarray array;
     if (data == NULL)
-        return error_set(error, STATUS_INPUT, "%s: no batch of CIFAR-10: \"data\" is missing", path);
+        return error_set(error, STATUS_INPUT, "%s is not a batch of CIFAR-10: \"data\" is missing", path);
     enum status status = ndarray_read(&array, path, data, error);
     if (status != STATUS_OK)
         return status;
     if (array.rank == 4 && array.shape[3] == DATASET_CHANNELS && array.shape[1] == DATASET_SIDE)
         return error_set(error, STATUS_INPUT,
-                         "%s: byte %zu: the images have their channels last (N, 32, 32, 3), and CIFAR-10 has them "
+                         "%s: byte %zu: the images have their channels last (N, 32, 32, 3), but CIFAR-10 has them "
                          "first; save data.transpose(0, 3, 1, 2)",
                          path, data->offset);
     if (array.element != ELEMENT_U8 || !has_shape(&array, batch->count))
         return error_set(error, STATUS_INPUT,
-                         "%s: byte %zu: no batch of CIFAR-10: \"data\" is not uint8 of %u x %d or %u x 3 x 32 x 32",
+                         "%s: byte %zu: not a batch of CIFAR-10: \"data\" is not uint8 of %u x %d or %u x 3 x 32 x 32",
                          path, data->offset, batch->count, DATASET_IMAGE_BYTES, batch->count);
     if (array.fortran)
         take_fortran(&array, batch);
@@ -165,9 +170,10 @@ enum status cifar10_python_read(const char *path, const uint8_t *file, size_t by
     if (status != STATUS_OK)
         return status;
     if (end != bytes)
-        status = error_set(error, STATUS_INPUT, "%s: byte %zu: something follows the pickle; fetch it anew", path, end);
+        status = error_set(error, STATUS_INPUT, "%s: byte %zu: there are bytes after the pickle; download it again",
+                           path, end);
     else if (pickle.root->type != PICKLE_DICT)
-        status = error_set(error, STATUS_INPUT, "%s: no batch of CIFAR-10: %s, not a dict", path,
+        status = error_set(error, STATUS_INPUT, "%s is not a batch of CIFAR-10: it has %s, not a dict", path,
                            pickle_type_name(pickle.root));
     if (status == STATUS_OK)
         status = take_labels(path, pickle.root, batch, error);

@@ -46,7 +46,7 @@ static void add(struct search *search, const char *path, enum cifar10_kind kind,
     search->levels[search->count++] = level;
 }
 
-/* How many of the batches asked for a folder lacks, in one version. */
+/* How many of the wanted batches are missing from a folder, in one version. */
 static size_t missing_in(const struct search *search, const char *folder, const char *suffix)
 {
     size_t missing = search->name_count;
@@ -162,10 +162,10 @@ enum status cifar10_find(const char *path, const char *const *names, size_t name
     if (status == STATUS_OK && search.count == 0)
         status =
             search.cifar100
-                ? error_set(error, STATUS_INPUT, "%s holds CIFAR-100; this program reads CIFAR-10", path)
+                ? error_set(error, STATUS_INPUT, "%s contains CIFAR-100; this program reads CIFAR-10", path)
                 : error_set(error, STATUS_INPUT,
-                            "%s holds no CIFAR-10: neither data_batch_1.bin or data_batch_1 and so on, nor a folder "
-                            "cifar-10-batches-bin or cifar-10-batches-py with them, nor an archive "
+                            "%s does not contain CIFAR-10: there is no data_batch_1.bin or data_batch_1 and so on, "
+                            "no folder cifar-10-batches-bin or cifar-10-batches-py with them, and no archive "
                             "cifar-10-binary.tar.gz or cifar-10-python.tar.gz",
                             path);
     if (status != STATUS_OK) {

@@ -1,5 +1,5 @@
-/* Where CIFAR-10 is in what a user names with --data: people have it as the official archives, as what these unpack to,
- * in a folder with other data sets, nested twice, in both versions, and one of them incomplete. */
+/* Finds CIFAR-10 in what a user names with --data. It may be an official archive, an unpacked one, or a folder that has
+ * other data sets, too. It may be nested twice, or be there in both versions, one of them incomplete. */
 #ifndef SELFSAME_CIFAR10_PLACES_H
 #define SELFSAME_CIFAR10_PLACES_H
 

@@ -55,7 +55,7 @@ static int either_sign(struct stream *stream, int low, int high)
 /* Where a shape is, how large and how turned. */
 struct pose {
     int x, y;         /* centre, quarters of a pixel */
-    int radius;       /* likewise */
+    int radius;       /* the same */
     int cosine, sine; /* times 256 */
 };
 

@@ -33,8 +33,8 @@ static enum status expect(const struct dataset *dataset, const char *sha256, con
         return STATUS_OK;
     return error_set(
         error, STATUS_INPUT,
-        "%s SHA-256 %s, but the manifest %s expects %s; fetch the data anew, or, if these are the data you "
-        "mean, %s",
+        "%s SHA-256 %s, but the manifest %s expects %s; download the data again or, if these are the data you want, "
+        "%s",
         what, dataset->sha256, manifest->path, sha256, remedy);
 }
 

@@ -136,7 +136,7 @@ static bool recognise_name(const char *name, size_t *prefix, char ours[OURS_BYTE
 
 /* ---- one network by name ----------------------------------------------------------------------------------------- */
 
-/* A tensor's name as it would be ours: what stands before it, and whether it is usual. */
+/* A tensor's name in our form: the prefix before it, and whether it is usual. */
 struct reading {
     bool known;
     const char *name;
@@ -273,9 +273,8 @@ static enum status check_rest(const struct by_name *b, const char *prefix, const
              find_ours(b, prefix, b->readings[i].ours) == i))
             continue;
         return error_set(why, STATUS_INPUT,
-                         "%s: a network of depth %" PRIu32
-                         " has no place for the tensor \"%s\". If it is no part of the network, leave it out: selfsame "
-                         "convert --rename %s= FILE OUT.safetensors",
+                         "%s: a network of depth %" PRIu32 " has no place for the tensor \"%s\". If it is not part "
+                         "of the network, leave it out: selfsame convert --rename %s= FILE OUT.safetensors",
                          b->path, network->model.depth, tensor->name, tensor->name);
     }
     return STATUS_OK;
@@ -293,7 +292,7 @@ static void note_prefixes(struct tensors *tensors, const struct by_name *b, cons
     if (prefix[0] != '\0')
         tensors_note(tensors, "the network is the one under %s", prefix);
     if (used > 0)
-        tensors_note(tensors, "left alone: the networks under %s", others);
+        tensors_note(tensors, "ignored: the networks under %s", others);
 }
 
 static enum status fit_prefix(struct tensors *tensors, const struct by_name *b, const char *prefix, bool apply,
@@ -313,8 +312,8 @@ static enum status fit_prefix(struct tensors *tensors, const struct by_name *b, 
         chosen[i] = find_ours(b, prefix, network->tensors[i].name);
         if (chosen[i] == tensors->count)
             status = error_set(why, STATUS_INPUT,
-                               "%s: a network of depth %" PRIu32
-                               " has a tensor \"%s\", and the file has none of that name or a usual one for it",
+                               "%s: a network of depth %" PRIu32 " has a tensor \"%s\", but the file has none of "
+                               "that name or a usual one for it",
                                b->path, network->model.depth, network->tensors[i].name);
     }
     if (status == STATUS_OK)
@@ -372,7 +371,7 @@ static enum status choose_prefix(struct tensors *tensors, const struct by_name *
     if (second != NULL)
         return error_set(
             why, STATUS_INPUT,
-            "%s holds several networks, under \"%s\" and \"%s\" among others; name one by taking that off: "
+            "%s contains several networks, such as those under \"%s\" and \"%s\"; choose one by removing its prefix: "
             "selfsame convert --rename %.*s= FILE OUT.safetensors",
             b->path, only, second, (int)strlen(only) - 1, only);
     if (only != NULL)
@@ -414,17 +413,17 @@ static enum status check_tensor(const struct named_tensor *tensor, const char *p
         return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" cannot be read: %s", path, tensor->name,
                          tensor->obstacle);
     if (tensor->values == NULL)
-        return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" holds %s numbers, not reals", path, tensor->name,
+        return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" has %s numbers, not real ones", path, tensor->name,
                          element_name(tensor->element));
     if (tensor->rank != wanted->rank ||
         memcmp(tensor->shape, wanted->shape, wanted->rank * sizeof *wanted->shape) != 0) {
         shape_text(has, sizeof has, tensor->rank, tensor->shape);
         shape_text(wants, sizeof wants, wanted->rank, wanted->shape);
-        return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" is %s, and %s of a 6n+2 network for CIFAR-10 is %s",
+        return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" is %s, but %s of a 6n+2 network for CIFAR-10 is %s",
                          path, tensor->name, has[0] != '\0' ? has : "one number", wanted->name, wants);
     }
     if (tensor->rounding.overflowed > 0)
-        return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" holds numbers beyond float32's largest", path,
+        return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" has numbers that are larger than float32 can hold", path,
                          tensor->name);
     return STATUS_OK;
 }
@@ -480,15 +479,16 @@ static enum status tell_difference(const struct tensors *tensors, const char *pa
             linear = tensor;
     }
     if (first == NULL)
-        return error_set(why, STATUS_INPUT, "%s has no convolution of 3 channels: it is no network for images", path);
+        return error_set(why, STATUS_INPUT, "%s has no convolution of 3 channels, so it is not a network for images",
+                         path);
     shape_text(shape, sizeof shape, first->rank, first->shape);
     if (first->shape[0] != 16 || first->shape[2] != 3 || first->shape[3] != 3)
         return error_set(
             why, STATUS_INPUT,
-            "%s: its first convolution, \"%s\", is %s, and that of a 6n+2 network for CIFAR-10 is 16x3x3x3", path,
+            "%s: its first convolution, \"%s\", is %s, but that of a 6n+2 network for CIFAR-10 is 16x3x3x3", path,
             first->name, shape);
     if (linear != NULL && linear->shape[1] == NETWORK_FEATURES && linear->shape[0] != NETWORK_CLASSES)
-        return error_set(why, STATUS_INPUT, "%s tells %" PRIu32 " classes apart (\"%s\"), and CIFAR-10 has %d", path,
+        return error_set(why, STATUS_INPUT, "%s is for %" PRIu32 " classes (\"%s\"), but CIFAR-10 has %d", path,
                          linear->shape[0], linear->name, NETWORK_CLASSES);
     return STATUS_OK;
 }

@@ -1,12 +1,12 @@
-/* Which tensors of a file are those of a 6n+2 network, whatever its author called them.
+/* Finds the tensors of a 6n+2 network in a file, under the names that its author chose.
  *
  * by name   A prefix that all of them have (module., model., _orig_mod., ema., ... as long as it is) is taken off, and
  *           the usual names are known: conv or stem.0 for conv1, bn or stem.1 for bn1, stage1 or block1 for layer1,
  *           norm1 for bn1, downsample for shortcut, fc, classifier or head for linear. Of several networks in a file
  *           the one without a prefix is taken.
- * by order  Else by the order of the modules and their shapes, where they leave no choice; it is noted.
- * beside    What else there is, such as copies of the network: tensors[].beside. But a parameter among the network's
- *           own that the network has no place for is refused: it computes something.
+ * by order  Otherwise by the order of the modules and their shapes, if these leave no choice. A note says so.
+ * beside    Other tensors, such as copies of the network: tensors[].beside. But if a parameter is among the network's
+ *           own and the network has no place for it, the file is refused, because that parameter computes something.
  * refused   A network with other shapes, such as ImageNet's, or CIFAR-100's 100 classes: with what is different. */
 #ifndef SELFSAME_NAMES_H
 #define SELFSAME_NAMES_H
@@ -16,8 +16,8 @@
 
 /* Renames the tensors of a network to ours. Of option A's two kinds, which weights cannot tell, *model has PAD_END;
  * what weights do not say at all is a manifest's.
- * returns   STATUS_OK; STATUS_INPUT where no network is recognised, and then *why says what stands in the way and the
- *           tensors are as they were; STATUS_ENVIRONMENT. */
+ * returns   STATUS_OK; STATUS_INPUT if no network is recognised; then *why has the reason, and the tensors are
+ *           unchanged; STATUS_ENVIRONMENT. */
 enum status names_recognise(struct tensors *tensors, const char *path, struct model_config *model,
                             struct error *why) MUST_USE;
 
@@ -25,15 +25,15 @@ enum status names_recognise(struct tensors *tensors, const char *path, struct mo
  * off. A tensor whose name becomes empty is left out. STATUS_INPUT for a text without =, or a part that no name has. */
 enum status names_replace(struct tensors *tensors, const char *path, const char *rule, struct error *error) MUST_USE;
 
-/* Inside: network tensor i of a network is tensors->list[chosen[i]]. Gives them their names, and sets the others
- * beside. STATUS_INPUT where a shape differs or a tensor could not be read. */
+/* For names.c and names_order.c: tensor i of a network is tensors->list[chosen[i]]. Gives these their names, and marks
+ * the others as `beside`. STATUS_INPUT where a shape differs or a tensor could not be read. */
 struct network;
 enum status names_apply(struct tensors *tensors, const char *path, const struct network *network, const size_t *chosen,
                         struct error *why) MUST_USE;
 /* The same after the order and shapes of the modules; STATUS_INPUT where they do not fit or leave a choice. */
 enum status names_fit_order(struct tensors *tensors, const char *path, struct model_config *model,
                             struct error *why) MUST_USE;
-/* Whether a tensor is what training tools keep beside weights: counters, momentum, operation counts. */
+/* Whether training tools keep such a tensor with the weights: counters, momentum, operation counts. */
 bool names_is_harmless(const char *name);
 
 #endif

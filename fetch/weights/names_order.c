@@ -1,4 +1,4 @@
-/* A network among tensors with names that say nothing: found by the order and shapes of its modules. */
+/* Finds a network whose names are not known, by the order and shapes of its modules. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,9 +34,9 @@ struct fit {
 static enum status refuse(const struct fit *fit, struct error *why, const char *name, const char *what)
 {
     return error_set(why, STATUS_INPUT,
-                     "%s: its names are not those of a network that selfsame knows, and by order and shape it is none "
-                     "of depth 6n+2: \"%s\" %s. If it is one, selfsame convert --rename OLD=NEW FILE OUT.safetensors "
-                     "gives its tensors the names conv1, bn1, layer1.0.conv1, ..., layer2.0.shortcut.0, linear",
+                     "%s: selfsame does not know its names, and by order and shape it is not a network of depth "
+                     "6n+2: \"%s\" %s. If it is one, selfsame convert --rename OLD=NEW FILE OUT.safetensors gives "
+                     "its tensors the names conv1, bn1, layer1.0.conv1, ..., layer2.0.shortcut.0, linear",
                      fit->path, name, what);
 }
 
@@ -91,7 +91,7 @@ static enum status collect_modules(struct fit *fit, struct error *why)
         if ((tensor->values == NULL && tensor->obstacle == NULL) || names_is_harmless(tensor->name))
             continue;
         if (dot == NULL || tensor->obstacle != NULL)
-            return refuse(fit, why, tensor->name, "is no tensor of a module");
+            return refuse(fit, why, tensor->name, "is not a tensor of a module");
         size_t bytes = (size_t)(dot - tensor->name);
         struct module *module = fit->count > 0 ? &fit->modules[fit->count - 1] : NULL;
         if (module == NULL || !same_module(module, tensor->name, bytes)) {
@@ -106,7 +106,7 @@ static enum status collect_modules(struct fit *fit, struct error *why)
                          : strcmp(dot, ".running_var") == 0  ? &module->variance
                                                              : NULL;
         if (place == NULL || *place != NONE)
-            return refuse(fit, why, tensor->name, "is neither weight, bias, running_mean nor running_var of a module");
+            return refuse(fit, why, tensor->name, "is not weight, bias, running_mean or running_var of a module");
         *place = (int64_t)i;
     }
     if (!fit->tensors->ordered && fit->count > 0)
@@ -155,13 +155,13 @@ static enum status sort_out(struct fit *fit, struct error *why)
         } else if (module->kind == KIND_LINEAR && fit->linear == NONE) {
             fit->linear = (int64_t)i;
         } else {
-            return refuse(fit, why, name, "is of a module that such a network does not have");
+            return refuse(fit, why, name, "belongs to a module that such a network does not have");
         }
     }
     if (fit->linear == NONE || fit->conv_count < 7 || fit->conv_count % 6 != 1 || fit->projection_count == 1)
         return error_set(why, STATUS_INPUT,
-                         "%s: its names are not those of a network that selfsame knows, and its modules, %zu 3x3 "
-                         "convolutions, %zu 1x1 ones and %s linear layer, are not those of one of depth 6n+2",
+                         "%s: selfsame does not know its names, and its modules (%zu 3x3 convolutions, %zu 1x1 ones "
+                         "and %s linear layer) are not those of a network of depth 6n+2",
                          fit->path, fit->conv_count, fit->projection_count, fit->linear == NONE ? "no" : "a");
     return STATUS_OK;
 }
@@ -209,7 +209,7 @@ static enum status find_norms(const struct fit *fit, size_t block, int64_t proje
         if (common(norm->name, norm->bytes, first->name, bytes) < bytes)
             continue;
         if (count == BLOCK_CONVS + 1 || used[i] || norm->size != first->size)
-            return refuse(fit, why, fit->tensors->list[norm->weight].name, "is a batch norm too many for its block");
+            return refuse(fit, why, fit->tensors->list[norm->weight].name, "is one batch norm too many for its block");
         used[i] = true;
         list[count++] = fit->norms[i];
     }
@@ -222,12 +222,12 @@ static enum status find_norms(const struct fit *fit, size_t block, int64_t proje
             best = alike > best ? alike : best;
         }
         if (best == second_best)
-            return refuse(fit, why, name, "is of a block whose batch norms leave a choice");
+            return refuse(fit, why, name, "belongs to a block whose batch norms leave a choice");
         found->norm[BLOCK_CONVS] = (int64_t)list[nearest];
         memmove(list + nearest, list + nearest + 1, (--count - nearest) * sizeof *list);
     }
     if (count != BLOCK_CONVS || by_natural(&fit->modules[list[0]], &fit->modules[list[1]]) >= 0)
-        return refuse(fit, why, name, "is of a block without two batch norms in their order");
+        return refuse(fit, why, name, "belongs to a block that does not have two batch norms in order");
     found->norm[0] = (int64_t)list[0];
     found->norm[1] = (int64_t)list[1];
     return STATUS_OK;

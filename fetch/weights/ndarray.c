@@ -35,14 +35,16 @@ static enum status read_dtype(enum element *element, const char *path, const str
     const struct pickle_value *name = item(dtype->call.arguments, 0), *order = item(dtype->call.state, 1),
                               *fields = item(dtype->call.state, 4);
     if (name == NULL || order == NULL || fields == NULL || fields->type != PICKLE_NONE)
-        return refuse(error, path, dtype, "has a dtype that is not of plain numbers");
+        return refuse(error, path, dtype, "has a dtype that is not a plain number");
     *element = ELEMENT_OTHER;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (pickle_is(name, names[i].name))
             *element = names[i].element;
     }
     if (*element == ELEMENT_OTHER)
-        return refuse(error, path, dtype, "is not of numbers that are read: float16, 32, 64, integers, booleans");
+        return refuse(error, path, dtype,
+                      "holds a data type that selfsame does not read (expected float16, 32, 64, "
+                      "integers or booleans)");
     if (!pickle_is(order, "<") && !(pickle_is(order, "|") && element_bytes(*element) == 1))
         return refuse(error, path, dtype, "is not little-endian");
     return STATUS_OK;
@@ -53,12 +55,12 @@ static enum status read_shape(struct ndarray *array, const char *path, const str
                               const struct pickle_value *shape, struct error *error)
 {
     if (shape->type != PICKLE_TUPLE || shape->list.count > NDARRAY_RANK_MAX)
-        return refuse(error, path, value, "has no shape, or more dimensions than are read");
+        return refuse(error, path, value, "has no shape, or too many dimensions");
     array->rank = (uint32_t)shape->list.count;
     for (uint32_t i = 0; i < array->rank; i++) {
         if (!pickle_size(shape->list.items[i], UINT32_MAX, &array->shape[i]) ||
             __builtin_mul_overflow(array->count, (size_t)array->shape[i], &array->count))
-            return refuse(error, path, value, "has a shape that is not of sizes");
+            return refuse(error, path, value, "has a shape that is not a list of sizes");
     }
     return STATUS_OK;
 }
@@ -70,7 +72,7 @@ static enum status read_reconstructed(struct ndarray *array, const char *path, c
     const struct pickle_value *class = item(value->call.arguments, 0), *state = value->call.state,
                               *fortran = item(state, 3);
     if (class == NULL || class->type != PICKLE_GLOBAL || class->call.global != GLOBAL_NDARRAY)
-        return refuse(error, path, value, "is not of the class numpy.ndarray");
+        return refuse(error, path, value, "is not an object of the class numpy.ndarray");
     if (item(state, 4) == NULL || state->list.count != 5)
         return refuse(error, path, value, "has a state that is not (1, shape, dtype, order, bytes)");
     if (fortran->type != PICKLE_BOOLEAN &&
@@ -114,7 +116,7 @@ enum status ndarray_read(struct ndarray *array, const char *path, const struct p
         return status;
     if (parts[2]->type != PICKLE_BYTES || __builtin_mul_overflow(array->count, element_bytes(array->element), &bytes) ||
         bytes != parts[2]->text.bytes)
-        return refuse(error, path, value, "has another number of bytes than its shape and dtype ask for");
+        return refuse(error, path, value, "does not have the number of bytes that its shape and dtype need");
     array->data = (const uint8_t *)parts[2]->text.data;
     return STATUS_OK;
 }

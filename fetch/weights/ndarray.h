@@ -1,4 +1,4 @@
-/* numpy's arrays and scalars in pickles: what an ndarray's calls and its state say, checked. */
+/* Reads and checks numpy's arrays and scalars in pickles. */
 #ifndef SELFSAME_NDARRAY_H
 #define SELFSAME_NDARRAY_H
 

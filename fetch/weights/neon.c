@@ -61,7 +61,7 @@ static enum status add_layer(struct reader *r, const struct pickle_value *value,
     for (int i = 0; i < STATISTICS; i++) {
         const struct pickle_value *statistic = small_get(params, statistic_names[i]);
         if (statistic == NULL)
-            return refuse(r, params, "the params of a layer are neither W nor gamma, beta, gmean and gvar");
+            return refuse(r, params, "the params of a layer are not W, and not gamma, beta, gmean and gvar");
         enum status status = ndarray_read(&layer->arrays[i], r->path, statistic, r->error);
         if (status != STATUS_OK)
             return status;
@@ -74,12 +74,12 @@ static enum status walk(struct reader *r, const struct pickle_value *value, int 
     const struct pickle_value *params = small_get(value, "params"),
                               *layers = small_get(small_get(value, "config"), "layers");
     if (level == LEVELS_MAX || ++r->visits > LAYERS_MAX)
-        return refuse(r, value, "more layers, or deeper containers, than are read");
+        return refuse(r, value, "too many layers, or containers that are too deep");
     enum status status = STATUS_OK;
     if (params != NULL && params->type != PICKLE_NONE)
         status = add_layer(r, value, params);
     if (layers != NULL && layers->type != PICKLE_LIST)
-        return refuse(r, layers, "the layers of a container are no list");
+        return refuse(r, layers, "the layers of a container are not a list");
     for (size_t i = 0; layers != NULL && status == STATUS_OK && i < layers->list.count; i++)
         status = walk(r, layers->list.items[i], level + 1);
     return status;
@@ -110,9 +110,8 @@ static enum status open_network(struct reader *r)
     if (counts[KIND_LINEAR] != 1 || counts[KIND_CONV] < 7 || counts[KIND_CONV] > CONVS_MAX ||
         counts[KIND_CONV] % 6 != 1 || counts[KIND_PROJECTION] != 2 || counts[KIND_NORM] != counts[KIND_CONV] + 1)
         return error_set(r->error, STATUS_INPUT,
-                         "%s is a model of neon's, but not the 2016 replication's: it has %zu convolutions, "
-                         "%zu projections, %zu batch norms "
-                         "and %zu linear layers; 6n+1, 2, 6n+2 and 1 are expected",
+                         "%s is a model of neon, but not of the 2016 replication: it has %zu convolutions, %zu "
+                         "projections, %zu batch norms and %zu linear layers; 6n+1, 2, 6n+2 and 1 are expected",
                          r->path, counts[KIND_CONV], counts[KIND_PROJECTION], counts[KIND_NORM], counts[KIND_LINEAR]);
     struct model_config model = { .depth = (uint32_t)counts[KIND_CONV] + 1,
                                   .shortcut = SHORTCUT_PROJECTION,
@@ -150,8 +149,8 @@ static enum status add_tensor(const struct reader *r, const struct layer *layer,
         shape[i] = tensor->shape[i];
     if (array->rank != 2 || array->shape[0] != rows || array->shape[1] != columns || !element_is_real(array->element))
         return error_set(r->error, STATUS_INPUT,
-                         "%s: byte %zu: a layer's array of %s, %" PRIu64 " x %" PRIu64
-                         ", stands where %s wants %" PRIu64 " x %" PRIu64 " real numbers",
+                         "%s: byte %zu: a layer's array of %s, %" PRIu64 " x %" PRIu64 ", is at the place of %s, "
+                         "which needs %" PRIu64 " x %" PRIu64 " real numbers",
                          r->path, layer->value->offset, element_name(array->element),
                          array->rank > 0 ? array->shape[0] : 1, array->rank > 1 ? array->shape[1] : 1, tensor->name,
                          rows, columns);
@@ -199,7 +198,7 @@ static enum status add_tensors(const struct reader *r)
                                   (uint32_t[]){ (uint32_t)n->logits_gamma, (uint32_t)n->logits_beta,
                                                 (uint32_t)n->logits_mean, (uint32_t)n->logits_variance });
             } else {
-                status = refuse(r, layer->value, "a batch norm follows nothing that it could belong to");
+                status = refuse(r, layer->value, "a batch norm follows no layer that it could belong to");
             }
             norms++;
             break;

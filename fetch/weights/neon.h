@@ -4,12 +4,12 @@
  *          "layers". A layer with weights has "params": {"W": array} or the array itself; a batch norm {"beta",
  *          "gamma", "gmean", "gvar"}, each (features, 1).
  * network  The 6n+2 network of the 2016 replication: its 3x3 convolutions and batch norms in the order of the layers,
- *          its two 1x1 projections wherever they stand (their shapes tell them apart), the linear layer, the batch norm
- *          over the logits. The tensors get our names.
+ *          its two 1x1 projections, in any place (their shapes tell them apart), the linear layer, the batch norm over
+ *          the logits. The tensors get our names.
  * order    A convolution's W is (C R S, K), C slowest; ours is (K, C, R, S). The linear layer's is (10, 64), as ours.
  *          The first convolution's input channels are B, G, R there and R, G, B here.
- * source   The replication's scripts and neon 1.2.1. The published files cannot be had any more: tested on files of
- *          this layout. */
+ * source   The replication's scripts and neon 1.2.1. The published files are no longer available, so it is tested on
+ *          files of this layout. */
 #ifndef SELFSAME_NEON_H
 #define SELFSAME_NEON_H
 

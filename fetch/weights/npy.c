@@ -68,7 +68,7 @@ static const char *read_header(const uint8_t *data, size_t bytes, struct header 
     *header = (struct header){ .rank = 0 };
     if (bytes < MAGIC_BYTES + 6 || memcmp(data, magic, MAGIC_BYTES) != 0 || data[MAGIC_BYTES] < 1 ||
         data[MAGIC_BYTES] > 3)
-        return "no array of numpy's, version 1 to 3";
+        return "not a numpy array of version 1 to 3";
     size_t place = MAGIC_BYTES + (data[MAGIC_BYTES] == 1 ? 4 : 6), length = data[8] | (size_t)data[9] << 8;
     if (data[MAGIC_BYTES] > 1)
         length |= (size_t)data[10] << 16 | (size_t)data[11] << 24;
@@ -79,14 +79,15 @@ static const char *read_header(const uint8_t *data, size_t bytes, struct header 
     const char *descr = value_of(text, "descr"), *order = value_of(text, "fortran_order"),
                *shape = value_of(text, "shape");
     if (descr == NULL || order == NULL || shape == NULL || !read_shape(shape, header))
-        return "an array whose header says no descr, fortran_order and shape that are read";
+        return "an array whose header has no descr, fortran_order and shape that selfsame reads";
     if (!read_descr(descr, &header->element))
-        return "an array of a type that is not read: little-endian float16, 32, 64, integers, booleans are";
+        return "an array of a data type that selfsame does not read (expected little-endian float16, 32, 64, "
+               "integers or booleans)";
     header->fortran = strncmp(order, "True", 4) == 0;
     uint64_t wanted;
     if (__builtin_mul_overflow(header->count, element_bytes(header->element), &wanted) ||
         wanted != bytes - place - length)
-        return "an array with another number of bytes than its header says";
+        return "an array that does not have the number of bytes that its header says";
     *numbers = data + place + length;
     return NULL;
 }
@@ -141,8 +142,8 @@ enum status npy_read_archive(struct torch_reader *r)
     }
     if (status == STATUS_OK && !any)
         status = error_set(r->error, STATUS_INPUT,
-                           "%s is a zip file, but none of torch.save's (it has no entry NAME/data.pkl) nor of numpy's "
-                           "(no entry NAME.npy)",
+                           "%s is a zip file, but neither from torch.save (it has no entry NAME/data.pkl) nor from "
+                           "numpy (it has no entry NAME.npy)",
                            r->path);
     return status;
 }

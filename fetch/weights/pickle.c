@@ -39,8 +39,7 @@ void *pickle_allocate(struct pickle_machine *m, size_t bytes)
     if (chunk == NULL || chunk->bytes - chunk->used < bytes) {
         size_t size = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
         if (size > PICKLE_ARENA_MAX - pickle->arena_bytes) {
-            (void)pickle_refuse(m, "asks for more than the %zu bytes that a pickle's values may take",
-                                PICKLE_ARENA_MAX);
+            (void)pickle_refuse(m, "needs more than the %zu bytes that a pickle's values may take", PICKLE_ARENA_MAX);
             return NULL;
         }
         chunk = malloc(sizeof *chunk + size);
@@ -145,8 +144,8 @@ static enum status check_protocol(struct pickle_machine *m)
     m->opcode = pickle_opcodes[OPCODE_PROTO].name;
     if (m->bytes - m->next < 2 || m->file[m->next] != OPCODE_PROTO)
         return error_set(m->error, STATUS_INPUT,
-                         "%s: byte %zu: no pickle of protocol %d to %d begins here: write it again with protocol %d or "
-                         "later",
+                         "%s: byte %zu: this is not the beginning of a pickle of protocol %d to %d: write it again "
+                         "with protocol %d or later",
                          m->path, m->offset, PROTOCOL_FIRST, PROTOCOL_LAST, PROTOCOL_FIRST);
     int protocol = m->file[m->next + 1];
     if (protocol < PROTOCOL_FIRST || protocol > PROTOCOL_LAST)
@@ -181,10 +180,10 @@ static enum status run(struct pickle_machine *m)
         const struct pickle_opcode *opcode = &pickle_opcodes[byte];
         m->opcode = opcode->name;
         if (m->opcode == NULL)
-            return error_set(m->error, STATUS_INPUT, "%s: byte %zu: 0x%02x is no opcode of a pickle", m->path,
+            return error_set(m->error, STATUS_INPUT, "%s: byte %zu: 0x%02x is not an opcode of a pickle", m->path,
                              m->offset, byte);
         if (count == PICKLE_OPCODES_MAX)
-            return pickle_refuse(m, "is one more than the %d that are read", PICKLE_OPCODES_MAX);
+            return pickle_refuse(m, "is one more than the limit of %d", PICKLE_OPCODES_MAX);
         if (byte == OPCODE_STOP)
             return finish(m);
         status = opcode->action != NULL ? opcode->action(m, opcode->operand) : pickle_refuse(m, "comes a second time");

@@ -1,11 +1,12 @@
 /* Python pickles, read as data: nothing is imported and nothing is called. The machine knows every opcode that Python
- * writes, and a closed list of globals that are data. Whatever else a pickle names or calls stays an opaque value with
- * its name: only a reader that needs it refuses it.
+ * writes, and a closed list of globals that are data. If a pickle names or calls anything else, that becomes an opaque
+ * value with its name. A reader refuses it only if it needs it.
  *
  * protocol  2 to 5, with framing. Refused by name: 0 and 1 (text, no marker in front), buffers outside of the file
  *           (protocol 5 with buffer_callback), codes of Python's extension registry.
- * result    A graph of values in one arena. A value may be reached over many ways, and a hostile pickle may hold a list
- *           that contains itself: a caller that walks it bounds depth and visits. Texts and bytes point into the file.
+ * result    A graph of values in one arena. A value may be reached in many ways, and a hostile pickle may have a list
+ *           that contains itself. So a caller that walks the graph must bound depth and visits. Texts and bytes point
+ *           into the file.
  * limits    PICKLE_*_MAX below are checked before anything is allocated.
  * source    Python's Lib/pickletools.py describes the opcodes. */
 #ifndef SELFSAME_PICKLE_H
@@ -84,9 +85,9 @@ struct pickle_value {
             int element;                                  /* of a storage or torch's type: enum element */
             const char *name;                             /* "module.name", printable */
             const struct pickle_value *arguments, *state; /* of an object: a tuple; NULL or any value */
-            struct pickle_value *items; /* of an object: NULL, or the list, set or dict of what it was given */
+            struct pickle_value *items; /* of an object: NULL, or the list, set or dict that it was given */
         } call;
-        const struct pickle_value *id; /* of what is persistent */
+        const struct pickle_value *id; /* of a persistent object */
     };
 };
 
@@ -120,7 +121,7 @@ bool pickle_size(const struct pickle_value *value, uint64_t limit, uint64_t *siz
 const char *pickle_type_name(const struct pickle_value *value);
 
 enum { PICKLE_PRINTABLE_BYTES = 100 };
-/* Text of a file as it may be shown: cut, and what is not printable ASCII as '?'. */
+/* A file's text in a form that may be printed: cut, and with '?' for anything that is not printable ASCII. */
 void pickle_printable(const char *data, size_t bytes, char out[PICKLE_PRINTABLE_BYTES]);
 
 #endif

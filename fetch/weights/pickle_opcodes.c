@@ -1,4 +1,4 @@
-/* What each opcode of a pickle does, but for those that deal with globals (fetch/weights/pickle_call.c). */
+/* What each opcode of a pickle does, except those for globals (fetch/weights/pickle_call.c). */
 #include "fetch/weights/pickle_machine.h"
 
 #include <inttypes.h>
@@ -123,7 +123,7 @@ static enum status do_digits(struct pickle_machine *m, int operand)
     digits[length] = '\0';
     size_t sign = digits[0] == '-';
     if (length == sign || digits[sign + strspn(digits + sign, "0123456789")] != '\0' || length - sign > 18)
-        return pickle_refuse(m, "is followed by no integer of at most 18 digits");
+        return pickle_refuse(m, "is not followed by an integer of at most 18 digits");
     return push_integer(m, (int64_t)strtoll(digits, &end, 10));
 }
 
@@ -331,7 +331,7 @@ static enum status do_duplicate(struct pickle_machine *m, int operand)
     return status == STATUS_OK ? pickle_push(m, value) : status;
 }
 
-/* The length of what follows, for those who read from a stream. */
+/* The length of the bytes that follow, for readers of a stream. */
 static enum status do_frame(struct pickle_machine *m, int operand)
 {
     uint64_t count;
@@ -345,13 +345,13 @@ static enum status do_frame(struct pickle_machine *m, int operand)
 static enum status do_outside(struct pickle_machine *m, int operand)
 {
     (void)operand;
-    return pickle_refuse(m, "takes numbers from outside of the file: write it again without buffer_callback");
+    return pickle_refuse(m, "needs numbers from outside the file: write it again without buffer_callback");
 }
 
 static enum status do_registered(struct pickle_machine *m, int operand)
 {
     (void)operand;
-    return pickle_refuse(m, "needs Python's registry of extensions, which the file does not hold");
+    return pickle_refuse(m, "needs Python's registry of extensions, which is not in the file");
 }
 
 static enum status do_text_protocol(struct pickle_machine *m, int operand)

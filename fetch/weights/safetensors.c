@@ -38,7 +38,7 @@ static enum status read_shape(struct safetensor *tensor, const json_t *shape, co
         return error_set(error, STATUS_INPUT, "%s: tensor \"%s\": \"shape\" is missing or not a list", path,
                          tensor->name);
     if (json_array_size(shape) > SAFETENSORS_RANK_MAX)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has %zu dimensions; at most %d are read", path,
+        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has %zu dimensions; at most %d are allowed", path,
                          tensor->name, json_array_size(shape), SAFETENSORS_RANK_MAX);
     tensor->rank = (uint32_t)json_array_size(shape);
     for (uint32_t i = 0; i < tensor->rank; i++) {
@@ -187,8 +187,7 @@ static enum status check_seal(struct safetensors *safetensors, const char *path,
         safetensors->sealed = memcmp(seal, hex, SEAL_DIGITS) == 0 && strcmp(value, hex) == 0;
     }
     if (!safetensors->sealed)
-        return error_set(error, STATUS_INPUT, "%s is damaged: its SHA-256 is not the one that it was sealed with",
-                         path);
+        return error_set(error, STATUS_INPUT, "%s is damaged: its SHA-256 is not the one in its header", path);
     return STATUS_OK;
 }
 

@@ -165,12 +165,12 @@ static enum status refuse_all(const struct torch_reader *r, const struct search 
     const struct pickle_value *root = r->pickle->root;
     if (search->module != NULL)
         return error_set(r->error, STATUS_INPUT,
-                         "%s holds a whole module, %s, whose code would have to be run: save its weights alone, with "
-                         "torch.save(model.state_dict(), OUT)",
+                         "%s contains a whole module, %s, whose code would have to be run: save only its weights, "
+                         "with torch.save(model.state_dict(), OUT)",
                          r->path, search->module);
     return error_set(r->error, STATUS_INPUT,
-                     "%s holds %s%s%s without named tensors, neither at the top nor below any key: save the weights "
-                     "with torch.save(model.state_dict(), OUT)",
+                     "%s contains %s%s%s without named tensors, at the top or below any key: save the weights with "
+                     "torch.save(model.state_dict(), OUT)",
                      r->path, pickle_type_name(root), root->type == PICKLE_OBJECT ? " of " : "",
                      root->type == PICKLE_OBJECT ? root->call.name : "");
 }
@@ -199,7 +199,8 @@ static enum status choose(const struct torch_reader *r, struct search *search, c
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-/* Texts and numbers are claims, and so is a tensor of one number beside the weights: some write their accuracy so. */
+/* Texts and numbers are claims. So is a tensor of one number next to the weights: some authors write their accuracy in
+ * one. */
 static void claim(struct torch_reader *r, const struct pickle_value *dict, bool weights)
 {
     double number;
@@ -263,7 +264,7 @@ static void note_foreign(struct torch_reader *r)
     for (size_t i = 0; i < r->pickle->foreign_count && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "", r->pickle->foreign[i]);
     if (used > 0)
-        tensors_note(r->tensors, "left alone, not run: %s", names);
+        tensors_note(r->tensors, "ignored, and not run: %s", names);
 }
 
 enum status state_dict_read(struct torch_reader *r)

@@ -54,21 +54,20 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
     uint64_t count = 1;
     pickle_printable(name, name_bytes, shown);
     if (!is_printable(name, name_bytes, TENSORS_NAME_MAX))
-        return error_set(error, STATUS_INPUT, "%s: a tensor's name, \"%s\", is not 1 to %d printable characters", path,
-                         shown, TENSORS_NAME_MAX);
+        return error_set(error, STATUS_INPUT, "%s: the name of a tensor, \"%s\", is not 1 to %d printable characters",
+                         path, shown, TENSORS_NAME_MAX);
     if (rank > TENSORS_RANK_MAX)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has %" PRIu32 " dimensions; at most %d are read", path,
-                         shown, rank, TENSORS_RANK_MAX);
+        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has %" PRIu32 " dimensions; at most %d are allowed",
+                         path, shown, rank, TENSORS_RANK_MAX);
     for (uint32_t i = 0; i < rank; i++) {
         if (shape[i] > UINT32_MAX || __builtin_mul_overflow(count, shape[i], &count))
-            return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has a shape beyond what is read", path, shown);
+            return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has a shape that is too large", path, shown);
         tensor.shape[i] = (uint32_t)shape[i];
     }
     if (element_is_real(element) && count > tensors->value_limit - tensors->value_count)
         return error_set(error, STATUS_INPUT,
-                         "%s: tensor \"%s\" brings the numbers to over %" PRIu64
-                         ", the most that are read from a file of its "
-                         "size",
+                         "%s: with tensor \"%s\" there are more than %" PRIu64 " numbers, the limit for a file of "
+                         "this size",
                          path, shown, tensors->value_limit);
     enum status status = grow(tensors, path, error);
     if (status != STATUS_OK)

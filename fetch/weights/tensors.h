@@ -23,7 +23,7 @@ struct named_tensor {
     char *name;           /* ours, once names.h has recognised a network; else the file's */
     char *file_name;      /* NULL: the same */
     char *obstacle;       /* why it was not read; NULL: it was */
-    bool beside;          /* no part of the network that was recognised, nor of what digests and files are made of */
+    bool beside;          /* not part of the recognised network, and left out of digests and written files */
     enum element element; /* as the file holds it */
     uint32_t rank, shape[TENSORS_RANK_MAX];
     size_t count;
@@ -43,7 +43,7 @@ struct tensors {
     uint64_t value_count, value_limit;
     struct tensor_claim claims[TENSORS_CLAIMS_MAX];
     size_t claim_count;
-    char *notes[TENSORS_NOTES_MAX]; /* what the readers did that a person should know, a clause each */
+    char *notes[TENSORS_NOTES_MAX]; /* what the readers did that the user should know, a clause for each */
     size_t note_count;
 };
 
@@ -67,18 +67,19 @@ enum status tensors_add_unread(struct tensors *tensors, const char *path, const 
                                const char *obstacle, struct error *error) MUST_USE;
 /* STATUS_INPUT for a name that is there twice. */
 enum status tensors_check_names(const struct tensors *tensors, const char *path, struct error *error) MUST_USE;
-/* Sorts by name, bytewise; of equal names the network's before what is beside it. */
+/* Sorts by name, bytewise. Of equal names, the network's comes first. */
 void tensors_sort(struct tensors *tensors);
 void tensors_free(struct tensors *tensors);
 /* What one tensor holds. */
 void tensors_free_one(struct named_tensor *tensor);
 
-/* By binary search, after tensors_sort, what is beside the network left out; NULL if there is none. */
+/* By binary search, after tensors_sort, among the network's own tensors; NULL if there is none. */
 const struct named_tensor *tensors_find(const struct tensors *tensors, const char *name);
 
 /* Adds to the notes; without memory or room, nothing. */
 void tensors_note(struct tensors *tensors, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Notes a claim; what does not fit (too many, not printable, too long) is passed over: claims are for people. */
+/* Notes a claim. One that does not fit (too many, not printable, too long) is left out, because claims are only
+ * information. */
 void tensors_claim(struct tensors *tensors, const char *name, size_t name_bytes, const char *value, size_t value_bytes);
 /* The same of a number, in the fewest digits that read back to it. */
 void tensors_claim_real(struct tensors *tensors, const char *name, size_t name_bytes, double value);

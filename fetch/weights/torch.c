@@ -78,14 +78,14 @@ static enum status place_storages(struct torch_reader *r, const struct pickle_va
                              r->path, place, 8 + bytes, r->bytes - place);
         if (bytes_get_u64(file + place) != storage->count)
             return error_set(r->error, STATUS_INPUT,
-                             "%s: byte %zu: a storage has %" PRIu64 " elements where its tensors say %" PRIu64, r->path,
+                             "%s: byte %zu: a storage has %" PRIu64 " elements, but its tensors say %" PRIu64, r->path,
                              place, bytes_get_u64(file + place), storage->count);
         storage->data = file + place + 8;
         place += 8 + (size_t)bytes;
     }
     for (size_t i = 0; i < r->storage_count; i++) {
         if (r->storages[i].data == NULL)
-            return refuse(r, keys, "the list of storages misses one that a tensor uses");
+            return refuse(r, keys, "the list of storages does not have one that a tensor uses");
     }
     if (place != r->bytes)
         return error_set(r->error, STATUS_INPUT, "%s: %zu bytes follow the last storage", r->path, r->bytes - place);
@@ -131,9 +131,9 @@ enum status torch_read_single_storage(const char *path, const uint8_t *file, siz
     struct pickle pickle = { .chunks = NULL };
     enum status status = torch_is_legacy(file, bytes)
                              ? read_legacy(&r, file, &pickle)
-                             : error_set(error, STATUS_INPUT, "%s: a storage that is no file of torch.save's", path);
+                             : error_set(error, STATUS_INPUT, "%s: a storage that torch.save did not write", path);
     if (status == STATUS_OK && (pickle.root->type != PICKLE_PERSISTENT || r.storage_count != 1))
-        status = error_set(error, STATUS_INPUT, "%s: a storage's own file holds something else", path);
+        status = error_set(error, STATUS_INPUT, "%s: the file of a storage contains something else", path);
     if (status == STATUS_OK)
         *storage = r.storages[0];
     torch_free_storages(&r);
@@ -162,7 +162,7 @@ static enum status find_stem(struct torch_reader *r)
         if (strcmp(name + length, object) != 0)
             continue;
         if (r->stem != NULL)
-            return error_set(r->error, STATUS_INPUT, "%s holds two objects, %.80s and %.*s%s", r->path, name,
+            return error_set(r->error, STATUS_INPUT, "%s contains two objects, %.80s and %.*s%s", r->path, name,
                              (int)(r->stem_bytes > 80 ? 80 : r->stem_bytes), r->stem, object);
         r->stem = name;
         r->stem_bytes = length;
@@ -174,7 +174,7 @@ static enum status find_stem(struct torch_reader *r)
         rest += r->stem_bytes;
         if (strncmp(rest, "code/", 5) == 0 || strcmp(rest, "constants.pkl") == 0)
             return error_set(r->error, STATUS_INPUT,
-                             "%s is a TorchScript archive, which holds a program: save its weights alone, with "
+                             "%s is a TorchScript archive, which contains a program: save only its weights, with "
                              "torch.save(torch.jit.load(FILE).state_dict(), OUT)",
                              r->path);
     }
@@ -216,7 +216,7 @@ static enum status read_data(struct torch_reader *r, const uint8_t *file)
         pickle_read(&pickle, r->path, memory == NULL ? file : memory, start + object->bytes, start, &end, r->error);
     if (status == STATUS_OK && end != start + object->bytes)
         status =
-            error_set(r->error, STATUS_INPUT, "%s: byte %zu: more follows in data.pkl behind its pickle", r->path, end);
+            error_set(r->error, STATUS_INPUT, "%s: byte %zu: data.pkl has more bytes after its pickle", r->path, end);
     r->pickle = &pickle;
     if (status == STATUS_OK)
         status = torch_collect_storages(r);

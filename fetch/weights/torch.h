@@ -1,13 +1,13 @@
 /* What torch.save writes, read as data: the legacy format (before torch 1.6) and the zip format; also numpy's .npz
  * files and plain pickles, of torch's tensors or of numpy's arrays.
  *
- * legacy   Five pickles, one behind the other: a magic number, the version 1001, the writer's sizes, the object, the
+ * legacy   Five pickles, one after the other: a magic number, the version 1001, the writer's sizes, the object, the
  *          keys of its storages; then for each key its number of elements (i64) and the elements.
  * zip      Entries below one folder: data.pkl is the object, data/KEY a storage, byteorder must be little. Stored, or
  *          deflated by a program that packed them again.
  * object   A dict of tensors, at the top or inside (fetch/weights/state_dict.h).
  * tensors  Views of storages, which may be shared, with any strides that stay inside; a stride of 0 repeats.
- * opaque   Whatever else the object holds is left alone; a tensor that cannot be read is listed with the reason.
+ * opaque   Anything else in the object is ignored. A tensor that cannot be read is listed with the reason.
  * refused  TorchScript, big-endian files, and everything that pickle.h refuses.
  * source   torch/serialization.py and caffe2/serialize/inline_container.h describe both. */
 #ifndef SELFSAME_TORCH_H

@@ -65,8 +65,7 @@ enum status torch_collect_storages(struct torch_reader *r)
         } else if (last->element != next->element || last->count != next->count) {
             char shown[PICKLE_PRINTABLE_BYTES];
             pickle_printable(next->key, next->key_bytes, shown);
-            return error_set(r->error, STATUS_INPUT, "%s: storage %s is spoken of with two types or sizes", r->path,
-                             shown);
+            return error_set(r->error, STATUS_INPUT, "%s: storage %s has two types or sizes", r->path, shown);
         }
     }
     return STATUS_OK;
@@ -120,7 +119,7 @@ static enum status find_data(struct torch_reader *r, struct torch_storage *stora
         return error_set(r->error, STATUS_INPUT, "%s has no entry data/%s, which a tensor uses", r->path, shown);
     if (entry->bytes != storage->count * element_bytes(storage->element))
         return error_set(r->error, STATUS_INPUT,
-                         "%s: entry data/%s has %zu bytes, where its tensors say %" PRIu64 " elements of %s", r->path,
+                         "%s: entry data/%s has %zu bytes, but its tensors say %" PRIu64 " elements of %s", r->path,
                          shown, entry->bytes, storage->count, element_name(storage->element));
     return torch_open_entry(r, entry, &storage->data, &storage->memory);
 }
@@ -148,7 +147,7 @@ static enum status read_part(const struct torch_reader *r, const struct pickle_v
     if (part->type != PICKLE_TUPLE || part->list.count != 3 ||
         !pickle_size(part->list.items[1], view->limit, &offset) ||
         !pickle_size(part->list.items[2], view->limit - offset, &count))
-        return refuse(r, reference, "a part of a storage that does not lie in it");
+        return refuse(r, reference, "a part of a storage that lies outside it");
     view->offset = offset;
     view->limit = offset + count;
     return STATUS_OK;
@@ -171,7 +170,7 @@ static enum status read_storage(struct torch_reader *r, const struct pickle_valu
     } else if (source->type == PICKLE_PERSISTENT && read_reference(source, &single)) {
         storage = torch_find_storage(r, source->id->list.items[2]);
         if (storage == NULL)
-            return refuse(r, source, "a storage that the file does not hold");
+            return refuse(r, source, "a storage that is not in the file");
         status = find_data(r, storage);
     } else {
         return refuse(r, tensor, "a tensor without a storage of numbers that selfsame knows");
@@ -218,7 +217,7 @@ static enum status read_layout(const struct torch_reader *r, const struct pickle
         uint64_t reach;
         if (!pickle_size(shape->list.items[i], UINT32_MAX, &view->shape[i]) ||
             !pickle_size(strides->list.items[i], INT64_MAX, &view->strides[i]))
-            return refuse(r, tensor, "a tensor with a size or stride that is none");
+            return refuse(r, tensor, "a tensor with an impossible size or stride");
         if (view->shape[i] != 1 && view->strides[i] != view->count)
             view->contiguous = false;
         if (view->shape[i] > 1 && (__builtin_mul_overflow(view->shape[i] - 1, view->strides[i], &reach) ||

@@ -210,7 +210,8 @@ enum status torch_write(const char *path, const struct safetensors_source *sourc
         bytes += OVERHEAD + strlen(sources[i].name) + 4 * source_count(&sources[i]);
     if (count > ENTRIES_MAX - OWN_ENTRIES || bytes > UINT32_MAX)
         return error_set(error, STATUS_INPUT,
-                         "%s would need zip64, which is not written; safetensors takes weights of any size", path);
+                         "%s would need zip64, which selfsame does not write; a .safetensors file may have any size",
+                         path);
     struct entry *entries = calloc(count + OWN_ENTRIES, sizeof *entries);
     FILE *file = open_memstream(&archive, &archive_bytes);
     bool good = entries != NULL && file != NULL && (object = make_object(sources, count, &object_bytes)) != NULL &&

@@ -1,5 +1,5 @@
-/* Weights as torch.save's zip format has them: an OrderedDict of float32 tensors, each with a storage of its own,
- * pickled by protocol 2. */
+/* Writes weights in torch.save's zip format: an OrderedDict of float32 tensors, each with a storage of its own, pickled
+ * by protocol 2. */
 #ifndef SELFSAME_TORCH_WRITE_H
 #define SELFSAME_TORCH_WRITE_H
 

@@ -72,15 +72,15 @@ static enum status take_tensor(const struct safetensor *found, const char *path,
     for (uint32_t i = 0; i < tensor->rank; i++)
         shape[i] = tensor->shape[i];
     if (strcmp(found->dtype, "F32") != 0)
-        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" is %s; a checkpoint holds F32", path, found->name,
-                         found->dtype);
+        return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" is %s; in a checkpoint it must be F32", path,
+                         found->name, found->dtype);
     if (found->rank != tensor->rank || memcmp(found->shape, shape, tensor->rank * sizeof *shape) != 0) {
         char has[SHAPE_TEXT_BYTES], wants[SHAPE_TEXT_BYTES];
         shape_text(has, found->rank, found->shape);
         shape_text(wants, tensor->rank, shape);
         return error_set(error, STATUS_INPUT,
-                         "%s: tensor \"%s\" has the shape %s, but the network's has %s: the checkpoint is of another "
-                         "network",
+                         "%s: tensor \"%s\" has the shape %s, but the network's has %s: the checkpoint belongs to "
+                         "another network",
                          path, found->name, has, wants);
     }
     bytes_get_floats(values + tensor->offset, found->data, tensor->count);
@@ -99,7 +99,7 @@ enum status weights_take(const struct safetensors *safetensors, const char *path
         const struct safetensor *found = safetensors_find(safetensors, name);
         if (found == NULL)
             return error_set(error, STATUS_INPUT,
-                             "%s has no tensor \"%s\", which the network of depth %u has: the checkpoint is of "
+                             "%s has no tensor \"%s\", which the network of depth %u has: the checkpoint belongs to "
                              "another network",
                              path, name, network->model.depth);
         enum status status = take_tensor(found, path, tensor, values, error);
@@ -163,8 +163,8 @@ enum status weights_fill(const struct weights *weights, const char *path, const 
     differ(differences, "model.final_batch_norm:", yes_or_no(theirs->final_batch_norm),
            yes_or_no(ours->final_batch_norm));
     if (differences[0] != '\0')
-        return error_set(error, STATUS_INPUT, "the weights in %s are of another network than the manifest's: %s", path,
-                         differences);
+        return error_set(error, STATUS_INPUT, "the weights in %s belong to another network than the manifest's: %s",
+                         path, differences);
     for (uint32_t i = 0; i < network->tensor_count; i++) {
         const struct tensor *tensor = &network->tensors[i];
         const struct named_tensor *found = tensors_find(&weights->tensors, tensor->name);
@@ -238,8 +238,9 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
           "an HDF5 file, such as Keras writes: convert it to safetensors with the program that wrote it" },
         { 257, "ustar", 5, "a tar file, as torch wrote before 0.1.10: load and save it again with a newer torch" },
         { 0, "\x1f\x8b", 2, "compressed by gzip: unpack it first, with gunzip" },
-        { 0, "version https://git-lfs", 23, "a pointer of Git LFS, not the file itself: git lfs pull gets that" },
-        { 0, "\x93NUMPY", 6, "one array of numpy's, without a name: numpy.savez writes several with their names" },
+        { 0, "version https://git-lfs", 23,
+          "a pointer of Git LFS, not the file itself: git lfs pull downloads the file" },
+        { 0, "\x93NUMPY", 6, "one numpy array without a name: numpy.savez writes arrays with their names" },
         { 0, "(", 1, OLD_PICKLE },
         { 0, "}q", 2, OLD_PICKLE },
         { 0, "]q", 2, OLD_PICKLE },
@@ -283,7 +284,7 @@ static enum status read_pickle(struct weights *weights, const char *path, const 
     if (status != STATUS_OK)
         return status;
     if (end != bytes)
-        status = error_set(error, STATUS_INPUT, "%s: %zu bytes follow the pickle: it is damaged, or none of weights",
+        status = error_set(error, STATUS_INPUT, "%s: %zu bytes follow the pickle: it is damaged, or has no weights",
                            path, bytes - end);
     else if (neon_is(pickle.root))
         status = neon_read(&weights->tensors, path, pickle.root, error);
@@ -321,7 +322,7 @@ static enum status parse(struct weights *weights, const char *path, const uint8_
     return error_set(error, STATUS_INPUT,
                      "%s is %s (weights are read from safetensors files, torch.save's files, numpy's .npz files, and "
                      "pickles of tensors or arrays)",
-                     path, foreign != NULL ? foreign : "in no format that is known here");
+                     path, foreign != NULL ? foreign : "in a format that selfsame does not know");
 }
 
 /* What torch's wrappers put before every name, and no network's author. */
@@ -471,15 +472,15 @@ void weights_tell_rounding(const struct weights *weights, char text[WEIGHTS_ROUN
     for (int element = 0; element < ELEMENT_OTHER; element++)
         all += counts[element];
     if (counts[ELEMENT_F64] > 0 && rounding.rounded == 0)
-        snprintf(text, WEIGHTS_ROUNDING_BYTES, "float64, and float32 holds every one of the numbers exactly");
+        snprintf(text, WEIGHTS_ROUNDING_BYTES, "float64, and float32 can hold every number exactly");
     else if (counts[ELEMENT_F64] > 0)
         snprintf(text, WEIGHTS_ROUNDING_BYTES,
                  "float64, rounded to float32: %zu of %zu numbers changed, the most by %.1e of its size%s",
                  rounding.rounded, all, rounding.largest,
-                 rounding.overflowed > 0 ? "; some are beyond float32's largest and become infinite" : "");
+                 rounding.overflowed > 0 ? "; some are larger than float32 can hold and become infinite" : "");
     else if (counts[ELEMENT_F16] + counts[ELEMENT_BF16] > 0)
         snprintf(text, WEIGHTS_ROUNDING_BYTES,
-                 "%s, which float32 holds exactly; what was lost when the file was written is gone",
+                 "%s, which float32 can hold exactly; precision that was lost when the file was written is gone",
                  counts[ELEMENT_F16] > 0 ? "float16" : "bfloat16");
 }
 

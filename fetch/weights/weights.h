@@ -3,13 +3,13 @@
  * containers  safetensors; torch.save's legacy and zip formats (torch.h); pickles of torch's tensors or numpy's arrays,
  *             numpy's .npz; neon's pickles of 2016 (neon.h).
  * names       Those of a 6n+2 network are recognised (names.h) and become ours, as PyTorch users know them
- *             (`layer1.0.conv1.weight`). Of any other network they stay the file's, without the wrappers `module.` and
- *             `_orig_mod.` where all have them.
+ *             (`layer1.0.conv1.weight`). Other networks keep the names of the file, without the wrappers `module.` and
+ *             `_orig_mod.` if all tensors have them.
  * numbers     float32; float16 and bfloat16, which float32 holds exactly; float64, rounded to the nearest float32:
  *             weights_rounding tells what that did.
- * digest      The weights digest of base/hash.h, over parameters and running statistics whatever the
- *             container: what training keeps beside them (`momentum.*` of our checkpoints, `*.num_batches_tracked`) is
- *             passed over everywhere, and so is what is beside a network that was recognised. */
+ * digest      The weights digest of trainer/digests.h, over parameters and running statistics whatever the container:
+ *             tensors that only a training needs (`momentum.*` of our checkpoints, `*.num_batches_tracked`) are always
+ *             left out, and so are other tensors next to a recognised network. */
 #ifndef SELFSAME_WEIGHTS_H
 #define SELFSAME_WEIGHTS_H
 
@@ -40,7 +40,7 @@ struct weights {
     struct error obstacle;         /* else what stands in the way */
 };
 
-/* What a person says about a file; all may be NULL. */
+/* What the user says about a file; all may be NULL. */
 struct weights_options {
     const char *key;            /* of the dict of tensors to read, where a file has several */
     const char *const *renames; /* OLD=NEW, up to a NULL: names_replace, one after the other */
@@ -60,24 +60,24 @@ const char *weights_shortcut_name(enum shortcut shortcut);
 const char *weights_container_name(enum weights_container container);
 /* Whether a manifest's weights.format means this container. */
 bool weights_has_format(const struct weights *weights, enum weights_format format);
-/* Whether a tensor is a parameter or a running statistic, not what training keeps beside them. */
+/* Whether a tensor is a parameter or a running statistic, and not one that only a training needs. */
 bool weights_is_weight(const struct named_tensor *tensor);
 /* Numbers in parameters: without running statistics. */
 size_t weights_parameter_count(const struct weights *weights);
-/* What became of the parameters' and running statistics' numbers as they were made float32. */
+/* How the numbers of the parameters and running statistics changed when they were made float32. */
 struct rounding weights_rounding(const struct weights *weights);
-/* "DTYPE: what rounding to float32 did", for people; "" where the weights are float32. */
+/* A message "DTYPE: what rounding to float32 did"; "" if the weights are float32. */
 enum { WEIGHTS_ROUNDING_BYTES = 256 };
 void weights_tell_rounding(const struct weights *weights, char text[WEIGHTS_ROUNDING_BYTES]);
 void weights_content_digest(const struct weights *weights, char hex[DIGEST_HEX_BYTES]);
 
 /* The 6n+2 network that the tensors are of: depth, shortcut, bias and final batch norm are read off names and shapes
  * (of option A's two kinds, which weights cannot tell, PAD_END); the rest of *model is a manifest's to say.
- * STATUS_INPUT where they are no such network's, with what stands in the way. */
+ * STATUS_INPUT if they are not such a network, with the reason. */
 enum status weights_model(const struct weights *weights, struct model_config *model, struct error *error) MUST_USE;
 
-/* Copies the tensors to values (network->value_count floats). STATUS_INPUT where they are of another network, with all
- * that differs. Values may be anything, NaN included. */
+/* Copies the tensors to values (network->value_count floats). STATUS_INPUT if they belong to another network, with all
+ * differences. Values may be anything, NaN included. */
 enum status weights_fill(const struct weights *weights, const char *path, const struct network *network, float *values,
                          struct error *error) MUST_USE;
 /* weights_open and weights_fill in one. */

@@ -48,7 +48,9 @@ static uint64_t number(const uint8_t *in, size_t count)
 
 static enum status refuse(const struct reader *r, size_t offset, const char *why)
 {
-    return error_set(r->error, STATUS_INPUT, "%s: byte %zu: %s: the zip file is damaged, truncated or no zip file",
+    return error_set(r->error, STATUS_INPUT,
+                     "%s: byte %zu: %s: the file is a damaged or truncated zip file, or not "
+                     "a zip file",
                      r->path, offset, why);
 }
 
@@ -101,7 +103,7 @@ static enum status read_end(const struct reader *r, struct directory *directory)
     if (directory->offset > end || directory->bytes > end - directory->offset)
         return refuse(r, end, "the directory lies outside of the file");
     if (directory->count > ZIP_ENTRIES_MAX || directory->count > directory->bytes / CENTRAL_BYTES)
-        return refuse(r, end, "more entries than the directory has room for, or than are read");
+        return refuse(r, end, "more entries than the directory has room for, or than the limit");
     return STATUS_OK;
 }
 
@@ -143,7 +145,7 @@ static enum status locate(const struct reader *r, struct zip_entry *entry, uint6
     if (data > directory->offset || packed > directory->offset - data)
         return refuse(r, (size_t)local, "an entry's data lies outside of the file");
     if (number(header + 26, 2) != name_bytes || memcmp(header + LOCAL_BYTES, entry->name, name_bytes) != 0)
-        return refuse(r, (size_t)local, "the local header has another name than the directory");
+        return refuse(r, (size_t)local, "the local header and the directory have different names");
     entry->data = r->file + data;
     entry->packed = (size_t)packed;
     return STATUS_OK;
@@ -271,7 +273,7 @@ enum status zip_read(const struct zip_entry *entry, const char *path, size_t lim
     if (entry->encrypted || (entry->method != METHOD_STORED && entry->method != METHOD_DEFLATED))
         return error_set(error, STATUS_INPUT,
                          "%s: entry %.200s is encrypted, or compressed by a method other than deflate: pack it again "
-                         "without",
+                         "without these",
                          path, entry->name);
     if (entry->method == METHOD_DEFLATED) {
         if (entry->bytes > limit)

@@ -1,8 +1,8 @@
-/* A zip file in memory: what torch.save and numpy.savez write, and what packing it again makes of it.
+/* Reads a zip file in memory: one that torch.save or numpy.savez wrote, or one that was packed again.
  *
- * reading  The central directory alone says what there is (local headers of torch's files hold neither sizes nor
- *          checksums). zip64 is read. Every place is checked to lie in the file, every local header to have the same
- *          name, every entry's CRC-32 when it is opened.
+ * reading  Only the central directory says which entries there are, because local headers of torch's files have neither
+ *          sizes nor checksums. zip64 is read. Every place is checked to lie in the file, every local header to have
+ *          the same name, every entry's CRC-32 when it is opened.
  * refused  Several disks, an entry that is there twice, bytes after the end record; when it is opened, an entry that is
  *          encrypted, or compressed by another method than deflate, or that unpacks to more than its limit.
  * source   PKWARE's APPNOTE, 4.3 and 4.5.3. */
