@@ -1,4 +1,4 @@
-/* selfsame: looks the subcommand up in one table and calls it. */
+/* main(): finds the command in its table, runs it, prints its error, and turns its status into an exit status. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -9,8 +9,8 @@ struct arena {
     char *memory;     /* NULL: pieces are NULL, too */
     size_t bytes;     /* so far */
     size_t alignment; /* of `memory` and of every piece, in bytes */
-    /* For what looks for overruns: is told of each piece, and says how many bytes the next one is to be away. Or
-     * NULL. */
+    /* For a checker of overruns: it gets each piece, and returns how many bytes behind it the next one begins. NULL for
+     * none. */
     size_t (*watch)(const void *piece, size_t bytes);
 };
 

@@ -11,8 +11,8 @@ extern const char build_configure[]; /* configure's arguments */
 enum build_data { BUILD_EXPERIMENTS, BUILD_PLOTS, BUILD_PUBLISHED };
 enum { BUILD_FOLDERS = 2 };
 
-/* Where they are looked for, in this order: for the installed program where `make install` put them, then in the source
- * that it was built from; for any other the source comes first. They may not exist. */
+/* The folders that are searched, in this order. The installed program looks where `make install` put them, then in the
+ * source that it was built from. Any other program looks in the source first. They may not exist. */
 void build_folders(enum build_data data, const char *folders[BUILD_FOLDERS]);
 
 #endif

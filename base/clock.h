@@ -1,10 +1,10 @@
-/* The one clock that durations are measured with. A leaf room. */
+/* The one clock for measuring durations. A leaf room. */
 #ifndef SELFSAME_CLOCK_H
 #define SELFSAME_CLOCK_H
 
 #include <time.h>
 
-/* Seconds since some moment before the process, monotonic: only differences mean something. */
+/* Seconds since some moment before the process began, monotonic: only differences mean something. */
 static inline double clock_seconds(void)
 {
     struct timespec now;

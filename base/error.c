@@ -21,7 +21,7 @@ enum status error_set(struct error *error, enum status status, const char *forma
     return status;
 }
 
-/* True for what only the machine's owner can mend, whoever met it. */
+/* True for what only the machine's owner can mend. */
 static int is_environment(int number)
 {
     switch (number) {

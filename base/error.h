@@ -11,13 +11,13 @@ enum status {
     STATUS_OK = 0,
     STATUS_NO,          /* the answer is no: runs differ, a target is missed, a run became non-finite */
     STATUS_INPUT,       /* bad manifest, data, weights, checkpoint, argument or usage */
-    STATUS_ENVIRONMENT, /* the machine lacks something: disk, permission, lock, memory, program, CPU feature, device */
+    STATUS_ENVIRONMENT, /* missing on the machine: disk, permission, lock, memory, program, CPU feature, device */
     STATUS_INTERRUPTED  /* SIGINT or SIGTERM; the run is resumable */
 };
 
 enum { ERROR_MESSAGE_BYTES = 2048 };
 
-/* message   one or more sentences without a trailing newline; names file:line, key, path, byte offset where there is
+/* message   one or more sentences without a trailing newline; names file:line, key, path, byte offset if there is
  *           one. */
 struct error {
     enum status status;
@@ -34,8 +34,8 @@ enum status error_set_v(struct error *error, enum status status, const char *for
     __attribute__((format(printf, 3, 0)));
 
 /* As error_set, followed by ": " and the text of errno, which the caller has not yet disturbed. ENOSPC, EDQUOT, EACCES,
- * EROFS and EPERM, ENOMEM and the like are STATUS_ENVIRONMENT whatever `status` says, and a hint is added for a full
- * disk. */
+ * EROFS, EPERM, ENOMEM and similar errors are STATUS_ENVIRONMENT, whatever `status` is. For a full disk a hint is
+ * added. */
 enum status error_set_errno(struct error *error, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

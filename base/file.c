@@ -117,8 +117,8 @@ enum status file_open_own(const char *path, int flags, int *descriptor, struct e
         status = error_set(error, STATUS_INPUT, "%s is not a regular file; remove it", path);
     else if (about.st_nlink > 1)
         status = error_set(error, STATUS_INPUT,
-                           "%s has %ju names (hard links), and the file under the others would change with it; put a "
-                           "copy in its place",
+                           "%s has %ju names (hard links), and writing it would change the file under its other "
+                           "names; put a copy in its place",
                            path, (uintmax_t)about.st_nlink);
     else
         status = check_owner(path, folder, about.st_uid, error);
@@ -138,7 +138,7 @@ static bool lock_is_free(int descriptor)
     return flock(descriptor, LOCK_EX | LOCK_NB) == 0;
 }
 
-/* Removes what killed processes left half-written beside `path`, to be renamed to it. What cannot be removed stays. */
+/* Removes the half-written files that killed processes left next to `path`. If one cannot be removed, it stays. */
 static void sweep_beside(const char *path)
 {
     char folder[FILE_PATH_BYTES];
@@ -161,16 +161,16 @@ static void sweep_beside(const char *path)
         closedir(list);
 }
 
-/* Makes and locks a file that is to be renamed to `path`; its name is in `beside`. -1 with errno. */
-static int make_beside(char beside[FILE_PATH_BYTES])
+/* Makes and locks a temporary file that will be renamed; `temporary` has its name. -1 with errno. */
+static int make_temporary(char temporary[FILE_PATH_BYTES])
 {
     enum { TRIES = 100 };
     char pattern[FILE_PATH_BYTES];
     struct stat about;
-    memcpy(pattern, beside, sizeof pattern);
+    memcpy(pattern, temporary, sizeof pattern);
     for (int i = 0; i < TRIES; i++) {
-        memcpy(beside, pattern, sizeof pattern);
-        int descriptor = mkostemps(beside, strlen(TEMPORARY_SUFFIX), O_CLOEXEC);
+        memcpy(temporary, pattern, sizeof pattern);
+        int descriptor = mkostemps(temporary, strlen(TEMPORARY_SUFFIX), O_CLOEXEC);
         if (descriptor < 0)
             return -1;
         /* Another process's sweep may have come between. A file system without locks has no sweep. */
@@ -330,13 +330,13 @@ enum status file_sync_folder(const char *path, struct error *error)
 
 enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error)
 {
-    char beside[FILE_PATH_BYTES], folder[FILE_PATH_BYTES];
-    enum status status = file_path(beside, error, "%s" TEMPORARY_RANDOM TEMPORARY_SUFFIX, path);
+    char temporary[FILE_PATH_BYTES], folder[FILE_PATH_BYTES];
+    enum status status = file_path(temporary, error, "%s" TEMPORARY_RANDOM TEMPORARY_SUFFIX, path);
     if (status != STATUS_OK)
         return status;
     folder_of(path, folder);
     sweep_beside(path);
-    int descriptor = make_beside(beside);
+    int descriptor = make_temporary(temporary);
     if (descriptor < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a file in %s to write %s", folder, path);
     /* mkostemps allows the owner alone; a record is to be read by whom the umask lets. */
@@ -353,12 +353,12 @@ enum status file_write_parts(const char *path, const struct iovec *parts, size_t
         failed = "close";
         number = errno;
     }
-    if (failed == NULL && rename(beside, path) != 0) {
+    if (failed == NULL && rename(temporary, path) != 0) {
         failed = "rename the finished file to";
         number = errno;
     }
     if (failed != NULL) {
-        unlink(beside);
+        unlink(temporary);
         errno = number;
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot %s %s", failed, path);
     }
@@ -399,7 +399,7 @@ enum status file_make_folders(const char *path, struct error *error)
     char part[FILE_PATH_BYTES];
     enum status status = file_path(part, error, "%s", path);
     if (path[0] == '\0')
-        return error_set(error, STATUS_INPUT, "a folder's name is empty");
+        return error_set(error, STATUS_INPUT, "the name of a folder is empty");
     for (char *slash = part; status == STATUS_OK && slash != NULL;) {
         slash = strchr(slash + 1, '/');
         if (slash != NULL)
@@ -482,7 +482,8 @@ enum status append_open(struct appender *appender, const char *path, uint64_t ke
         if (keep < appender->bytes) {
             appender->bytes = keep;
             if (ftruncate(descriptor, (off_t)keep) != 0)
-                status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot cut %s to %" PRIu64 " bytes", path, keep);
+                status =
+                    error_set_errno(error, STATUS_ENVIRONMENT, "cannot shorten %s to %" PRIu64 " bytes", path, keep);
         }
     }
     if (status != STATUS_OK) {

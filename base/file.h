@@ -1,7 +1,7 @@
 /* Files that appear whole or not at all, and folders. A leaf room.
  *
- * Every message names the operation and the path. What the disk or its owner must mend (full, forbidden, read-only) is
- * STATUS_ENVIRONMENT; a file that is missing or too large is STATUS_INPUT. */
+ * Every message names the operation and the path. STATUS_ENVIRONMENT is for what the owner of the machine must mend: a
+ * disk that is full, forbidden or read-only. STATUS_INPUT is for a file that is missing or too large. */
 #ifndef SELFSAME_FILE_H
 #define SELFSAME_FILE_H
 
@@ -22,14 +22,14 @@ enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const cha
  * is STATUS_INPUT. On an error *data is NULL. */
 enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error) MUST_USE;
 
-/* The same for a text that people exchange, as text_unify (base/text.h) leaves it. *changed (may be NULL): whether that
- * took anything away. */
+/* The same for a text that people exchange: text_unify (base/text.h) removes what editors add. *changed (may be NULL):
+ * whether it removed anything. */
 enum status file_read_text(const char *path, size_t limit, char **text, size_t *bytes, bool *changed,
                            struct error *error) MUST_USE;
 
 /* Writes a file durably: under another name in the same folder, fsync, close, rename, fsync of the folder. After an
- * error the old file, if there was one, is untouched, and the other name is gone (only when the very last sync failed
- * is the new file in place). A killed process leaves the other name; the next write of the same file removes it.
+ * error the old file, if there was one, is untouched, and the other name is gone. Only if the very last sync failed,
+ * the new file is in place. A killed process leaves the other name; the next write of the same file removes it.
  * file_write_parts writes several pieces, one after the other. */
 enum status file_write(const char *path, const void *data, size_t bytes, struct error *error) MUST_USE;
 enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error) MUST_USE;
@@ -41,8 +41,8 @@ enum status file_sync_folder(const char *path, struct error *error) MUST_USE;
 /* Removes all that killed processes left half-written in a folder. Call it only where no other process writes and all
  * files are ours. */
 enum status file_sweep(const char *folder, struct error *error) MUST_USE;
-/* How many bytes of `name` are the name that a half-written file was to have; 0 where it is none. 0.1.0's count,
- * too. */
+/* How many bytes of `name` are the final name of a half-written file; 0 if it is not a half-written file. Those of
+ * 0.1.0 count, too. */
 size_t file_temporary_of(const char *name);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
@@ -56,10 +56,11 @@ enum status file_remove_tree(const char *path, struct error *error) MUST_USE;
 /* ---- folders in which others can write: what they put there must not lead us to another file --------------------- */
 
 /* Opens a file to be written in place, and makes it if it is not there. STATUS_INPUT for a symbolic link, a file with a
- * second name (a hard link) and what is no regular file; where everybody may write in the folder, also for a file that
- * is neither ours nor root's nor the folder owner's. O_CREAT, O_NOFOLLOW, O_CLOEXEC are added to `flags`. */
+ * second name (a hard link), or not a regular file. If everybody may write in the folder, also for a file that does not
+ * belong to this user, to root or to the folder's owner. O_CREAT, O_NOFOLLOW, O_CLOEXEC are added to `flags`. */
 enum status file_open_own(const char *path, int flags, int *descriptor, struct error *error) MUST_USE;
-/* Whether we may write in a folder: no symbolic link (may_be_link: or one of ours), and the owner as above. */
+/* Whether we may write in a folder. It must not be a symbolic link (with may_be_link: except one of this user), and the
+ * owner must be as above. */
 enum status file_check_folder(const char *path, bool may_be_link, struct error *error) MUST_USE;
 
 /* ---- a folder of our own for a while ----------------------------------------------------------------------------- */
@@ -85,7 +86,7 @@ struct appender {
 
 /* Opens for appending, makes it if need be, and cuts it to `keep` bytes (at most what it has; UINT64_MAX: all). */
 enum status append_open(struct appender *appender, const char *path, uint64_t keep, struct error *error) MUST_USE;
-/* All of it reaches the file, or it is cut back to where it was and an error says why. */
+/* Either all of it reaches the file, or the file is cut back to its old length and an error says why. */
 enum status append_write(struct appender *appender, const void *data, size_t bytes, struct error *error) MUST_USE;
 enum status append_sync(struct appender *appender, struct error *error) MUST_USE;
 void append_close(struct appender *appender); /* closed or zeroed-with-descriptor -1: nothing happens */

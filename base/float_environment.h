@@ -1,9 +1,9 @@
 /* The floating-point environment of ARITHMETIC.md section 1: round to nearest, subnormals kept in and out, no trap.
  *
- * A library's constructor, a library built with -ffast-math or a host program may have set it otherwise. The program
- * enters it at its start, each thread of the team at its own, and the trainer checks it before every epoch is reported.
- * The CPU engine's calls also enter and leave it, for callers that are not this program. Inline, so that the enter of
- * a call that computes is not itself a call. */
+ * A library's constructor, a library built with -ffast-math or a host program may have set another one. The program
+ * enters it at its start, and each thread of the team enters it at its own start. The trainer checks it before every
+ * epoch is reported. The CPU engine's calls also enter and leave it, for callers that are not this program. The
+ * functions are in this header so that entering it is not a call in code that computes. */
 #ifndef SELFSAME_FLOAT_ENVIRONMENT_H
 #define SELFSAME_FLOAT_ENVIRONMENT_H
 
@@ -84,7 +84,7 @@ static inline bool float_environment_holds(void)
 
 #else
 
-/* Elsewhere what the C standard offers: to nearest, and no more said. */
+/* On other processors, what the C standard offers: only rounding to nearest. */
 #include <fenv.h>
 
 struct float_environment {
@@ -111,7 +111,7 @@ static inline bool float_environment_holds(void)
 #endif
 
 /* STATUS_ENVIRONMENT when the calling thread is not in it: something changed it since it was entered. `what` names the
- * results that then count for nothing, such as "epoch 3". */
+ * results that are then worthless, such as "epoch 3". */
 enum status float_environment_check(const char *what, struct error *error) MUST_USE;
 
 #endif

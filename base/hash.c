@@ -1,4 +1,4 @@
-/* libcrypto's older interface: its states are plain structs, so that no digest can fail for want of memory. */
+/* libcrypto's older interface: its states are plain structs, so no digest can fail because memory is short. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
 

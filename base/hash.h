@@ -16,7 +16,7 @@ void sha256_start(struct sha256 *sha256);
 void sha256_add(struct sha256 *sha256, const void *data, size_t bytes);
 void sha256_finish(struct sha256 *sha256, uint8_t digest[DIGEST_BYTES]);
 
-/* A running MD5, for what was published before SHA-256 was usual: it tells damage, not forgery. */
+/* A running MD5, for files that were published before SHA-256 was usual. It shows damage, but not forgery. */
 enum { MD5_HEX_BYTES = 33 };
 
 struct md5 {

@@ -34,7 +34,7 @@ static void pause_briefly(void)
 
 enum { HOST_BYTES = 256, BOOT_BYTES = 64 };
 
-/* Who holds a lock. The boot's identifier, not its time, which moves as the clock is set. */
+/* The holder of a lock. The boot is named by its identifier, because its time moves when the clock is set. */
 struct owner {
     char host[HOST_BYTES], boot[BOOT_BYTES];
     long process;
@@ -114,15 +114,16 @@ static enum status own(const char *path, bool *taken, char holder[LOCK_HOLDER_BY
         return STATUS_OK;
     if (!read_owner(path, &other))
         snprintf(holder, LOCK_HOLDER_BYTES,
-                 "another process (this file system has no locks, and %.200s does not say which: remove it if there is "
-                 "none)",
+                 "another process (this file system has no locks, and %.200s does not name it: remove that file if "
+                 "there is no such process)",
                  path);
     else if (strcmp(other.host, self.host) == 0)
         snprintf(holder, LOCK_HOLDER_BYTES, "process %ld", other.process);
     else
         snprintf(holder, LOCK_HOLDER_BYTES,
-                 "process %ld on the host %.100s (or was, if that was killed: this file system has no locks, so remove "
-                 "%.200s once that process has ended)",
+                 "process %ld on the host %.100s (or it was killed; this file system has no locks, so remove %.200s "
+                 "once that "
+                 "process has ended)",
                  other.process, other.host, path);
     return STATUS_OK;
 }

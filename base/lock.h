@@ -1,7 +1,8 @@
-/* Locks between processes: a file that one of them holds until it releases it or ends, however that comes.
+/* Locks between processes: a file that one process holds until it releases it, or until it ends in any way.
  *
- * Where the file system has no locks (Lustre without them, some NFS), a file beside it, FILE.owner, names the holder by
- * host, process and boot. It goes with lock_release; one that a killed process left is recognised on the same host. */
+ * Some file systems have no locks (Lustre without them, some NFS). There a file next to it, FILE.owner, names the
+ * holder by host, process and boot. lock_release removes it. If a killed process left one, it is recognised on the same
+ * host. */
 #ifndef SELFSAME_LOCK_H
 #define SELFSAME_LOCK_H
 
@@ -18,11 +19,11 @@ struct lock {
     char owner[FILE_PATH_BYTES]; /* the owner file, where the file system has no locks: worth a warning; else "" */
 };
 
-/* Tries to take the lock, making the file if need be; no link is followed. *taken is false where another process has
- * it, and `holder` then says which, such as "process 12", as far as that is known, or is "another process". */
+/* Tries to take the lock, making the file if need be; no link is followed. *taken is false if another process has it.
+ * `holder` then says which, such as "process 12", or "another process" if it is not known. */
 enum status lock_try(struct lock *lock, const char *path, bool *taken, char holder[LOCK_HOLDER_BYTES],
                      struct error *error) MUST_USE;
-/* Does nothing where the lock is not held, or where lock_try did not take it. */
+/* Does nothing if the lock is not held, or if lock_try did not take it. */
 void lock_release(struct lock *lock);
 
 /* Whether another process holds the lock now. Nothing is made or changed. */

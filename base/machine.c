@@ -45,6 +45,6 @@ enum status machine_check_stack(struct error *error)
         limit.rlim_cur >= (rlim_t)NEEDED_KIB * 1024)
         return STATUS_OK;
     return error_set(error, STATUS_ENVIRONMENT,
-                     "the stack is limited to %d KiB, and selfsame needs %d: run ulimit -s 8192 first",
+                     "the stack is limited to %d KiB, but selfsame needs %d: run ulimit -s 8192 first",
                      (int)(limit.rlim_cur / 1024), NEEDED_KIB);
 }

@@ -1,4 +1,4 @@
-/* The computer that the program runs on: its processors, and the stack that it gives us. */
+/* The computer that the program runs on: its processors, and the size of the stack. */
 #ifndef SELFSAME_MACHINE_H
 #define SELFSAME_MACHINE_H
 

@@ -1,5 +1,6 @@
 /* How far a long piece of work is, on standard error: a bar that is redrawn on a terminal, a plain line each minute
- * elsewhere. The speed and the time left are those of the last half minute, so they follow a machine that gets busy. */
+ * elsewhere. The speed and the time left are computed from the last half minute, so they follow a machine that gets
+ * busy. */
 #ifndef SELFSAME_PROGRESS_H
 #define SELFSAME_PROGRESS_H
 
@@ -23,11 +24,11 @@ struct progress {
 
 /* `unit` outlives the progress. NULL is bytes, which are shown as kB, MB or GB. */
 void progress_open(struct progress *progress, const char *unit);
-/* `done` of `total` is finished, which gives the share and the time left; the speed is that of `units`, which may count
- * something else. A label such as "epoch 3 of 180" is shown before the bar. Shown at most ten times a second. A total
- * of 0 is not known: the units are shown instead of a share. */
+/* `done` of `total` is finished, which gives the share and the time left. The speed is computed from `units`, which may
+ * count something else. A label such as "epoch 3 of 180" is shown before the bar. Shown at most ten times a second. A
+ * total of 0 is not known: the units are shown instead of a share. */
 void progress_report(struct progress *progress, const char *label, uint64_t units, uint64_t done, uint64_t total);
-/* A duration for people: "41 s", "3 min 05 s", "7 h 12 min". */
+/* A duration in words: "41 s", "3 min 05 s", "7 h 12 min". */
 enum { PROGRESS_TIME_BYTES = 48 };
 const char *progress_time(double seconds, char text[PROGRESS_TIME_BYTES]);
 /* Takes the bar away: before anything else is printed, and at the end. */

@@ -124,7 +124,7 @@ static size_t next_unit(const char **text, enum text_place place, char unit[UNIT
     return strlen(unit);
 }
 
-/* What stands before and after a text in a place. A spreadsheet skips blanks before it looks for a formula. */
+/* What is written before and after a text in a place. A spreadsheet skips blanks before it looks for a formula. */
 static void frame(enum text_place place, const char *text, const char **before, const char **after)
 {
     const bool formula = text[0] != '\0' && strchr("=+-@", text[strspn(text, " ")]) != NULL &&

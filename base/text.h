@@ -18,8 +18,8 @@ enum text_place {
     TEXT_GNUPLOT   /* a string with its single quotes, for terminals that are noenhanced */
 };
 
-/* The one way out for texts that came from outside: files, records, servers, arguments. What a terminal would obey or
- * hide is spelled out in every place: control characters (C0, DEL and U+0080 to U+009F), characters that turn the
+/* The one way to print texts that came from outside: files, records, servers, arguments. In every place, it spells out
+ * what a terminal would obey or hide: control characters (C0, DEL and U+0080 to U+009F), characters that turn the
  * direction of writing, invisible ones, and bytes that are not UTF-8, as \x1b, \u202e and \xff. The newline and the tab
  * are among them: a text is one line.
  * returns  the length of the whole, as snprintf does; `to` is cut to fit, never in the middle of a character, and ends
@@ -29,23 +29,23 @@ size_t text_escape(char *to, size_t size, enum text_place place, const char *tex
 /* The same, written to a stream, of any length. */
 void text_write(FILE *file, enum text_place place, const char *text);
 
-/* A whole line for people, formatted, escaped as TEXT_TERMINAL says and ended with a newline: for messages, and for
- * output of which a part came from outside. */
+/* A whole line, formatted, escaped for TEXT_TERMINAL and ended with a newline: for messages, and for output that
+ * contains text from outside. */
 void text_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Words up to a width, and a newline. The first line goes on at `column`, where the stream is; later ones are indented.
  * An empty line in the text starts a paragraph. Bytes are counted as columns. */
 void text_wrap(FILE *file, const char *text, int indent, int column, int width);
 
-/* The columns of the terminal at a file descriptor; 80 where it is none. */
+/* The columns of the terminal at a file descriptor; 80 if it is not a terminal. */
 int text_columns(int descriptor);
 
-/* Whether text_escape would leave a text as it is, but for the ASCII control characters in `allowed`: what files may
- * hold where they are read. */
+/* Whether text_escape would not change a text, except for the ASCII control characters in `allowed`. For texts of
+ * files. */
 bool text_is_plain(const char *text, const char *allowed);
 
-/* Takes away, in place, what editors and file transfers put into texts: a byte order mark at the beginning, and the
- * carriage return before each line feed. Returns the new length; a NUL follows. */
+/* Removes, in place, what editors and file transfers add to texts: a byte order mark at the beginning, and the carriage
+ * return before each line feed. Returns the new length; a NUL follows. */
 size_t text_unify(char *text, size_t bytes);
 
 #endif

@@ -1,7 +1,6 @@
-/* Another build of the program as an opponent of `selfsame bench`: it runs its own steps in turn, one at a time, each
- * asked for by a line, and answers each with its milliseconds and the digest of the state. Two programs that take turns
- * meet the same neighbours on the machine, so that their ratio is worth more than two measurements one after the
- * other. */
+/* bench --against: another build of the program, which takes its steps in turn with this one. It gets a line for each
+ * step, and answers with the milliseconds and the digest of the state. Other programs on the machine then disturb both
+ * builds alike. So the ratio of their times is worth more than two measurements one after the other. */
 #ifndef SELFSAME_BENCH_AGAINST_H
 #define SELFSAME_BENCH_AGAINST_H
 

@@ -102,14 +102,14 @@ struct command {
     }
 
 /* Parses what follows the command's name: options and operands in any order, "--name value" or "--name=value", "--"
- * ends the options. arguments->operands points into a copy that arguments_free releases. *help is set, and nothing else
- * checked, when --help is there. STATUS_INPUT for anything that does not fit, naming the nearest option that exists. */
+ * ends the options. arguments->operands points into a copy that arguments_free releases. With --help, *help is set and
+ * nothing else is checked. STATUS_INPUT for anything that does not fit, naming the nearest option that exists. */
 enum status arguments_parse(struct arguments *arguments, const struct command *command, int count, char **words,
                             bool *help, struct error *error) MUST_USE;
 void arguments_free(struct arguments *arguments);
 
-/* The value of an option of the command's table: NULL, false or the fallback where it was not given; of an OPTION_LIST
- * all of them, up to a NULL. */
+/* The value of an option of the command's table: NULL, false or the fallback if it was not given. arguments_list gives
+ * all values of an OPTION_LIST, up to a NULL. */
 const char *arguments_text(const struct arguments *arguments, const char *option);
 const char *const *arguments_list(const struct arguments *arguments, const char *option);
 bool arguments_flag(const struct arguments *arguments, const char *option);
@@ -129,7 +129,7 @@ void command_print_help(FILE *file, const struct command *command);
 void command_print_man(FILE *file, const struct command *command, const char *version);
 void program_print_help(FILE *file, const struct command *const *commands);
 void program_print_man(FILE *file, const struct command *const *commands, const char *version);
-/* A text with what roff would take for its own escaped. */
+/* A text in which everything that roff would interpret is escaped. */
 void roff_print(FILE *file, const char *text);
 /* shell: "bash", "zsh" or "fish"; false for another. */
 bool program_print_completion(FILE *file, const struct command *const *commands, const char *shell);

@@ -1,4 +1,4 @@
-/* selfsame compare: the same bits, or where they part. */
+/* selfsame compare: whether runs have the same bits, or where they begin to differ. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>

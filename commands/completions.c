@@ -1,5 +1,5 @@
-/* Shell completions, from the commands' tables. What they offer besides options is asked of the program itself when it
- * is wanted (selfsame help --words), since manifests and runs come and go. */
+/* Shell completions, from the commands' tables. For names of manifests and runs, they ask the program when you press
+ * Tab (selfsame help --words), because manifests and runs come and go. */
 #include <string.h>
 
 #include "commands/command.h"

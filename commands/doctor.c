@@ -1,4 +1,4 @@
-/* selfsame doctor: what is here, which engines work, and whether the exact ones give the known bits. */
+/* selfsame doctor: what the machine has, which engines work, and whether the exact ones give the known bits. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ enum verdict {
     VERDICT_OTHER_BITS, /* another one, of an engine that says it is exact */
     VERDICT_REPEATS,    /* an engine for fast arithmetic gave the same digest twice */
     VERDICT_VARIES,     /* or did not */
-    VERDICT_MISSING,    /* something that this build, processor or machine lacks: no fault */
+    VERDICT_MISSING,    /* missing from this build, processor or machine: no fault */
     VERDICT_FAILED      /* it was opened, and failed */
 };
 

@@ -1,4 +1,4 @@
-/* selfsame eval: the error of weights that somebody trained. */
+/* selfsame eval: the test error of trained weights. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +13,8 @@
 #include "results/weights_check.h"
 #include "trainer/engine.h"
 
-/* The manifest of the run that the weights are of: beside them, or, beside a checkpoint's folder, one folder up. ""
- * where there is none. */
+/* The manifest of the run that made the weights: in their folder or, for a checkpoint, one folder up. "" where there is
+ * none. */
 static enum status find_beside(const char *path, char found[FILE_PATH_BYTES], struct error *error)
 {
     static const char *const folders[] = { "", "../" };

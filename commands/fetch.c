@@ -1,4 +1,4 @@
-/* selfsame fetch: what manifests name, got and checked; and the care of the store. */
+/* selfsame fetch: downloads and checks what manifests name, and lists, verifies and prunes the store. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>

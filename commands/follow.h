@@ -1,4 +1,4 @@
-/* What the commands with --follow share. */
+/* What the commands with --follow share: the option, and the wait between two looks. */
 #ifndef SELFSAME_FOLLOW_H
 #define SELFSAME_FOLLOW_H
 
@@ -9,7 +9,7 @@
         "follow", NULL, OPTION_FLAG, 0, 0, NULL, help \
     }
 
-/* Waits for two seconds. False where a signal asked to stop; stop_watch() has been called. */
+/* Waits for two seconds. False if a signal asked to stop. Call stop_watch() first. */
 bool follow_wait(void);
 
 #endif

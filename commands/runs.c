@@ -1,4 +1,4 @@
-/* selfsame runs: what has been recorded. */
+/* selfsame runs: lists the recorded runs. */
 #include <inttypes.h>
 #include <stdio.h>
 

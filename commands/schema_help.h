@@ -1,4 +1,4 @@
-/* The manifest's keys for people, from the one table of them (experiments/schema.h). */
+/* Prints the manifest's keys, as text and as a manual page, from their one table (experiments/schema.h). */
 #ifndef SELFSAME_SCHEMA_HELP_H
 #define SELFSAME_SCHEMA_HELP_H
 

@@ -1,4 +1,4 @@
-/* selfsame status: how far the runs are, and whether their processes are alive. */
+/* selfsame status: how far the runs are, and whether their processes are still running. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* A small table that prints itself for people, for scripts and for spreadsheets. */
+/* A small table and its output as text, Markdown, JSON or CSV. */
 #ifndef SELFSAME_TABLE_H
 #define SELFSAME_TABLE_H
 
@@ -28,15 +28,15 @@ struct table;
 
 /* The columns outlive the table. NULL without memory. */
 struct table *table_open(const struct table_column *columns, size_t count);
-/* Fills the next cell, row by row; an empty text is a cell without a value (null in JSON). Cells that do not fit into
- * memory make table_print fail. */
+/* Fills the next cell, row by row. An empty text is a cell without a value (null in JSON). If there is no memory for a
+ * cell, table_print fails. */
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints to standard output in "table", "markdown", "json" or "csv"; NULL is "table". */
 enum status table_print(const struct table *table, const char *format, struct error *error) MUST_USE;
 void table_close(struct table *table);
 
-/* Prints any JSON to standard output, for scripts, and takes it over. STATUS_ENVIRONMENT if it is NULL, which is how
- * jansson says that memory was short. */
+/* Prints any JSON to standard output, for scripts, and takes it over. STATUS_ENVIRONMENT if it is NULL, because jansson
+ * returns NULL without memory. */
 enum status json_print(json_t *json, struct error *error) MUST_USE;
 
 #endif

@@ -1,4 +1,4 @@
-/* selfsame table: the reproduction's table, from records. */
+/* selfsame table: prints the table of the reproduction from records. */
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-/* selfsame targets: runs against what their manifests say was published. */
+/* selfsame targets: compares runs with the published results that their manifests name. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

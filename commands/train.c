@@ -1,5 +1,5 @@
-/* selfsame train: wires manifest, data, engine and record together, once for each manifest and seed, one after the other
- * or several at a time. */
+/* selfsame train: for each manifest and seed, connects the manifest, the data, an engine and a record, one run after
+ * the other or several at a time. */
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* What the commands that read a file of weights share: how a person says what is in it, and is told what was done. */
+/* The options of the commands that read a file of weights, and the messages that say how it was read. */
 #ifndef SELFSAME_WEIGHTS_OPTIONS_H
 #define SELFSAME_WEIGHTS_OPTIONS_H
 
@@ -18,7 +18,7 @@
             "without any other part is left out. You may give --rename several times"                                \
     }
 
-/* Tells on standard error how the tensors were found, named and rounded, a line each. */
+/* Says on standard error how the tensors were found, named and rounded, a line for each. */
 void weights_tell(const char *command, const char *path, const struct weights *weights);
 
 #endif

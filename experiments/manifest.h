@@ -1,14 +1,14 @@
 /* An experiment's manifest: read, inherited, checked and resolved.
  *
  * inherit      a file relative to the one that says it, else in the experiments folder ($SELFSAME_EXPERIMENTS, the
- *              installed one, the source tree's). Maps merge deeply, everything else replaces; a key replaces its rival
- *              (epochs and steps, seed and seeds ...).
- * resolved     the canonical text: every key of experiments/schema.c that has a value, in its order, nothing left to a
- *              default. It reads back to the same text.
+ *              installed one, the source tree's). Maps are merged key by key; anything else replaces. A key replaces
+ *              its rival (epochs and steps, seed and seeds ...).
+ * resolved     the canonical text: every key of experiments/schema.c that has a value, in that order, with every
+ *              default filled in. If it is read again, it gives the same text.
  * digests      manifest: SHA-256 of the resolved text. Experiment: SHA-256 of the lines "path=value\n" of the keys that
- *              move bits in the table's order, then "seed=N\n" and "version=<arithmetic version>\n". What runs,
- *              checkpoints and resumes bind to is the latter. The exact arithmetics share the line arithmetic=exact
- *              and differ in the version. */
+ *              move bits in the table's order, then "seed=N\n" and "version=<arithmetic version>\n". Runs, checkpoints
+ *              and resumes belong to the experiment digest. The exact arithmetics share the line arithmetic=exact and
+ *              differ in the version. */
 #ifndef SELFSAME_MANIFEST_H
 #define SELFSAME_MANIFEST_H
 
@@ -33,7 +33,7 @@ struct manifest_source {
     char **urls; /* in the order to try; NULL for none */
     size_t url_count;
     uint64_t bytes; /* 0: not published */
-    char md5[33];   /* "": not published; likewise: */
+    char md5[33];   /* "": not published; the same holds for: */
     char sha256[DIGEST_HEX_BYTES];
     char sha256_prefix[DIGEST_HEX_BYTES]; /* its first digits, where only those are published */
 };
@@ -62,16 +62,16 @@ struct manifest {
     char *experiment;                               /* the lines of the experiment digest, without seed and version */
 };
 
-/* Reads a manifest by its file, or its path in the experiments folder. STATUS_INPUT names file, line and key; on an
- * error nothing is left to free. */
+/* Reads a manifest by its file, or by its path in the experiments folder. STATUS_INPUT names file, line and key. After
+ * an error there is nothing to free. */
 enum status manifest_read(const char *path, struct manifest *manifest, struct error *error) MUST_USE;
-/* The same from a text, such as a run's resolved manifest; `name` stands for the file in messages. */
+/* The same from a text, such as a run's resolved manifest. Messages name it `name`. */
 enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest,
                                struct error *error) MUST_USE;
-/* The same manifest with this one seed: what a run's record says, so that it trains that run again. */
+/* The same manifest with only this seed. A run's record has it, so that it trains that run again. */
 enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
                                struct error *error) MUST_USE;
-/* The same manifest, stating this digest of the test data: what --any-test-data comes to. */
+/* The same manifest with this digest of the test data, as --any-test-data needs it. */
 enum status manifest_with_test_data(const struct manifest *manifest, const char *sha256, struct manifest *one,
                                     struct error *error) MUST_USE;
 /* The same manifest with this arithmetic. */
@@ -82,8 +82,9 @@ void manifest_free(struct manifest *manifest);
 /* SHA-256 of CIFAR-10's official test images, as experiments/cifar10.yaml says. */
 #define CIFAR10_TEST_SHA256 "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"
 
-/* What every view says next to an error that was measured on other test data than the data set's own: a few words, or
- * NULL where they are its own. `test_sha256` is of the data that were used; "", for an unknown one, says nothing. */
+/* The note that every view puts next to an error measured on other test data than the data set's own: a few words, or
+ * NULL for the data set's own test data. `test_sha256` is of the data that were used; if it is "", it is not known, and
+ * there is no note. */
 const char *manifest_test_mark(const struct manifest *manifest, const char *test_sha256);
 
 void manifest_experiment_digest(const struct manifest *manifest, uint64_t seed, char hex[DIGEST_HEX_BYTES]);

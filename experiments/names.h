@@ -1,4 +1,4 @@
-/* The files of an experiments folder, by name. */
+/* The names of the manifests in an experiments folder, and suggestions for a wrong one. */
 #ifndef SELFSAME_NAMES_H
 #define SELFSAME_NAMES_H
 

@@ -47,8 +47,7 @@ struct schema_key {
     const char *help;  /* with the unit; no full stop */
 };
 
-extern const struct schema_key
-    schema_keys[]; /* in the order of the resolved form: keys of one section stand together */
+extern const struct schema_key schema_keys[]; /* in the order of the resolved form: keys of one section are together */
 extern const size_t schema_key_count;
 
 /* What the entries of a list of maps have. */

@@ -56,7 +56,7 @@ static size_t paths_of(const char *word, char *text, size_t size)
             part += *part == '.';
             const size_t end = (size_t)(part - path) + length;
             const bool here = strncmp(part, word, length) == 0 && (part[length] == '.' || part[length] == '\0');
-            /* The keys of one section stand together: it is named once. */
+            /* The keys of one section are together: it is named once. */
             if (!here || (strncmp(path, before, end) == 0 && (before[end] == '.' || before[end] == '\0')))
                 continue;
             const int more = snprintf(text + used, size - used, "%s%.*s", count > 0 ? " or " : "", (int)end, path);

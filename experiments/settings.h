@@ -1,5 +1,5 @@
-/* A manifest between YAML and meaning: one setting for each key of the schema, typed and bounded, with the place it
- * came from. */
+/* The settings of a manifest, inherited ones included: one for each key of the schema, with its type and bounds
+ * checked, and the file and line it came from. */
 #ifndef SELFSAME_SETTINGS_H
 #define SELFSAME_SETTINGS_H
 
@@ -33,8 +33,8 @@ const struct setting *settings_of_entry(const struct setting *list, size_t entry
 enum status settings_error(const struct settings *settings, const char *path, struct error *error, const char *format,
                            ...) __attribute__((format(printf, 4, 5)));
 
-/* The same for a key, paths[0], that does not go with others, up to a NULL. Where it is inherited, and another of them
- * is given nearer to the manifest that was asked for, the message is at that one: its author can mend it. */
+/* The same for a key, paths[0], that contradicts others, up to a NULL. If it is inherited, and another of them is
+ * nearer to the manifest that was asked for, the message names that one, because its author can mend it. */
 enum status settings_conflict(const struct settings *settings, const char *const *paths, struct error *error,
                               const char *format, ...) __attribute__((format(printf, 4, 5)));
 

@@ -16,7 +16,7 @@ enum { VALUE_PATH_BYTES = 128, SETTING_NUMBERS_MAX = 64 };
 struct setting {
     const struct schema_key *key;
     bool given;              /* by a manifest or by the table's default */
-    const struct node *node; /* where it stands; NULL for a default or when not given */
+    const struct node *node; /* its place in the manifest; NULL for a default or when not given */
     char *text;              /* canonical: "1, 2" for a list, no quotes round a text; NULL for URLs and maps */
     int choice;              /* VALUE_CHOICE: its meaning */
     double numbers[SETTING_NUMBERS_MAX];

@@ -36,8 +36,8 @@ void node_free(struct node *node);
 struct node *node_get(const struct node *map, const char *key);
 /* Takes the child of that key out of a map; the caller frees it. NULL if there is none. */
 struct node *node_take(struct node *map, const char *key);
-/* Lays `over` on `base` and returns the result, which owns both: maps merge deeply, everything else replaces. NULL
- * without memory. */
+/* Merges `over` into `base` and returns the result, which owns both. Maps are merged key by key; anything else
+ * replaces. NULL without memory. */
 struct node *node_merge(struct node *base, struct node *over);
 
 #endif

@@ -1,4 +1,5 @@
-/* Published curves: validation error by epoch, a column of a table in the plots folder; and a run held against one. */
+/* Published curves: validation error by epoch, a column of a table in the plots folder. Also how near a run is to
+ * one. */
 #ifndef SELFSAME_CURVE_H
 #define SELFSAME_CURVE_H
 
@@ -33,7 +34,7 @@ struct curve_drop {
     bool agrees; /* ours falls by at least half as much */
 };
 
-/* A run beside a published curve.
+/* How near a run is to a published curve.
  * envelope  At epoch e, from the least to the largest published value of the epochs e-1 to e+1, widened by
  *           CURVE_MARGIN_BEFORE points before the first drop of the learning rate and CURVE_MARGIN_AFTER from there on.
  *           Epochs without a published value are left out.
@@ -54,7 +55,7 @@ void curve_compare(const struct curve *curve, const struct record *record, struc
 /* The share of the compared epochs inside the envelope, percent; 0 without one. */
 double curve_share(const struct curve_agreement *agreement);
 
-/* The first epoch, from 0, with the rate that drop number `drop` leaves. */
+/* The first epoch, from 0, after drop number `drop` of the learning rate. */
 uint64_t curve_drop_epoch(const struct manifest *manifest, uint32_t drop);
 
 #endif

@@ -2,7 +2,7 @@
 #
 #   runs, file[], title[]          a run's lines "epochs_done training_error validation_error", percent
 #   every                          from mark to mark, epochs
-#   training, single               1: the training errors are drawn too; 1: no run has a second epoch, so that nothing is a line
+#   training, single               1: the training errors are drawn, too; 1: no run has a second epoch, so there are no lines
 #   curves, curve_file[], curve_title[], curve_style[]   published curves, lines "epochs_done error"; the run that each belongs to
 #   targets, target[], target_label[], target_style[]    published values, percent; where their labels are; the run that each belongs to
 #   target_title                   what they are called

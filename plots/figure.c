@@ -244,7 +244,7 @@ static void print_curves(FILE *file, const struct figure *figure)
     fprintf(file, "curves = %zu\n", curves);
 }
 
-/* A published value, its run, and where its label stands at the right, percent. */
+/* A published value, its run, and the height of its label at the right, percent. */
 struct target_line {
     double value, label;
     size_t run;

@@ -1,4 +1,4 @@
-/* Figures of runs, drawn by gnuplot from plots/style.gp and plots/error.gp. */
+/* Draws figures of runs, by gnuplot with plots/style.gp and plots/error.gp. */
 #ifndef SELFSAME_FIGURE_H
 #define SELFSAME_FIGURE_H
 

@@ -1,6 +1,6 @@
-/* Checkpoints: `checkpoints/step-NNNNNNNN.safetensors` of a run, each all that training needs to go on: the weights,
- * `momentum.` and the name of each parameter, and in the metadata what it belongs to and where it stands. They are
- * sealed (fetch/weights/safetensors.h).
+/* Checkpoints: `checkpoints/step-NNNNNNNN.safetensors` of a run. Each has all that a training needs to continue: the
+ * weights, the momentum of each parameter (`momentum.` and its name), and in the metadata the experiment and the step.
+ * They are sealed (fetch/weights/safetensors.h).
  *
  * Kept are the last two that end an epoch, every tenth, the one before each learning-rate drop, and, while it is the
  * newest, one that an interruption left inside an epoch. */
@@ -16,7 +16,7 @@
 #include "trainer/recipe.h"
 #include "trainer/train.h"
 
-/* What a checkpoint belongs to and where it stands, beside struct training_state. */
+/* The experiment and the step of a checkpoint. struct training_state has the rest. */
 struct checkpoint_place {
     char experiment_sha256[DIGEST_HEX_BYTES];
     char arithmetic[32];
@@ -32,8 +32,8 @@ enum status checkpoint_write(const char *folder, const struct network *network, 
                              const struct training_state *state, struct error *error) MUST_USE;
 
 /* Reads the checkpoint of a step. state->values and ->momentum hold network->value_count floats; momentum is zero for
- * running statistics. STATUS_INPUT, naming the file, where it is damaged, of another network, or of another experiment
- * (which its arithmetic is a part of) than `experiment_sha256`; NULL: of any. */
+ * running statistics. STATUS_INPUT, naming the file, if it is damaged, or belongs to another network, or to another
+ * experiment than `experiment_sha256` (NULL: any). The arithmetic is a part of the experiment. */
 enum status checkpoint_read(const char *folder, uint64_t step, const struct network *network,
                             const char *experiment_sha256, struct checkpoint_place *place, struct training_state *state,
                             struct error *error) MUST_USE;
@@ -41,7 +41,8 @@ enum status checkpoint_read(const char *folder, uint64_t step, const struct netw
 /* The steps that a run has checkpoints of, rising; the caller frees *steps. */
 enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count, struct error *error) MUST_USE;
 
-/* Removes what need not be kept after the checkpoint of `step` was written, at the end of `epochs` epochs. */
+/* Removes the checkpoints that are no longer needed after the one of `step` was written, at the end of `epochs`
+ * epochs. */
 enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images,
                              uint64_t epochs, struct error *error) MUST_USE;
 

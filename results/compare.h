@@ -1,9 +1,9 @@
-/* Two runs compared, from their records: one ladder of verdicts, agreement last. A verdict holds where none before it
- * does. record_check.h and weights_check.h come first: what contradicts itself is malformed, and never gets here.
+/* Compares two runs by their records, with one ladder of verdicts from bad to good. The first verdict that holds is the
+ * answer. record_check.h and weights_check.h come first: a record that contradicts itself never gets here.
  *
- * copies   Times are measured to the nanosecond, and every computation has its own. So epochs of equal times were
- *          computed once and copied: they prove nothing about a second machine. A record that is forged with other
- *          times is not found out; a signature says who vouches for it. */
+ * copies   Times are measured to the nanosecond, and every computation has its own. So if two runs have equal times for
+ *          an epoch, it was computed once and copied, and proves nothing about a second machine. A record that is forged
+ *          with other times is not found out. A signature says who vouches for it. */
 #ifndef SELFSAME_COMPARE_H
 #define SELFSAME_COMPARE_H
 

@@ -1,7 +1,7 @@
-/* Where runs are: the runs folder, and the runs that come with the program.
+/* Finds runs: in the runs folder, and among the runs that come with the program.
  *
- * A run is called by its folder (anything with a slash, and every existing folder that holds a record.json), by its
- * name in the runs folder, or as published/... where it comes with the program. Its name is its folder's. */
+ * You name a run by its folder (anything with a slash, and every existing folder with a record.json), by its name in
+ * the runs folder, or as published/... if it comes with the program. A run's name is the name of its folder. */
 #ifndef SELFSAME_FIND_RUN_H
 #define SELFSAME_FIND_RUN_H
 

@@ -1,5 +1,5 @@
-/* The epochs of a run: `metrics.jsonl`, one JSON object a line, in order from epoch 0. One table (metrics_columns) says
- * which keys there are, for the writer, the reader, the views and the exports. */
+/* The epochs of a run: `metrics.jsonl`, one JSON object a line, in order from epoch 0. One table (metrics_columns) has
+ * the keys, for the writer, the reader, the views and the exports. */
 #ifndef SELFSAME_METRICS_H
 #define SELFSAME_METRICS_H
 

@@ -1,9 +1,9 @@
-/* The run record: a folder that is readable without us. This header reads it; results/recorder.h writes it.
+/* The run record: a folder that you can read without selfsame. This header reads it; results/recorder.h writes it.
  *
- * manifest.yaml        resolved: nothing left to a default
+ * manifest.yaml        resolved: with every default filled in
  * record.json          state, identity, engine, host, times, final numbers, digests (results/record_json.h)
- * metrics.jsonl        a line per epoch (results/metrics.h)
- * ledger.txt           a line per training step (results/ledger.h); ledger.txt.gz in runs that are published
+ * metrics.jsonl        a line for each epoch (results/metrics.h)
+ * ledger.txt           a line for each training step (results/ledger.h); ledger.txt.gz in published runs
  * weights.safetensors  after the last whole epoch
  * checkpoints/         step-NNNNNNNN.safetensors (results/checkpoint.h)
  * .lock                held while a process writes (base/lock.h)
@@ -31,10 +31,10 @@
 #define RECORD_CHECKPOINTS_FOLDER "checkpoints"
 #define RECORD_LOCK_FILE ".lock"
 
-/* What a run is doing, as its lock and its folder tell. */
+/* The state of a run, from its lock and its folder. */
 enum run_state {
     RUN_RUNNING,  /* a process holds its lock */
-    RUN_STOPPED,  /* unfinished, and no process is at it: interrupted, or killed; --resume goes on */
+    RUN_STOPPED,  /* unfinished, and no process trains it: interrupted, or killed; --resume continues it */
     RUN_FINISHED, /* all epochs that were asked for are done: `epochs` of facts.epochs_wanted */
     RUN_FAILED    /* facts.failure says why */
 };
@@ -55,9 +55,9 @@ struct record {
     struct ledger_lines ledger_lines;
 };
 
-/* Opens a run (results/find_run.h says how it may be called) and holds its files against each other
- * (results/record_check.h). STATUS_INPUT where there is no such run, where its files do not fit, naming file and line,
- * or where two of them contradict each other, naming both. */
+/* Opens a run (results/find_run.h says how it may be named) and compares its files with each other
+ * (results/record_check.h). STATUS_INPUT if there is no such run, if a file is wrong (naming file and line), or if two
+ * of them contradict each other (naming both). */
 enum status record_open(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;
 /* The same of record.json alone: there are no manifest, metrics and ledger. */
 enum status record_open_head(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;

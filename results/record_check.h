@@ -1,4 +1,4 @@
-/* A record held against itself: its files repeat each other, and where two of them disagree, one was changed or damaged
+/* Checks a record against itself. Its files repeat each other; if two of them disagree, one was changed or damaged
  * after it was written.
  *
  * record.json      its own digest; the manifest's digest, and what follows from the manifest: experiment digest,
@@ -7,8 +7,8 @@
  * ledger.txt       the chain of digests over it and the metrics; the training losses and errors, which are its means
  * weights          results/weights_check.h
  *
- * Records of 0.1.0 have neither the digest of record.json nor that of metrics.jsonl: of those, validation losses before
- * the last epoch, and times, are not covered. */
+ * Records of 0.1.0 have no digests of record.json and metrics.jsonl. In these, validation losses before the last epoch
+ * and times cannot be checked. */
 #ifndef SELFSAME_RECORD_CHECK_H
 #define SELFSAME_RECORD_CHECK_H
 

@@ -21,7 +21,7 @@
 #define RECORD_FILE "record.json"
 enum { RECORD_FORMAT = 1 };
 
-/* What the process that wrote the record last said. Whether a process is at the run now, only its lock tells:
+/* The state that the writing process recorded last. Only the run's lock tells whether a process trains it now:
  * record_state() in results/record.h. */
 enum record_said_state {
     RECORD_RUNNING,     /* a process is at it, or was killed */

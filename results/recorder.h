@@ -1,9 +1,8 @@
-/* Writes a run record while a training goes on: what train() reports goes into the folder that results/record.h
- * describes.
+/* Writes a run record during a training: what train() reports goes into the folder that results/record.h describes.
  *
  * order    An epoch reaches the disk as ledger, weights, metrics, checkpoint, record.json, each durable before the
- *          next. So a process that is killed at any instant loses at most the work since its last checkpoint, and a
- *          resumed run ends with the files that the uninterrupted one has, times apart.
+ *          next. So a process that is killed at any instant loses at most the work since its last checkpoint. A resumed
+ *          run ends with the files of an uninterrupted one, except for times.
  * lock     From recorder_open to recorder_close no other process can write the run. */
 #ifndef SELFSAME_RECORDER_H
 #define SELFSAME_RECORDER_H
@@ -20,7 +19,7 @@
 /* What is to be recorded. All of it outlives the recorder. */
 struct recorder_options {
     const char *runs, *name;                   /* the runs folder; the run's name: one folder's name in it */
-    bool resume;                               /* go on with an unfinished run; one that does not exist is begun */
+    bool resume;                               /* continue an unfinished run; one that does not exist is begun */
     const char *manifest_name, *manifest_text; /* the latter resolved: becomes manifest.yaml */
     const char *manifest_sha256, *experiment_sha256;
     const char *arithmetic; /* its version, such as "exact-1" */
@@ -35,9 +34,7 @@ struct recorder_options {
     const char *engine_name, *engine_description;
     const char *const *engine_facts; /* texts up to a NULL, or NULL */
     size_t engine_bytes;
-    void (*say)(
-        const char
-            *message); /* told what a user should know but need not act on, such as a damaged checkpoint; may be NULL */
+    void (*say)(const char *message); /* news that need no action, such as a damaged checkpoint; may be NULL */
 };
 
 struct recorder;
@@ -52,7 +49,7 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
 /* The callbacks steps, epoch and interrupted of a listener whose context is the recorder; the others are NULL. */
 struct train_listener recorder_listener(struct recorder *recorder);
 
-/* Writes down how the training ended: OK is finished, STATUS_NO failed with `message`, anything else interrupted. */
+/* Records how the training ended: OK is finished, STATUS_NO failed with `message`, anything else interrupted. */
 enum status recorder_finish(struct recorder *recorder, enum status outcome, const char *message,
                             struct error *error) MUST_USE;
 

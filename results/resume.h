@@ -1,4 +1,4 @@
-/* Where a run that was stopped goes on: its newest checkpoint that is good and belongs to the metrics and the
+/* Finds where a stopped run continues: at its newest checkpoint that is good and belongs to the metrics and the
  * ledger. */
 #ifndef SELFSAME_RESUME_H
 #define SELFSAME_RESUME_H
@@ -21,7 +21,7 @@ struct resume_options {
     uint32_t images;                  /* to train on */
     uint64_t epochs;                  /* that record.json tells of, */
     const char *metrics_sha256;       /* and the digest of their lines; "" in a record of 0.1.0 */
-    void (*say)(const char *message); /* told what a user should know; may be NULL */
+    void (*say)(const char *message); /* called with what a user should know; may be NULL */
 };
 
 struct resume_point {

@@ -1,4 +1,4 @@
-/* A run's files of weights held against its record: metrics.jsonl has a digest for every epoch. */
+/* Checks a run's files of weights against its record: metrics.jsonl has a digest for every epoch. */
 #ifndef SELFSAME_WEIGHTS_CHECK_H
 #define SELFSAME_WEIGHTS_CHECK_H
 
@@ -15,7 +15,7 @@ enum status weights_check(const struct record *record, const char *path, const s
 enum status weights_check_used(const char *path, const struct network *network, const float *values,
                                struct error *error) MUST_USE;
 
-/* Reads the run's weights, if they are there, and its checkpoints, and holds them against its record. */
+/* Reads the run's weights, if they are there, and its checkpoints, and compares them with its record. */
 struct weights_found {
     bool weights;
     uint64_t epoch; /* theirs, from 0 */

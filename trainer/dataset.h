@@ -1,4 +1,4 @@
-/* A data set in memory: a leaf room. fetch/ fills it, trainer/ reads it, the command files wire the two.
+/* A data set in memory. fetch/ fills it, trainer/ reads it, and the files of commands/ connect the two.
  *
  * layout   images are uint8 in the order of CIFAR-10's binary records: [count][channel R,G,B][row][column].
  * memory   owned by the struct; dataset_free releases it and zeroes the struct. */

@@ -1,5 +1,5 @@
-/* The NVIDIA GPU that the engines cuda and cudnn compute on: chosen, opened, described, and its errors said in words.
- * Needs no header of CUDA's, so that commands and records can include it on every build; without CUDA the functions say
+/* Chooses, opens and describes the NVIDIA GPU for the engines cuda and cudnn, and turns its errors into messages. It
+ * needs no header of CUDA, so that commands and records can include it on every build. Without CUDA, the functions say
  * that it is missing (absent.c). */
 #ifndef SELFSAME_GPU_DEVICE_H
 #define SELFSAME_GPU_DEVICE_H
@@ -20,7 +20,7 @@ struct device {
     int major, minor; /* compute capability */
     uint32_t multiprocessors;
     size_t memory_bytes; /* of the card */
-    size_t free_bytes;   /* of these, when it was opened, beside what opening it took */
+    size_t free_bytes;   /* of these, when it was opened, without what opening it took */
     size_t l2_bytes;     /* second-level cache */
     size_t shared_bytes; /* shared memory that a block may ask for */
     bool ecc;            /* memory errors are found and corrected */

@@ -1,5 +1,5 @@
-/* The engine interface, coarse on purpose: an engine may fuse, keep the data where it likes and run an epoch as one
- * graph.
+/* The interface of an engine. It is coarse on purpose: an engine may fuse operations, keep the data anywhere and run an
+ * epoch as one graph.
  *
  * state    values: network.value_count floats in the order of network.tensors; momentum: as many (zero where the role
  *          is TENSOR_RUNNING). The two arrays and the step number are all the state there is.
@@ -26,7 +26,7 @@ struct step_result {
     uint64_t digest[2]; /* ledger digest of all tensors after the step */
 };
 
-/* Who is told of steps while they run. */
+/* The function that an engine calls with the results of steps while it runs. */
 struct step_listener {
     void *context;
     /* The results of steps first .. first+count-1, each step once and in order; later ones may be running already.
@@ -107,14 +107,14 @@ extern const struct engine_entry engine_entries[];
 extern const size_t engine_entry_count;
 
 /* The engine of that name (one of the table's, or NULL for the first that computes the arithmetic).
- * errors   STATUS_INPUT if it does not compute the arithmetic; STATUS_ENVIRONMENT if this build lacks it. */
+ * errors   STATUS_INPUT if it does not compute the arithmetic; STATUS_ENVIRONMENT if this build does not have it. */
 enum status engine_choose(const char *name, enum arithmetic arithmetic, const struct engine_operations **operations,
                           struct error *error) MUST_USE;
 /* What memory_bytes will be; opens the engine on images of noise where that is the only way. */
 enum status engine_predict_memory(const struct engine_operations *operations, const struct recipe *recipe,
                                   const struct network *network, uint32_t training_images, uint32_t validation_images,
                                   const struct engine_options *options, size_t *bytes, struct error *error) MUST_USE;
-/* Whether more than the processor can compute it: then a run's bits may be claimed for other devices. */
+/* Whether other devices than the processor can compute it, too. Then a run's bits may be claimed for them. */
 bool engine_any_device(enum arithmetic arithmetic);
 
 #endif

@@ -1,4 +1,4 @@
-/* The engines by name, those that this build lacks included. */
+/* The table of all engines by name, with those that this build does not have. */
 #include <string.h>
 
 #include "trainer/dataset.h"
@@ -15,7 +15,7 @@
 #define CUDNN_ENGINE NULL
 #endif
 #define CUDNN_MISSING                                                                                              \
-    "it was configured without the CUDA toolkit or without cuDNN 9 and cuBLAS; install them and configure again, " \
+    "it was configured without the CUDA toolkit or without cuDNN 9 and cuBLAS; install them and configure again; " \
     "--with-cuda=DIR says where they are"
 
 const struct engine_entry engine_entries[] = {
@@ -23,8 +23,8 @@ const struct engine_entry engine_entries[] = {
     { "cuda",
       { [ARITHMETIC_EXACT_1] = true },
       CUDA_ENGINE,
-      "it was configured without the CUDA toolkit; install that and configure again, --with-cuda=DIR says where it "
-      "is; --engine cpu gives the same bits" },
+      "it was configured without the CUDA toolkit; install it and configure again; --with-cuda=DIR says where it is; "
+      "--engine cpu gives the same bits" },
     { "cudnn", { [ARITHMETIC_FAST] = true }, CUDNN_ENGINE, CUDNN_MISSING },
 };
 const size_t engine_entry_count = sizeof engine_entries / sizeof *engine_entries;
@@ -52,8 +52,8 @@ enum status engine_choose(const char *name, enum arithmetic arithmetic, const st
         while (!entry->computes[other])
             other++;
         return error_set(error, STATUS_INPUT,
-                         "the arithmetic is %s, which the engine %s does not compute; give --engine %s, or another "
-                         "experiment with --arithmetic %s",
+                         "the arithmetic is %s, which the engine %s does not compute; pass --engine %s, or choose "
+                         "another experiment with --arithmetic %s",
                          arithmetic_version(arithmetic), name, engine_for(arithmetic)->name, arithmetic_version(other));
     }
     if (entry->operations == NULL)

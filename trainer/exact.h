@@ -1,7 +1,7 @@
-/* The specified arithmetic in code: the formulas of ARITHMETIC.md whose roundings are easily got wrong, each written
- * once. One header for C11 and for CUDA C++, for the scalar reference and every faster backend. Where a formula is a
- * single operation (ReLU, u = fma(y, scale, shift), the mean over pixels, softmax's quotients) a backend may say it in
- * its own instructions. Section numbers are ARITHMETIC.md's. */
+/* The specified arithmetic in code: the formulas of ARITHMETIC.md whose roundings are easy to get wrong, each written
+ * once. One header for C11 and for CUDA C++, for the scalar reference and every faster backend. If a formula is a
+ * single operation (ReLU, u = fma(y, scale, shift), the mean over pixels, softmax's quotients), a backend may use its
+ * own instructions. Section numbers are ARITHMETIC.md's. */
 #ifndef SELFSAME_EXACT_H
 #define SELFSAME_EXACT_H
 

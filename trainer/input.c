@@ -38,8 +38,8 @@ enum status input_open(struct input **out, const struct input_config *config, co
                          "the input is normalised by the training set's means, but there are no training images");
     if (config->normalization == NORMALIZE_PIXEL_MEAN && config->padding != PADDING_ZERO && config->padding_pixels > 0)
         return error_set(error, STATUS_INPUT,
-                         "normalisation by the mean of each pixel needs zero padding (after it): "
-                         "there is no mean for the bytes of a border");
+                         "normalization.kind: pixel-mean needs padding.mode: zero, because the bytes of a border "
+                         "have no mean");
     struct input *input = calloc(1, sizeof *input);
     if (input == NULL)
         return error_out_of_memory(error, "the input's tables");
@@ -110,7 +110,7 @@ static void make_border(const struct input *input, const uint8_t *plane, uint8_t
         border[j] = 0;
 }
 
-/* What stands left and right of a row. */
+/* The pixels left and right of a row. */
 static float edge_value(const struct input *input, const float value[256], const uint8_t row[SIDE])
 {
     switch (input->config.padding) {

@@ -40,7 +40,7 @@ static uint32_t add_vector(struct network *network, const char *prefix, const ch
     return add_tensor(network, prefix, suffix, role, 1, &length);
 }
 
-enum { BLOCK_BYTES = 32, PREFIX_BYTES = 48 }; /* "layer3.4294967295." and what stands before a tensor's last dot */
+enum { BLOCK_BYTES = 32, PREFIX_BYTES = 48 }; /* "layer3.4294967295." and what comes before a tensor's last dot */
 
 static void add_conv(struct network *network, const char *block, const char *number, uint32_t channels,
                      uint32_t filters, uint32_t side, uint32_t stride)

@@ -1,4 +1,4 @@
-/* What is not finite in a step, and how that is said: ARITHMETIC.md section 1. */
+/* Which number of a step is not finite, and the message about it: ARITHMETIC.md section 1. */
 #ifndef SELFSAME_NON_FINITE_H
 #define SELFSAME_NON_FINITE_H
 
@@ -12,7 +12,7 @@ enum non_finite { NON_FINITE_FORWARD, NON_FINITE_LOGITS, NON_FINITE_LOSS, NON_FI
 
 enum { NON_FINITE_BYTES = 128 };
 
-/* Words for it; name: the layer's weight or the tensor, or "". */
+/* The message about it; name: the layer's weight or the tensor, or "". */
 void non_finite_describe(char *text, size_t size, enum non_finite what, const char *name);
 /* STATUS_NO, with what to do. */
 enum status non_finite_error(struct error *error, uint64_t step, const char *description);

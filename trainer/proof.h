@@ -1,5 +1,5 @@
-/* Small networks whose bits are known: an engine that trains them to the known digest computes the specified arithmetic
- * here, on this processor or device. `selfsame doctor` runs them. */
+/* Small networks whose digest is known. If an engine trains them to that digest, it computes the specified arithmetic
+ * on this processor or device. `selfsame doctor` runs them. */
 #ifndef SELFSAME_PROOF_H
 #define SELFSAME_PROOF_H
 

@@ -100,12 +100,12 @@ struct training_config {
 
 enum arithmetic {
     ARITHMETIC_EXACT_1, /* ARITHMETIC.md's, to the last bit: direct convolutions */
-    ARITHMETIC_EXACT_2, /* likewise: 3x3 convolutions of stride 1 by tiles */
+    ARITHMETIC_EXACT_2, /* exact, too, with 3x3 convolutions of stride 1 by tiles */
     ARITHMETIC_FAST     /* as a library computes it; repeats itself on one device and library version */
 };
 enum { ARITHMETIC_COUNT = ARITHMETIC_FAST + 1 };
 
-/* The name under which bits may be compared at all. */
+/* The name of an arithmetic's version. Only bits of one version may be compared. */
 static inline const char *arithmetic_version(enum arithmetic arithmetic)
 {
     static const char *const versions[ARITHMETIC_COUNT] = { "exact-1", "exact-2", "fast" };

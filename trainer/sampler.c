@@ -27,8 +27,8 @@ enum status sampler_open(struct sampler **out, const struct recipe *recipe, uint
         return error_set(error, STATUS_INPUT, "the training set has no images");
     if (training->last_batch == LAST_BATCH_CONTINUE && training->batch_size > images)
         return error_set(error, STATUS_INPUT,
-                         "batch size %u is more than the training set's %u images; "
-                         "a continuous stream would pass some images twice in one step",
+                         "batch size %u is more than the training set's %u images, so a step would contain some "
+                         "images twice",
                          training->batch_size, images);
     struct sampler *sampler = calloc(1, sizeof *sampler);
     if (sampler != NULL) {

@@ -1,5 +1,5 @@
-/* Which images a step sees, cropped and flipped how: a pure function of (seed, step), with no generator state to save.
- * ARITHMETIC.md section 9. */
+/* Which images a step gets, and how they are cropped and flipped: a pure function of (seed, step). There is no
+ * generator state to save. ARITHMETIC.md section 9. */
 #ifndef SELFSAME_SAMPLER_H
 #define SELFSAME_SAMPLER_H
 

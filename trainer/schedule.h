@@ -1,5 +1,5 @@
-/* Steps, epochs and learning rates as pure functions of the recipe and the training set's size: ARITHMETIC.md section
- * 12. */
+/* The schedule: steps, epochs and learning rates as pure functions of the recipe and the training set's size.
+ * ARITHMETIC.md section 12. */
 #ifndef SELFSAME_SCHEDULE_H
 #define SELFSAME_SCHEDULE_H
 
@@ -23,7 +23,7 @@ void schedule_place(const struct training_config *training, uint32_t images, uin
                     uint32_t *place);
 /* The learning rate of a step, rounded once to binary32. */
 float schedule_learning_rate(const struct training_config *training, uint32_t images, uint64_t step);
-/* The first step with the rate that drop number `drop`, of schedule.drop_count, leaves. */
+/* The first step after drop number `drop` of the learning rate, of schedule.drop_count. */
 uint64_t schedule_drop_step(const struct training_config *training, uint32_t images, uint32_t drop);
 
 #endif

@@ -1,11 +1,11 @@
 /* The training loop: asks an engine for steps, evaluates each epoch, and reports to a listener. It knows nothing of
- * folders, JSON or figures; the command file wires a listener that does. */
+ * folders, JSON or figures; commands/train.c gives it a listener that does. */
 #ifndef SELFSAME_TRAIN_H
 #define SELFSAME_TRAIN_H
 
 #include "trainer/engine.h"
 
-/* The mean over an epoch and what stands at its end. Means are taken in the order of steps, in binary64: ARITHMETIC.md
+/* The means over an epoch, and the state at its end. Means are taken in the order of steps, in binary64: ARITHMETIC.md
  * section 12. */
 struct epoch_report {
     uint64_t epoch;      /* from 0 */
@@ -21,7 +21,7 @@ struct epoch_report {
     uint64_t trained_images;                     /* in those training_seconds */
 };
 
-/* Where a training stands: what a checkpoint holds. */
+/* How far a training is: what a checkpoint saves. */
 struct training_state {
     uint64_t step; /* steps done */
     float *values, *momentum;

@@ -1,5 +1,5 @@
-# The engine cuda in the whole program, on the imitation of CUDA that check/cuda_host is: the CPU's bits, changes of engine in the middle, a card that
-# fails, has too little memory or is not there. What a real card does, check/device/check-gpu looks at.
+# The engine cuda in the whole program, on the imitation of CUDA in check/cuda_host: the CPU's bits, changes of engine in
+# the middle, a card that fails, has too little memory or is missing. check/device/check-gpu tests a real card.
 
 host=$(dirname "$SELFSAME")/check/selfsame_on_host
 if [ ! -x "$host" ]; then
@@ -19,7 +19,7 @@ with() {
 }
 # recorded RUN NAME: a number of record.json; records FILE PATTERN: it has such a line.
 recorded() { sed -n "s/^ *\"$2\": \([0-9]*\),*\$/\1/p" "$1/record.json"; }
-records() { if grep -q -- "$2" "$1/record.json"; then pass "  record.json has $2"; else fail "  record.json lacks $2"; fi; }
+records() { if grep -q -- "$2" "$1/record.json"; then pass "  record.json has $2"; else fail "  record.json does not have $2"; fi; }
 # What the imitation says, of work or memory left behind, is a fault.
 quiet() { if grep "cuda_host" stderr; then fail "  the imitation complains"; else pass "  nothing is left on the card"; fi; }
 absent() { if [ -e "$1" ]; then fail "  there is $1"; else pass "  no $1"; fi; }
@@ -114,7 +114,7 @@ quiet
 prints "^memory *$predicted MiB in the engine"
 needed=$((bytes + (images + tests) * 3073))
 with MEMORY=$((needed - 1)) expect 3 "a byte too little memory" train tiny.yaml --engine cuda --runs memory
-says "batch 32 at depth 8 needs [0-9]* MiB of the device's memory, and CUDA on the host has"
+says "batch 32 at depth 8 needs [0-9]* MiB of the device's memory, but CUDA on the host has"
 absent memory/tiny-seed1
 with FAIL=cudaMalloc:2:cudaErrorMemoryAllocation expect 3 "memory that another process took" train tiny.yaml --engine cuda --runs memory
 says "cudaMalloc: cudaErrorMemoryAllocation .*too little free memory"

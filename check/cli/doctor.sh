@@ -12,7 +12,7 @@ prints "^cpu     scalar   exact-1   exact: $(printf %.16s "$known") ("
 prints "^cpu     scalar   exact-2   exact: $(printf %.16s "$known_2") ("
 prints "^exact: yes "
 if [ -s stderr ]; then fail "doctor warns"; else pass "doctor warns of nothing"; fi
-# Every instruction set of this build has its line, and what the processor lacks is no failure.
+# Every instruction set of this build has its line, and a missing instruction set is no failure.
 if grep -q '^#define HAVE_X86_64 1' "$build/config.h"; then
     prints "^cpu     avx512   exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
     prints "^cpu     avx2     exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"

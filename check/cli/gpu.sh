@@ -1,4 +1,4 @@
-# check/device/check-gpu: where there is no GPU it says so, and that is no pass; rehearsed with the engine cpu, its whole way works.
+# check/device/check-gpu: without a GPU it says so and does not pass; with --rehearse (the engine cpu) all its steps work.
 
 unset SELFSAME_PYTHON
 CUDA_VISIBLE_DEVICES=-1 # a machine that has one hides it
@@ -19,7 +19,7 @@ sums() { if grep -q "^$1 .*$2" results/summary; then pass "  $1: $2"; else fail 
 
 gpu 3 "no GPU" --selfsame "$SELFSAME" --source "$TOP" --tests no-such-folder --results none
 says "^no GPU here: ."
-if grep -q 'published\|BITS' stdout none/summary; then fail "  tells of bits"; else pass "  tells of no bits"; fi
+if grep -q 'published\|BITS' stdout none/summary; then fail "  speaks of bits"; else pass "  says nothing about bits"; fi
 gpu 2 "an option that there is not" --fast
 says "check-gpu train"
 gpu 2 "train without data" train --selfsame "$SELFSAME" --source "$TOP"
@@ -31,7 +31,7 @@ gpu 0 "a rehearsal" --rehearse --selfsame "$SELFSAME" --source "$TOP" --results 
 sums ok "doctor"
 sums ok "two steps of depth 8"
 sums ok "bench of depth 20, cpu"
-sums skipped "PyTorch beside it"
+sums skipped "times of PyTorch"
 sums skipped "compute-sanitizer"
 prints "^SAME BITS"
 prints "^check: 3 steps ok, 0 with different bits, 0 without a result"

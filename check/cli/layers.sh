@@ -3,7 +3,8 @@
 
 cd "$TOP" || exit 99
 
-# room: the rooms that it may include, besides itself. A room may name only rooms above its own line, so that arrows point down only.
+# room: the rooms that it may include, in addition to itself. A room may name only rooms above its own line, so that arrows
+# point down only.
 table='base:
 trainer: base
 trainer/cpu: base trainer

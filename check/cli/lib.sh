@@ -4,7 +4,7 @@
 failures=0
 export LC_ALL=C
 unset SELFSAME_RUNS SELFSAME_ISA
-export SELFSAME_STORE="$PWD/store" # never the store of whoever runs the tests
+export SELFSAME_STORE="$PWD/store" # never the user's own store
 
 pass() { printf 'ok - %s\n' "$1"; }
 fail() {

@@ -1,4 +1,4 @@
-# What a machine may not give: a stack, memory.
+# A machine with a small stack or little memory: a clear error, never a signal.
 
 cat > tiny.yaml <<YAML
 inherit: quick/resnet20.yaml
@@ -23,7 +23,7 @@ limited() {
 for kib in 16 32 64 128 255; do
     limited s $kib manifest tiny.yaml
     if [ "$status" -eq 3 ]; then pass "a stack of $kib KiB: exit 3"; else fail "a stack of $kib KiB: exit $status"; fi
-    says "the stack is limited to $kib KiB, and selfsame needs 256: run ulimit -s 8192 first"
+    says "the stack is limited to $kib KiB, but selfsame needs 256: run ulimit -s 8192 first"
 done
 limited s 8192 manifest tiny.yaml
 if [ "$status" -eq 0 ]; then pass "a stack of 8,192 KiB, as the message says"; else fail "a stack of 8,192 KiB: exit $status"; fi

@@ -119,7 +119,7 @@ refused 2 "training.schedule.drop_epochs: has 17 drops; at most 16" 'training: {
 refused 2 "training.schedule.drop_steps: is an empty list" 'training: {schedule: {drop_steps: []}}'
 refused 2 "nested too deeply" 'name: [[[[[[[[[[1]]]]]]]]]]'
 
-# What is missing stands in no line.
+# A missing key has no line.
 printf 'inherit: msra/resnet20.yaml\ntraining: {schedule: {warmup: {epochs: 1}}}\n' > bad.yaml
 expect 2 "a warm-up without its rate" manifest bad.yaml
 says "bad.yaml: training.schedule.warmup.learning_rate: a warm-up needs it"

@@ -1,4 +1,4 @@
-# What a new user types, and what the scripts around the program promise.
+# Mistakes that a new user makes, and what the scripts around the program promise.
 
 cat > tiny.yaml <<YAML
 inherit: quick/resnet20

@@ -1,4 +1,4 @@
-# What files, records and arguments say reaches a terminal, a table or a spreadsheet as text, and steers nothing.
+# Texts of files, records and arguments reach a terminal, a table or a spreadsheet as text, and control nothing.
 
 esc=$(printf '\033') csi=$(printf '\302\233') bidi=$(printf '\342\200\256')
 # No control character but the newline, and none of U+0080 to U+009F or of the signs that turn the direction of writing.

@@ -1,4 +1,5 @@
-# What others may plant where they can write: links in a runs folder, a curve that leads elsewhere, leftovers of killed processes.
+# What other users may plant where they can write: links in a runs folder, a curve that leads elsewhere, leftovers of
+# killed processes.
 
 cat > tiny.yaml <<YAML
 inherit: quick/resnet20.yaml

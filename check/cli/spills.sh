@@ -1,5 +1,5 @@
-# No inner loop of the fused engine keeps a chain on the stack: machine code, since no bits can show it. gcc alone at -O2
-# or more promises it, and the objects of another build are not there to look at.
+# No inner loop of the fused engine keeps a chain on the stack. This reads the machine code, because no test of bits can
+# see it. Only builds by gcc with -O2 or more are tested.
 
 build=$(dirname "$SELFSAME")
 objects=$(find "$build/trainer/cpu/fused" -name '*-fused.o' 2> /dev/null)

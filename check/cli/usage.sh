@@ -1,4 +1,4 @@
-# The program's outer shell: help, versions, mistakes, and an output that nobody reads.
+# The program's outer shell: help, versions, mistakes, and an output that cannot be written.
 
 expect 2 "no command"
 says "needs a command"
@@ -25,7 +25,7 @@ for command in fetch train eval runs check compare targets plot bench doctor man
         if grep -q -- "^  $option" stdout || "$SELFSAME" "$command" --help | grep -q -- "^  $option"; then
             pass "$command --help names $option"
         else
-            fail "$command --help lacks $option"
+            fail "$command --help does not have $option"
         fi
     done < options
     expect 0 "manual page of $command" help --man "$command"

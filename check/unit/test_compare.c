@@ -132,7 +132,7 @@ static void test_incomplete(void **state)
     b.record.facts.name = "b";
     assert_int_equal(compare(&a, &b).verdict, VERDICT_INCOMPLETE);
     assert_int_equal(compare(&b, &a).verdict, VERDICT_INCOMPLETE);
-    /* A difference is one, whichever goes on. */
+    /* A difference counts, whichever run is longer. */
     b.record.steps = 5;
     b.ledger[4].errors = 4;
     assert_int_equal(compare(&a, &b).verdict, VERDICT_DIFFERS);

@@ -282,7 +282,7 @@ static void test_hanging_kernels(void **state)
     run_mistake(MISTAKE_NONE);
 }
 
-/* A digest of what a mistake leaves under a seed. */
+/* A digest of the memory that a mistake leaves under a seed. */
 static uint32_t outcome(uint32_t mistake, uint64_t seed)
 {
     cuda_host_seed(seed);

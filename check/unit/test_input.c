@@ -279,7 +279,7 @@ static void test_errors(void **state)
     config.normalization = NORMALIZE_PIXEL_MEAN;
     config.padding = PADDING_MEAN;
     assert_int_equal(input_open(&input, &config, &training, &error), STATUS_INPUT);
-    assert_non_null(strstr(error.message, "zero padding"));
+    assert_non_null(strstr(error.message, "padding.mode: zero"));
     assert_null(input);
     input_close(NULL);
     dataset_free(&training);

@@ -102,7 +102,7 @@ static void test_without_locks(void **state)
     two_processes(true);
 }
 
-/* lock_is_held holds the lock for a moment: whoever takes it meanwhile must not be turned away. */
+/* lock_is_held holds the lock for a moment. Another process that takes it meanwhile must not be refused. */
 static void test_patience(void **state)
 {
     (void)state;
@@ -159,7 +159,7 @@ static void test_owner_files(void **state)
     assert_takes(NULL);
     /* One that was cut short. */
     put_owner("");
-    assert_takes("lock.owner does not say which: remove it");
+    assert_takes("lock.owner does not name it: remove that file");
     assert_int_equal(file_remove("lock" LOCK_OWNER_SUFFIX, &error), STATUS_OK);
     assert_takes(NULL);
 }

@@ -154,13 +154,13 @@ static void test_every_fault_shows(void **state)
 
 /* ---- engines that fail ------------------------------------------------------------------------------------------- */
 
-static enum status lacks(struct engine **engine, const struct recipe *recipe, const struct network *network,
-                         const struct dataset *training_data, const struct dataset *validation_data,
-                         const struct engine_options *options, struct error *error)
+static enum status no_device(struct engine **engine, const struct recipe *recipe, const struct network *network,
+                             const struct dataset *training_data, const struct dataset *validation_data,
+                             const struct engine_options *options, struct error *error)
 {
     (void)recipe, (void)network, (void)training_data, (void)validation_data, (void)options;
     *engine = NULL;
-    return error_set(error, STATUS_ENVIRONMENT, "lacks a device");
+    return error_set(error, STATUS_ENVIRONMENT, "there is no device");
 }
 
 static enum status loses(struct engine *engine, uint8_t *predictions, double *loss, struct error *error)
@@ -176,10 +176,10 @@ static void test_failures_are_told_apart(void **state)
     struct proof proof;
     struct error error;
     (void)state;
-    absent.open = lacks;
+    absent.open = no_device;
     assert_int_equal(proof_run(&absent, ARITHMETIC_EXACT_1, &options, &training, &validation, &proof, &error),
                      STATUS_ENVIRONMENT);
-    assert_string_equal(error.message, "lacks a device");
+    assert_string_equal(error.message, "there is no device");
     assert_false(proof.opened);
     assert_string_equal(proof.digest, "");
     lost.evaluate = loses;

@@ -40,7 +40,7 @@ enum quantity {
  * at most 6e-8 of a value. */
 static struct tolerance TOLERANCES[QUANTITIES] = {
     [CONV_FORWARD] = { "convolution, forward", 4e-6, "9.6e-7: chains of up to 576 roundings", 0.0 },
-    [CONV_DATA] = { "convolution, data", 4e-6, "8.9e-7: likewise", 0.0 },
+    [CONV_DATA] = { "convolution, data", 4e-6, "8.9e-7: the same", 0.0 },
     [CONV_WEIGHT] = { "convolution, weights", 4e-6, "7.1e-7: chains of up to 512, then a tree", 0.0 },
     [PROJECTION_FORWARD] = { "projection, forward", 1e-6, "2.4e-7: chains of 16 and 32", 0.0 },
     [PROJECTION_DATA] = { "projection, data", 1e-6, "2.5e-7: chains of 32 and 64", 0.0 },
@@ -49,8 +49,8 @@ static struct tolerance TOLERANCES[QUANTITIES] = {
     [NORM_VARIANCE] = { "batch norm, variance", 1e-6, "2.2e-7, relative to variance + mean^2: one pass", 0.0 },
     [NORM_FORWARD] = { "batch norm, forward", 5e-7, "1.1e-7, over 1 + (mean / deviation)^2: the variance's error",
                        0.0 },
-    [NORM_PARAMETERS] = { "batch norm, gamma and beta", 8e-7, "2.0e-7, over the same: likewise, and sums cancel", 0.0 },
-    [NORM_DATA] = { "batch norm, data", 5e-7, "1.2e-7, over the same: likewise", 0.0 },
+    [NORM_PARAMETERS] = { "batch norm, gamma and beta", 8e-7, "2.0e-7, over the same; sums cancel, too", 0.0 },
+    [NORM_DATA] = { "batch norm, data", 5e-7, "1.2e-7, over the same", 0.0 },
     [RELU] = { "ReLU", 0.0, "chooses", 0.0 },
     [POOL] = { "pooling", 3e-7, "6.9e-8: a tree of 6 levels", 0.0 },
     [LINEAR_FORWARD] = { "linear, forward", 2e-6, "4.3e-7: chains of 64", 0.0 },
@@ -62,7 +62,7 @@ static struct tolerance TOLERANCES[QUANTITIES] = {
     [SOFTMAX_GRADIENT] = { "softmax, gradient", 6e-7, "1.6e-7 of 1/N: ten additions and a quotient", 0.0 },
     [ADJOINT_FLOAT64] = { "adjoint identities, float64", 1e-15, "1.3e-16, relative to the sum of all terms' sizes",
                           0.0 },
-    [ADJOINT_FLOAT32] = { "adjoint identities, float32", 4e-8, "9.6e-9, likewise: errors of many outputs cancel", 0.0 },
+    [ADJOINT_FLOAT32] = { "adjoint identities, float32", 4e-8, "9.6e-9: errors of many outputs cancel", 0.0 },
 };
 
 static void expect_error(enum quantity quantity, double error)

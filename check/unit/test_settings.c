@@ -50,7 +50,7 @@ static void test_defaults_and_types(void **state)
     assert_int_equal(settings_get(&s, "model.shortcut")->choice, SHORTCUT_PAD_END);
     assert_int_equal(settings_get(&s, "dataset.kind")->choice, DATASET_EMBEDDED);
     assert_int_equal(settings_get(&s, "dataset.padding.mode")->choice, PADDING_ZERO);
-    /* Defaults are settings, too, but stand nowhere. */
+    /* Defaults are settings, too, but have no place in a file. */
     assert_true(settings_get(&s, "training.batch_size")->given);
     assert_null(settings_get(&s, "training.batch_size")->node);
     assert_true(settings_get(&s, "training.batch_size")->numbers[0] == 128);

@@ -36,7 +36,7 @@ static struct tolerance TOLERANCES[QUANTITIES] = {
     [STEP_LOGITS] = { "float64: logits", 1.2e-5,
                       "2.9e-6, msra's depth 20: its norm over 3 images multiplies the linear layer's error", 0.0 },
     [STEP_GRADIENT] = { "float64: gradients", 2.5e-5,
-                        "6.6e-6, msra's depth 20 likewise; 3.1e-6 without that norm, and 2.0e-6 at depth 8", 0.0 },
+                        "6.6e-6, msra's depth 20, too; 3.1e-6 without that norm, and 2.0e-6 at depth 8", 0.0 },
     [STEP_RUNNING] = { "float64: running statistics", 2e-6, "5.1e-7: activations are off by as much", 0.0 },
     [STEP_VALUE] = { "float64: updated weights", 4e-6, "1.1e-6: the gradient's error, by the rate", 0.0 },
     [STEP_MOMENTUM] = { "float64: updated momentum", 3e-5,
@@ -44,7 +44,7 @@ static struct tolerance TOLERANCES[QUANTITIES] = {
     [EVALUATION] = { "float64: evaluation", 4e-7, "1.0e-7, relative to the larger of loss and largest logit", 0.0 },
     [DIFFERENCES] = { "central differences", 1.2e-8, "2.9e-9: a step of 1e-5 squared, by the third derivative", 0.0 },
     [PYTORCH64_LOSS] = { "PyTorch, float64: loss", 2e-15, "3.3e-16: another order of binary64 sums", 0.0 },
-    [PYTORCH64_TENSORS] = { "PyTorch, float64: tensors", 3e-14, "5.6e-15: likewise", 0.0 },
+    [PYTORCH64_TENSORS] = { "PyTorch, float64: tensors", 3e-14, "5.6e-15: the same", 0.0 },
     [PYTORCH_LOSS] = { "PyTorch: losses", 8e-7,
                        "1.8e-7, both steps; PyTorch's own float32 is off by 1.1e-7 in the first", 0.0 },
     [PYTORCH_LOGITS] = { "PyTorch: logits", 6e-6, "1.5e-6: msra's norm over 4 images", 0.0 },
@@ -319,7 +319,7 @@ struct golden_tensor {
     const char *name;
     double norm;                    /* of the gradient in the first step, or of the running statistic after it */
     double change;                  /* norm of the parameter's change over both steps */
-    double samples[GOLDEN_SAMPLES]; /* elements at count (2 j + 1) / 6 of what `norm` is of */
+    double samples[GOLDEN_SAMPLES]; /* elements at count (2 j + 1) / 6 of the tensor of `norm` */
 };
 
 static const struct golden {
@@ -366,7 +366,7 @@ static void expect_tensor(enum quantity quantity, const struct golden_tensor *go
                      fabs(values[count * (2 * j + 1) / (2 * GOLDEN_SAMPLES)] - golden->samples[j]) / largest);
 }
 
-/* Two steps in one of the forms, which mean the same while the rate stands. */
+/* Two steps in one of the forms, which mean the same while the rate does not change. */
 static void expect_golden_steps(const struct step_case *c, enum momentum_form form, const struct golden *golden)
 {
     struct training_config training = c->recipe.training;

@@ -73,7 +73,8 @@ static void test_closed_without_work(void **state)
     team_close(NULL);
 }
 
-/* Who got each item, and whether `after` was right: the thread's next item, or the item itself where its run ended. */
+/* The thread that got each item, and whether `after` was right: the thread's next item, or the item itself at the end
+ * of its run. */
 struct harvest {
     struct team *team;
     uint32_t count;

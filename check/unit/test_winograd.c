@@ -1,5 +1,6 @@
 /* exact-2's convolution by tiles: the reference against exact rational arithmetic (check/goldens/winograd.py, written
- * from ARITHMETIC.md alone) in every bit, and against binary64 for its errors, beside the direct convolution's. */
+ * from ARITHMETIC.md alone) in every bit, and against binary64 for its errors, compared with those of the direct
+ * convolution. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

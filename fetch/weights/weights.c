@@ -223,7 +223,7 @@ static bool is_at(const uint8_t *file, size_t bytes, size_t place, const char *t
     return bytes >= place + length && memcmp(file + place, text, length) == 0;
 }
 
-#define OLD_PICKLE "a pickle of protocol 0 or 1, or none: write it again with protocol 2 or later"
+#define OLD_PICKLE "a pickle of protocol 0 or 1, or not a pickle: write it again with protocol 2 or later"
 
 /* What else people have in their hands, for the message; NULL for what nothing is known about. */
 static const char *foreign_format(const uint8_t *file, size_t bytes)
@@ -240,7 +240,7 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
         { 0, "\x1f\x8b", 2, "compressed by gzip: unpack it first, with gunzip" },
         { 0, "version https://git-lfs", 23,
           "a pointer of Git LFS, not the file itself: git lfs pull downloads the file" },
-        { 0, "\x93NUMPY", 6, "one numpy array without a name: numpy.savez writes arrays with their names" },
+        { 0, "\x93NUMPY", 6, "one numpy array without a name: numpy.savez writes several with their names" },
         { 0, "(", 1, OLD_PICKLE },
         { 0, "}q", 2, OLD_PICKLE },
         { 0, "]q", 2, OLD_PICKLE },

@@ -1,12 +1,13 @@
-/* What one instruction set's implementation provides to the CPU engine (cpu/engine.c), which picks one at run time.
+/* The interface of a backend: what one instruction set's implementation provides to the CPU engine (cpu/engine.c),
+ * which chooses one at run time.
  *
  *   scalar reference.c: ARITHMETIC.md in plain loops; the meaning. Built twice: plain, and for CPUs with FMA
  *   instructions. avx2, avx512 fused/, built once per instruction set: blocked layouts, fused passes; tested for equal
  *   bits against the reference.
  *
  * threads  open starts a team of the number given (team.h), which every call uses; the bits do not depend on it.
- * memory   everything is allocated by open; step and evaluate cannot fail. Sizes are products of what a recipe's bounds
- *          allow, the largest being images of a batch: far below 2^64, and above 2^32.
+ * memory   everything is allocated by open; step and evaluate cannot fail. Sizes are products of numbers within a
+ *          recipe's bounds, the largest being images of a batch: far below 2^64, and above 2^32.
  * floats   step and evaluate are called in the float environment of ARITHMETIC.md section 1 (float_environment.h). */
 #ifndef SELFSAME_BACKEND_H
 #define SELFSAME_BACKEND_H

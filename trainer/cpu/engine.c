@@ -1,5 +1,4 @@
-/* The CPU engine: picks a backend for this processor, keeps the data sets and the order of images, and turns steps into
- * results. */
+/* The CPU engine: chooses a backend for this processor, keeps the data sets and the order of images, and runs steps. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +40,7 @@ struct engine {
     char description[96];
 };
 
-/* Backends of one name stand together, and the name counts once. */
+/* Backends of one name are together, and the name counts once. */
 static const char *cpu_isa(size_t index)
 {
     for (size_t i = 0; i < BACKEND_COUNT; i++) {
@@ -84,7 +83,8 @@ static enum status choose_backend(const char *isa, const struct backend_operatio
     }
     if (known)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "%s asks for %s, which this processor does not have; leave it out for the best that it has",
+                         "%s asks for %s, which this processor does not have; without it, the best instruction set "
+                         "is used",
                          origin, isa);
     char names[64];
     list_isas(names, sizeof names);
@@ -114,7 +114,7 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
         return status;
     uint32_t threads = options->threads != 0 ? options->threads : machine_processors_usable();
     if (threads > THREADS_MAX)
-        return error_set(error, STATUS_INPUT, "%u threads are more than the %d that this program runs", threads,
+        return error_set(error, STATUS_INPUT, "%u threads are more than the %d that this program can run", threads,
                          THREADS_MAX);
     status = input_open(&engine->input, &engine->recipe.input, engine->training, error);
     if (status != STATUS_OK)

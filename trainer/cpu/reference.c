@@ -134,7 +134,7 @@ static void update_running(const struct model_config *model, double mean, double
 /* A batch norm and its tensors. */
 struct norm_tensors {
     int64_t gamma, beta, mean, variance;
-    int64_t weight; /* of the convolution before it: its name stands for the norm's */
+    int64_t weight; /* of the convolution before it, whose name is used for the norm */
 };
 
 static struct norm_tensors norm_of(const struct conv_layer *layer)
@@ -311,7 +311,7 @@ static void projection_norm_item(const struct pass *pass, struct worker *worker,
                         r->projection_y[p] + at, r->projection_dy + at);
 }
 
-/* From the gradient of a block's sum to that of what its projection gives. */
+/* From the gradient of a block's sum to that of its projection's output. */
 static void projection_norm_backward(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
 {
     const struct conv_layer *layer = &r->network->convs[l];
@@ -321,7 +321,7 @@ static void projection_norm_backward(struct backend *r, uint32_t l, uint32_t N, 
     run_pass((struct pass){ .r = r, .l = l, .item = projection_norm_item }, N);
 }
 
-/* The gradient of what the shortcut of the block with second convolution l gives, before its batch norm if any. */
+/* The gradient of the shortcut's output in the block with second convolution l, before its batch norm if any. */
 static const float *shortcut_gradient(const struct backend *r, uint32_t l)
 {
     return r->network->convs[l].projection_gamma >= 0 ? r->projection_dy : r->residual;

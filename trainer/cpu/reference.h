@@ -1,5 +1,5 @@
 /* The scalar reference: ARITHMETIC.md in plain loops, one function per operation, forward and backward side by side. It
- * is the meaning of every number; the fused backends are tested for equal bits against it.
+ * defines what is right; the fused backends are tested for equal bits against it.
  *
  * Conventions of all functions here:
  * shapes   float32, row-major, N images of C channels of H rows and H columns; one image where there is no N. Sides are
@@ -8,10 +8,10 @@
  *          REFERENCE_SCRATCH_FLOATS.
  * errors   none: what is not finite spreads and is looked for in the sums (backend.h). Wrong shapes are our own bugs.
  * threads  pure functions of their arguments; callers hand different images, groups or filters to different threads.
- * order    one chain or tree per output, as the section of ARITHMETIC.md says; loops are turned so that neighbouring
- *          outputs lie innermost, which no result can show.
+ * order    one chain or tree per output, as the section of ARITHMETIC.md says; loops are ordered so that neighbouring
+ *          outputs are innermost, which changes no result.
  *
- * Built twice: as it stands, and with FMA instructions under names that end in _fma. */
+ * Built twice: plain, and with FMA instructions under names that end in _fma. */
 #ifndef SELFSAME_REFERENCE_H
 #define SELFSAME_REFERENCE_H
 
@@ -103,7 +103,7 @@ void winograd_taps(const struct conv2d *d, float *sums, float *dw);
 void projection_forward(const struct conv2d *d, const float *x, const float *w, float *z);
 /* Adds its gradient by x to dx, at the even rows and columns. */
 void projection_backward_data(const struct conv2d *d, const float *g, const float *w, float *dx);
-/* Its gradient by w over one group, likewise: x (N,C,H,H), g (N,K,P,P), part (K,C). */
+/* Its gradient by w over one group, in the same way: x (N,C,H,H), g (N,K,P,P), part (K,C). */
 void projection_backward_weight(const struct conv2d *d, uint32_t begin, uint32_t end, const float *x, const float *g,
                                 float *part);
 

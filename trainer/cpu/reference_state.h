@@ -1,4 +1,4 @@
-/* What the scalar backend holds, and the way work reaches the team. */
+/* The state of the scalar backend, and how work reaches the team. */
 #ifndef SELFSAME_REFERENCE_STATE_H
 #define SELFSAME_REFERENCE_STATE_H
 
@@ -31,8 +31,7 @@ struct backend {
     struct exact_norm logits_norm[CLASSES];
     struct exact_norm_gradient norm_gradient[FEATURES]; /* of the layer at hand */
     float *d;                                           /* the gradient of a[l+1], then of a[l] */
-    /* Of shortcut projection-bn, by projection_of: what the projection gives, its norm, and the gradient of what it
-     * gives. */
+    /* Of shortcut projection-bn, by projection_of: the projection's output, its norm, and the output's gradient. */
     float *projection_y[PROJECTIONS], *projection_dy;
     struct exact_norm projection_norm[PROJECTIONS][FEATURES];
     struct exact_norm_gradient projection_gradient[FEATURES];

@@ -1,7 +1,7 @@
 /* A team of threads that runs one function after another: the caller is thread 0, the others wait in between.
  *
- * They spin for some microseconds and then sleep. Spinning OpenMP barriers made a step 6 times as long as soon as
- * anything else wanted one of the two cores (measured: 540 instead of 86 ms at depth 20), since the spinning thread
+ * They spin for some microseconds and then sleep. With OpenMP's spinning barriers, a step took 6 times as long when
+ * another program used one of the two cores (measured: 540 instead of 86 ms at depth 20), because the spinning thread
  * kept the late one from its core. Sleeping costs about 1 % on an idle machine.
  *
  * Every thread runs in the float environment of ARITHMETIC.md (float_environment.h); the caller enters it itself. */
@@ -22,8 +22,8 @@ void team_close(struct team *team);
 void team_run(struct team *team, void (*work)(void *context, uint32_t thread), void *context);
 
 /* Hands the items 0 .. count-1 of one piece of work to the team's threads. Each begins with a run of its own, for the
- * sake of its caches, and takes over from the others when it is done. Who computes what cannot show in a result. Set up
- * anew for each piece of work, before team_run; with `down` each run is walked from its end. */
+ * sake of its caches, and takes over from the others when it is done. No result depends on which thread computes what.
+ * Set up anew for each piece of work, before team_run; with `down` each run is walked from its end. */
 void team_share(struct team *team, uint32_t count, bool down);
 /* Takes an item; false when nothing is left. *victim starts as the thread's number and is the caller's to keep. *after
  * is the item that will probably be this thread's next, or the item itself when that is not known. */

@@ -28,8 +28,8 @@ template <int K_, int C_, int P_, int STRIDE_, int IMAGES_, int ROWS_, int CB_, 
         IMAGE_THREADS = ROWS / LINES * COLUMNS, /* of a band */
         IMAGE_LANES = IMAGE_THREADS < WARP ? IMAGE_THREADS : (int)WARP,
         UNITS = BANDS * IMAGE_THREADS / IMAGE_LANES,
-        /* Blocks that find room for their registers on a multiprocessor: two of these, and a weight kernel's block
-         * beside them; of K = 32 there is one. */
+        /* Blocks that find room for their registers on a multiprocessor: two of these, and a weight kernel's block at
+         * the same time; of K = 32 there is one. */
         BESIDE = STRIDE == 1 && K != 32 ? 3 : 2,
         /* The first chunk's weights are on their way with its rows, where there are registers for both. */
         WEIGHTS_FIRST = BESIDE == 2 || CHUNKS == 1

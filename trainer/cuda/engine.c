@@ -97,7 +97,7 @@ static enum status cuda_open(struct engine **out, const struct recipe *recipe, c
     *out = NULL;
     if (recipe->model.shortcut == SHORTCUT_PROJECTION_BN)
         return error_set(error, STATUS_INPUT,
-                         "the engine cuda does not compute model.shortcut: projection-bn; give --engine cpu");
+                         "the engine cuda does not compute model.shortcut: projection-bn; pass --engine cpu");
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return error_out_of_memory(error, "the engine");

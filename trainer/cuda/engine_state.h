@@ -1,5 +1,5 @@
-/* What the exact engine holds on the device beside the session's, and the series of launches that a step is. engine.c
- * opens and closes; layout.c lays the memory out; step.c launches. */
+/* The state of the exact engine on the device, in addition to the session's, and the launches of a step. engine.c opens
+ * and closes; layout.c lays the memory out; step.c launches. */
 #ifndef SELFSAME_CUDA_ENGINE_STATE_H
 #define SELFSAME_CUDA_ENGINE_STATE_H
 
@@ -24,7 +24,7 @@ struct layout {
 struct engine {
     struct gpu_session session;
     struct layout layout;
-    cudaStream_t side;      /* beside the session's */
+    cudaStream_t side;      /* in addition to the session's */
     cudaEvent_t fork, join; /* between the two */
 };
 

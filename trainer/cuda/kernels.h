@@ -110,7 +110,7 @@ cudaError_t cuda_tree(const struct cuda_tree_arguments *arguments, cudaStream_t 
 
 /* ---- the projection of a shortcut: section 3 --------------------------------------------------------------------- */
 
-/* z (N,K,P,P) from x (N,C,H,H); w (K,C), as the parameter stands. */
+/* z (N,K,P,P) from x (N,C,H,H); w (K,C), in the parameter's own order. */
 struct cuda_projection_arguments {
     struct cuda_shape shape; /* stride 2 */
     uint32_t count;

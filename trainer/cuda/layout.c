@@ -1,4 +1,4 @@
-/* The CUDA engine's memory, laid out before anything is allocated: what is predicted is what is taken. */
+/* The CUDA engine's memory, laid out before anything is allocated, so that the prediction is exact. */
 #include <stdlib.h>
 
 #include "trainer/cuda/engine_state.h"
@@ -67,7 +67,7 @@ void layout_pieces(const struct network *network, struct gpu_piece *pieces)
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
 /* Blocks of a stage from one kept output to the next. Up to five blocks a stage all are kept; of more, three, and those
- * in between are made again on the way back: depth 110 then fits into half of what it took in 2016. */
+ * in between are made again on the way back: depth 110 then needs half of the memory that it took in 2016. */
 static uint32_t segment_blocks(const struct network *network)
 {
     const uint32_t blocks = network->block_count / 3;

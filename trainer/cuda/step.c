@@ -1,6 +1,6 @@
-/* A step and an evaluation as launches. The main stream, which is the session's, goes forward and back; beside it, on
- * the side stream, run the weight gradients, each from when its layer's gradient is there to before that is
- * overwritten. */
+/* A step and an evaluation as launches. The main stream, which is the session's, goes forward and back. At the same
+ * time, the weight gradients run on the side stream. Each starts when its layer's gradient is ready, and ends before
+ * that gradient is overwritten. */
 #include "trainer/cuda/engine_state.h"
 #include "trainer/gpu/launches.h"
 

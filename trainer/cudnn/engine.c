@@ -159,7 +159,7 @@ static enum status open_device(struct engine *engine, struct error *error)
     const enum status status = gpu_session_open_device(&engine->session, error);
     if (status == STATUS_OK && 10 * device->major + device->minor < CUDNN_CAPABILITY_NEEDED)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "the engine cudnn needs compute capability %d.%d, and %s has %d.%d; take --engine cuda",
+                         "the engine cudnn needs compute capability %d.%d, but %s has %d.%d; pass --engine cuda",
                          CUDNN_CAPABILITY_NEEDED / 10, CUDNN_CAPABILITY_NEEDED % 10, device->name, device->major,
                          device->minor);
     return status == STATUS_OK ? cudnn_library_open(&engine->library, error) : status;
@@ -195,7 +195,7 @@ static enum status fast_open(struct engine **out, const struct recipe *recipe, c
     *out = NULL;
     if (recipe->model.shortcut == SHORTCUT_PROJECTION_BN)
         return error_set(error, STATUS_INPUT,
-                         "the engine cudnn does not compute model.shortcut: projection-bn; the engine cpu does, with "
+                         "the engine cudnn does not compute model.shortcut: projection-bn; pass --engine cpu, with "
                          "arithmetic: exact");
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)

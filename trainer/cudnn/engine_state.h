@@ -1,5 +1,5 @@
-/* What the cuDNN engine holds beside the session's, and the series of launches that a step is. engine.c opens and
- * closes; layout.c lays the device's memory out; step.c launches. */
+/* The state of the cuDNN engine, in addition to the session's, and the launches of a step. engine.c opens and closes;
+ * layout.c lays the device's memory out; step.c launches. */
 #ifndef SELFSAME_CUDNN_ENGINE_STATE_H
 #define SELFSAME_CUDNN_ENGINE_STATE_H
 

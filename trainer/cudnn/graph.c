@@ -417,7 +417,7 @@ enum status graph_plan(struct cudnn_graph *graph, const char *what, struct cudnn
             return STATUS_OK;
     }
     return error_set(error, STATUS_ENVIRONMENT,
-                     "%s: cuDNN %u has no deterministic engine for it on this device%s that does with %zu MiB of "
+                     "%s: cuDNN %u has no deterministic engine for it on this device%s that needs at most %zu MiB of "
                      "workspace; --engine cuda needs no cuDNN",
                      what, planner->library->cudnn_version, planner->fma_only ? ", without tensor cores," : "",
                      planner->workspace_bytes >> 20);

@@ -1,4 +1,4 @@
-/* See kernels.h. All of it moves bytes: a thread has one number, or a few of one array. */
+/* The kernels of kernels.h. They only move bytes: a thread has one number, or a few of one array. */
 #include "trainer/cudnn/kernels.h"
 
 #include "trainer/gpu/kernel.cuh"

@@ -1,6 +1,6 @@
-/* The kernels that the cuDNN engine has beside the libraries': between the suite's layouts and cuDNN's, and what cuDNN
- * does not do. Order of images, input, head and update are the exact engine's: trainer/gpu/kernels.h, whose conventions
- * hold here, too.
+/* The cuDNN engine's own kernels: they convert between selfsame's layouts and cuDNN's, and do what cuDNN does not do.
+ * Order of images, input, head and update are the exact engine's: trainer/gpu/kernels.h, whose conventions hold here,
+ * too.
  *
  * shapes   "Packed" is channels-last, in the numbers of the precision: activations (N,H,W,C), weights (K,R,S,C), with
  *          narrow = 1 in bfloat16, rounded to nearest even, else float32. */

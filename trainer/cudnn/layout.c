@@ -1,4 +1,4 @@
-/* The cuDNN engine's memory, laid out before anything is allocated: what is predicted is what is taken. */
+/* The cuDNN engine's memory, laid out before anything is allocated, so that the prediction is exact. */
 #include <stdlib.h>
 
 #include "trainer/cudnn/engine_state.h"

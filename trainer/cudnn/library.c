@@ -33,7 +33,7 @@ static enum status load(const struct source *source, void **file, struct error *
     if (chosen != NULL && chosen[0] != '\0') {
         *file = dlopen(chosen, LIBRARY_FLAGS);
         return *file != NULL ? STATUS_OK
-                             : error_set(error, STATUS_ENVIRONMENT, "%s names no library that can be loaded: %s",
+                             : error_set(error, STATUS_ENVIRONMENT, "the library that %s names cannot be loaded: %s",
                                          source->variable, dlerror());
     }
     char reason[PATH_BYTES] = "";

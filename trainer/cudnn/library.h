@@ -47,7 +47,8 @@ struct cudnn_library {
 #undef X
 };
 
-/* errors   STATUS_ENVIRONMENT, naming the file that is missing, lacks a function or is too old, and what to install. */
+/* errors   STATUS_ENVIRONMENT, naming the file that is missing, has not every function or is too old, and what to
+ *          install. */
 enum status cudnn_library_open(struct cudnn_library *library, struct error *error) MUST_USE;
 void cudnn_library_close(struct cudnn_library *library); /* a zeroed one is fine */
 

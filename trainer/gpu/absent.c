@@ -1,4 +1,4 @@
-/* What device.h promises, in a build without CUDA. */
+/* device.h for a build without CUDA: every function says that it is missing. */
 #include <string.h>
 
 #include "trainer/device.h"
@@ -10,7 +10,7 @@ static enum status absent(struct error *error)
     return error_set(
         error, STATUS_ENVIRONMENT,
         "this build has no CUDA: install the CUDA toolkit 12 or 13, configure again (its summary says what it "
-        "found), and build; --engine cpu needs none of it and gives the same bits as the engine cuda");
+        "found), and build; --engine cpu needs no CUDA and gives the same bits as the engine cuda");
 }
 
 enum status device_open(struct device *device, struct error *error)

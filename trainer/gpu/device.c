@@ -41,27 +41,23 @@ static bool loses_device(cudaError_t code)
 static const char *advice(cudaError_t code)
 {
     if (loses_device(code))
-        return "; the device is lost to this process, and what it computed since the last checkpoint with it: the run "
-               "goes on "
-               "from there with --resume, on the same device, another or the CPU (--engine cpu), with the same bits "
-               "where its "
-               "arithmetic is exact";
+        return "; this process has lost the device and the work since the last checkpoint; --resume continues the "
+               "run from there, on any device or on the CPU (--engine cpu), with the same bits if its arithmetic is "
+               "exact";
     switch (code) {
     case cudaErrorMemoryAllocation:
-        return "; the device has too little free memory: end what else uses it (nvidia-smi lists that), or take "
-               "another device "
-               "or --engine cpu";
+        return "; the device has too little free memory: end other programs that use it (nvidia-smi lists them), or "
+               "use another device or --engine cpu";
     case cudaErrorDevicesUnavailable:
-        return "; another process holds the device, or it is closed to computing: nvidia-smi lists processes and "
-               "compute mode";
+        return "; another process uses the device, or its compute mode forbids computing: nvidia-smi shows both";
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorInvalidDeviceFunction:
         return "; this build has no code for this device (it was compiled for " CUDA_ARCHITECTURES
                "): configure with --with-cuda-arch and build again";
     case cudaErrorUnsupportedPtxVersion:
     case cudaErrorJitCompilerNotFound:
-        return "; this build has no code of its own for this device, and the driver cannot translate that for "
-               "older ones (" CUDA_ARCHITECTURES
+        return "; this build has no code of its own for this device, and the driver cannot translate its code for "
+               "older devices (" CUDA_ARCHITECTURES
                "): update the driver, or configure with --with-cuda-arch and build again";
     default:
         return "";
@@ -117,8 +113,8 @@ static enum status no_devices(const struct device *device, cudaError_t code, str
     case cudaErrorStubLibrary:
         return error_set(
             error, STATUS_ENVIRONMENT,
-            "the libcuda.so.1 that was found is the toolkit's stub, which is for linking alone: take its folder "
-            "(lib64/stubs) out of LD_LIBRARY_PATH");
+            "the libcuda.so.1 that was found is the toolkit's stub, which is only for linking: remove its folder "
+            "(lib64/stubs) from LD_LIBRARY_PATH");
     case cudaErrorSystemDriverMismatch:
         return error_set(
             error, STATUS_ENVIRONMENT,
@@ -145,10 +141,11 @@ static enum status choose(int count, int *index, struct error *error)
     errno = 0;
     const unsigned long number = strtoul(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0)
-        return error_set(error, STATUS_INPUT, "SELFSAME_CUDA_DEVICE is '%s', and not the number of a device", text);
+        return error_set(error, STATUS_INPUT, "SELFSAME_CUDA_DEVICE is '%s', which is not the number of a device",
+                         text);
     if (number >= (unsigned long)count)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "SELFSAME_CUDA_DEVICE is %lu, and there %s %d device%s here, from 0", number,
+                         "SELFSAME_CUDA_DEVICE is %lu, but there %s %d device%s here, from 0", number,
                          count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
     *index = (int)number;
     return STATUS_OK;
@@ -186,25 +183,26 @@ static enum status check_architecture(const struct device *device, struct error 
         device->major * 10 + device->minor < major * 10 + minor)
         return error_set(
             error, STATUS_ENVIRONMENT,
-            "%s has compute capability %d.%d, and this build is for " CUDA_ARCHITECTURES
+            "%s has compute capability %d.%d, but this build is for " CUDA_ARCHITECTURES
             ": configure with --with-cuda-arch=%d.%d, if the toolkit still knows it, and build again; " ON_THE_CPU,
             device->name, device->major, device->minor, device->major, device->minor);
     return STATUS_OK;
 }
 
-/* Opening a device that is not to be had fails in whatever first needs it: the compute mode says why. */
+/* If a device cannot be used, opening it fails in the first call that needs it. The compute mode says why. */
 static enum status not_to_be_had(const struct device *device, cudaError_t code, const char *call, struct error *error)
 {
     const int mode = attribute(device, cudaDevAttrComputeMode);
     if (code == cudaErrorDevicesUnavailable && mode == cudaComputeModeProhibited)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "%s is closed to computing (compute mode Prohibited): nvidia-smi -i %d -c DEFAULT opens it",
+                         "the compute mode of %s forbids computing (Prohibited): nvidia-smi -i %d -c DEFAULT allows "
+                         "it",
                          device->name, device->index);
     if (code == cudaErrorDevicesUnavailable && mode == cudaComputeModeExclusiveProcess)
         return error_set(
             error, STATUS_ENVIRONMENT,
-            "%s serves one process at a time (compute mode Exclusive_Process), and another holds it: wait for "
-            "it, choose another device with SELFSAME_CUDA_DEVICE, or take --engine cpu",
+            "%s serves one process at a time (compute mode Exclusive_Process), and another process uses it: wait for "
+            "that, choose another device with SELFSAME_CUDA_DEVICE, or pass --engine cpu",
             device->name);
     return cuda_error(error, (int)code, call);
 }
@@ -280,8 +278,8 @@ static enum status peak_check(struct peak_run *run, struct error *error)
         if (run->sums[i] != 2.0f * PEAK_CHAINS)
             status = error_set(
                 error, STATUS_ENVIRONMENT,
-                "the device computes wrongly: block %zu, thread %zu of the kernel peak gave %.9g instead of %d; "
-                "its memory or its clocks are not to be trusted",
+                "the device computes wrongly: block %zu, thread %zu of the kernel peak gave %.9g instead of %d; do "
+                "not trust its memory or its clocks",
                 i / PEAK_THREADS, i % PEAK_THREADS, (double)run->sums[i], 2 * PEAK_CHAINS);
     }
     return status;
@@ -332,10 +330,11 @@ enum status device_check_memory(const struct device *device, size_t needed, cons
         return STATUS_OK;
     return error_set(
         error, STATUS_ENVIRONMENT,
-        "%s needs %.0f MiB of the device's memory, and %s has %.0f MiB free of %.0f: take a smaller batch, %sor "
+        "%s needs %.0f MiB of the device's memory, but %s has %.0f MiB free of %.0f: use a smaller batch, %sor "
         "--engine cpu",
         what, (double)needed / mib, device->name, (double)device->free_bytes / mib, (double)device->memory_bytes / mib,
-        needed <= device->memory_bytes ? "end what else uses it (nvidia-smi lists that), " : "a larger device, ");
+        needed <= device->memory_bytes ? "end other programs that use it (nvidia-smi lists them), "
+                                       : "a larger device, ");
 }
 
 enum status device_peak_flops(double *flops, struct error *error)

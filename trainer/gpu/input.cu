@@ -101,8 +101,8 @@ cudaError_t gpu_begin(const struct gpu_begin_arguments *arguments, cudaStream_t 
 
 enum { LOAD_THREADS = 256, ROW_BYTES = SIDE + 4 }; /* rows of shared memory begin in different banks */
 
-/* An image, and the border of PADDING_MEAN: rows 0 .. 31 of a channel are the image's, row 32 is the one that stands
- * above and below it; edge[c][row] is what stands left and right of a row. */
+/* An image, and the border of PADDING_MEAN: rows 0 .. 31 of a channel are the image's, row 32 is the one above and
+ * below it; edge[c][row] is the pixel left and right of a row. */
 struct image_planes {
     alignas(4) uint8_t row[CHANNELS][SIDE + 1][ROW_BYTES];
     uint8_t edge[CHANNELS][SIDE + 1];

@@ -272,7 +272,8 @@ static enum status time_steps(struct step_queue *queue, uint64_t first, uint64_t
     return STATUS_OK;
 }
 
-/* One more step, without a graph and with an event behind every layer, stands for the parts of all. */
+/* One more step runs without a graph and with an event behind every layer. Its times are used for the parts of all
+ * steps. */
 static enum status time_parts(struct step_queue *queue, uint32_t layers, uint64_t step, double steps,
                               struct queue_marks *marks, struct engine_profile *profile, struct error *error)
 {

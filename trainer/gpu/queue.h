@@ -1,5 +1,5 @@
-/* Steps of an engine on a GPU, queued: a step is a CUDA graph, series of them are launched ahead, and the results of
- * one series are heard while the next one runs. Which kernels a step has is the engine's.
+/* Queues the steps of an engine on a GPU. A step is a CUDA graph. Series of them are launched ahead, and the results of
+ * one series are read while the next one runs. The engine decides which kernels a step has.
  *
  * order    The stream keeps steps and orders of images apart; a step's graph may use other streams inside.
  * errors   STATUS_ENVIRONMENT, naming the call of the runtime that failed; STATUS_NO from blame. */

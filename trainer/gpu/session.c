@@ -165,7 +165,7 @@ enum status gpu_session_allocate(struct gpu_session *session, struct error *erro
     TRY(error, cudaMalloc, &session->memory, session->bytes);
     (void)lay_out(session, session->memory);
     TRY(error, cudaMemset, session->memory, 0, session->bytes);
-    /* What runs beside a step's main stream gives way to it. */
+    /* Other streams of a step have a lower priority than the main stream. */
     TRY(error, cudaDeviceGetStreamPriorityRange, &lowest, &highest);
     TRY(error, cudaStreamCreateWithPriority, &session->stream, cudaStreamNonBlocking, highest);
     return STATUS_OK;

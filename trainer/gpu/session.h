@@ -1,4 +1,4 @@
-/* What every engine on a GPU holds and does alike: the device, the data sets and the state on it, the queue of steps.
+/* What both GPU engines share: the device, the data sets and the state on it, and the queue of steps.
  *
  * An engine's own struct engine begins with a struct gpu_session. So the functions at the end of this header serve as
  * the operations of all of them.

@@ -1,9 +1,10 @@
-/* What engines on a GPU bring to the device before the first step.
+/* Copies data sets and tables to the device before the first step.
  *
  * memory   Device memory is the caller's, from cudaMalloc; what gpu_upload_data allocated, the caller frees even after
  *          an error.
  * order    Copies go through the default stream. Other streams may read what they brought after gpu_upload_finish.
- * errors   STATUS_ENVIRONMENT, naming the call that failed or the memory that lacks; STATUS_INPUT from the input. */
+ * errors   STATUS_ENVIRONMENT, naming the call that failed or the memory that is missing; STATUS_INPUT from the
+ *          input. */
 #ifndef SELFSAME_GPU_UPLOAD_H
 #define SELFSAME_GPU_UPLOAD_H
 

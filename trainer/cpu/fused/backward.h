@@ -36,7 +36,7 @@ static void projection_sums_item(const struct pass *pass, struct worker *worker,
                f->sums + (size_t)n * SUMS_STRIDE);
 }
 
-/* From g, that of the block's sum in image n, to the gradient of what the projection gives. */
+/* From g, the gradient of the block's sum in image n, to the gradient of the projection's output. */
 static void projection_gradient(const struct conv *projection, const float *g, uint32_t n, float *dy)
 {
     const size_t pixels = (size_t)projection->out_side * projection->out_side;

@@ -1,4 +1,5 @@
-/* The direct 3x3 convolution kernels: ARITHMETIC.md section 2 on blocked layouts, all shapes constant after inlining.
+/* The direct 3x3 convolution for AVX2 and AVX-512: ARITHMETIC.md section 2 on blocked layouts. All shapes are constant
+ * after inlining.
  *
  * layouts  packed weights, forward: [K/G][C/16][r][c of 16][s][G] with G = TK vectors of filters; packed weights,
  *          backward data: [C/G][K/16][r'][k of 16][s'][G], flipped: entry r',s' is w[k][c][2-r'][2-s']; weight gradient
@@ -82,7 +83,7 @@ INLINE void direct_tile(const float *x, size_t block_stride, int row_stride, con
         vec_store(strip + (first * TK + i) * LANES, acc[i]);
 }
 
-/* All chains of a strip of TS outputs, in tiles of TQ and a last one of what is left. */
+/* All chains of a strip of TS outputs, in tiles of TQ and a smaller last one. */
 INLINE void direct_strip(const float *x, size_t block_stride, int row_stride, const float *w, int CB, int CI, int PS,
                          int S, int L, int TS, int TQ, int TK, struct prefetch_list *soon, float *strip)
 {

@@ -154,7 +154,7 @@ static void set_norm(struct conv *conv, uint32_t k, const struct exact_norm *nor
     conv->mean32[k] = norm->mean32;
 }
 
-/* A batch norm's tensors, and the convolution before it, whose name stands for the norm's. */
+/* A batch norm's tensors, and the convolution before it, whose name is used for the norm. */
 struct norm_tensors {
     uint32_t gamma, beta, mean, variance, weight;
 };

@@ -1,5 +1,6 @@
 /* The head of the fused backend, ARITHMETIC.md section 6: from pooled features to the loss and back to their gradients.
- * A thousandth of a step's work, so plain loops; the trees over the batch are shared with the batch norms. */
+ * It is a thousandth of a step's work, so the loops are plain. It shares the trees over the batch with the batch
+ * norms. */
 #ifndef SELFSAME_HEAD_H
 #define SELFSAME_HEAD_H
 

@@ -1,5 +1,5 @@
-/* What the kernels of both arithmetics work on: a few neighbouring images of a batch, how each row of their inputs is
- * made, and what happens to their outputs.
+/* What the kernels of both arithmetics work on: a few neighbouring images of a batch, the source of each row of their
+ * inputs (row_source), and the destination of their outputs.
  *
  * layouts  padded image: [C/16][H+2][H+2][16] with a border of zeros (the first layer's input: [34][34][4], 3 channels
  *          used); plain image: [K/16][P][P][16]. Images of one kind lie one behind the other. */

@@ -1,4 +1,4 @@
-/* The six 3x3 convolutions that a network is made of, each kernel compiled for its shape, and the table of them. */
+/* The table of the six 3x3 convolutions that a network is made of, with each kernel compiled for its shape. */
 #ifndef SELFSAME_KERNELS_H
 #define SELFSAME_KERNELS_H
 

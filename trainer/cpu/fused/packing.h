@@ -1,4 +1,4 @@
-/* How the kernels want a convolution's weights: made anew after every update. */
+/* Packs a convolution's weights in the order in which the kernels read them, after every update. */
 #ifndef SELFSAME_PACKING_H
 #define SELFSAME_PACKING_H
 
@@ -15,7 +15,7 @@ static void pack_direct(const float *w, float *packed, uint32_t C, uint32_t K, u
 {
     uint32_t outputs = flip ? C : K, inputs = flip ? K : C, inner = inputs < BLOCK ? inputs : BLOCK;
     for (uint32_t first = 0; first < outputs; first += G) {
-        /* The nine taps of a filter stand together in w, and one block of packed fits into the first-level cache. */
+        /* The nine taps of a filter are together in w, and one block of packed fits into the first-level cache. */
         for (uint32_t base = 0; base < inputs; base += inner, packed += (size_t)9 * inner * G) {
             for (uint32_t i = 0; i < inner; i++) {
                 for (uint32_t o = 0; o < G; o++) {

@@ -1,6 +1,6 @@
-/* Memory that a thread will need for its next images. The kernels ask for a piece of a line of it in every turn of
- * their inner loops, so small that the whole lasts for all their turns: far memory then arrives while the arithmetic
- * goes on, never in a burst that fills the core's queues, and not long before it is needed. */
+/* Prefetches the memory that a thread needs for its next images. In every turn of their inner loops, the kernels ask
+ * for a small piece, so that the whole lasts for all turns. The memory then arrives while the arithmetic goes on: not
+ * in a burst that fills the core's queues, and not long before it is needed. */
 #ifndef SELFSAME_PREFETCH_H
 #define SELFSAME_PREFETCH_H
 

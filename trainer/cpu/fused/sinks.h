@@ -1,5 +1,5 @@
-/* How outputs leave the kernels of both arithmetics: strips of pixels in raster order, from scratch memory in the
- * first-level cache to where the network keeps them, while the sums for a batch norm are taken. */
+/* Stores the outputs of the kernels of both arithmetics. Strips of pixels in raster order go from scratch memory in the
+ * first-level cache to the network's arrays, and are added to the sums for a batch norm. */
 #ifndef SELFSAME_SINKS_H
 #define SELFSAME_SINKS_H
 

@@ -1,6 +1,6 @@
-/* What the fused backend holds: its buffers, packed weights, and the way work reaches the team. Kept for the backward:
- * y of every convolution (plain images) and the output of every block (padded images, which the next convolution and
- * the weight gradient read as they are). */
+/* The state of the fused backend: its buffers, its packed weights, and how work reaches the team. It keeps for the
+ * backward pass: y of every convolution (plain images), and the output of every block (padded images, which the next
+ * convolution and the weight gradient read directly). */
 #ifndef SELFSAME_STATE_H
 #define SELFSAME_STATE_H
 
@@ -59,7 +59,7 @@ struct backend {
     float *G0, *G1, *G2;     /* gradients, plain images of the largest layer they meet */
     float *sums;             /* [batch][SUMS_STRIDE] */
     float *parts;            /* weight gradients of all units of a layer */
-    float *projection_parts; /* likewise, of its 1x1 shortcut */
+    float *projection_parts; /* the same for its 1x1 shortcut */
     uint32_t *images;
     struct head head;
     struct exact_norm logits_norm[CLASSES]; /* from the running statistics, during an evaluation */
