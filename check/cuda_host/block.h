@@ -1,9 +1,8 @@
-/* Kernels on the host: what the device side in C++ (device.h) and the runtime share with block.c, which runs
- * blocks.
+/* Runs a kernel's blocks on the host. It connects the device side in C++ (device.h) and the runtime.
  *
  * order    One kernel runs at a time; the caller of block_run_kernel holds the runtime's lock.
- * errors   What would hang a GPU, or is undefined on one, is told on stderr with kernel, block and thread, and ends
- *          the program. */
+ * errors   If a kernel would hang a GPU, or does what is undefined on one, a message on stderr names kernel, block and
+ *          thread, and the program ends. */
 #ifndef CUDA_HOST_BLOCK_H
 #define CUDA_HOST_BLOCK_H
 
@@ -22,7 +21,7 @@ enum {
 /* Calls a kernel, of which only the caller's template knows the type, with its one argument. */
 typedef void (*block_entry)(const void *kernel, const void *argument);
 
-/* A launch. `type` names the argument, for messages that lack the kernel's own name. */
+/* A launch. `type` names the argument, for messages that do not have the kernel's own name. */
 struct block_kernel {
     block_entry entry;
     const void *kernel;

@@ -1,4 +1,4 @@
-/* What a test tells the imitation of CUDA, and asks of it. cuda_runtime_api.h says what it imitates.
+/* How a test controls the imitation of CUDA. cuda_runtime_api.h says what it imitates.
  *
  * At the first call, and at cuda_host_reset, the settings come from the environment:
  *   SELFSAME_CUDA_HOST_SEED      0 (the default): threads, blocks and queued work in ascending order; 1: in descending
@@ -6,14 +6,13 @@
  *   SELFSAME_CUDA_HOST_MEMORY    the card's memory in bytes; by default 4 GiB
  *   SELFSAME_CUDA_HOST_SHARED    shared memory that a block may opt in to, in bytes; by default 101376 (99 KiB)
  *   SELFSAME_CUDA_HOST_PROTECT   0: device memory stays accessible to host code
- *   SELFSAME_CUDA_HOST_LAZY      1: a kernel whose first launch is captured is refused, as a driver that loads kernels
- *                                when they are first launched may
+ *   SELFSAME_CUDA_HOST_LAZY      1: a kernel is refused if its first launch is captured, as by a driver that loads
+ *                                kernels at their first launch
  *   SELFSAME_CUDA_HOST_FAIL      CALL:N:ERROR: the Nth call of CALL returns ERROR, as in
  *                                cudaGraphLaunch:17:cudaErrorECCUncorrectable; several, with commas between
- *   SELFSAME_CUDA_HOST_PTX       files of PTX, with colons between: kernels that are in them are run from there, by
- *                                check/ptx, and watched
- *   SELFSAME_CUDA_HOST_SHRINK    N:BYTES: the Nth piece that the program tells of counts as so many bytes shorter, a
- *                                fault to be found
+ *   SELFSAME_CUDA_HOST_PTX       files of PTX, separated by colons: check/ptx runs their kernels, and watches them
+ *   SELFSAME_CUDA_HOST_SHRINK    N:BYTES: the Nth piece of memory that the program announces counts as so many bytes
+ *                                shorter, as a planted fault
  * A setting that makes no sense ends the program with a message.
  *
  * memory   Nothing to free.
@@ -28,7 +27,7 @@
 extern "C" {
 #endif
 
-/* The order of what follows. */
+/* The order of threads, blocks and queued work from now on. */
 void cuda_host_seed(uint64_t seed);
 
 /* The card: its memory, and the limit of a block's shared memory (65536 imitates compute capability 7.5). */

@@ -1,4 +1,4 @@
-/* What a .cu file includes: the runtime, the device side, and what of the runtime only C++ has. */
+/* What a .cu file includes: the runtime, the device side, and the part of the runtime that only C++ has. */
 #ifndef CUDA_HOST_RUNTIME_H
 #define CUDA_HOST_RUNTIME_H
 

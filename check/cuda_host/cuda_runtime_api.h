@@ -1,16 +1,16 @@
 /* CUDA on the host, for tests: the part of the CUDA runtime that the GPU engines use, on the CPU, so that their kernels
- * and their host code run in every `make check`. This directory stands in the include path where the toolkit's would;
- * the names, signatures, values and error codes are CUDA 13's (12's where both have them).
+ * and their host code run in every `make check`. This folder takes the toolkit's place in the include path; the names,
+ * signatures, values and error codes are CUDA 13's (12's where both have them).
  *
  * What it imitates
  *   kernels    Blocks run one after the other, the threads of a block as fibers that change places at barriers and warp
- *              operations only. In which order, the seed says (cuda_host.h): under several seeds a race between
- *              threads or blocks gives different bits. Threads that wait where a GPU would hang are reported, and
- *              the program ends: different barriers, lanes missing from a shuffle, a shuffle that reads a lane outside
- *              its mask.
- *   memory     An allocation stands alone between inaccessible pages, holds 0xff bytes at first, and cannot be touched
- *              by host code: it is accessible while queued work runs, and only then. Shared memory holds 0xff bytes
- *              when a block starts. The card's memory and its shared memory have limits.
+ *              operations only. The seed decides in which order (cuda_host.h). A race between threads or blocks gives
+ *              different bits under different seeds. Threads that wait where a GPU would hang are reported, and the
+ *              program ends: different barriers, lanes missing from a shuffle, a shuffle that reads a lane outside its
+ *              mask.
+ *   memory     An allocation lies alone between inaccessible pages, and has 0xff bytes at first. It is accessible only
+ *              while queued work runs, so host code cannot touch it. Shared memory holds 0xff bytes when a block
+ *              starts. The card's memory and its shared memory have limits.
  *   work       Streams are lazy: what was queued runs when a call waits for it, in an order that keeps only to what was
  *              declared: the order within a stream, events waited for, the edges of a graph. A copy reads and writes
  *              host memory when it runs, not when it is queued. Kernel arguments are taken when it is queued.

@@ -1,4 +1,4 @@
-/* Fibers: several stacks in one thread, changed by hand.
+/* Fibers: several stacks in one thread, which the program changes itself.
  *
  * memory   A fiber's stack is mapped once, with an inaccessible page below, and kept.
  * errors   Without memory for a stack the program ends with a message.

@@ -1,4 +1,4 @@
-/* What the files of the imitation share. Everything but host_allocate is called under the runtime's lock, that is,
+/* What the files of the imitation share. All functions except host_allocate are called under the runtime's lock:
  * between call_enter and call_leave. */
 #ifndef CUDA_HOST_HOST_H
 #define CUDA_HOST_HOST_H

@@ -1,4 +1,4 @@
-/* What the program's own symbol table tells of its kernels: their names, and their shared arrays.
+/* Reads the names of the kernels and their shared arrays from the program's own symbol table.
  *
  * A shared array is a thread-local variable of its kernel (device.h), which makes it one for all fibers of a thread,
  * and gives it a symbol of type STT_TLS with a mangled name: that of its function, _Z and the encoding, becomes _ZZ,

@@ -1,4 +1,4 @@
-/* Queued work: what stream.c and graph.c build of tasks, and work.c runs. Under the runtime's lock. */
+/* Queued work: tasks that stream.c and graph.c build and work.c runs, under the runtime's lock. */
 #ifndef CUDA_HOST_WORK_H
 #define CUDA_HOST_WORK_H
 

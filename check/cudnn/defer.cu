@@ -1,4 +1,4 @@
-/* See defer.h: work of the stand-in's as kernels of one thread. */
+/* The kernels of defer.h: the stand-in's work as kernels of one thread. */
 #include <cuda_runtime.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* A stand-in for the CUDA driver, for machines without one: with it cuDNN makes plans for a device that is described
- * and not there. cuDNN compiles kernels when it makes a plan and hands them to the driver; this one takes them and says
- * so. Nothing can be run with it. */
+/* A stand-in for the CUDA driver, for machines without one. With it, cuDNN makes plans for a device that is only
+ * described. cuDNN compiles kernels when it makes a plan, and hands them to the driver; this one accepts them. It
+ * cannot run anything. */
 
 enum { SUCCESS = 0, ERROR_NO_DEVICE = 100 };
 

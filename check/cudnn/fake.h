@@ -1,4 +1,4 @@
-/* What a test tells the stand-in of cuDNN and cuBLAS (fake.c), which is loaded at run time. */
+/* How a test controls the stand-in of cuDNN and cuBLAS (fake.c), which is loaded at run time. */
 #ifndef CUDNN_FAKE_H
 #define CUDNN_FAKE_H
 

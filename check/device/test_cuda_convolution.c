@@ -28,8 +28,8 @@ static void *reserve(size_t count, size_t size)
     return array;
 }
 
-/* Zeros and subnormals among normal deviates; in every other case a few large ones besides, which swallow what came
- * before them in a chain. */
+/* Zeros and subnormals among normal deviates; in every other case also a few large ones, which swallow what came before
+ * them in a chain. */
 static float *numbers(uint64_t seed, size_t count, float mean)
 {
     float *values = cuda_normals(seed, count, mean);

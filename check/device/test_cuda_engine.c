@@ -1,5 +1,5 @@
 /* The CUDA engine against the scalar engine, bit for bit: steps, ledger, state, evaluation, over variants of the
- * network, odd batches and a resume that changes engine; and what it says when a call of the runtime fails. On the host
+ * network, odd batches and a resume that changes engine; and its messages when a call of the runtime fails. On the host
  * this runs on an imitation of CUDA (check/cuda_host/), which takes queued work in any order that is allowed. */
 #include <inttypes.h>
 #include <math.h>
@@ -408,7 +408,7 @@ static void test_too_little_memory(void **state)
 }
 #endif
 
-/* Half of what the 2016 trainer took at batch 128, in MiB: 521, 636, 860 and 1277. */
+/* Half of the 2016 trainer's memory at batch 128, which was 521, 636, 860 and 1277 MiB. */
 static void test_memory(void **state)
 {
     static const struct {

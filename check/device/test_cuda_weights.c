@@ -10,8 +10,8 @@ enum { BATCHES = sizeof batches / sizeof *batches, CHANNELS_MOST = 64 };
 
 /* ---- a layer's arrays, on both sides ----------------------------------------------------------------------------- */
 
-/* Zeros and subnormals among normal deviates; in every other case a few large ones besides, which swallow what came
- * before them in a chain. */
+/* Zeros and subnormals among normal deviates; in every other case also a few large ones, which swallow what came before
+ * them in a chain. */
 static float *numbers(uint64_t seed, size_t count, float mean)
 {
     float *values = cuda_normals(seed, count, mean);

@@ -1,7 +1,6 @@
-/* Single PTX instructions against the answers that the PTX ISA gives. On the imitation of CUDA they run on the
- * interpreter of check/ptx, which is so held to the ISA; on a card, from the same text, they say whether the card
- * agrees. Then, on the interpreter alone: small kernels with one mistake each, which it must report, and without it,
- * which it must not. */
+/* Single PTX instructions against the answers that the PTX ISA gives. On the imitation of CUDA they test the
+ * interpreter of check/ptx. On a card, the same text shows whether the card agrees. Then, only on the interpreter, come
+ * small kernels with one mistake each, which it must report, and without the mistake, which it must not. */
 #include "check/support/cuda_memory.h"
 
 #include <stdio.h>

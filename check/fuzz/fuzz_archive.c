@@ -1,5 +1,5 @@
-/* libFuzzer: any bytes as an archive. Those that begin with an even byte are a tar, which is gzipped here, since no
- * mutation gets past a CRC; the others are the file itself. make fuzz runs it. */
+/* libFuzzer: any bytes as an archive. If they begin with an even byte, they are a tar, which is gzipped here, because
+ * no mutation gets past a CRC. Otherwise they are the file itself. make fuzz runs it. */
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
-# What check/ptx/ptx.sh has no time for: the whole engine's test from PTX, on the lowest and the highest architecture; every depth's pieces of memory,
-# watched; and faults that are planted in the PTX of the highest one, of which each must be seen: barriers and fences that are dropped one by one, and
-# compilations that flush or contract. Takes about half an hour. Run it when a kernel, a barrier or a fence changes.
+# The tests that take too long for check/ptx/ptx.sh. First the whole engine's test from PTX, on the lowest and the highest
+# architecture. Then every depth, with its pieces of memory watched. Last, faults that are planted in the PTX of the highest
+# architecture, each of which must be seen: barriers and fences that are dropped one by one, and compilations that flush or
+# contract. It takes about half an hour. Run it after a change of a kernel, a barrier or a fence.
 
 build=$(dirname "$SELFSAME")
 host=$build/check/selfsame_on_host

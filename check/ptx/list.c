@@ -1,4 +1,4 @@
-/* What a module is made of. */
+/* Lists the kernels and instructions of a module. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Memory: where an address leads, and what an instruction does there. */
+/* The memory of a launch: which allocation an address belongs to, and what an instruction does there. */
 #include "check/ptx/memory.h"
 
 #include <stdio.h>

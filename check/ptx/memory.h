@@ -1,4 +1,4 @@
-/* A launch's memory, and what is watched in it. */
+/* The memory of a launch, and how it is watched. */
 #ifndef PTX_MEMORY_H
 #define PTX_MEMORY_H
 

@@ -1,4 +1,4 @@
-/* From PTX's text to a program: instructions and directives. */
+/* Parses the text of PTX into a program: instructions and directives. */
 #include "check/ptx/parse.h"
 
 #include <ctype.h>

@@ -1,5 +1,5 @@
 /* What the two halves of the parser share: words.c reads words, registers and operands, parse.c instructions and
- * directives. What is not understood ends the parse with a message (fail). */
+ * directives. Anything that they do not understand ends the parse with a message (fail). */
 #ifndef PTX_PARSE_H
 #define PTX_PARSE_H
 

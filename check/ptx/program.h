@@ -1,4 +1,4 @@
-/* A kernel as the parser leaves it and the interpreter runs it. */
+/* A kernel in the form that the parser makes and the interpreter runs. */
 #ifndef PTX_PROGRAM_H
 #define PTX_PROGRAM_H
 
@@ -49,9 +49,9 @@ enum cache { CACHE_ANY, CACHE_GLOBAL, CACHE_CONSTANT }; /* plain, .cg and the li
  * they lie among a warp's registers, in bytes. Constants are registers that are filled once. */
 struct instruction {
     uint16_t operation;
-    uint8_t components, width, is_signed; /* of what is moved: how many, bytes of each */
+    uint8_t components, width, is_signed; /* of the moved values: how many, bytes of each */
     uint8_t space, kind, cache;
-    uint8_t to_width;      /* bytes of a result's lane; of a store, of what is stored */
+    uint8_t to_width;      /* bytes of a result's lane; for a store, of the stored value */
     uint8_t used;          /* of a load's components: a bit for each that is wanted */
     uint8_t address_width; /* bytes of a memory operand's base */
     uint8_t guard_negated;

@@ -1,4 +1,4 @@
-/* PTX on the CPU: what nvcc made of a kernel, run instruction by instruction, and watched.
+/* PTX on the CPU: runs a kernel as nvcc compiled it, instruction by instruction, and watches it.
  *
  * A module is the PTX of one .cu file. A launch runs a grid's blocks one after the other, the warps of a block in turns
  * between barriers, the lanes of a warp together as long as they stay together.
@@ -6,8 +6,8 @@
  * Arithmetic   As the PTX ISA has it: rounding, subnormals or .ftz, the canonical NaN of f32, min and max of zeros,
  *              conversions that clamp. What PTX leaves open (.approx, and a plain add or mul, which ptxas may contract)
  *              is done in some way that it allows; ptx_list tells of it.
- * Reported     Shared memory: two threads and one write between barriers, reads of what no thread of the block has
- *              written, what lies outside every variable. Local memory: the latter two. Global memory: what lies
+ * Reported     Shared memory: two threads and one write between barriers, reads of memory that no thread of the block
+ *              has written, accesses outside every variable. Local memory: the latter two. Global memory: what lies
  *              outside an allocation, misalignment, and what blocks of one launch read of each other without a fence,
  *              or both write. Barriers that part of a warp does not reach, different barriers, shuffles that miss
  *              lanes.
@@ -34,7 +34,7 @@ struct ptx_module;
 struct ptx_kernel;
 
 struct ptx_module *ptx_load(const char *path);
-/* The same from text in memory; `name` stands for the path in messages. */
+/* The same from text in memory. Messages name it `name`. */
 struct ptx_module *ptx_parse(const char *name, const char *text, size_t length);
 const struct ptx_kernel *ptx_find(const struct ptx_module *module, const char *name);
 

@@ -1,6 +1,7 @@
-# The kernels as nvcc compiled them, without a card: nothing in them that ptxas may contract, that flushes or that is approximate; and, run instruction
-# by instruction by check/ptx on the imitation of CUDA, the CPU's bits, with no race, missing fence, unwritten or outside read reported. For the lowest
-# and the highest architecture; the lists are of all.
+# Tests the kernels as nvcc compiled them, without a card. In the PTX of every architecture, no instruction may be contracted
+# by ptxas, flushes or is approximate. For the lowest and the highest architecture, check/ptx runs the PTX instruction by
+# instruction on the imitation of CUDA: it gives the CPU's bits, and has no race, no missing fence, and no read that is
+# unwritten or outside.
 
 build=$(dirname "$SELFSAME")
 host=$build/check/selfsame_on_host

@@ -1,7 +1,7 @@
 /* The interpreter: a grid's blocks one after the other, the warps of a block in turns, each until it waits.
  *
- * Lanes of a warp that are at one instruction go together. Of those that are apart the ones that are furthest behind go
- * first, so that they meet again; what no barrier orders, memory.c tells of whatever the order was. */
+ * Lanes of a warp that are at one instruction go together. If they are at different instructions, the ones furthest
+ * behind go first, so that they meet again. If no barrier orders two accesses, memory.c reports them in any order. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
-/* Who was where in memory before: races, unwritten memory, fences. Code in a header, for memory.c alone: every access
- * of a kernel goes through it, and the compiler puts it there.
+/* Watches every access of a kernel: races, unwritten memory, fences. The code is in a header only for memory.c, so that
+ * the compiler inlines it there.
  *
- * Shared memory has two marks for every unit: who wrote it last and who read it since. A mark has the barrier interval,
- * the thread and the instruction; of two marks in one interval by different threads, one being a write, neither is
- * ordered by a barrier. A unit is four bytes, or one where the kernel has an access of less.
+ * Shared memory has two marks for every unit: the thread that wrote it last, and a thread that read it since. A mark
+ * has the barrier interval, the thread and the instruction; of two marks in one interval by different threads, one
+ * being a write, neither is ordered by a barrier. A unit is four bytes, or one where the kernel has an access of less.
  *
  * Global memory has the same for every four bytes that the launch has touched, with block and time. What blocks of one
  * launch read of each other must have been released: written, fenced (by the writer, or by the thread of the atomic
@@ -61,7 +61,7 @@ static uint32_t place_of(uint64_t mark)
     return (uint32_t)(mark & ((1u << PLACE_BITS) - 1));
 }
 
-/* No mark is left but of what lies outside. */
+/* Only accesses outside leave a mark. */
 static void shared_forget(uint32_t units)
 {
     memset(shared.written, 0, units * sizeof *shared.written);
@@ -176,8 +176,8 @@ static inline int shared_write(uint32_t at, uint32_t thread, uint64_t address, u
 
 /* ---- global memory ----------------------------------------------------------------------------------------------- */
 
-/* Who was at four bytes: of this launch, else `launch` is another. time: when, counted through the launch in
- * accesses. */
+/* The last accesses of four bytes. If they are of an older launch, `launch` is another number. time: when, counted
+ * through the launch in accesses. */
 struct touch {
     uint32_t launch, who, time, at; /* who: 1024 times the block, and the thread */
 };
