@@ -172,7 +172,7 @@ fi
 # ---- runs ----------------------------------------------------------------------------------------------------------------------------------
 
 expect 2 "a run that is not in the folder" targets tiny-seed1 --runs elsewhere
-says "name a run's folder, or give the runs folder with --runs"
+says "name a run's folder, or pass the runs folder with --runs"
 expect 1 "  its folder" targets runs/tiny-seed1
 expect 1 "  the runs folder" targets tiny-seed1 --runs runs
 expect 2 "a run that is finished" train tiny.yaml --runs runs
@@ -196,7 +196,7 @@ sed -i 's/"state": "finished"/"state": "interrupted"/; /"record_sha256"/d' part/
 broken() { rm -rf runs/epochs-seed1 && cp -r part runs/epochs-seed1; }
 broken
 expect 2 "a run that exists" train epochs.yaml --runs runs
-says "by --resume, or choose another name"
+says "with --resume, or choose another name"
 expect 0 "  it goes on" train epochs.yaml --runs runs --resume
 broken
 mv runs/epochs-seed1/record.json kept.json
@@ -217,7 +217,7 @@ expect 0 "  the right file is back" train epochs.yaml --runs runs --resume
 broken
 for checkpoint in runs/epochs-seed1/checkpoints/*; do : > "$checkpoint"; done
 expect 2 "no good checkpoint" train epochs.yaml --runs runs --resume
-says "to start over, remove that folder"
+says "to start again, remove that folder"
 rm -r runs/epochs-seed1
 expect 0 "  removed" train epochs.yaml --runs runs --resume
 broken

@@ -83,8 +83,8 @@ static enum status choose_backend(const char *isa, const struct backend_operatio
     }
     if (known)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "%s asks for %s, which this processor does not have; without it, the best instruction set "
-                         "is used",
+                         "%s asks for %s, which this processor does not have; leave it out to use the best "
+                         "instruction set",
                          origin, isa);
     char names[64];
     list_isas(names, sizeof names);
