@@ -2,6 +2,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,6 +79,20 @@ enum status error_prefix(struct error *error, const char *format, ...)
     size_t used = strlen(error->message);
     snprintf(error->message + used, sizeof error->message - used, ": %s", message);
     return error->status;
+}
+
+void error_replace(struct error *error, const char *from, const char *to)
+{
+    char message[ERROR_MESSAGE_BYTES];
+    size_t used = 0;
+    memcpy(message, error->message, sizeof message);
+    for (const char *rest = message; *rest != '\0' && used + 1 < sizeof error->message;) {
+        const bool found = strncmp(rest, from, strlen(from)) == 0;
+        const int length = snprintf(error->message + used, sizeof error->message - used, "%.*s",
+                                    found ? (int)strlen(to) : 1, found ? to : rest);
+        used += (size_t)length;
+        rest += found ? strlen(from) : 1;
+    }
 }
 
 int status_exit(enum status status)

@@ -45,6 +45,9 @@ enum status error_out_of_memory(struct error *error, const char *what, ...) __at
 /* Puts "prefix: " before the message that is already there; returns its status. */
 enum status error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Puts `to` in the place of each `from` in the message: the name that people know for one that they do not. */
+void error_replace(struct error *error, const char *from, const char *to);
+
 /* clang's analyser sees one source at a time: this tells it that none of the above returns STATUS_OK. */
 #if defined(__clang_analyzer__) && !defined(SELFSAME_ERROR_C)
 static inline enum status error_is(enum status status)

@@ -10,7 +10,7 @@ static void print_result(const struct record *record, const struct weights_found
 {
     char state[RECORD_STATE_BYTES];
     const struct record_facts *facts = &record->facts;
-    printf("%s: its files agree; it is %s\n", record->path, record_state_text(record, state));
+    printf("%s: its files agree; it is %s\n", record->shown, record_state_text(record, state));
     printf("  %-20s written by selfsame %s%s\n", RECORD_FILE,
            facts->program_version[0] != '\0' ? facts->program_version : "of unknown version",
            facts->record_sha256[0] == '\0' ? "; without a digest of its own, as version 0.1.0 wrote it" : "");

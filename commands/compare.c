@@ -32,7 +32,7 @@ struct job {
 
 static const char *path_of(const struct compared *run)
 {
-    return run->record != NULL ? run->record->path : run->operand;
+    return run->record != NULL ? run->record->shown : run->operand;
 }
 
 /* ---- reading and comparing --------------------------------------------------------------------------------------- */
@@ -288,7 +288,7 @@ static void print_extent(const struct job *job, const struct compared *run)
     char more[FILE_PATH_BYTES + 128] = "";
     if (c->longer_first || c->longer_second) {
         const struct record *longer = c->longer_first ? job->first->record : run->record;
-        snprintf(more, sizeof more, "; %s goes on to %zu epochs, %zu steps", longer->path, longer->epochs,
+        snprintf(more, sizeof more, "; %s goes on to %zu epochs, %zu steps", longer->shown, longer->epochs,
                  longer->steps);
     }
     text_line(stdout, "  compared: %" PRIu64 " epoch%s, %" PRIu64 " steps%s", c->epochs, c->epochs == 1 ? "" : "s",
@@ -560,7 +560,8 @@ const struct command compare_command = {
         "differs: keys of the manifests that move bits, results, engines, programs and hosts. A default that neither "
         "manifest changes is no difference.\n\n"
         "With several runs, the exit status is that of the worst verdict: 2 before 1 before 0.\n\n"
-        "A RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with the program.",
+        "A RUN is a run's folder, its name in the runs folder, published/... for a run that comes with the program, or "
+        "what selfsame pack wrote: a file, or its https URL.",
     .examples =
         "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n"
         "selfsame compare mine theirs --tolerance validation_error=abs:0.3\tdid I get the result?\n",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/build_info.h"
+#include "results/packed_run.h"
 #include "results/record_json.h"
 
 const char *record_runs_folder(const char *option)
@@ -50,6 +51,8 @@ enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BY
     enum status status = find_published(run, folder, error);
     if (status != STATUS_OK || folder[0] != '\0')
         return status;
+    if (packed_run_is(run))
+        return file_path(folder, error, "%s", run);
     if (strchr(run, '/') != NULL || has_record(run)) {
         status = file_path(folder, error, "%.*s", (int)length, run);
         if (status == STATUS_OK && !has_record(folder))
@@ -63,6 +66,19 @@ enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BY
                            "runs folder with --runs",
                            run, runs, folder, RECORD_FILE);
     return status;
+}
+
+enum status find_run_check_name(const char *name, struct error *error)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t length = strlen(name);
+    if (length == 0 || length > 200 || strspn(name, letters) != length || name[0] == '.' || name[0] == '-')
+        return error_set(
+            error, STATUS_INPUT,
+            "'%.200s' cannot be the name of a run; a name has at most 200 letters, digits, '.', '_' and '-', and "
+            "does not begin with '.' or '-'",
+            name);
+    return STATUS_OK;
 }
 
 void find_run_name(const char *folder, char name[RUN_NAME_BYTES])

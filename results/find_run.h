@@ -1,7 +1,8 @@
 /* Finds runs: in the runs folder, and among the runs that come with the program.
  *
  * You name a run by its folder (anything with a slash, and every existing folder with a record.json), by its name in
- * the runs folder, or as published/... if it comes with the program. A run's name is the name of its folder. */
+ * the runs folder, or as published/... if it comes with the program. You name a packed run by its path or
+ * URL. A run's name is the name of its folder. */
 #ifndef SELFSAME_FIND_RUN_H
 #define SELFSAME_FIND_RUN_H
 
@@ -15,8 +16,10 @@ enum { RUN_NAME_BYTES = 256 };
 /* The runs folder: `option` (of --runs) unless NULL, else the environment's SELFSAME_RUNS unless empty, else "runs". */
 const char *record_runs_folder(const char *option);
 
-/* The folder of a run. STATUS_INPUT where there is none. */
+/* The folder of a run, or the path or URL of a packed one. STATUS_INPUT where there is none. */
 enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BYTES], struct error *error) MUST_USE;
+/* STATUS_INPUT for what a run in the runs folder cannot be called. */
+enum status find_run_check_name(const char *name, struct error *error) MUST_USE;
 /* The name of the run in a folder. */
 void find_run_name(const char *folder, char name[RUN_NAME_BYTES]);
 

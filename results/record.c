@@ -8,6 +8,8 @@
 
 #include "base/lock.h"
 #include "base/text.h"
+#include "results/pack.h"
+#include "results/packed_run.h"
 #include "results/record_check.h"
 
 static const size_t MANIFEST_LIMIT = (size_t)1 << 24;
@@ -99,6 +101,7 @@ static enum status open_once(struct record **record, const char *folder, bool wh
     if (*record == NULL)
         return error_out_of_memory(error, "the run %s", folder);
     memcpy((*record)->path, folder, sizeof(*record)->path);
+    memcpy((*record)->shown, folder, sizeof(*record)->shown);
     find_run_name(folder, (*record)->name);
     enum status status = inside(*record, RECORD_LOCK_FILE, path, error);
     if (status == STATUS_OK)
@@ -116,6 +119,30 @@ static enum status open_once(struct record **record, const char *folder, bool wh
     return status;
 }
 
+/* A packed run, in a temporary folder that people never see. */
+static enum status open_packed(struct record **record, const char *run, bool whole, struct error *error)
+{
+    char folder[FILE_PATH_BYTES], name[RUN_NAME_BYTES];
+    struct scratch scratch;
+    bool locked;
+    enum status status = packed_run_open(run, &scratch, folder, error);
+    if (status != STATUS_OK)
+        return status;
+    status = open_once(record, folder, whole, &locked, error);
+    if (status != STATUS_OK) {
+        error_replace(error, folder, run);
+        file_scratch_close(&scratch);
+        return status;
+    }
+    (*record)->scratch = scratch;
+    find_run_name(run, name);
+    const size_t length = strlen(name), suffix = strlen(PACK_SUFFIX);
+    const bool cut = length > suffix && strcmp(name + length - suffix, PACK_SUFFIX) == 0;
+    snprintf((*record)->name, sizeof(*record)->name, "%.*s", (int)(cut ? length - suffix : length), name);
+    snprintf((*record)->shown, sizeof(*record)->shown, "%s", run);
+    return STATUS_OK;
+}
+
 /* A process that is at the run may have changed one file before another was read: then it is read anew. */
 static enum status open_run(struct record **record, const char *runs, const char *run, bool whole, struct error *error)
 {
@@ -127,6 +154,8 @@ static enum status open_run(struct record **record, const char *runs, const char
     enum status status = find_run(runs, run, folder, error);
     if (status != STATUS_OK)
         return status;
+    if (packed_run_is(folder))
+        return open_packed(record, folder, whole, error);
     for (int i = 1; (status = open_once(record, folder, whole, &locked, error)) == STATUS_INPUT; i++) {
         if (!locked || i == TRIES)
             break;
@@ -154,5 +183,7 @@ void record_close(struct record *record)
     free(record->manifest_text);
     metrics_free(&record->metrics_lines);
     ledger_free(&record->ledger_lines);
+    if (record->scratch.path[0] != '\0')
+        file_scratch_close(&record->scratch);
     free(record);
 }

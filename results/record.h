@@ -6,6 +6,7 @@
  * ledger.txt           a line for each training step (results/ledger.h); ledger.txt.gz in published runs
  * weights.safetensors  after the last whole epoch
  * checkpoints/         step-NNNNNNNN.safetensors (results/checkpoint.h)
+ * attestations/        signed statements (results/attestation.h)
  * .lock                held while a process writes (base/lock.h)
  *
  * The four texts may have a byte order mark and carriage returns: they are read, and their digests are computed, as if
@@ -29,6 +30,7 @@
 #define RECORD_MANIFEST_FILE "manifest.yaml"
 #define RECORD_WEIGHTS_FILE "weights.safetensors"
 #define RECORD_CHECKPOINTS_FOLDER "checkpoints"
+#define RECORD_ATTESTATIONS_FOLDER "attestations"
 #define RECORD_LOCK_FILE ".lock"
 
 /* The state of a run, from its lock and its folder. */
@@ -41,8 +43,10 @@ enum run_state {
 
 /* A run that was read. Everything is owned by the struct and lives until record_close. */
 struct record {
-    char path[FILE_PATH_BYTES];  /* the folder */
-    char name[RUN_NAME_BYTES];   /* the folder's */
+    char path[FILE_PATH_BYTES];  /* the folder; of a packed run, a temporary one */
+    char shown[FILE_PATH_BYTES]; /* how people call it: the folder, or the packed run's path or URL */
+    char name[RUN_NAME_BYTES];   /* the folder's, or the packed run's without its suffix */
+    struct scratch scratch;      /* of a packed run; a path of "" for none */
     bool locked;                 /* by another process, when it was opened */
     struct record_facts facts;   /* record.json */
     char *manifest_text;         /* manifest.yaml */
@@ -57,7 +61,8 @@ struct record {
 
 /* Opens a run (results/find_run.h says how it may be named) and compares its files with each other
  * (results/record_check.h). STATUS_INPUT if there is no such run, if a file is wrong (naming file and line), or if two
- * of them contradict each other (naming both). */
+ * of them contradict each other (naming both). A packed run (results/pack.h) is unpacked into a temporary folder, which
+ * record_close removes. */
 enum status record_open(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;
 /* The same of record.json alone: there are no manifest, metrics and ledger. */
 enum status record_open_head(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;

@@ -273,19 +273,6 @@ const struct metrics_row *recorder_last(const struct recorder *recorder)
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static enum status check_name(const char *name, struct error *error)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    size_t length = strlen(name);
-    if (length == 0 || length > 200 || strspn(name, letters) != length || name[0] == '.' || name[0] == '-')
-        return error_set(
-            error, STATUS_INPUT,
-            "'%.200s' cannot be the name of a run; a name has at most 200 letters, digits, '.', '_' and '-', and "
-            "does not begin with '.' or '-'",
-            name);
-    return STATUS_OK;
-}
-
 /* A run of which record.json is gone, but not what took time to compute. */
 static enum status check_begun(const char *folder, struct error *error)
 {
@@ -509,7 +496,7 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
     const struct recorder_options *options = recorder->options;
     char path[FILE_PATH_BYTES], metrics_sha256[DIGEST_HEX_BYTES];
     uint64_t epochs = 0;
-    enum status status = check_name(options->name, error);
+    enum status status = find_run_check_name(options->name, error);
     if (status == STATUS_OK)
         status = file_path(recorder->path, error, "%s/%s", options->runs, options->name);
     if (status == STATUS_OK)

@@ -190,6 +190,8 @@ enum status record_open_whole(struct record **record, const char *runs, const ch
         if (status == STATUS_OK)
             return status;
         const bool locked = (*record)->locked;
+        if ((*record)->scratch.path[0] != '\0')
+            error_replace(error, (*record)->path, (*record)->shown);
         record_close(*record);
         *record = NULL;
         if (status != STATUS_INPUT || !locked || i == TRIES)

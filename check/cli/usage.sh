@@ -12,7 +12,7 @@ says "did you mean 'train'"
 expect 2 "unknown command, nothing near" xyzzy
 says "selfsame --help lists them"
 
-for command in fetch train eval runs check compare targets plot bench doctor manifest inspect convert help; do
+for command in fetch train eval runs check compare targets plot bench doctor manifest inspect convert pack unpack help; do
     expect 0 "$command --help" "$command" --help
     prints "^usage: selfsame $command"
     prints "^Options:"

@@ -1,0 +1,155 @@
+# A run in one file, and back: the same bytes wherever it is packed, read where a folder is, and nothing hostile comes in.
+
+cat > tiny.yaml <<YAML
+inherit: quick/resnet20.yaml
+name: tiny
+model: {depth: 8}
+training: {steps: 4, batch_size: 16, schedule: {drop_epochs: []}}
+targets: []
+YAML
+expect 0 "a run" train tiny.yaml --runs runs
+run=runs/tiny-seed1
+
+# ---- the same bytes ----
+
+echo figure > $run/error.svg
+expect 0 "pack" pack $run
+says "left out.*tiny-seed1/error.svg"
+prints "^packed: tiny-seed1.tar, "
+digest=$(sed -n 's/^sha256: //p' stdout)
+if [ "$(sha256sum < tiny-seed1.tar)" = "$digest  -" ]; then pass "  its SHA-256 is that of the file"; else fail "  another SHA-256"; fi
+expect 2 "  a file that exists is kept" pack $run
+expect 0 "  or replaced" pack $run --force
+cp -rp $run elsewhere
+chmod 600 elsewhere/*.jsonl
+touch -d 2001-01-01 elsewhere/record.json
+expect 0 "a copy of another name, with other times and modes" pack elsewhere
+same tiny-seed1.tar elsewhere.tar "  gives the same bytes"
+if tar --version 2> /dev/null | grep -q GNU; then
+    mkdir -p by-tar
+    cp -r $run by-tar/run
+    (cd by-tar && tar --format=ustar --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=0644 -cf ../by-tar.tar run/record.json run/manifest.yaml \
+        run/metrics.jsonl run/ledger.txt run/weights.safetensors run/checkpoints/*)
+    same tiny-seed1.tar by-tar.tar "  and so does GNU tar"
+fi
+expect 0 "without checkpoints" pack $run --no-checkpoints --out small.tar
+if [ "$(tar -tf small.tar | grep -c checkpoints)" -eq 0 ]; then pass "  there are none"; else fail "  there are some"; fi
+
+# ---- read where a folder is ----
+
+expect 0 "check" check tiny-seed1.tar
+prints "^tiny-seed1.tar: its files agree; it is finished"
+expect 0 "compare" compare $run tiny-seed1.tar
+prints "^same-document: "
+prints "runs/tiny-seed1 and tiny-seed1.tar"
+expect 0 "  and over a URL" compare "file://$PWD/tiny-seed1.tar" $run
+prints "^same-document: "
+expect 3 "  one that is not there" compare "file://$PWD/none.tar" $run
+expect 1 "targets" targets tiny-seed1.tar
+says "tiny-seed1.tar: its manifest tiny has no targets"
+if find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'selfsame-run-*' -newer tiny.yaml 2> /dev/null | grep -q .; then
+    fail "a temporary folder is left"
+else
+    pass "no temporary folder is left"
+fi
+
+# ---- and back ----
+
+expect 0 "unpack" unpack tiny-seed1.tar --runs back
+prints "^unpacked: back/tiny-seed1, "
+rm $run/error.svg
+rm -f $run/.lock
+if diff -r $run back/tiny-seed1 > stdout 2> stderr; then pass "  the same files"; else fail "  other files"; fi
+expect 2 "  never over another run" unpack tiny-seed1.tar --runs back
+says "choose another name with --name"
+expect 0 "  under another name" unpack tiny-seed1.tar --runs back --name other
+expect 2 "  but not any" unpack tiny-seed1.tar --runs back --name ../up
+expect 0 "again" pack back/other --out again.tar
+same tiny-seed1.tar again.tar "  to the same bytes"
+cp -r $run gzipped
+gzip -n gzipped/ledger.txt
+expect 0 "a compressed ledger is packed as it is" pack gzipped
+expect 0 "  and read" check gzipped.tar
+printf 'x' | dd of=gzipped/weights.safetensors bs=1 seek=9999 conv=notrunc 2> /dev/null
+expect 2 "a damaged run is not packed" pack gzipped --out damaged.tar
+if [ -e damaged.tar ] || [ -e damaged.tar.unchecked.tar ]; then fail "  but a file is left"; else pass "  and no file is left"; fi
+
+# ---- hostile ----
+
+cat > hostile.py <<'PY'
+import io, sys, tarfile
+good = open("tiny-seed1.tar", "rb").read()
+files = {m.name: tarfile.open("tiny-seed1.tar").extractfile(m).read() for m in tarfile.open("tiny-seed1.tar")}
+def header(name, size, **other):
+    info = tarfile.TarInfo(name)
+    info.size = size
+    for key, value in other.items():
+        setattr(info, key, value)
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    block[329:345] = b"0000000\0" * 2  # as GNU tar
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block[:512])
+    return bytes(block)
+def pad(data, unit=512): return data + bytes(-len(data) % unit)
+def entry(name, data=b"", **other): return header(name, len(data), **other) + pad(data)
+def whole(*entries): return pad(b"".join(entries) + bytes(1024), 10240)
+all = [entry(n, d) for n, d in files.items()]
+assert whole(*all) == good
+first = all[0]
+bad = {
+    "absolute": (whole(entry("/run/record.json", b"x")), "absolute path"),
+    "climbing": (whole(entry("run/../record.json", b"x")), "climbs out"),
+    "climbing-first": (whole(entry("../run/record.json", b"x")), "climbs out"),
+    "symbolic": (whole(header("run/record.json", 0, type=b"2", linkname="/etc/passwd")), "is a link"),
+    "hard": (whole(first, header("run/manifest.yaml", 0, type=b"1", linkname="run/record.json")), "is a link"),
+    "folder": (whole(header("run/checkpoints", 0, type=b"5")), "neither a file"),
+    "fifo": (whole(header("run/record.json", 0, type=b"6")), "neither a file"),
+    "long-name": (whole(header("././@LongLink", 9, type=b"L") + pad(b"run/other")), "no entry of a POSIX tar\\|neither a file"),
+    "twice": (whole(first, *all), "comes twice"),
+    "order": (whole(all[1], first, *all[2:]), "out of order"),
+    "stranger": (whole(first, entry("run/.bashrc", b"x")), "not a file of a run"),
+    "deep": (whole(first, entry("run/checkpoints/a/step-1.safetensors", b"x")), "not a file of a run"),
+    "hidden": (whole(first, entry("run/attestations/.json", b"x")), "not a file of a run"),
+    "large": (whole(header("run/record.json", 1 << 30)), "too large"),
+    "huge": (whole(header("run/weights.safetensors", (1 << 33) - 1)), "too large"),
+    "owner": (whole(entry("run/record.json", files["run/record.json"], uid=1000), *all[1:]), "another time, owner or mode"),
+    "mode": (whole(entry("run/record.json", files["run/record.json"], mode=0o4755), *all[1:]), "another time, owner or mode"),
+    "time": (whole(entry("run/record.json", files["run/record.json"], mtime=1), *all[1:]), "another time, owner or mode"),
+    "trailing": (good + b"x", "something follows"),
+    "trailing-zeros": (good + bytes(512), "something follows"),
+    "cut": (good[:-10240], "it ends at byte"),
+    "cut-inside": (good[:700], "it ends at byte"),
+    "no-end": (b"".join(all), "it ends at byte"),
+    "padding": (first[:-1] + b"x" + b"".join(all[1:]) + bytes(1024), "is not zero"),
+    "empty": (whole(), "record.json"),
+    "nothing": (b"", "it ends at byte"),
+    "text": (b"run/" + b"x" * 20000, "no entry of a POSIX tar"),
+    "swapped": (whole(*[entry(n, d[:-2] + b"9\n" if n == "run/ledger.txt" else d) for n, d in files.items()]), "contradict"),
+}
+for name, (data, says) in bad.items():
+    open(name + ".tar", "wb").write(data)
+    print(name, says)
+PY
+if python3 hostile.py > list 2> stderr; then pass "$(wc -l < list) hostile files"; else fail "hostile.py"; fi
+while read -r name pattern; do
+    expect 2 "$name: unpack" unpack "$name.tar" --runs into
+    says "$pattern"
+    expect 2 "  check" check "$name.tar"
+    says "^selfsame check: .*$name.tar"
+    if [ -n "$(ls -A into)" ]; then fail "  something is in the runs folder: $(ls -A into)"; fi
+done < list
+# Any byte of it, anywhere.
+python3 - <<'PY' > offsets
+import random
+random.seed(1)
+size = len(open("tiny-seed1.tar", "rb").read())
+print(*[random.randrange(size) for _ in range(25)], *range(100, 512, 60), 0, size - 1, sep="\n")
+PY
+kept=0
+while read -r offset; do
+    cp tiny-seed1.tar flipped.tar
+    python3 -c "import sys; f = open('flipped.tar', 'r+b'); f.seek($offset); b = f.read(1)[0]; f.seek($offset); f.write(bytes([b ^ 1]))"
+    run check flipped.tar
+    [ "$status" -eq 2 ] || { kept=$((kept + 1)); echo "byte $offset: exit $status"; }
+done < offsets
+if [ $kept -eq 0 ]; then pass "every flipped bit of $(wc -l < offsets) is refused"; else fail "$kept flipped bits are not refused"; fi
