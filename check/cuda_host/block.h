@@ -37,7 +37,7 @@ extern "C" {
 
 /* Runs all blocks of a grid. */
 void block_run_kernel(const struct block_kernel *kernel);
-/* Whether it was run from PTX instead: check/ptx/on_host.c. */
+/* Whether it was run from PTX instead: from_ptx.c. */
 int block_run_ptx(const struct block_kernel *kernel);
 
 /* ---- called by the threads of a kernel --------------------------------------------------------------------------- */
