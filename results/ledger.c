@@ -1,5 +1,6 @@
 #include "results/ledger.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +95,7 @@ static enum status read_gzip(const char *path, size_t limit, char **text, size_t
 {
     struct gunzip *gunzip;
     size_t room = 0;
+    assert(limit > 0);
     *text = NULL;
     *bytes = 0;
     enum status status = gunzip_open(&gunzip, path, LEDGER_FILE_LIMIT, error);

@@ -57,7 +57,7 @@ enum status metrics_format(const struct metrics_row *row, char **line, struct er
     json_decref(object);
     *line = text != NULL ? malloc(strlen(text) + 2) : NULL;
     if (*line != NULL)
-        strcat(strcpy(*line, text), "\n");
+        memcpy(stpcpy(*line, text), "\n", 2);
     free(text);
     if (*line == NULL)
         return error_set(error, STATUS_ENVIRONMENT,
@@ -157,7 +157,6 @@ enum status metrics_read(const char *path, struct metrics_lines *lines, struct e
     if (ends_in_line(path, count + 1, lines->text + good, bytes - good)) {
         lines->text[bytes] = '\n'; /* in the place of the NUL that ends what was read: nothing looks beyond it */
         lines->changed = true;
-        good = bytes + 1;
         count++;
     } else {
         lines->torn = bytes - good;

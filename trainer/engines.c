@@ -49,7 +49,7 @@ enum status engine_choose(const char *name, enum arithmetic arithmetic, const st
         return error_set(error, STATUS_INPUT, "there is no engine %s", name);
     if (!entry->computes[arithmetic]) {
         enum arithmetic other = ARITHMETIC_EXACT_1;
-        while (!entry->computes[other])
+        while (other + 1 < ARITHMETIC_COUNT && !entry->computes[other])
             other++;
         return error_set(error, STATUS_INPUT,
                          "the arithmetic is %s, which the engine %s does not compute; pass --engine %s, or choose "

@@ -1,5 +1,6 @@
 #include "fetch/weights/ndarray.h"
 
+#include <assert.h>
 #include <string.h>
 
 static enum status refuse(struct error *error, const char *path, const struct pickle_value *value, const char *why)
@@ -135,6 +136,7 @@ bool ndarray_scalar(const struct pickle_value *value, double *number)
     uint64_t bits = 0;
     for (size_t i = 0; i < data->text.bytes; i++)
         bits |= (uint64_t)bytes[i] << 8 * i;
+    assert(data->text.bytes > 0);                          /* every type has */
     unsigned unused = 64 - 8 * (unsigned)data->text.bytes; /* bits above the number's own */
     switch (element) {
     case ELEMENT_F64:

@@ -1,3 +1,4 @@
+#define SELFSAME_PICKLE_C
 #include "fetch/weights/pickle_machine.h"
 
 #include <stdio.h>

@@ -30,6 +30,9 @@ extern const struct pickle_opcode pickle_opcodes[256]; /* by their byte */
  *
  * refuse   Fills the error: "PATH: byte N: opcode NAME ...". */
 enum status pickle_refuse(struct pickle_machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#if defined(__clang_analyzer__) && !defined(SELFSAME_PICKLE_C) /* as in base/error.h */
+#define pickle_refuse(m, ...) (pickle_refuse(m, __VA_ARGS__), error_is(STATUS_INPUT))
+#endif
 enum status pickle_no_memory(struct pickle_machine *m);
 /* Memory of the arena, aligned for anything; NULL with the error filled. */
 void *pickle_allocate(struct pickle_machine *m, size_t bytes) MUST_USE;

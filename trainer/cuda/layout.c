@@ -1,4 +1,5 @@
 /* The CUDA engine's memory, laid out before anything is allocated, so that the prediction is exact. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "trainer/cuda/engine_state.h"
@@ -79,6 +80,7 @@ static void lay_out_activations(struct layout *layout, struct arena *arena, cons
     const struct network *network = sizes->network;
     const size_t batch = sizes->batch;
     const uint32_t blocks = network->block_count / 3, segment = segment_blocks(network);
+    assert(segment > 0);
     /* The rear y of the last stage are free while the first two stages are at hand, of which each output is at most
      * four times as large: they are one piece, which those outputs borrow. */
     const uint32_t rear = 4 * (segment - 1), front = network->conv_count - rear;
