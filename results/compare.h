@@ -2,8 +2,8 @@
  * answer. record_check.h and weights_check.h come first: a record that contradicts itself never gets here.
  *
  * copies   Times are measured to the nanosecond, and every computation has its own. So if two runs have equal times for
- *          an epoch, it was computed once and copied, and proves nothing about a second machine. A record that is forged
- *          with other times is not found out. A signature says who vouches for it. */
+ *          an epoch, it was computed once and copied, and proves nothing about a second machine. A record that is
+ *          forged with other times is not found out. A signature says who vouches for it. */
 #ifndef SELFSAME_COMPARE_H
 #define SELFSAME_COMPARE_H
 
@@ -60,8 +60,8 @@ struct comparison {
 void compare_records(const struct record *first, const struct record *second, const struct tolerance *tolerances,
                      size_t count, struct comparison *comparison);
 
-/* A metric of two lines: their difference, and whether it lies within the tolerance. Numbers that were decimal fractions
- * are compared as such: a part in 10^9 more than the tolerance is their rounding. */
+/* A metric of two lines: their difference, and whether it lies within the tolerance. Numbers that were decimal
+ * fractions are compared as such: a part in 10^9 more than the tolerance is their rounding. */
 double metric_value(const struct metrics_column *metric, const struct metrics_row *row);
 bool tolerance_holds(const struct tolerance *tolerance, const struct metrics_row *a, const struct metrics_row *b);
 

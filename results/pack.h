@@ -1,8 +1,8 @@
 /* A run in one file: a tar whose bytes follow from the bytes of the record's files, and from nothing else. So a packed
  * run has one SHA-256, wherever it is packed.
  *
- * format   POSIX ustar, not compressed: weights are as good as random, and a compressor's output depends on its version.
- *          Files alone, in this order, as run/NAME: record.json, manifest.yaml, metrics.jsonl, ledger.txt or
+ * format   POSIX ustar, not compressed: weights are as good as random, and a compressor's output depends on its
+ *          version. Files alone, in this order, as run/NAME: record.json, manifest.yaml, metrics.jsonl, ledger.txt or
  *          ledger.txt.gz, weights.safetensors, checkpoints/ by step, attestations/ by name. Mode 0644, owner and group
  *          0 without names, time 0, padded to 10,240 bytes: what GNU tar writes with --format=ustar --owner=0 --group=0
  *          --numeric-owner --mtime=@0 --mode=0644.

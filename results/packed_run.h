@@ -11,8 +11,8 @@ bool packed_run_is_url(const char *run);
 /* Whether a run is called by a packed run's path or URL. */
 bool packed_run_is(const char *run);
 
-/* Fetches it if need be, and unpacks it into a folder in `scratch`, which file_scratch_close removes. Where it cannot be
- * unpacked, the scratch folder is gone. */
+/* Fetches it if need be, and unpacks it into a folder in `scratch`, which file_scratch_close removes. Where it cannot
+ * be unpacked, the scratch folder is gone. */
 enum status packed_run_open(const char *run, struct scratch *scratch, char folder[FILE_PATH_BYTES],
                             struct error *error) MUST_USE;
 
