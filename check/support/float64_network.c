@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LINEAR64_WEIGHTS = HEAD64_CLASSES * HEAD64_FEATURES };
+
 static void *network64_allocate(size_t count, size_t size)
 {
     void *memory = calloc(count, size);
@@ -96,6 +98,84 @@ static uint32_t network64_option_a_first(const struct network64 *t, const struct
     return t->network->model.shortcut == SHORTCUT_PAD_BOTH ? (d->K - d->C) / 2 : 0;
 }
 
+/* ---- convolutions, whose operands and results may be those of a bfloat16 --------------------------------------------- */
+
+/* To 8 bits, half to even; sizes where bfloat16 would overflow or be subnormal do not occur. */
+static double network64_bfloat16(double x)
+{
+    int exponent;
+    const double fraction = frexp(x, &exponent);
+    return ldexp(nearbyint(ldexp(fraction, 8)), exponent - 8);
+}
+
+/* x, or its numbers rounded. The caller gives it back to network64_read. */
+static double *network64_rounded(const struct network64 *t, double *x, size_t count)
+{
+    if (!t->bfloat16)
+        return x;
+    double *rounded = network64_allocate(count, sizeof *rounded);
+    for (size_t i = 0; i < count; i++)
+        rounded[i] = network64_bfloat16(x[i]);
+    return rounded;
+}
+
+static void network64_read(const double *x, double *rounded)
+{
+    if (rounded != x)
+        free(rounded);
+}
+
+static void network64_leave(const struct network64 *t, double *y, size_t count)
+{
+    for (size_t i = 0; i < count && t->bfloat16; i++)
+        y[i] = network64_bfloat16(y[i]);
+}
+
+static size_t conv64_inputs(const struct conv64 *d, uint32_t N)
+{
+    return (size_t)N * d->C * d->H * d->H;
+}
+
+static size_t conv64_outputs(const struct conv64 *d, uint32_t N)
+{
+    return (size_t)N * d->K * (d->H / d->stride) * (d->H / d->stride);
+}
+
+static size_t conv64_weights(const struct conv64 *d)
+{
+    return (size_t)d->K * d->C * d->taps * d->taps;
+}
+
+static void network64_conv_forward(const struct network64 *t, const struct conv64 *d, double *x, double *w, double *y)
+{
+    double *inputs = network64_rounded(t, x, conv64_inputs(d, t->N)),
+           *weights = network64_rounded(t, w, conv64_weights(d));
+    conv64_forward(d, t->N, inputs, weights, y);
+    network64_leave(t, y, conv64_outputs(d, t->N));
+    network64_read(x, inputs);
+    network64_read(w, weights);
+}
+
+/* dw is overwritten, dx added to. */
+static void network64_conv_backward(const struct network64 *t, const struct conv64 *d, double *x, double *w, double *dy,
+                                    double *dw, double *dx)
+{
+    const size_t count = conv64_inputs(d, t->N);
+    double *inputs = network64_rounded(t, x, count), *weights = network64_rounded(t, w, conv64_weights(d)),
+           *gradients = network64_rounded(t, dy, conv64_outputs(d, t->N)),
+           *out = network64_allocate(count, sizeof *out);
+    conv64_backward_weight(d, t->N, inputs, gradients, dw);
+    conv64_backward_data_add(d, t->N, gradients, weights, out);
+    network64_leave(t, dw, conv64_weights(d));
+    network64_leave(t, out, count);
+    for (size_t i = 0; i < count; i++)
+        dx[i] += out[i];
+    free(out);
+    network64_read(x, inputs);
+    network64_read(w, weights);
+    network64_read(dy, gradients);
+}
+
 static void network64_run(const struct network64 *t, int64_t tensor, uint32_t k, double batch)
 {
     const double old = network64_value(t, tensor)[k];
@@ -128,7 +208,7 @@ static void network64_layer_forward(struct network64 *t, uint32_t l)
     const struct conv64 d = network64_conv(layer, 3);
     const uint32_t pixels = network64_pixels(layer);
     double *out = t->a[l + 1];
-    conv64_forward(&d, t->N, t->a[l], network64_value(t, layer->weight), t->y[l]);
+    network64_conv_forward(t, &d, t->a[l], network64_value(t, layer->weight), t->y[l]);
     for (uint32_t k = 0; k < d.K; k++) {
         t->norm[l][k] = network64_norm(t, d.K, pixels, k, t->y[l], layer->running_mean, layer->running_variance);
         norm64_forward(t->N, d.K, pixels, k, &t->norm[l][k], network64_value(t, layer->gamma)[k],
@@ -141,7 +221,7 @@ static void network64_layer_forward(struct network64 *t, uint32_t l)
                 out[i] += t->a[l - 1][i];
         } else if (layer->projection >= 0) {
             double *z = network64_allocate(network64_output(t, l), sizeof *z);
-            conv64_forward(&first, t->N, t->a[l - 1], network64_value(t, layer->projection), z);
+            network64_conv_forward(t, &first, t->a[l - 1], network64_value(t, layer->projection), z);
             for (size_t i = 0; i < network64_output(t, l); i++)
                 out[i] += z[i];
             free(z);
@@ -163,8 +243,12 @@ void network64_forward(struct network64 *t, uint32_t first)
     for (uint32_t l = first; l < network->conv_count; l++)
         network64_layer_forward(t, l);
     pool64_forward(t->N, t->a[network->conv_count], t->pool);
-    linear64_forward(t->N, t->pool, network64_value(t, network->linear_weight),
-                     network64_value(t, network->linear_bias), t->z);
+    double *pool = network64_rounded(t, t->pool, (size_t)t->N * HEAD64_FEATURES),
+           *weight = network64_rounded(t, network64_value(t, network->linear_weight), LINEAR64_WEIGHTS);
+    linear64_forward(t->N, pool, weight, network64_value(t, network->linear_bias), t->z);
+    network64_leave(t, t->z, (size_t)t->N * HEAD64_CLASSES);
+    network64_read(t->pool, pool);
+    network64_read(network64_value(t, network->linear_weight), weight);
     memcpy(t->u, t->z, (size_t)t->N * HEAD64_CLASSES * sizeof *t->u);
     for (uint32_t k = 0; k < HEAD64_CLASSES && network->logits_gamma >= 0; k++) {
         t->logits_norm[k] =
@@ -193,9 +277,9 @@ static void network64_layer_backward(struct network64 *t, uint32_t l, double **d
     for (uint32_t k = 0; k < conv.K; k++)
         norm64_backward(t->N, conv.K, network64_pixels(layer), k, &t->norm[l][k], network64_value(t, layer->gamma)[k],
                         t->y[l], g, g, &network64_gradient(t, layer->gamma)[k], &network64_gradient(t, layer->beta)[k]);
-    conv64_backward_weight(&conv, t->N, t->a[l], g, network64_gradient(t, layer->weight));
     *d = network64_allocate(network64_input(t, l), sizeof **d);
-    conv64_backward_data_add(&conv, t->N, g, network64_value(t, layer->weight), *d);
+    network64_conv_backward(t, &conv, t->a[l], network64_value(t, layer->weight), g,
+                            network64_gradient(t, layer->weight), *d);
     free(g);
     if (l == 0 || network64_second(l))
         return;
@@ -205,8 +289,8 @@ static void network64_layer_backward(struct network64 *t, uint32_t l, double **d
         for (size_t i = 0; i < network64_input(t, l); i++)
             (*d)[i] += (*residual)[i];
     } else if (projection >= 0) {
-        conv64_backward_weight(&first, t->N, t->a[l], *residual, network64_gradient(t, projection));
-        conv64_backward_data_add(&first, t->N, *residual, network64_value(t, projection), *d);
+        network64_conv_backward(t, &first, t->a[l], network64_value(t, projection), *residual,
+                                network64_gradient(t, projection), *d);
     } else {
         option_a64_backward_add(&first, t->N, network64_option_a_first(t, &first), *residual, *d);
     }
@@ -225,9 +309,16 @@ void network64_backward(struct network64 *t)
         norm64_backward(t->N, HEAD64_CLASSES, 1, k, &t->logits_norm[k], network64_value(t, network->logits_gamma)[k],
                         t->z, dz, dz, &network64_gradient(t, network->logits_gamma)[k],
                         &network64_gradient(t, network->logits_beta)[k]);
-    linear64_backward(t->N, t->pool, network64_value(t, network->linear_weight), dz,
-                      network64_gradient(t, network->linear_weight), network64_gradient(t, network->linear_bias),
-                      dpool);
+    double *pool = network64_rounded(t, t->pool, (size_t)t->N * HEAD64_FEATURES),
+           *weight = network64_rounded(t, network64_value(t, network->linear_weight), LINEAR64_WEIGHTS),
+           *gradients = network64_rounded(t, dz, (size_t)t->N * HEAD64_CLASSES);
+    linear64_backward(t->N, pool, weight, gradients, network64_gradient(t, network->linear_weight),
+                      network64_gradient(t, network->linear_bias), dpool);
+    network64_leave(t, network64_gradient(t, network->linear_weight), LINEAR64_WEIGHTS);
+    network64_leave(t, dpool, (size_t)t->N * HEAD64_FEATURES);
+    network64_read(t->pool, pool);
+    network64_read(network64_value(t, network->linear_weight), weight);
+    network64_read(dz, gradients);
     pool64_backward(t->N, dpool, d);
     for (uint32_t l = network->conv_count; l-- > 0;)
         network64_layer_backward(t, l, &d, &residual);

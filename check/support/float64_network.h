@@ -15,6 +15,7 @@ struct network64 {
     const uint8_t *labels;       /* [N] the caller's */
     const uint8_t *const *masks; /* [conv_count] of the layers' outputs: what ReLU passes; NULL: what is > 0 */
     bool evaluating;             /* norms take the running statistics, which stay as they are */
+    bool bfloat16;               /* convolutions and the linear layer round what they read and what they leave */
     double *values, *gradients;  /* [value_count] parameters and running statistics; the gradients of the former */
     double *running;             /* [value_count] of it the running statistics after the step */
     double **a, **y;

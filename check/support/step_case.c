@@ -122,8 +122,15 @@ static float *layer32(const struct step_case *c, uint32_t l, const float *a, con
     float *scratch = allocate(REFERENCE_SCRATCH_FLOATS, sizeof *scratch);
     double *column = allocate(c->N, sizeof *column), tree[2];
     struct exact_norm norm[NETWORK_FEATURES];
+    const bool winograd = c->recipe.arithmetic == ARITHMETIC_EXACT_2 && d.stride == 1 && d.C > 3;
+    float *filters = winograd ? allocate((size_t)K * K * EXACT_WINOGRAD_POINTS, sizeof *filters) : NULL;
+    if (winograd)
+        winograd_filters(&d, value32(c, layer->weight), false, filters);
     for (uint32_t n = 0; n < c->N; n++) {
-        conv2d_forward(&d, a + n * input, value32(c, layer->weight), y + n * output, scratch);
+        if (winograd)
+            winograd_forward(&d, a + n * input, filters, y + n * output, scratch);
+        else
+            conv2d_forward(&d, a + n * input, value32(c, layer->weight), y + n * output, scratch);
         batch_norm_sums(K, pixels, y + n * output, sums + n * 2 * K, scratch);
     }
     for (uint32_t k = 0; k < K; k++) {
@@ -137,7 +144,7 @@ static float *layer32(const struct step_case *c, uint32_t l, const float *a, con
     }
     for (uint32_t n = 0; n < c->N; n++)
         activate32(c, l, norm, y + n * output, block, n, out + n * output);
-    void *arrays[] = { y, sums, scratch, column };
+    void *arrays[] = { y, sums, scratch, column, filters };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
     return out;
