@@ -73,6 +73,29 @@ expect 0 "in exact-2" eval --weights runs/tiny-exact-2-seed1/weights.safetensors
 same own stdout "  is the same"
 expect 0 "in exact-1" eval --weights runs/tiny-exact-2-seed1/weights.safetensors --arithmetic exact-1
 
+# Weights from elsewhere are evaluated in exact-1, so that error counts stay PyTorch's, unless exact-2 is asked for. An
+# engine without exact-2 tells which one was meant; a build without that engine ends with 3.
+cp runs/tiny-exact-2-seed1/weights.safetensors elsewhere.safetensors
+asks_exact_2() { # "what" WANTED WORD...: whether eval says that the engine cuda does not compute exact-2
+    what=$1 wanted=$2
+    shift 2
+    run eval --weights elsewhere.safetensors --engine cuda "$@"
+    said=no
+    ! grep -q "exact-2, which the engine cuda does not compute" stderr || said=yes
+    if [ $said = "$wanted" ]; then pass "$what"; else fail "$what: exit $status"; fi
+}
+asks_exact_2 "weights from elsewhere: exact-1" no --manifest tiny.yaml
+asks_exact_2 "  exact-2 by the option" yes --manifest tiny.yaml --arithmetic exact-2
+asks_exact_2 "  exact-2 by the manifest" yes --manifest runs/tiny-exact-2-seed1/manifest.yaml
+expect 0 "  evaluated" eval --weights elsewhere.safetensors --manifest tiny.yaml
+cp stdout elsewhere
+expect 0 "  as exact-1 does" eval --weights elsewhere.safetensors --manifest tiny.yaml --arithmetic exact-1
+same elsewhere stdout "  the same"
+for manifest in "$TOP"/experiments/akamaster/resnet*.yaml "$TOP"/experiments/pretrained/*.yaml; do
+    expect 0 "$(basename "$manifest")" manifest "$manifest"
+    prints '^arithmetic: exact$'
+done
+
 # Engines that do not have it; each remedy works.
 for engine in cuda cudnn; do
     expect 2 "--engine $engine" train tiny.yaml --arithmetic exact-2 --engine $engine --runs runs --name refused

@@ -119,6 +119,12 @@ if [ $status -eq 2 ]; then pass "a seed in words: exit 2"; else fail "a seed in 
 ARITHMETIC=fast plan
 if [ $status -eq 2 ]; then pass "another arithmetic: exit 2"; else fail "another arithmetic: $status"; fi
 unset DEPTHS SEEDS ARITHMETIC
+plan
+printf 'msra-resnet%s-exact-2-seed1\n' 20 32 56 110 > expected
+same expected stdout "without any it is all depths in exact-2"
+ENGINE=cuda plan
+printf 'msra-resnet%s-seed1\n' 20 32 56 110 > expected
+same expected stdout "  and on a GPU in exact-1, which it computes"
 "$TOP/check/tools/reproduce" "$SELFSAME" "$TOP" table > stdout 2> stderr
 if [ $? -eq 2 ]; then pass "no run is there: exit 2"; else fail "no run is there: another exit"; fi
 
@@ -128,27 +134,30 @@ cp -r "$TOP/experiments/quick" small/experiments/
 cp "$TOP/experiments/cifar10.yaml" small/experiments/
 cp "$TOP/experiments/msra/base.yaml" small/experiments/msra/
 for depth in 8 14; do
-    sed "s/name: a/name: msra-resnet$depth/; s/depth: 8/depth: $depth/; s#inherit: quick#inherit: ../quick#" a.yaml > small/experiments/msra/resnet$depth.yaml
+    {
+        sed "s/name: a/name: msra-resnet$depth-exact-2/; s/depth: 8/depth: $depth/; s#inherit: quick#inherit: ../quick#" a.yaml
+        echo "arithmetic: exact-2"
+    } > "small/experiments/msra/resnet$depth-exact-2.yaml"
 done
-cp small/experiments/msra/resnet8.yaml small/experiments/msra/resnet20.yaml # what it fetches: nothing
-sed -i 's/name: msra-resnet8/name: msra-resnet20/; s/depth: 8/depth: 20/' small/experiments/msra/resnet20.yaml
+sed 's/name: a/name: msra-resnet20/; s/depth: 8/depth: 20/; s#inherit: quick#inherit: ../quick#' a.yaml \
+    > small/experiments/msra/resnet20.yaml # what it fetches: nothing
 cd small/work || exit
 reproduce() { DEPTHS="8 14" SEEDS="1 2" DATA=$PWD "$TOP/check/tools/reproduce" "$SELFSAME" "$PWD/.." all > ../../stdout 2> ../../stderr; status=$?; }
 EPOCHS=1 reproduce
 cd ../.. || exit
 if command -v gnuplot > /dev/null; then wanted=0; else wanted=3; fi
 if [ $status -eq $wanted ]; then pass "make reproduce EPOCHS=1: exit $wanted"; else fail "make reproduce EPOCHS=1: exit $status"; fi
-prints "msra-resnet14-seed2: no run of this name is published"
+prints "msra-resnet14-exact-2-seed2: no run of this name is published"
 prints "unfinished: 1 of 2"
-for seed in 1 2; do cp -r small/work/runs/msra-resnet8-seed$seed small/results/published/; done
+for seed in 1 2; do cp -r small/work/runs/msra-resnet8-exact-2-seed$seed small/results/published/; done
 cd small/work || exit
 reproduce
 cd ../.. || exit
 if [ $status -eq $wanted ]; then pass "it goes on to the end: exit $wanted"; else fail "it goes on to the end: exit $status"; fi
-prints "msra-resnet8-seed2 goes on to 2 epochs\|msra-resnet8-seed1 goes on to 2 epochs"
+prints "msra-resnet8-exact-2-seed2 goes on to 2 epochs\|msra-resnet8-exact-2-seed1 goes on to 2 epochs"
 prints "^ *14 .*met"
-rm -r small/results/published/msra-resnet8-seed1
-cp -r small/work/runs/msra-resnet8-seed2 small/results/published/msra-resnet8-seed1
+rm -r small/results/published/msra-resnet8-exact-2-seed1
+cp -r small/work/runs/msra-resnet8-exact-2-seed2 small/results/published/msra-resnet8-exact-2-seed1
 cd small/work || exit
 reproduce
 cd ../.. || exit
