@@ -532,13 +532,15 @@ const struct command bench_command = {
     .options = options,
     .description =
         "Runs training steps of the manifest's network on images of noise. It needs no data set. The default "
-        "manifest is the installed msra/resnet20.yaml.\n\nIt prints the quartiles of a step's time, images per "
-        "second in training and evaluation, and the rate of every convolution, forward and backward. It also prints "
-        "the share of the machine's measured FMA peak, and the memory.\n\nThe peak is measured before and after each "
-        "step, on the same threads and with the same instructions. The share counts the operations of direct "
-        "convolutions. exact-2 needs fewer, so its share may pass 100 %. check/tools/bench_pytorch.py in the source "
-        "tree compares this with PyTorch.\n\nWith --against, this program and another build take their steps in "
-        "turn. Other programs on the machine then disturb both alike.",
+        "manifest is the installed msra/resnet20.yaml.\n\n"
+        "It prints the quartiles of a step's time, images per second in training and evaluation, and the rate of "
+        "every convolution, forward and backward. It also prints the share of the machine's measured FMA peak, and "
+        "the memory.\n\n"
+        "The peak is measured before and after each step, on the same threads and with the same instructions. The "
+        "share counts the operations of direct convolutions. exact-2 needs fewer, so its share may pass 100 %. "
+        "check/tools/bench_pytorch.py in the source tree compares this with PyTorch.\n\n"
+        "With --against, this program and another build take their steps in turn. Other programs on the machine then "
+        "disturb both alike.",
     .examples = "selfsame bench\tResNet-20 at batch 128\n"
                 "selfsame bench --depth 110 --threads 2\tResNet-110 on two threads\n"
                 "selfsame bench --against ../before/selfsame\tagainst another build, step by step\n"

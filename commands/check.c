@@ -73,13 +73,15 @@ const struct command check_command = {
         "Reads all files of each run and compares them with each other. It checks the digests of the record and of "
         "the manifest, lengths and learning rates, the last and the best epoch, and the means over the ledger's "
         "steps. It also checks the chain of digests over metrics and ledger, the digests of the weights, and the "
-        "checkpoints. It does not train anything again.\n\nEvery other command that reads a run makes the same "
-        "checks first, except for checkpoints and for weights that it does not use. Editors and file transfers may "
-        "add a byte order mark or carriage returns. These make no difference, because digests are computed without "
-        "them.\n\nA RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with "
-        "the program. The exit status is 0 if all files agree. It is 2 if a file is damaged or two files contradict "
-        "each other; the message names them.",
-    .examples = "selfsame check msra-resnet20-seed1\tis it unchanged?\nselfsame check runs/*\tall of them\n",
+        "checkpoints. It does not train anything again.\n\n"
+        "Every other command that reads a run makes the same checks first, except for checkpoints and for weights "
+        "that it does not use. Editors and file transfers may add a byte order mark or carriage returns. These make "
+        "no difference, because digests are computed without them.\n\n"
+        "A RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with the "
+        "program. The exit status is 0 if all files agree. It is 2 if a file is damaged or two files contradict each "
+        "other; the message names them.",
+    .examples = "selfsame check msra-resnet20-seed1\tis it unchanged?\n"
+                "selfsame check runs/*\tall of them\n",
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .run = run_check,

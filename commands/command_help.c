@@ -75,11 +75,14 @@ void program_print_help(FILE *file, const struct command *const *commands)
 {
     fprintf(file, "usage: selfsame COMMAND [OPTION]... [OPERAND]...\n\n"
                   "Reproduces the CIFAR-10 residual networks from experiment manifests: the same\n"
-                  "manifest gives the same bits on any machine.\n\nCommands:\n");
+                  "manifest gives the same bits on any machine.\n\n"
+                  "Commands:\n");
     for (; *commands != NULL; commands++)
         fprintf(file, "  %-10s %s\n", (*commands)->name, (*commands)->summary);
-    fprintf(file, "\n  selfsame COMMAND --help    the command's options\n"
-                  "  selfsame --version         version, compiler and configuration\n\nEnvironment:\n");
+    fprintf(file, "\n"
+                  "  selfsame COMMAND --help    the command's options\n"
+                  "  selfsame --version         version, compiler and configuration\n\n"
+                  "Environment:\n");
     for (size_t i = 0; i < ENVIRONMENT_COUNT; i++) {
         int used = fprintf(file, "  %s", environment[i].name);
         fprintf(file, used >= ENVIRONMENT_COLUMN ? "\n%*s" : "%*s",
@@ -149,10 +152,22 @@ static void print_man_head(FILE *file, const char *name, const char *version, co
 }
 
 static const char exit_statuses[] =
-    ".SH EXIT STATUS\n.TP\n.B 0\ndone, or the answer is yes\n.TP\n.B 1\nthe answer is no: runs differ, a target is "
-    "missed, a run became non-finite\n.TP\n.B 2\nbad manifest, data, weights, checkpoint or usage\n.TP\n.B "
-    "3\nsomething is missing on this machine: disk space, a permission, a lock, a program, a processor "
-    "feature\n.TP\n.B 130\ninterrupted by SIGINT or SIGTERM, and resumable\n";
+    ".SH EXIT STATUS\n"
+    ".TP\n"
+    ".B 0\n"
+    "done, or the answer is yes\n"
+    ".TP\n"
+    ".B 1\n"
+    "the answer is no: runs differ, a target is missed, a run became non-finite\n"
+    ".TP\n"
+    ".B 2\n"
+    "bad manifest, data, weights, checkpoint or usage\n"
+    ".TP\n"
+    ".B 3\n"
+    "something is missing on this machine: disk space, a permission, a lock, a program, a processor feature\n"
+    ".TP\n"
+    ".B 130\n"
+    "interrupted by SIGINT or SIGTERM, and resumable\n";
 
 void command_print_man(FILE *file, const struct command *command, const char *version)
 {
@@ -194,10 +209,14 @@ void command_print_man(FILE *file, const struct command *command, const char *ve
 void program_print_man(FILE *file, const struct command *const *commands, const char *version)
 {
     print_man_head(file, "selfsame", version, "reproduce residual networks on CIFAR-10, bit for bit");
-    fputs(".SH SYNOPSIS\n.B selfsame\n\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n.SH "
-          "DESCRIPTION\nTrains the residual networks of depth 6n+2 on CIFAR\\-10 from experiment manifests. The "
-          "arithmetic is specified to the last bit. So the same\nmanifest gives the same weights, bit for bit, on any "
-          "machine and with any number of threads.\n.SH COMMANDS\n",
+    fputs(".SH SYNOPSIS\n"
+          ".B selfsame\n"
+          "\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n"
+          ".SH DESCRIPTION\n"
+          "Trains the residual networks of depth 6n+2 on CIFAR\\-10 from experiment manifests. The arithmetic is "
+          "specified to the last bit. So the same\n"
+          "manifest gives the same weights, bit for bit, on any machine and with any number of threads.\n"
+          ".SH COMMANDS\n",
           file);
     for (const struct command *const *command = commands; *command != NULL; command++) {
         fprintf(file, ".TP\n.BR selfsame\\-%s (1)\n", (*command)->name);

@@ -541,10 +541,10 @@ const struct command compare_command = {
         "Compares the first run with each of the others, from their records alone. The first word of the output is "
         "the verdict. It is the first of these that holds:\n\n"
         "malformed: a file of a record cannot be read, or two contradict each other. Exit status 2.\n\n"
-        "same-document: one is a copy of the other. They agree, but nothing independent was compared. Copies have the "
-        "same times; a record that was forged with other times is not found out. Exit status 0.\n\n"
-        "within-tolerance: only with --tolerance. Every metric that you named agrees after the last epoch. Exit status "
-        "0.\n\n"
+        "same-document: one is a copy of the other. They agree, but nothing independent was compared. Copies have "
+        "the same times; a record that was forged with other times is not found out. Exit status 0.\n\n"
+        "within-tolerance: only with --tolerance. Every metric that you named agrees after the last epoch. Exit "
+        "status 0.\n\n"
         "not-comparable: the arithmetics differ, or promise no bits (fast), and you gave no --tolerance. Exit status "
         "2.\n\n"
         "other-experiment: the experiment digests differ. It lists the keys, those of the data first. Exit status "
@@ -560,8 +560,8 @@ const struct command compare_command = {
         "differs: keys of the manifests that move bits, results, engines, programs and hosts. A default that neither "
         "manifest changes is no difference.\n\n"
         "With several runs, the exit status is that of the worst verdict: 2 before 1 before 0.\n\n"
-        "A RUN is a run's folder, its name in the runs folder, published/... for a run that comes with the program, or "
-        "what selfsame pack wrote: a file, or its https URL.",
+        "A RUN is a run's folder, its name in the runs folder, published/... for a run that comes with the program, "
+        "or what selfsame pack wrote: a file, or its https URL.",
     .examples =
         "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n"
         "selfsame compare mine theirs --tolerance validation_error=abs:0.3\tdid I get the result?\n",

@@ -78,16 +78,23 @@ static void print_bash_option(FILE *file, const struct command *command, const s
 static void print_bash(FILE *file, const struct command *const *commands)
 {
     fputs("# bash completion for selfsame; generated from its command tables\n"
-          "_selfsame_words()\n{\n"
+          "_selfsame_words()\n"
+          "{\n"
           "    COMPREPLY=($(compgen -W \"$(selfsame help --words \"$1\" 2> /dev/null)\" -- \"$word\"))\n"
-          "    case \"$1\" in manifests | runs) COMPREPLY+=($(compgen -f -- \"$word\")) ;; esac\n}\n"
-          "_selfsame()\n{\n    local word=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" "
-          "options= operand=\n"
-          "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"",
+          "    case \"$1\" in manifests | runs) COMPREPLY+=($(compgen -f -- \"$word\")) ;; esac\n"
+          "}\n"
+          "_selfsame()\n"
+          "{\n"
+          "    local word=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" options= operand=\n"
+          "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+          "        COMPREPLY=($(compgen -W \"",
           file);
     for (const struct command *const *command = commands; *command != NULL; command++)
         fprintf(file, "%s ", (*command)->name);
-    fputs("--help --version\" -- \"$word\"))\n        return\n    fi\n    case \"${COMP_WORDS[1]} $before\" in\n",
+    fputs("--help --version\" -- \"$word\"))\n"
+          "        return\n"
+          "    fi\n"
+          "    case \"${COMP_WORDS[1]} $before\" in\n",
           file);
     for (const struct command *const *command = commands; *command != NULL; command++) {
         for (const struct option_definition *option = (*command)->options; option->name != NULL; option++)
@@ -101,12 +108,18 @@ static void print_bash(FILE *file, const struct command *const *commands)
             fprintf(file, "--%s ", option->name);
         fprintf(file, "--help\" operand=%s ;;\n", words_of(kind));
     }
-    fputs(
-        "    esac\n    case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
-        "    *) case $operand in\n       '') COMPREPLY=() ;;\n       files) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
-        "       *) _selfsame_words $operand ;;\n       esac ;;\n    esac\n}\n"
-        "complete -o filenames -F _selfsame selfsame\n",
-        file);
+    fputs("    esac\n"
+          "    case \"$word\" in\n"
+          "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
+          "    *) case $operand in\n"
+          "       '') COMPREPLY=() ;;\n"
+          "       files) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
+          "       *) _selfsame_words $operand ;;\n"
+          "       esac ;;\n"
+          "    esac\n"
+          "}\n"
+          "complete -o filenames -F _selfsame selfsame\n",
+          file);
 }
 
 /* ---- zsh --------------------------------------------------------------------------------------------------------- */
@@ -145,18 +158,29 @@ static void print_zsh_action(FILE *file, const char *called, const char *choices
 
 static void print_zsh(FILE *file, const struct command *const *commands)
 {
-    fputs("#compdef selfsame\n# generated from selfsame's command tables\n"
-          "_selfsame_words() {\n    local -a found\n    found=(${(f)\"$(selfsame help --words $1 2> /dev/null)\"})\n"
-          "    compadd -a found\n    [[ $1 == commands ]] || _files\n}\n"
-          "_selfsame() {\n    local -a commands\n    commands=(\n",
+    fputs("#compdef selfsame\n"
+          "# generated from selfsame's command tables\n"
+          "_selfsame_words() {\n"
+          "    local -a found\n"
+          "    found=(${(f)\"$(selfsame help --words $1 2> /dev/null)\"})\n"
+          "    compadd -a found\n"
+          "    [[ $1 == commands ]] || _files\n"
+          "}\n"
+          "_selfsame() {\n"
+          "    local -a commands\n"
+          "    commands=(\n",
           file);
     for (const struct command *const *command = commands; *command != NULL; command++) {
         fprintf(file, "        '%s:", (*command)->name);
         print_quoted(file, (*command)->summary);
         fputs("'\n", file);
     }
-    fputs("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n    "
-          "case $words[2] in\n",
+    fputs("    )\n"
+          "    if (( CURRENT == 2 )); then\n"
+          "        _describe command commands\n"
+          "        return\n"
+          "    fi\n"
+          "    case $words[2] in\n",
           file);
     for (; *commands != NULL; commands++) {
         const enum word_kind kind = kind_of((*commands)->operands);

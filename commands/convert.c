@@ -79,15 +79,16 @@ const struct command convert_command = {
     .options = options,
     .description =
         "Reads weights from any file that selfsame inspect knows, and writes them to OUT. If OUT ends in .pth or "
-        ".pt, it is in torch.save's zip format, which torch.load reads. Otherwise it is a safetensors file.\n\nThe "
-        "tensors of a network of depth 6n+2 get the names that PyTorch users know. Those of any other network keep "
-        "their names. Parameters and running statistics are written as float32. Other tensors that a training keeps "
-        "are not written. Equal weights give equal files. The weights digest is printed, and stays the "
-        "same.\n\nNothing in IN is run: pickles are read as data.",
+        ".pt, it is in torch.save's zip format, which torch.load reads. Otherwise it is a safetensors file.\n\n"
+        "The tensors of a network of depth 6n+2 get the names that PyTorch users know. Those of any other network "
+        "keep their names. Parameters and running statistics are written as float32. Other tensors that a training "
+        "keeps are not written. Equal weights give equal files. The weights digest is printed, and stays the "
+        "same.\n\n"
+        "Nothing in IN is run: pickles are read as data.",
     .examples =
-        "selfsame convert resnet20-12fca82f.th resnet20.safetensors\ta file that torch.save wrote\nselfsame convert "
-        "runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\nselfsame convert "
-        "--rename dense=linear --rename head= model.pth model.safetensors\tother names\n",
+        "selfsame convert resnet20-12fca82f.th resnet20.safetensors\ta file that torch.save wrote\n"
+        "selfsame convert runs/msra-resnet20-seed1/weights.safetensors resnet20.pth\ta run's weights for torch.load\n"
+        "selfsame convert --rename dense=linear --rename head= model.pth model.safetensors\tother names\n",
     .operands_min = 2,
     .operands_max = 2,
     .run = run_convert,

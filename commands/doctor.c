@@ -327,12 +327,13 @@ const struct command doctor_command = {
     .description =
         "Prints the program's version and build, the processor, the card and its driver. Then it trains three small "
         "networks with every engine and instruction set, and prints a line for each: the digest, or why the engine "
-        "does not work on this machine.\n\nEvery exact engine must give the digest that is compiled into this "
-        "program, one for each of the exact arithmetics. An engine for fast arithmetic must give the same digest "
-        "twice.\n\nThe exit status is 0 if every engine that works here gives the right digest, 1 if one gives other "
-        "bits, and 3 if one fails or none works. Missing hardware, such as a GPU, is no failure.",
-    .examples = "selfsame doctor\tbefore the first run on a new machine\nselfsame doctor --format json\tfor "
-                "reporting a problem\n",
+        "does not work on this machine.\n\n"
+        "Every exact engine must give the digest that is compiled into this program, one for each of the exact "
+        "arithmetics. An engine for fast arithmetic must give the same digest twice.\n\n"
+        "The exit status is 0 if every engine that works here gives the right digest, 1 if one gives other bits, and "
+        "3 if one fails or none works. Missing hardware, such as a GPU, is no failure.",
+    .examples = "selfsame doctor\tbefore the first run on a new machine\n"
+                "selfsame doctor --format json\tfor reporting a problem\n",
     .operands_min = 0,
     .operands_max = 0,
     .run = run_doctor,

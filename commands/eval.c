@@ -244,9 +244,9 @@ const struct command eval_command = {
         "and the mean cross entropy. The file's format is recognised by its content, and the usual names of tensors "
         "are known. If a file cannot be evaluated, selfsame inspect says why.",
     .options = eval_options,
-    .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\nselfsame "
-                "eval --weights resnet20-12fca82f.th --data cifar-10\ta published file; its SHA-256 leads to its "
-                "manifest\n",
+    .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\n"
+                "selfsame eval --weights resnet20-12fca82f.th --data cifar-10\ta published file; its SHA-256 leads "
+                "to its manifest\n",
     .operands_min = 0,
     .operands_max = 0,
     .run = run_eval,

@@ -254,12 +254,13 @@ const struct command fetch_command = {
     .description =
         "Downloads into the store what the manifests name. It checks every file against the published digests. It "
         "unpacks data sets, and checks that they are those of the manifest. Files that are already in the store are "
-        "not downloaded again. If a download was cut, stopped or killed, the next fetch continues it.\n\nThe mirrors "
-        "are tried in the manifest's order. Proxies and certificates are set as for curl: https_proxy, no_proxy, "
-        "CURL_CA_BUNDLE and so on. Several processes may fetch into one store. The second waits until the first is "
-        "done, and downloads nothing again.\n\nIt prints where each file is. Afterwards train and eval find the data "
-        "without --data. The exit status is 2 if a mirror's bytes are not those that the manifest names, 3 if the "
-        "network or the disk fails, and 130 if you stopped it; then it can be resumed.",
+        "not downloaded again. If a download was cut, stopped or killed, the next fetch continues it.\n\n"
+        "The mirrors are tried in the manifest's order. Proxies and certificates are set as for curl: https_proxy, "
+        "no_proxy, CURL_CA_BUNDLE and so on. Several processes may fetch into one store. The second waits until the "
+        "first is done, and downloads nothing again.\n\n"
+        "It prints where each file is. Afterwards train and eval find the data without --data. The exit status is 2 "
+        "if a mirror's bytes are not those that the manifest names, 3 if the network or the disk fails, and 130 if "
+        "you stopped it; then it can be resumed.",
     .examples = "selfsame fetch msra/resnet20.yaml\tCIFAR-10, 170 MB\n"
                 "selfsame fetch --list --verify\tis everything still whole?\n",
     .operands_min = 0,

@@ -163,11 +163,12 @@ const struct command inspect_command = {
         "Prints a file's container, its SHA-256 and the digest of its weights, which does not depend on the "
         "container. It says which network the weights fit, or why they fit none. It also prints what the file says "
         "about itself, and its tensors: the names that selfsame gives them, and the names in the file if these "
-        "differ.\n\nThe format is recognised by the content: safetensors, torch.save's legacy and zip files, pickles "
-        "of tensors or of numpy's arrays, numpy's .npz files, and the pickles of neon's 2016 models. Nothing in the "
-        "file is run. Pickles are read as data. If a pickle asks for anything else, it is ignored and named.",
-    .examples = "selfsame inspect resnet20-12fca82f.th\ta file that torch.save wrote\nselfsame inspect --format json "
-                "runs/quick-resnet20-seed1/weights.safetensors\ta run's weights\n",
+        "differ.\n\n"
+        "The format is recognised by the content: safetensors, torch.save's legacy and zip files, pickles of tensors "
+        "or of numpy's arrays, numpy's .npz files, and the pickles of neon's 2016 models. Nothing in the file is "
+        "run. Pickles are read as data. If a pickle asks for anything else, it is ignored and named.",
+    .examples = "selfsame inspect resnet20-12fca82f.th\ta file that torch.save wrote\n"
+                "selfsame inspect --format json runs/quick-resnet20-seed1/weights.safetensors\ta run's weights\n",
     .operands_min = 1,
     .operands_max = 1,
     .run = run_inspect,

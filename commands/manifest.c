@@ -75,8 +75,8 @@ const struct command manifest_command = {
     .description = "Checks manifests and prints them resolved: with all that they inherit, and with every default "
                    "filled in. The manifest digest covers all of it. The experiment digest covers only what moves "
                    "bits; each seed has one. A run, its checkpoints and its resumes belong to one experiment "
-                   "digest.\n\nA MANIFEST is a file, or a path in the installed experiments folder, such as "
-                   "msra/resnet20.yaml.",
+                   "digest.\n\n"
+                   "A MANIFEST is a file, or a path in the installed experiments folder, such as msra/resnet20.yaml.",
     .examples = "selfsame manifest msra/resnet20\tthe 2016 replication's ResNet-20\n"
                 "selfsame manifest --schema\tall keys\n",
     .operands_min = 0,

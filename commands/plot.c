@@ -185,11 +185,12 @@ const struct command plot_command = {
     .description =
         "Draws two figures of up to 16 runs together, and prints their files' names. RUN-full shows the validation "
         "error and the training error (dotted) after each epoch. RUN-zoom shows the validation error after the first "
-        "drop of the learning rate, or of the epochs so far.\n\nIf the manifest names a published curve, it is drawn "
-        "as a broad band in the colour of its run. Published values are dashed lines, with their numbers at the "
-        "right. The learning rate is above the frame. If a run has not finished, the figure says how far it "
-        "is.\n\n--follow ends when no process trains any of the runs, or when you press Ctrl-C.\n\nYou need gnuplot. "
-        "The figures depend only on the records, plots/style.gp and plots/error.gp.",
+        "drop of the learning rate, or of the epochs so far.\n\n"
+        "If the manifest names a published curve, it is drawn as a broad band in the colour of its run. Published "
+        "values are dashed lines, with their numbers at the right. The learning rate is above the frame. If a run "
+        "has not finished, the figure says how far it is.\n\n"
+        "--follow ends when no process trains any of the runs, or when you press Ctrl-C.\n\n"
+        "You need gnuplot. The figures depend only on the records, plots/style.gp and plots/error.gp.",
     .examples = "selfsame plot msra-resnet20-seed1 --out figures --format svg\tone run\n"
                 "selfsame plot runs/quick-* --name quick\tall of them in one figure\n",
     .operands_min = 1,

@@ -80,9 +80,10 @@ const struct command runs_command = {
     .description =
         "Lists the runs of the runs folder by the names of their folders. It prints the state, the epochs done and "
         "wanted, the validation error after the last epoch and the best so far, in percent, and the start of the "
-        "weights digest.\n\nA run is running while a process holds its lock. Otherwise it is stopped (train --resume "
-        "continues it), finished (finished 3 of 180 if you asked for 3 epochs), or failed.\n\nDamaged records are "
-        "named on standard error and left out.",
+        "weights digest.\n\n"
+        "A run is running while a process holds its lock. Otherwise it is stopped (train --resume continues it), "
+        "finished (finished 3 of 180 if you asked for 3 epochs), or failed.\n\n"
+        "Damaged records are named on standard error and left out.",
     .examples = "selfsame runs --format csv > runs.csv\tfor a spreadsheet\n",
     .operands_min = 0,
     .operands_max = 0,

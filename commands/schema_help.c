@@ -82,15 +82,23 @@ void schema_print_man(FILE *file, const char *version)
 {
     fprintf(
         file,
-        ".TH \"SELFSAME\\-MANIFEST\" \"5\" \"\" \"selfsame %s\" \"File Formats\"\n.SH NAME\nselfsame\\-manifest \\- "
-        "an experiment, as selfsame reads it\n.SH DESCRIPTION\nA manifest is a YAML file. It says what is trained, "
-        "on which data, how, and what was published. The same manifest and seed give the same bits on any "
-        "machine.\n.PP\nIt is a map. A key below such as \\fBtraining.batch_size\\fR is the key batch_size in the "
-        "section training. An unknown key is an error, and so is a key that is given twice. Tags, anchors and "
-        "aliases are not allowed. Blanks indent; a tab does not.\n.PP\nA key that moves bits is part of the "
-        "experiment digest. A run, its checkpoints and its resumes belong to one experiment digest. \\fBselfsame "
-        "manifest\\fR \\fIFILE\\fR prints a manifest with all that it inherits, and its digests.\n.SH KEYS\n.TP\n.B "
-        "inherit\n",
+        ".TH \"SELFSAME\\-MANIFEST\" \"5\" \"\" \"selfsame %s\" \"File Formats\"\n"
+        ".SH NAME\n"
+        "selfsame\\-manifest \\- an experiment, as selfsame reads it\n"
+        ".SH DESCRIPTION\n"
+        "A manifest is a YAML file. It says what is trained, on which data, how, and what was published. The same "
+        "manifest and seed give the same bits on any machine.\n"
+        ".PP\n"
+        "It is a map. A key below such as \\fBtraining.batch_size\\fR is the key batch_size in the section training. "
+        "An unknown key is an error, and so is a key that is given twice. Tags, anchors and aliases are not allowed. "
+        "Blanks indent; a tab does not.\n"
+        ".PP\n"
+        "A key that moves bits is part of the experiment digest. A run, its checkpoints and its resumes belong to "
+        "one experiment digest. \\fBselfsame manifest\\fR \\fIFILE\\fR prints a manifest with all that it inherits, "
+        "and its digests.\n"
+        ".SH KEYS\n"
+        ".TP\n"
+        ".B inherit\n",
         version);
     roff_print(file, inherit_meaning);
     fputs(". Maps are merged key by key; a list replaces the inherited list.\n", file);
@@ -100,8 +108,18 @@ void schema_print_man(FILE *file, const char *version)
         snprintf(prefix, sizeof prefix, "%s[].", schema_lists[i].path);
         print_man_keys(file, schema_lists[i].keys, schema_lists[i].key_count, prefix);
     }
-    fputs(".SH EXAMPLES\nThe 2016 replication with another batch size and two seeds:\n.PP\n.nf\n"
-          "inherit: msra/resnet20\nname: small\\-batches\ntraining:\n  batch_size: 64\n  seeds: [1, 2]\n.fi\n"
-          ".SH SEE ALSO\n.BR selfsame\\-manifest (1),\n.BR selfsame\\-train (1)\n",
+    fputs(".SH EXAMPLES\n"
+          "The 2016 replication with another batch size and two seeds:\n"
+          ".PP\n"
+          ".nf\n"
+          "inherit: msra/resnet20\n"
+          "name: small\\-batches\n"
+          "training:\n"
+          "  batch_size: 64\n"
+          "  seeds: [1, 2]\n"
+          ".fi\n"
+          ".SH SEE ALSO\n"
+          ".BR selfsame\\-manifest (1),\n"
+          ".BR selfsame\\-train (1)\n",
           file);
 }

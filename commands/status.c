@@ -215,10 +215,10 @@ const struct command status_command = {
     .options = options,
     .description =
         "Shows the state of each run, its epoch and step, its rate, the time left and the newest errors. Without "
-        "RUN, it shows the runs of the runs folder that are not finished.\n\nA run is running while a process holds "
-        "its lock, whatever its record says. If it was interrupted or killed, it is stopped, and train --resume "
-        "continues it. The rate is that of the current epoch.\n\n--follow ends when no process trains any of the "
-        "runs, or when you press Ctrl-C.",
+        "RUN, it shows the runs of the runs folder that are not finished.\n\n"
+        "A run is running while a process holds its lock, whatever its record says. If it was interrupted or killed, "
+        "it is stopped, and train --resume continues it. The rate is that of the current epoch.\n\n"
+        "--follow ends when no process trains any of the runs, or when you press Ctrl-C.",
     .examples = "selfsame status --follow\ta live view\n"
                 "selfsame status msra-resnet20-seed1 --format json\tfor a script\n",
     .operands_min = 0,

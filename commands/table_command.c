@@ -361,13 +361,14 @@ const struct command table_command = {
         "Prints a line for each run, by depth. It has the validation error after the last epoch, and what the "
         "replication of 2016 and the paper published for that depth (from experiments/msra and experiments/paper). "
         "It has the verdict on the run's own target, the median seconds per epoch, the peak memory of the process, "
-        "and the digest of the weights.\n\nIf the manifest names a published curve, the column \"curve\" says which "
-        "share of the epochs is near it. Epoch e is near it if its error lies between the least and the largest "
-        "published error of the epochs e-1 to e+1, with a margin on either side. The margin is 3 points before the "
-        "first drop of the learning rate, and 1 point after it. Each drop must show in the run by at least half of "
-        "its published size; if it does not, the column names it.\n\nIf arithmetic or seed differ between the runs, "
-        "they are columns. Otherwise they are below the table. JSON and CSV have all columns, and the digests in "
-        "full.",
+        "and the digest of the weights.\n\n"
+        "If the manifest names a published curve, the column \"curve\" says which share of the epochs is near it. "
+        "Epoch e is near it if its error lies between the least and the largest published error of the epochs e-1 to "
+        "e+1, with a margin on either side. The margin is 3 points before the first drop of the learning rate, and 1 "
+        "point after it. Each drop must show in the run by at least half of its published size; if it does not, the "
+        "column names it.\n\n"
+        "If arithmetic or seed differ between the runs, they are columns. Otherwise they are below the table. JSON "
+        "and CSV have all columns, and the digests in full.",
     .examples = "selfsame table msra-resnet20-seed1 msra-resnet32-seed1\ttwo depths\n"
                 "selfsame table --format markdown results/published/msra-*\tfor a page\n",
     .operands_min = 1,

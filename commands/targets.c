@@ -142,9 +142,9 @@ const struct command targets_command = {
     .description =
         "Prints a line for every target of the runs' manifests: what was measured, what was published, the "
         "difference, and whether it is within the tolerance. If the manifest names a published curve, one more line "
-        "says which share of the epochs is near it. selfsame table --help says how that is measured.\n\nThe exit "
-        "status is 0 if all targets are met. It is 1 if one is missed, if a run is not finished, or if there is no "
-        "target at all.",
+        "says which share of the epochs is near it. selfsame table --help says how that is measured.\n\n"
+        "The exit status is 0 if all targets are met. It is 1 if one is missed, if a run is not finished, or if "
+        "there is no target at all.",
     .examples = "selfsame targets msra-resnet20-seed1\tdoes the published table hold?\n",
     .operands_min = 1,
     .operands_max = SIZE_MAX,

@@ -339,17 +339,17 @@ const struct command train_command = {
         "Trains each manifest's network with each of its seeds, one after the other, and prints a line for every "
         "epoch. A run is a folder under the runs folder. It has the resolved manifest, a record of what computed it, "
         "a line for every epoch and every step, weights and checkpoints.\n\n"
-        "With arithmetic: exact (which is exact-1), the same manifest and seed give the same bits. Weights, losses and "
-        "predictions do not depend on the engine (cpu or cuda), the instruction set or the number of threads. You may "
-        "resume a run on another engine. arithmetic: exact-2 promises the same with other bits, in about half of the "
-        "time; only the engine cpu computes it. With arithmetic: fast, a run repeats its bits only on one graphics "
-        "card and library version.\n\n"
-        "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint. A second signal ends it at once, and the work "
-        "since the last epoch is lost. In both cases --resume continues the run, and it ends with the bits of a run "
-        "that was never stopped. If you name several runs, --resume skips those that are finished.\n\n"
-        "A small network leaves much of a large graphics card idle: --together trains several runs on it at a time. On "
-        "a CPU they share the processors. A run that fails leaves the others alone. The exit status is that of the "
-        "first run that failed.",
+        "With arithmetic: exact (which is exact-1), the same manifest and seed give the same bits. Weights, losses "
+        "and predictions do not depend on the engine (cpu or cuda), the instruction set or the number of threads. "
+        "You may resume a run on another engine. arithmetic: exact-2 promises the same with other bits, in about "
+        "half of the time; only the engine cpu computes it. With arithmetic: fast, a run repeats its bits only on "
+        "one graphics card and library version.\n\n"
+        "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint. A second signal ends it at once, and the "
+        "work since the last epoch is lost. In both cases --resume continues the run, and it ends with the bits of a "
+        "run that was never stopped. If you name several runs, --resume skips those that are finished.\n\n"
+        "A small network leaves much of a large graphics card idle: --together trains several runs on it at a time. "
+        "On a CPU they share the processors. A run that fails leaves the others alone. The exit status is that of "
+        "the first run that failed.",
     .options = train_options,
     .examples =
         "selfsame train quick/resnet20\ta minute, without any download\n"
