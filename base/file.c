@@ -339,7 +339,7 @@ enum status file_write_parts(const char *path, const struct iovec *parts, size_t
     int descriptor = make_temporary(temporary);
     if (descriptor < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a file in %s to write %s", folder, path);
-    /* mkostemps allows the owner alone; a record is to be read by whom the umask lets. */
+    /* mkostemps gives rights only to the owner; a record gets those that the umask allows. */
     mode_t mask = umask(0);
     umask(mask);
     const char *failed = fchmod(descriptor, 0666 & ~mask) != 0 ? "set the permissions of" : NULL;

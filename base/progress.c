@@ -60,7 +60,7 @@ const char *progress_time(double seconds, char text[PROGRESS_TIME_BYTES])
     return text;
 }
 
-/* Below ten with a decimal, but for what is counted whole. */
+/* Below ten with a decimal, unless the unit is counted in whole numbers. */
 static void format_amount(const struct progress *progress, double amount, char text[64])
 {
     static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };

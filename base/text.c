@@ -84,7 +84,7 @@ static bool is_hidden(uint32_t character)
     return false;
 }
 
-/* The form in which one visible character of ASCII goes to a place, or NULL: as it is. */
+/* The form of one visible ASCII character in a place, or NULL if it stays unchanged. */
 static const char *special(enum text_place place, char character)
 {
     switch (place) {

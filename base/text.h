@@ -33,8 +33,8 @@ void text_write(FILE *file, enum text_place place, const char *text);
  * contains text from outside. */
 void text_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Words up to a width, and a newline. The first line goes on at `column`, where the stream is; later ones are indented.
- * An empty line in the text starts a paragraph. Bytes are counted as columns. */
+/* Wraps words at a width, and ends with a newline. The first line continues at `column`, where the stream is; later
+ * ones are indented. An empty line in the text starts a paragraph. Bytes are counted as columns. */
 void text_wrap(FILE *file, const char *text, int indent, int column, int width);
 
 /* The columns of the terminal at a file descriptor; 80 if it is not a terminal. */

@@ -15,7 +15,7 @@ enum { FIRST_RUN = 4 };
 
 struct after_runs {
     char *script;
-    char **words; /* NULL-terminated; [0] .. [FIRST_RUN - 1] are not on the heap but for the script */
+    char **words; /* NULL-terminated; of [0] .. [FIRST_RUN - 1] only the script is on the heap */
     size_t count; /* of words */
 };
 

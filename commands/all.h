@@ -6,7 +6,7 @@
 
 extern const struct command *const all_commands[]; /* NULL-terminated */
 
-/* NULL where there is none of that name. */
+/* NULL if there is none of that name. */
 const struct command *command_find(const char *name);
 /* STATUS_INPUT, with the nearest name that there is. */
 enum status command_unknown(const char *name, struct error *error);

@@ -386,7 +386,7 @@ static enum status take_step(void *context, double *step_ms, uint64_t digest[2],
     return status;
 }
 
-/* What the other program is told, unless its own options say otherwise. */
+/* The options of the other program, unless it has its own. */
 static void list_words(const struct arguments *arguments, const char *command, const char *words[32])
 {
     static const char *const names[] = { "batch", "depth", "arithmetic", "engine", "precision", "threads", "isa" };

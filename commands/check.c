@@ -41,7 +41,7 @@ static enum status check_run(const char *runs, const char *run, struct error *er
     return status;
 }
 
-/* Goes on after a run that contradicts itself, so that one call tells of them all. */
+/* Continues after a run that contradicts itself, so that one call names them all. */
 static enum status run_check(const struct arguments *arguments, struct error *error)
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs"));

@@ -51,7 +51,7 @@ static enum status parse_tolerances(const struct arguments *arguments, struct jo
     return STATUS_OK;
 }
 
-/* A run that is not there is a mistake of the caller's; one that contradicts itself has a verdict. */
+/* A missing run is a mistake of the user. A run that contradicts itself gets a verdict. */
 static enum status open_runs(struct job *job, const char *runs, struct error *error)
 {
     for (size_t i = 0; i < job->count; i++) {
@@ -295,7 +295,7 @@ static void print_extent(const struct job *job, const struct compared *run)
               c->steps, more);
 }
 
-/* What was found besides the verdict. */
+/* What was found, apart from the verdict. */
 static enum status print_findings(const struct job *job, const struct compared *run, struct error *error)
 {
     const struct comparison *c = &run->comparison;

@@ -11,7 +11,7 @@
 
 enum { SHAPE_BYTES = 128, FIT_BYTES = 256 };
 
-/* All that is told, in either format. */
+/* All that is printed, in either format. */
 struct findings {
     const char *path;
     struct weights weights;

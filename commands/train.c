@@ -30,8 +30,8 @@ static void add_word(FILE *line, const char *word)
     fputc('\'', line);
 }
 
-/* The command line that goes on with what was stopped, for the folder in which the program was started. whole: to the
- * end, whatever --epochs was. */
+/* The command line that continues the stopped runs, from the folder in which the program was started. whole: to the
+ * end, without --epochs. */
 static void print_resume_line(const struct arguments *arguments, bool whole)
 {
     char *text = NULL;

@@ -197,7 +197,7 @@ static enum status begin(struct job *job, const struct engine *engine, uint64_t 
               job->operations->name, job->operations->describe(engine), recorder_path(job->recorder));
     print_heading(session);
     enum status status = check_output(error);
-    count_work(job, work_done(job, step)); /* what was done before this call tells nothing of the speed */
+    count_work(job, work_done(job, step)); /* work before this call says nothing about the speed */
     progress_restart(&session->progress);
     pthread_mutex_unlock(&session->lock);
     return status;

@@ -39,7 +39,7 @@ struct manifest_source {
 };
 
 struct manifest {
-    char *path; /* as it was named: for messages that say what to do with it */
+    char *path; /* as the user named it, for messages that say what to do with it */
     char *name, *description;
     enum dataset_kind dataset_kind;
     uint32_t training_images, test_images; /* embedded; CIFAR-10's for cifar10 */

@@ -13,13 +13,14 @@ struct names {
     size_t count;
 };
 
-/* Every *.yaml at most three folders down; those that begin with '.' are passed over.
+/* Every *.yaml at most three folders down; those that begin with '.' are skipped.
  * errors   STATUS_ENVIRONMENT where a folder cannot be read; `names` is empty then. The caller frees. */
 enum status names_read(const char *folder, struct names *names, struct error *error) MUST_USE;
 void names_free(struct names *names);
 
-/* For the message about a manifest that is not there, a hint that begins with "; ": those that `path` may have meant,
- * which lie in a folder of that name, are called so in several folders, or are spelled nearly so. "" if none may. */
+/* A hint for the message about a missing manifest; it begins with "; ". It names the manifests that `path` may mean:
+ * those in a folder of that name, those of that name in several folders, and those with nearly the same spelling. "" if
+ * there are none. */
 void names_suggest(const struct names *names, const char *path, char *hint, size_t size);
 
 #endif

@@ -62,7 +62,7 @@ extern const size_t schema_list_count;
 /* The list of a VALUE_MAPS key. */
 const struct schema_list *schema_list(const struct schema_key *key);
 
-/* The choice of that word, or NULL; also where there are none (choices is NULL). */
+/* The choice of that word, or NULL, also if choices is NULL. */
 const struct schema_choice *schema_find_choice(const struct schema_choice *choices, const char *word);
 
 enum { SCHEMA_WORDS_BYTES = 128 };

@@ -213,7 +213,7 @@ static bool is_file(const char *path)
     return file_exists(path) && !file_is_folder(path);
 }
 
-/* As it is, else with the ending that was left out. */
+/* Unchanged, else with the missing ending. */
 static enum status look_at(const char *folder, int length, const char *path, char found[FILE_PATH_BYTES],
                            struct error *error)
 {
@@ -249,7 +249,7 @@ static enum status not_found(const char *path, const char *found, struct error *
                      hint[0] != '\0' ? hint : "; name its file");
 }
 
-/* Where a manifest that is called `path` lies: as it is (beside `from`, if there is one), else in an experiments
+/* Finds the manifest `path`: by this path itself (in the folder of `from`, if there is one), else in an experiments
  * folder. */
 static enum status find_manifest(const char *path, const char *from, char found[FILE_PATH_BYTES], struct error *error)
 {

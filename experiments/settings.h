@@ -18,7 +18,7 @@ struct settings {
 };
 
 /* Reads, inherits, and checks every key on its own: unknown and repeated keys, types, bounds, required ones. manifest.h
- * says where files are looked for. settings_free releases whatever came of it, also after an error. */
+ * says where files are searched. settings_free releases everything, also after an error. */
 enum status settings_read(const char *path, struct settings *settings, struct error *error) MUST_USE;
 enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings,
                                struct error *error) MUST_USE;
@@ -46,11 +46,11 @@ char *settings_experiment(const struct settings *settings);
 /* A setting's value on one line, as a manifest may have it; "" for none. The caller frees; NULL without memory. */
 char *settings_value(const struct setting *setting);
 
-/* Where experiments are looked for, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the installed ones,
- * the source tree's. */
+/* The folders that are searched for experiments, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the
+ * installed ones, the source tree's. */
 void settings_folders(const char *folders[SETTINGS_FOLDERS]);
 
-/* The first of them that there is; NULL if there is none. */
+/* The first of them that exists; NULL if none does. */
 const char *settings_folder(void);
 
 /* What that folder has; none where there is no folder. The caller frees. */

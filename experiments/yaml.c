@@ -305,7 +305,7 @@ struct node *node_merge(struct node *base, struct node *over)
         node_free(base);
         return over;
     }
-    for (size_t i = 0; i < over->count; i++) { /* in their order, in which mistakes are told */
+    for (size_t i = 0; i < over->count; i++) { /* in their order, in which mistakes are reported */
         struct node *child = over->children[i], *merged;
         over->children[i] = NULL;
         merged = node_merge(node_take(base, child->key), child);

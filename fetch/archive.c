@@ -106,7 +106,7 @@ static const char *below(const struct archive_layout *layout, const char *name)
     return name[length] == '/' ? name + length + 1 : name + length;
 }
 
-/* Which file of which layout an entry's name is: *place stays as it is for the folder. */
+/* Which file of which layout an entry's name is. For the folder, *place does not change. */
 static enum status place_of(struct unpacking *unpacking, const char *name, size_t *place)
 {
     const char *rest = NULL;

@@ -243,7 +243,7 @@ static void set_options(struct transfer *transfer, char *message)
     set_certificates(curl, options);
 }
 
-/* Asks for what is not there yet, where the rest can be trusted to fit; else empties the part. */
+/* Asks for the missing bytes if they can be trusted to fit; else empties the part. */
 static enum status ask_for_rest(struct transfer *transfer, struct curl_slist **headers, struct error *error)
 {
     struct part *part = &transfer->part;
@@ -453,7 +453,7 @@ static enum verdict one_try(struct transfer *transfer, uint64_t *pause_s, struct
     return verdict;
 }
 
-/* Asks one mirror as often as it is worth it. */
+/* Tries one mirror as often as the options say. */
 static enum verdict try_mirror(struct transfer *transfer, struct download_result *result)
 {
     enum { NEW_TRIES_BYTES = 1 << 20, PAUSE_MAX_S = 60, WAIT_MAX_S = 600, AFRESH_MAX = 2 };

@@ -106,7 +106,7 @@ static enum status set_aside(const struct store *store, const char *kind, const 
     return status;
 }
 
-/* The source's file, checked; "" in obtained->path where it is not there. */
+/* The source's file, checked; "" in obtained->path if it is not there. */
 static enum status take_stored(const struct store *store, const struct source *source,
                                const struct obtain_options *options, struct obtained *obtained, struct error *error)
 {
@@ -123,7 +123,7 @@ static enum status take_stored(const struct store *store, const struct source *s
     return set_aside(store, "file", obtained->sha256, why, options, error);
 }
 
-/* Where the archive is unpacked to, "" where it is not. Whether it is good is not looked at. */
+/* The folder that the archive is unpacked to, "" if it is not. It is not checked. */
 static enum status find_unpacked(const struct store *store, const struct source *archive, char sha256[DIGEST_HEX_BYTES],
                                  char folder[FILE_PATH_BYTES], struct error *error)
 {
@@ -250,7 +250,7 @@ static enum status unpack(const struct store *store, const struct obtain_options
     return status;
 }
 
-/* The data set where it is unpacked already and still good; else "" in obtained->path. */
+/* The data set if it is already unpacked and undamaged; else "" in obtained->path. */
 static enum status take_unpacked(const struct store *store, const struct source *archive,
                                  const struct obtain_options *options, struct obtained *obtained, struct error *error)
 {

@@ -131,7 +131,7 @@ enum status store_digest(const struct store *store, const struct source *source,
         return status;
     text[strcspn(text, "\n")] = '\0';
     if (is_digest(text) && strncmp(text, source->sha256_prefix, strlen(source->sha256_prefix)) == 0)
-        memcpy(sha256, text, DIGEST_HEX_BYTES); /* anything else is as if it were not there */
+        memcpy(sha256, text, DIGEST_HEX_BYTES); /* anything else is ignored */
     free(text);
     return STATUS_OK;
 }

@@ -35,11 +35,11 @@ enum status store_open(struct store *store, const char *folder, struct error *er
  * nothing is. */
 enum status store_key(const struct source *source, char key[STORE_KEY_BYTES], struct error *error) MUST_USE;
 
-/* The SHA-256 of the source's file, "" where it is not known here yet: of an archive that was unpacked and pruned it
- * is. */
+/* The SHA-256 of the source's file, "" if it is not known here yet. It is known for an archive that was unpacked and
+ * pruned. */
 enum status store_digest(const struct store *store, const struct source *source, char sha256[DIGEST_HEX_BYTES],
                          struct error *error) MUST_USE;
-/* The source's file, or "" where it is not there. Whether it is still good is store_check's to say. */
+/* The source's file, or "" if it is not there. store_check says whether it is undamaged. */
 enum status store_find(const struct store *store, const struct source *source, char path[FILE_PATH_BYTES],
                        struct error *error) MUST_USE;
 /* The folder that the archive of this SHA-256 is, or is to be, unpacked to. */

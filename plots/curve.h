@@ -11,8 +11,8 @@
 #include "experiments/manifest.h"
 #include "results/record.h"
 
-/* Where a file of the plots folder is: $SELFSAME_PLOTS, the installed folder, the source tree's. STATUS_ENVIRONMENT
- * where it is in none of them. */
+/* Finds a file of the plots folder: in $SELFSAME_PLOTS, the installed folder or the source tree's. STATUS_ENVIRONMENT
+ * if it is in none of them. */
 enum status plots_find(const char *name, char path[FILE_PATH_BYTES], struct error *error) MUST_USE;
 
 struct curve {

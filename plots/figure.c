@@ -17,7 +17,7 @@ struct figure {
     const struct record *const *runs;
     size_t count;
     struct curve curves[FIGURE_RUNS_MAX]; /* the published curve of each run; empty where there is none */
-    bool shown[FIGURE_RUNS_MAX];          /* whether a run's is drawn: one that several name once, and where it is */
+    bool shown[FIGURE_RUNS_MAX];          /* whether a run's curve is drawn, and where; each is drawn once */
     double x_low, x_high, y_low, y_high;  /* the part of the plane that is shown: epochs done, percent */
 };
 
@@ -54,7 +54,8 @@ static uint64_t epochs_done(const struct figure *figure)
     return epochs;
 }
 
-/* Where the plot ends: with a published curve to compare with, where the training is to end; else where it is. */
+/* The end of the plot: if there is a published curve to compare with, the end of the training; else the run's last
+ * epoch. */
 static uint64_t last_epoch(const struct figure *figure)
 {
     uint64_t last = epochs_done(figure);
@@ -193,7 +194,7 @@ static void print_text_item(FILE *file, const char *array, size_t i, const char 
     fputc('\n', file);
 }
 
-/* The run's name, its last error, and how far it is where it is not at its end. A long name loses its middle. */
+/* The run's name, its last error, and how far it is if it has not finished. A long name loses its middle. */
 static void print_run_title(FILE *file, size_t i, const struct record *record)
 {
     enum { NAME_MAX_LENGTH = 34, NAME_END = 16 };

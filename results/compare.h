@@ -12,7 +12,7 @@
 enum verdict {
     VERDICT_MALFORMED,        /* a record's files cannot be read, or contradict each other; never of compare_records */
     VERDICT_SAME_DOCUMENT,    /* one record and a copy of it: nothing independent was compared */
-    VERDICT_WITHIN_TOLERANCE, /* the metrics that were named agree as far as was asked; bits were not asked for */
+    VERDICT_WITHIN_TOLERANCE, /* the named metrics agree within their tolerances; bits were not compared */
     VERDICT_NOT_COMPARABLE,   /* bits were never promised to agree, or a named metric cannot be compared */
     VERDICT_OTHER_EXPERIMENT, /* the experiment digests differ */
     VERDICT_DIFFERS,          /* a step or an epoch has other bits, or a named metric is out of its tolerance */
@@ -56,12 +56,12 @@ struct comparison {
     const struct metrics_row *last_first, *last_second;
 };
 
-/* Without tolerances (count 0), bits are asked for. */
+/* Without tolerances (count 0), bits are compared. */
 void compare_records(const struct record *first, const struct record *second, const struct tolerance *tolerances,
                      size_t count, struct comparison *comparison);
 
-/* A metric of two lines: their difference, and whether it lies within the tolerance. Numbers that were decimal
- * fractions are compared as such: a part in 10^9 more than the tolerance is their rounding. */
+/* A metric of two lines: their difference, and whether it is within the tolerance. Numbers that were decimal
+ * fractions are compared as such: up to 10^-9 of the tolerance more counts as rounding. */
 double metric_value(const struct metrics_column *metric, const struct metrics_row *row);
 bool tolerance_holds(const struct tolerance *tolerance, const struct metrics_row *a, const struct metrics_row *b);
 

@@ -16,7 +16,7 @@ enum { RUN_NAME_BYTES = 256 };
 /* The runs folder: `option` (of --runs) unless NULL, else the environment's SELFSAME_RUNS unless empty, else "runs". */
 const char *record_runs_folder(const char *option);
 
-/* The folder of a run, or the path or URL of a packed one. STATUS_INPUT where there is none. */
+/* The folder of a run, or the path or URL of a packed one. STATUS_INPUT if there is none. */
 enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BYTES], struct error *error) MUST_USE;
 /* STATUS_INPUT for what a run in the runs folder cannot be called. */
 enum status find_run_check_name(const char *name, struct error *error) MUST_USE;

@@ -37,7 +37,7 @@
 enum run_state {
     RUN_RUNNING,  /* a process holds its lock */
     RUN_STOPPED,  /* unfinished, and no process trains it: interrupted, or killed; --resume continues it */
-    RUN_FINISHED, /* all epochs that were asked for are done: `epochs` of facts.epochs_wanted */
+    RUN_FINISHED, /* all wanted epochs are done: `epochs` of facts.epochs_wanted */
     RUN_FAILED    /* facts.failure says why */
 };
 

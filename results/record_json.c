@@ -472,7 +472,7 @@ const char *record_json_difference(const struct record_facts *a, const struct re
     return NULL;
 }
 
-/* "" for a value that is not there; the caller frees what is not NULL. */
+/* "" for a missing value; the caller frees the text unless it is NULL. */
 static char *text_of_value(const struct record_facts *facts, const struct field *field)
 {
     const void *value = value_of(facts, field);

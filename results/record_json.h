@@ -25,7 +25,7 @@ enum { RECORD_FORMAT = 1 };
  * record_state() in results/record.h. */
 enum record_said_state {
     RECORD_RUNNING,     /* a process is at it, or was killed */
-    RECORD_INTERRUPTED, /* stopped with a checkpoint; --resume goes on */
+    RECORD_INTERRUPTED, /* stopped with a checkpoint; --resume continues it */
     RECORD_FINISHED,    /* all epochs that were asked for are done */
     RECORD_FAILED       /* became non-finite, or met an error: `failure` says what */
 };
@@ -84,7 +84,7 @@ void record_json_free(struct record_facts *facts);
 void record_json_add_epoch(struct record_facts *facts, const struct metrics_row *row);
 
 /* The first key of a section in which two records differ, such as "result.steps", with both values as texts; NULL:
- * none. A key that the first has not (""; it may be missing) is passed over. */
+ * none. A key that the first does not have ("", or missing) is skipped. */
 enum { RECORD_VALUE_BYTES = 96 };
 const char *record_json_difference(const struct record_facts *a, const struct record_facts *b, const char *section,
                                    char value_a[RECORD_VALUE_BYTES], char value_b[RECORD_VALUE_BYTES]);

@@ -329,7 +329,7 @@ static enum status check_free(const char *folder, struct error *error)
     return status;
 }
 
-/* Whether a run that exists may be gone on with; takes what its record.json says of the sessions before. *done: its
+/* Whether a run that exists may be continued. Keeps what its record.json says about earlier sessions. *done: its
  * epochs, and the digest of their lines. */
 static enum status check_existing(struct recorder *recorder, uint64_t *done, char metrics_sha256[DIGEST_HEX_BYTES],
                                   struct error *error)
@@ -501,7 +501,7 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
         status = file_path(recorder->path, error, "%s/%s", options->runs, options->name);
     if (status == STATUS_OK)
         status = inside(recorder, RECORD_FILE, path, error);
-    /* A folder of somebody else's is left as it is, without even a lock in it. */
+    /* A folder that is not a run is not changed; not even a lock is put into it. */
     if (status == STATUS_OK && file_is_folder(recorder->path) && !file_exists(path))
         status = check_free(recorder->path, error);
     if (status == STATUS_OK)

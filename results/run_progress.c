@@ -14,7 +14,7 @@ static double seconds(struct timespec time)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* When a file of the run was last written; NaN where it is not there. */
+/* When a file of the run was last written; NaN if it does not exist. */
 static double written(const struct record *record, const char *name)
 {
     char path[FILE_PATH_BYTES];

@@ -10,8 +10,8 @@
 enum status weights_check(const struct record *record, const char *path, const struct network *network,
                           const float *values, uint64_t *epoch, struct error *error) MUST_USE;
 
-/* The same for weights that are about to be used, from a path that may be that of a run's weights or of one of its
- * checkpoints; others are passed over. The run's record is opened, which checks it. */
+/* The same for weights that are about to be used. The path may be that of a run's weights or of one of its checkpoints;
+ * other files are not checked. The run's record is opened, which checks it. */
 enum status weights_check_used(const char *path, const struct network *network, const float *values,
                                struct error *error) MUST_USE;
 

@@ -45,8 +45,8 @@ void cuda_host_reset(void);
 size_t cuda_host_bytes(void);
 size_t cuda_host_peak_bytes(void);
 
-/* How many allocations, streams, events and graphs exist, page-locked host memory included. What is left when the
- * program ends is told on stderr, unless an error ended the context. */
+/* How many allocations, streams, events and graphs exist, page-locked host memory included. A message on stderr names
+ * what is left when the program ends, unless an error ended the context. */
 size_t cuda_host_objects(void);
 
 /* The program hands out a piece of an allocation: from now on its pieces count, and not the allocation. Only PTX is

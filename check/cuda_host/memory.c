@@ -1,6 +1,6 @@
 /* Device memory and page-locked host memory. A device allocation is a mapping of its own between two inaccessible
- * pages: it ends where the upper one begins, but for what its alignment needs, and there and before
- * it lies a pattern. */
+ * pages: it ends where the upper one begins, except for its alignment. A pattern fills that gap and the space before
+ * the allocation. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,7 +125,7 @@ static void release(struct allocation **link)
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
-enum { PIECES_APART = 4096, BEHIND = 256 /* bytes behind an end that are told of as its overrun */ };
+enum { PIECES_APART = 4096, BEHIND = 256 /* bytes behind an end that are reported as its overrun */ };
 
 static size_t pieces_told;
 

@@ -277,7 +277,7 @@ static void test_remade_outputs(void **state)
     compare_engines(&option_a, 1, 4);
 }
 
-/* A listener stops the steps; what was begun by then is reported, and the other engine goes on from there. */
+/* A listener stops the steps. Steps that had begun are reported, and the other engine continues from there. */
 static void test_stop_and_change(void **state)
 {
     const struct experiment small = { .depth = 8, .batch = 2, .images = 30, .final_norm = true, .rate = 0.05f };
@@ -389,7 +389,7 @@ static void test_failures(void **state)
     close_world(&world);
 }
 
-/* Too little memory is said before anything is trained. */
+/* Too little memory is an error before anything is trained. */
 static void test_too_little_memory(void **state)
 {
     struct world world;

@@ -1,3 +1,4 @@
+/* Reports what the interpreter found, each place once, with the kernel's source line. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ const char *place_text(const struct ptx_kernel *kernel, uint32_t at)
     return text;
 }
 
-/* Whether this place was told of before. */
+/* Whether this place was reported before. */
 static int is_known(const struct ptx_kernel *kernel, uint32_t at, const char *kind)
 {
     for (size_t i = 0; i < reported_count; i++) {

@@ -509,7 +509,7 @@ static void test_several_copies(void **state)
     assert_int_equal(cifar10_read(scratch->parent, NULL, &test, accept_one, zeros, &error), STATUS_OK);
     assert_string_equal(test.sha256, zeros);
     dataset_free(&test);
-    /* Where none is good, the first one's fault is told. */
+    /* If none is good, the message names the fault of the first. */
     assert_int_equal(truncate(file, 999), 0);
     assert_int_equal(cifar10_read(scratch->parent, NULL, &test, accept_one, zeros, &error), STATUS_INPUT);
     assert_null(test.images);
@@ -577,7 +577,7 @@ static void test_cifar10_real(void **state)
     dataset_free(&test);
 }
 
-/* What is said of an error that was measured on other data. */
+/* The note on an error that was measured on other data. */
 static void test_marks(void **state)
 {
     (void)state;

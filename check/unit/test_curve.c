@@ -148,7 +148,7 @@ static void test_drops(void **state)
     assert_true(agreement.drops[0].agrees);
     assert_false(agreement.drops[1].agrees);
     assert_false(agreement.agrees);
-    /* A run that has not come to five epochs after a drop says nothing of it. */
+    /* A run says nothing about a drop before it has five epochs after it. */
     f.record.epochs = 21;
     agreement = compare(&f);
     assert_int_equal(agreement.drop_count, 1);

@@ -1,4 +1,4 @@
-/* Downloads, against a server in a thread that says what it is told to: mirrors, pieces, digests, bounds. The command
+/* Downloads from a server in a thread, which sends what the test wants: mirrors, pieces, digests, bounds. The command
  * line's tests have the ill-behaved servers, TLS and proxies. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -127,7 +127,7 @@ static void test_damaged_weights(void **state)
     }
 }
 
-/* Which archive is asked for, and what is said where none can be had. */
+/* Which archive is downloaded, and the message if none can be. */
 static void test_archives(void **state)
 {
     struct fixture *fixture = *state;

@@ -1,5 +1,5 @@
-/* The known digest that selfsame doctor holds engines against: it is the scalar reference's, and no fault that an
- * engine can have leaves it as it is. */
+/* The known digest with which selfsame doctor compares engines: it is the scalar reference's, and every fault that an
+ * engine can have changes it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* The store: where it is, what is found by what, what is damaged or in the way, and the lock. Linked with --wrap for
- * time(). */
+/* The store: its folder, finding items by their digests, damaged items, files that are in the way, and the lock. Linked
+ * with --wrap for time(). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,7 +126,7 @@ static void test_found_by(void **state)
     keep(store, &by_md5, "hello\n");
     assert_int_equal(store_find(store, &another, path, &error), STATUS_OK);
     assert_string_equal(path, "");
-    /* A line that is no digest is as if it were not there. */
+    /* A line that is not a digest is ignored. */
     assert_int_equal(file_path(path, &error, "%s/md5/%s", store->folder, HELLO_MD5), STATUS_OK);
     assert_int_equal(file_write(path, "../../etc/passwd\n", 17, &error), STATUS_OK);
     assert_int_equal(store_find(store, &by_md5, path, &error), STATUS_OK);
@@ -232,7 +232,7 @@ static void test_stamps(void **state)
     assert_int_equal(file_write(stamps, stamp, strlen(stamp), &error), STATUS_OK);
     assert_check(store, &item, false, "");
     assert_check(store, &item, true, "has SHA-256 ");
-    /* A stamp that is none. */
+    /* A file that is not a stamp. */
     assert_int_equal(file_write(stamps, "\n", 1, &error), STATUS_OK);
     assert_check(store, &item, false, "has SHA-256 ");
     seconds_later = 0;

@@ -121,7 +121,7 @@ static void test_types(void **state)
     }
 }
 
-/* float64 becomes the nearest float32, and what that did is told. */
+/* float64 becomes the nearest float32, and the note says what that changed. */
 static void test_rounded(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* The training loop over an engine that computes nothing but says what it was asked: the steps of each epoch, the
- * means in the order of steps, what the listener hears and in which order, a stop at any step, the going on after it,
- * and every way in which engine and listener can fail. */
+/* The training loop with an engine that computes nothing and records its calls: the steps of each epoch, the means in
+ * the order of steps, the listener's calls and their order, a stop at any step, continuing after it, and every way in
+ * which engine and listener can fail. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,7 +120,7 @@ static const struct engine_operations fake = {
     .evaluate = fake_evaluate,
 };
 
-/* What the listener was told, and what it answers. */
+/* The calls of the listener, and its answers. */
 struct audience {
     struct engine *engine;
     uint64_t heard;   /* steps, which must come in order */

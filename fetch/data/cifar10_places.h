@@ -13,7 +13,7 @@ enum cifar10_kind { CIFAR10_BINARY, CIFAR10_PYTHON, CIFAR10_ARCHIVE };
 struct cifar10_place {
     char path[FILE_PATH_BYTES]; /* a folder with batches, or an archive */
     enum cifar10_kind kind;
-    size_t missing; /* of the files that are asked for; an archive's are not known */
+    size_t missing; /* of the wanted files; those of an archive are not known */
 };
 
 /* The places in and below `path`, which is a folder or an archive: those with every file of `names` first (a name is a

@@ -92,7 +92,7 @@ static unsigned stage_of(const char *part)
     return 0;
 }
 
-/* Our name of the tensor whose name's parts from `first` on are these; false if they are none that is usual. */
+/* Our name for the tensor whose name has these parts from `first` on; false if they are not usual. */
 static bool translate(const struct parts *parts, size_t first, char ours[OURS_BYTES])
 {
     const size_t leaf = parts->count - 1;
@@ -200,7 +200,8 @@ static bool has_prefix(const struct by_name *b, size_t i, const char *prefix)
            strncmp(b->readings[i].name, prefix, strlen(prefix)) == 0;
 }
 
-/* The tensor that is ours of that name, the one with our very name before others; the count of all if there is none. */
+/* The tensor that gets this name of ours, first the one that has exactly this name; the count of all if there is
+ * none. */
 static size_t find_ours(const struct by_name *b, const char *prefix, const char *ours)
 {
     struct reading wanted = { .name = prefix, .prefix = strlen(prefix) };

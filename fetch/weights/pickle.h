@@ -110,7 +110,7 @@ void pickle_free(struct pickle *pickle);
 
 /* The value itself if it is a dict, or the keys that an object was given, as subclasses of dict are; else NULL. */
 const struct pickle_value *pickle_dict(const struct pickle_value *value);
-/* Of such a dict, the value of the last item with that key (text or bytes); NULL if there is none or it is no dict. */
+/* The value of such a dict's last item with that key (text or bytes); NULL if there is none or it is not a dict. */
 const struct pickle_value *pickle_get(const struct pickle_value *value, const char *key);
 /* Whether a value is a text, or bytes, of these characters. */
 bool pickle_is(const struct pickle_value *value, const char *text);

@@ -1,3 +1,4 @@
+/* The opcodes of a pickle that deal with globals: a closed table of those that are data, and what calling one gives. */
 #include "fetch/weights/pickle_machine.h"
 
 #include <stdio.h>

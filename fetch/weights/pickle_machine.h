@@ -41,7 +41,7 @@ enum status pickle_new_value(struct pickle_machine *m, enum pickle_type type, st
 /* NULL pushes a mark. */
 enum status pickle_push(struct pickle_machine *m, struct pickle_value *value) MUST_USE;
 enum status pickle_push_text(struct pickle_machine *m, enum pickle_type type, const void *data, size_t bytes) MUST_USE;
-/* The value on top, which top leaves there; a mark is none. */
+/* The value on top, which top leaves there. A mark is not a value. */
 enum status pickle_top(struct pickle_machine *m, struct pickle_value **value) MUST_USE;
 enum status pickle_pop(struct pickle_machine *m, struct pickle_value **value) MUST_USE;
 /* Takes off what lies above the last mark, and the mark; the values stay readable until the next push. */

@@ -200,7 +200,7 @@ static enum status do_small_tuple(struct pickle_machine *m, int operand)
     return collect(m, PICKLE_TUPLE, values, (size_t)operand);
 }
 
-/* What an object is given while it is made goes into a list or dict of its own: nothing of its class is known. */
+/* Items that an object is given while it is made go into a list or dict of its own, because its class is not known. */
 static enum status items_of(struct pickle_machine *m, struct pickle_value *object, enum pickle_type type,
                             struct pickle_value **items)
 {

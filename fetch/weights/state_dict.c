@@ -54,7 +54,7 @@ static const struct pickle_value *contents(const struct pickle_value *value, str
     return NULL;
 }
 
-/* "PATH.KEY", or "PATH.3" for the place in a list; false where it is too long, or no text. */
+/* "PATH.KEY", or "PATH.3" for the place in a list; false if it is too long, or not a text. */
 static bool extend_path(const struct found *from, const struct pickle_value *key, size_t place, struct found *to)
 {
     char shown[PICKLE_PRINTABLE_BYTES];

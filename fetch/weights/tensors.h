@@ -62,7 +62,7 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
 void tensors_fill(struct named_tensor *tensor, const uint8_t *data);
 /* The same from elements that lie strides[d] elements apart in dimension d, from the first on. */
 void tensors_fill_strided(struct named_tensor *tensor, const uint8_t *first, const uint64_t *strides);
-/* Adds one that cannot be read, and why; a name or reason that is not printable is passed over. */
+/* Adds one that cannot be read, with the reason. A name or reason that is not printable is left out. */
 enum status tensors_add_unread(struct tensors *tensors, const char *path, const char *name, size_t name_bytes,
                                const char *obstacle, struct error *error) MUST_USE;
 /* STATUS_INPUT for a name that is there twice. */

@@ -36,7 +36,7 @@ bool torch_is_tensor(const struct pickle_value *value);
 /* Reads a tensor into `tensors` under that name. STATUS_INPUT says why one cannot be read. */
 enum status torch_read_tensor(struct torch_reader *r, struct tensors *tensors, const struct pickle_value *name,
                               const struct pickle_value *value) MUST_USE;
-/* The value of a tensor of one number, for claims; false if it is none. */
+/* The value of a tensor of one number, for claims; false if it has not one number. */
 bool torch_read_number(struct torch_reader *r, const struct pickle_value *value, double *number);
 
 /* Lists the storages that the object names, each once; those of one key must agree. */

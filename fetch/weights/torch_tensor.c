@@ -1,3 +1,4 @@
+/* The tensors of a torch file: views of its storages, checked to lie inside them. */
 #include "fetch/weights/torch_reader.h"
 
 #include <inttypes.h>

@@ -225,7 +225,7 @@ static bool is_at(const uint8_t *file, size_t bytes, size_t place, const char *t
 
 #define OLD_PICKLE "a pickle of protocol 0 or 1, or not a pickle: write it again with protocol 2 or later"
 
-/* What else people have in their hands, for the message; NULL for what nothing is known about. */
+/* Other formats that people have, for the message; NULL if the format is not known. */
 static const char *foreign_format(const uint8_t *file, size_t bytes)
 {
     static const struct {
@@ -274,7 +274,7 @@ static bool is_safetensors(const uint8_t *file, size_t bytes)
     return is_at(file, bytes, 4, "\0\0\0\0{", 5);
 }
 
-/* A pickle that is none of torch.save's: a model of neon's, or a dict of tensors or arrays. */
+/* A pickle that torch.save did not write: a model of neon, or a dict of tensors or arrays. */
 static enum status read_pickle(struct weights *weights, const char *path, const uint8_t *file, size_t bytes,
                                const char *key, struct error *error)
 {

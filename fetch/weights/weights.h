@@ -91,8 +91,8 @@ enum status weights_write(const char *path, const struct network *network, const
 enum status weights_convert(const struct weights *weights, const char *path, enum weights_container container,
                             struct error *error) MUST_USE;
 
-/* For those who have opened a safetensors file: copies the float32 tensors called prefix + name whose role is in
- * `roles` (a bit mask of 1 << enum tensor_role) to values; other values are left alone. */
+/* For an open safetensors file: copies the float32 tensors called prefix + name whose role is in `roles` (a bit mask of
+ * 1 << enum tensor_role) to values; other values are left alone. */
 enum status weights_take(const struct safetensors *safetensors, const char *path, const char *prefix, unsigned roles,
                          const struct network *network, float *values, struct error *error) MUST_USE;
 

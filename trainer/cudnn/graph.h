@@ -19,8 +19,8 @@
 #include "base/error.h"
 #include "trainer/cudnn/library.h"
 
-/* For whom plans are made. One of handle and device is NULL: a description of a device plans without one, and such
- * plans cannot be run. */
+/* The device that plans are made for. Either handle or device is NULL. A description of a device makes plans without
+ * the device, and such plans cannot be run. */
 struct cudnn_planner {
     const struct cudnn_library *library;
     cudnnHandle_t handle;

@@ -292,7 +292,7 @@ enum status device_open(struct device *device, struct error *error)
     struct peak_run run = { 0 };
     memset(device, 0, sizeof *device);
     read_driver(device->driver);
-    /* Neither fails: they say 0 for what is not there. */
+    /* Neither fails: a missing version is 0. */
     (void)cudaDriverGetVersion(&device->driver_version);
     (void)cudaRuntimeGetVersion(&device->runtime_version);
     cudaError_t code = cudaGetDeviceCount(&count);
@@ -350,7 +350,7 @@ enum status device_peak_flops(double *flops, struct error *error)
     if (status == STATUS_OK)
         status = peak_open(&run, (uint32_t)multiprocessors * BLOCKS_PER_MULTIPROCESSOR, error);
     const double work = 2.0 * PEAK_CHAINS * PEAK_UNROLL * ROUNDS * PEAK_THREADS * (double)run.arguments.blocks;
-    /* The first launch wakes the clocks and counts for nothing. */
+    /* The first launch only wakes the clocks, and is not counted. */
     for (int launch = 0; status == STATUS_OK && launch <= LAUNCHES; launch++) {
         float milliseconds = 0.0f;
         status = peak_launch(&run, ROUNDS, &milliseconds, error);

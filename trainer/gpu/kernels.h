@@ -100,7 +100,7 @@ cudaError_t gpu_load(const struct gpu_load_arguments *arguments, cudaStream_t st
 
 /* ---- batch norm: section 4 --------------------------------------------------------------------------------------- */
 
-/* Sums over a batch norm's pixels, and what comes of them once the last block has added its own. */
+/* Sums over a batch norm's pixels, and the constants that the last block computes from them. */
 struct gpu_sums {
     float *sums;       /* scratch: [GPU_UNITS count][2 K] */
     uint32_t *arrived; /* [GPU_ARRIVALS] of this layer, zero before and after a launch */

@@ -18,7 +18,7 @@
 
 enum { GPU_INFERENCE_BATCH = 256, GPU_FACTS_MAX = 160, GPU_ALIGNMENT = 256 /* of a piece of memory */ };
 
-/* What decides how much memory an engine takes, and nothing of the device. */
+/* All that decides how much memory an engine needs, without the device. */
 struct gpu_sizes {
     const struct network *network;
     uint32_t batch;                /* images of the largest step, or of an evaluation's */
@@ -107,8 +107,8 @@ struct gpu_session {
 
 /* ---- opening, in this order -------------------------------------------------------------------------------------- */
 
-/* Fills in what was asked for, and the sizes, and prepares the engine's layout; refuses an order of images that the
- * sampler refuses. */
+/* Fills in the options and the sizes, and prepares the engine's layout. Refuses an order of images that the sampler
+ * refuses. */
 enum status gpu_session_begin(struct gpu_session *session, const struct gpu_engine *engine, const struct recipe *recipe,
                               const struct network *network, const struct dataset *training,
                               const struct dataset *validation, const struct engine_options *options,
