@@ -106,8 +106,8 @@ static enum status measure_evaluation(struct engine *engine, const struct datase
     return status;
 }
 
-/* Steps that are timed at a time: one of a CPU's; of a GPU's engine, which has no isa, a whole series, so that what the
- * host does before and after it counts for little. */
+/* Steps that are timed together. On a CPU it is one. On a GPU, whose engine has no isa, it is a whole series, so that
+ * the host's work before and after it hardly counts. */
 enum { SERIES_STEPS_MOST = 32 };
 
 static uint32_t series_steps(const struct engine_operations *operations)
@@ -123,8 +123,8 @@ static uint32_t noise_images(const struct engine_operations *operations, const s
     return (series_steps(operations) > 1 && batch <= 256 ? SERIES_STEPS_MOST / 2 : 2) * batch;
 }
 
-/* The steps from `first` on, and the peak before and after each: a neighbour on the machine who slows a step slows the
- * peaks around it, too. */
+/* The steps from `first` on, and the peak before and after each: another program that slows a step slows the peaks
+ * around it, too. */
 static enum status measure_steps(struct engine *engine, uint64_t first, double flops, struct measurement *m,
                                  struct error *error)
 {
@@ -316,7 +316,7 @@ static const struct option_definition options[] = {
     OPTIONS_END,
 };
 
-/* Without --arithmetic the engine asked for decides, whatever the manifest says: noise has no digest to keep. */
+/* Without --arithmetic, the engine decides, whatever the manifest says, because noise has no digest to keep. */
 static enum status choose(const struct arguments *arguments, struct recipe *recipe,
                           const struct engine_operations **operations, struct error *error)
 {

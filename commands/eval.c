@@ -29,8 +29,8 @@ static enum status find_beside(const char *path, char found[FILE_PATH_BYTES], st
     return STATUS_OK;
 }
 
-/* Whose the weights are: the manifest that was named, else their run's, else the experiments folder's that names the
- * file. */
+/* Finds the manifest of the weights: the one that was named, else their run's, else the one in the experiments folder
+ * that names the file. */
 static enum status find_manifest(const char *named, const char *path, const struct weights *weights,
                                  struct manifest *manifest, struct error *error)
 {

@@ -19,7 +19,7 @@ static void print_warning(void *context, const char *message)
     text_line(stderr, "selfsame fetch: %s", message);
 }
 
-/* What the command does, and what it has to tell: lines as it goes, or JSON at the end. */
+/* What the command does and prints: lines as it goes, or JSON at the end. */
 struct job {
     struct store store;
     json_t *json; /* an array; NULL: lines */
@@ -132,7 +132,7 @@ static enum status fetch_dataset(struct job *job, const struct manifest *manifes
         status = check_dataset(manifest, obtained->path, error);
     if (status != STATUS_INPUT || obtained->path[0] == '\0' || obtained->fetched)
         return status;
-    /* What lies in the store may have been damaged in a way that its stamps do not show. */
+    /* A file in the store may be damaged in a way that its stamp does not show. */
     if (store_item_of(&job->store, "unpacked", obtained->sha256, &item, &verify_error) != STATUS_OK ||
         store_check(&job->store, &item, true, why, &verify_error) != STATUS_OK || why[0] == '\0' ||
         store_set_aside(&job->store, &item, &verify_error) != STATUS_OK)

@@ -78,7 +78,8 @@ struct layout {
     unsigned rank;            /* the highest one that is shown */
 };
 
-/* A last column of text is wrapped, but not narrower than this. A longer text alone leaves no column out. */
+/* A last column of text is wrapped, but not narrower than this. A longer text does not make the table leave out a
+ * column. */
 enum { WRAPPED_MIN = 16, WRAPPED_LONG = 32 };
 
 /* Finds the last column up to a rank. Returns the table's least width. */

@@ -274,7 +274,7 @@ static void __attribute__((format(printf, 2, 3))) note(enum format format, const
     text_wrap(stdout, escaped, 0, 0, format == FORMAT_TEXT ? text_columns(STDOUT_FILENO) : INT_MAX);
 }
 
-/* What the table leaves out, one line each: the machines that its times are of, and what is to be known of the data. */
+/* The lines below the table: the machines of its times, and notes on the data. */
 static void print_notes(enum format format, struct record *const *records, size_t count)
 {
     const char *const line = format == FORMAT_MARKDOWN ? "\n" : "";

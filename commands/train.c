@@ -86,7 +86,7 @@ struct queue {
     struct error error;
 };
 
-/* NULL after the last one, or where none is to be begun any more. */
+/* NULL after the last one, or if no more are to begin. */
 static struct train_run *take(struct queue *queue)
 {
     struct train_run *run = NULL;

@@ -124,7 +124,7 @@ static enum status check_rivals(const struct settings *s, const char *one, const
     return STATUS_OK;
 }
 
-/* What else says where training ends; the first is what a message is about. */
+/* The other keys that set the length of a training; messages are about the first. */
 #define WITH_LENGTH(path)                                                                                            \
     (const char *[])                                                                                                 \
     {                                                                                                                \
@@ -209,7 +209,7 @@ static enum status check_sources(const struct settings *s, struct error *error)
     return check_rivals(s, "weights.sha256", "weights.sha256_prefix", false, error);
 }
 
-/* A published curve is a file, its column and who published it, or there is none. */
+/* A published curve has a file, its column and its source, or there is none. */
 static enum status check_curve(const struct settings *s, struct error *error)
 {
     static const char *const paths[] = { "curve.file", "curve.column", "curve.source" };
@@ -344,7 +344,7 @@ static enum status fill_targets(const struct settings *s, struct manifest *manif
     return STATUS_OK;
 }
 
-/* In an experiment's lines the exact arithmetics are one; the line of the version tells them apart. */
+/* In an experiment's lines the exact arithmetics have one name; the line of the version is different. */
 static void version_apart(char *experiment)
 {
     static const char line[] = "\narithmetic=exact";

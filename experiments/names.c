@@ -96,7 +96,7 @@ static const char *base_of(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* What an experiment is called: its file's name, unless that is what others inherit alone. */
+/* The name of an experiment: its file's name, unless the file is only for others to inherit. */
 static bool is_called(const char *name, const char *wanted)
 {
     const char *base = base_of(name);
@@ -122,7 +122,7 @@ static void add_fitting(const struct names *names, const char *path, bool (*fits
     }
 }
 
-/* What is spelled nearly so: a whole name, or the name of a file in some folder. Endings are left out. */
+/* Names with nearly the same spelling: a whole name, or the name of a file in some folder. Endings do not count. */
 static void add_nearest(const struct names *names, const char *path, char *hint, size_t size)
 {
     const char **words = calloc(2 * names->count + 1, sizeof *words), *nearest = NULL;

@@ -26,8 +26,7 @@ static const struct schema_key *find_key(const char *path)
     return NULL;
 }
 
-/* Collects the words that may stand in a section ("" for the top), for suggestions; returns how many, at most max -
- * 1. */
+/* Collects the words that a section ("" for the top) may have, for suggestions; returns how many, at most max - 1. */
 static size_t words_of(const char *section, char words[][VALUE_PATH_BYTES], size_t max)
 {
     size_t count = 0, length = strlen(section);
@@ -274,7 +273,7 @@ static enum status find_manifest(const char *path, const char *from, char found[
     return not_found(path, found, error);
 }
 
-/* Takes from `base` what a key of `over` replaces although it has another name. */
+/* Removes from `base` the rivals of the keys of `over`, which have other names. */
 static void drop_rivals(struct node *base, struct node *over)
 {
     for (size_t i = 0; i < schema_key_count; i++) {
@@ -530,7 +529,7 @@ char *settings_resolved(const struct settings *settings)
     for (size_t i = 0; i < schema_key_count; i++) {
         const struct setting *setting = &settings->settings[i];
         if (!setting->given || (setting->key->type == VALUE_MAPS && setting->count == 0))
-            continue; /* an empty list of maps takes back an inherited one, and is as if nothing stood there */
+            continue; /* an empty list of maps removes an inherited one, and is written as nothing */
         print_setting(file, setting, before);
         before = setting->key->path;
     }

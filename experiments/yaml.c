@@ -61,7 +61,7 @@ static enum status refuse(struct reading *reading, size_t line, const char *what
 }
 
 /* A tab where YAML wants spaces: in what a line begins with, marks of list entries included, from the given line (from
- * 0) to the next one that is not blank. libyaml's own words for it name neither the tab nor, always, its line. */
+ * 0) to the next one that is not blank. libyaml's own message does not name the tab, and not always its line. */
 static bool find_tab(const char *text, size_t from, size_t *line, size_t *column)
 {
     for (size_t number = 0; *text != '\0'; number++) {

@@ -134,7 +134,7 @@ static void choose_window(struct figure *figure)
     } else {
         choose_zoom(figure);
     }
-    /* A curve of which nothing is in the window has no place in the legend either. */
+    /* A curve that has no point in the window has no place in the legend. */
     for (size_t i = 0; i < figure->count; i++) {
         const struct curve *curve = &figure->curves[i];
         size_t points = 0;

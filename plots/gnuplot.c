@@ -41,7 +41,7 @@ static void print_terminal(FILE *file, const char *path, size_t legend_lines)
                 2 * WIDTH, 2 * height);
 }
 
-/* Reads what gnuplot said, and leaves its last line: before that it repeats the command, which may be long. */
+/* Reads gnuplot's message and keeps its last line. Before that line gnuplot repeats the command, which may be long. */
 static void read_said(int descriptor, char *said, size_t size)
 {
     size_t used = 0;

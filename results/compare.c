@@ -185,7 +185,7 @@ static void compare_epochs(const struct record *first, const struct record *seco
     }
 }
 
-/* Two records of one process, when no epoch has come whose times would tell. */
+/* Whether two records are of one process, before there is an epoch whose times would show it. */
 static bool same_process(const struct record_facts *a, const struct record_facts *b)
 {
     return a->time_started != NULL && b->time_started != NULL && a->time_started[0] != '\0' &&

@@ -81,7 +81,7 @@ static enum status read_rest(struct record *record, struct error *error)
     enum status status = read_manifest(record, error);
     if (status == STATUS_OK)
         status = inside(record, METRICS_FILE, path, error);
-    /* A process that is at the run writes the ledger first: what the metrics tell of is in it. */
+    /* A process that trains the run writes the ledger first, so the ledger has every step of the metrics. */
     if (status == STATUS_OK)
         status = metrics_read(path, &record->metrics_lines, error);
     if (status == STATUS_OK)
@@ -143,7 +143,7 @@ static enum status open_packed(struct record **record, const char *run, bool who
     return STATUS_OK;
 }
 
-/* A process that is at the run may have changed one file before another was read: then it is read anew. */
+/* A process that trains the run may have changed one file before another was read. Then they are read again. */
 static enum status open_run(struct record **record, const char *runs, const char *run, bool whole, struct error *error)
 {
     enum { TRIES = 3 };

@@ -293,8 +293,8 @@ static enum status check_begun(const char *folder, struct error *error)
     return status;
 }
 
-/* Whether a folder without a record.json is free for a new run: one that a process was killed over has not more than
- * these. */
+/* Whether a folder without a record.json is free for a new run. A process that was killed early leaves no more than
+ * these files. */
 static enum status check_free(const char *folder, struct error *error)
 {
     static const char *const ours[] = { ".",
@@ -432,7 +432,7 @@ static enum status open_files(struct recorder *recorder, uint64_t keep_metrics, 
     return status;
 }
 
-/* The record is written before anything is cut off, so that it never tells of epochs that are no longer there. */
+/* The record is written before anything is cut off, so that it never names epochs that are no longer there. */
 static enum status resume(struct recorder *recorder, uint64_t epochs, const char *metrics_sha256,
                           struct training_state *state, struct error *error)
 {

@@ -54,7 +54,7 @@ static enum status read_history(const struct resume_options *options, uint64_t s
     return status;
 }
 
-/* Where fewer lines are left than the record tells of, an earlier checkpoint may have all that belongs to it. */
+/* If fewer lines are left than the record says, an earlier checkpoint may still have all of its lines. */
 static enum status check_lines(const struct resume_options *options, const struct metrics_lines *lines,
                                struct error *error)
 {
@@ -96,7 +96,7 @@ static enum status check_steps(const struct resume_options *options, const struc
                      options->folder, ledger_name(ledger), step, epoch_begin(options, place->epochs));
 }
 
-/* Whether a checkpoint's place is one in the history: its epochs and steps are there, and their chain ends in its. */
+/* Whether a checkpoint belongs to the history: its epochs and steps are there, and they end in its chain. */
 static enum status check_history(const struct resume_options *options, const struct checkpoint_place *place,
                                  uint64_t step, const struct resume_point *point, struct error *error)
 {

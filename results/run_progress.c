@@ -25,8 +25,8 @@ static double written(const struct record *record, const char *name)
     return seconds(about.st_mtim);
 }
 
-/* Of the epoch that is being computed: its steps so far, over the time from the last epoch's end to the last step. A
- * record that was written in between tells of a process that resumed the run, and so of a pause. */
+/* Of the epoch that is being computed: its steps so far, over the time from the last epoch's end to the last step. If a
+ * record was written in between, a process resumed the run, so there was a pause. */
 static double current_rate(const struct record *record, uint64_t steps)
 {
     const double ledger = written(record, LEDGER_FILE), metrics = written(record, METRICS_FILE),

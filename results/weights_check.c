@@ -39,7 +39,7 @@ enum status weights_check(const struct record *record, const char *path, const s
                      finished ? "" : ", or the run was killed while it wrote them; then train --resume repairs them");
 }
 
-/* A checkpoint at an epoch's end has that epoch's weights. Inside an epoch, its seal alone says that it is whole. */
+/* A checkpoint at an epoch's end has that epoch's weights. Inside an epoch, only its seal shows that it is whole. */
 static enum status check_checkpoint(const struct record *record, const char *path, uint64_t step,
                                     const struct network *network, const float *values, struct error *error)
 {
@@ -101,7 +101,7 @@ enum status weights_check_used(const char *path, const struct network *network, 
                             : weights_check(record, path, network, values, NULL, error);
         const bool locked = record->locked;
         record_close(record);
-        /* A process that is at the run writes the weights before the epoch's line. */
+        /* A process that trains the run writes the weights before the epoch's line. */
         if (status != STATUS_INPUT || !locked || i == TRIES)
             return status;
         (void)nanosleep(&pause, NULL);

@@ -259,8 +259,8 @@ static void fill_normal(const struct tensor *tensor, uint64_t seed, uint64_t maj
     }
 }
 
-/* A projection that is alone begins as the identity: of K filters the first C copy the inputs. One that a batch norm
- * follows begins at random, numbered behind the linear layer. */
+/* A projection without a batch norm begins as the identity: of K filters, the first C copy the inputs. One with a batch
+ * norm begins at random, and its number follows that of the linear layer. */
 static void initialize_projection(const struct network *network, const struct conv_layer *conv, uint64_t seed,
                                   float *values)
 {

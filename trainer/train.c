@@ -27,7 +27,7 @@ static enum status fetch_state(struct training *training, struct error *error)
     return training->operations->get_state(training->engine, training->state->values, training->state->momentum, error);
 }
 
-/* Takes in what the engine reports, also after a stop or a failure: the state is the one after all reported steps. */
+/* Handles the engine's reports, also after a stop or a failure. The state is the one after all reported steps. */
 static bool hear_steps(void *context, uint64_t first, const struct step_result *results, uint64_t count)
 {
     struct training *training = context;
@@ -117,7 +117,7 @@ static enum status run(struct training *training, uint64_t stop_epoch, struct er
         stop_epoch = epochs;
     uint64_t steps = schedule_steps(training->config, training->images);
     while (status == STATUS_OK && state->step < steps) {
-        /* A checkpoint may stand in the middle of an epoch, or at the end of one whose report is out. */
+        /* A checkpoint may be in the middle of an epoch, or at the end of one that has been reported. */
         uint64_t epoch = schedule_epoch_of(training->config, training->images, state->step);
         if (epoch >= stop_epoch)
             break;

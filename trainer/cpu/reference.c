@@ -573,7 +573,7 @@ static void reference_set_profile(struct backend *r, struct backend_profile *pro
 
 enum { PEAK_CHAINS = 64, PEAK_TURNS = 1 << 10 };
 
-/* Independent chains; the sum goes where nobody reads it, so that the compiler keeps them. */
+/* Independent chains. The sum is stored but never read, so that the compiler keeps them. */
 static void peak_item(const struct pass *pass, struct worker *worker, uint32_t item)
 {
     float chain[PEAK_CHAINS];

@@ -298,7 +298,7 @@ static bool allowed(const struct cudnn_graph *graph, cudnnBackendDescriptor_t co
         const bool narrow = notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
                             notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
                             notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
-        /* The fusion of pointwise operations bears the note of tensor cores, too, and has nothing for them to do. */
+        /* The fusion of pointwise operations has the note about tensor cores, too, but cannot use them. */
         if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
             (narrow && graph->convolution && graph->planner->fma_only))
             may = false;

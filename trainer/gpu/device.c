@@ -174,8 +174,7 @@ static enum status describe(struct device *device, struct error *error)
     return STATUS_OK;
 }
 
-/* Architectures later than the lowest that was compiled for have code or PTX; whether it suits, the first launch
- * tells. */
+/* Architectures later than the lowest compiled one have code or PTX. The first launch shows whether it can be used. */
 static enum status check_architecture(const struct device *device, struct error *error)
 {
     int major = 0, minor = 0;

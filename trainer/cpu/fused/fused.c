@@ -201,8 +201,7 @@ static void fused_set_profile(struct backend *f, struct backend_profile *profile
 
 enum { PEAK_CHAINS = 12, PEAK_TURNS = 1 << 14 };
 
-/* Independent chains of FMAs in registers; the result goes where nobody reads it, so that the compiler keeps the
- * loop. */
+/* Independent chains of FMAs in registers. The result is stored but never read, so that the compiler keeps the loop. */
 static void peak_item(const struct pass *pass, struct worker *worker, uint32_t item, uint32_t after)
 {
     vec chain[PEAK_CHAINS], factor = vec_set(0.9999f), term = vec_set(0.1f);

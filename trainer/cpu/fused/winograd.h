@@ -309,7 +309,7 @@ INLINE void weight_point_products(const float *V, const float *Z, float *sums, s
 /* ---- whole convolutions of C = K channels, side H: up to IMAGES images by ROWS rows of tiles at a time
  * ------------ */
 
-/* Of fewer images than IMAGES the products are made all the same, of whatever V held, and not looked at. */
+/* With fewer images than IMAGES, the other products are still computed, from old contents of V, and never read. */
 INLINE void winograd_forward(const struct images *images, const float *filters, int C, int H, int IMAGES, int ROWS,
                              int MAX, int TK)
 {
