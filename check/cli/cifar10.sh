@@ -105,7 +105,7 @@ says "alone/data_batch_1.bin, which is part of CIFAR-10"
 expect 2 "training with an archive of the test batch alone" train stated.yaml --runs runs --name alone --data packed
 says "does not contain data_batch_1"
 
-# The real images, where they, the cases that people reported and a Python with numpy are at hand.
+# The real images, if they, the cases that people reported and a Python with numpy are there.
 cases=$TOP/../shared/cases/data.py
 resnet20=$TOP/../shared/data/weights/resnet20-12fca82f.th
 if [ -n "${SELFSAME_CIFAR10:-}" ] && [ -f "$cases" ] && [ -f "$resnet20" ] && "${SELFSAME_PYTHON:-python3}" -c 'import numpy' 2> /dev/null; then

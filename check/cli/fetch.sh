@@ -468,7 +468,7 @@ before=$(sent /slow/large)
 first=$!
 while [ ! -s "store/partial/$sha256" ]; do sleep 0.02; done
 expect 0 "two processes at once: the second" fetch m.yaml
-says "another process is at large"
+says "another process is using large"
 prints "present"
 wait "$first"
 if [ $? -eq 0 ] && grep -q fetched first.out; then pass "  and the first"; else fail "  the first: $(cat first.err)"; fi

@@ -18,7 +18,7 @@ if [ "$(grep -c ' met ' stdout)" -eq $depths ]; then pass "$depths targets are m
 prints "Every weights digest equals the published one"
 if [ "$wanted" -eq 3 ]; then
     says "apt-get install gnuplot-nox"
-    says "figures alone are missing"
+    says "Only the figures are missing"
     echo "skipped: the figures, since there is no gnuplot here"
 else
     for kind in full zoom; do

@@ -87,8 +87,8 @@ expect 3 "eval with a manifest whose weights are not in the store" eval --manife
 says "selfsame fetch pretrained/akamaster-resnet32.yaml"
 
 "$TOP/check/tools/pretrained" "$SELFSAME" "$TOP/experiments" > stdout 2> stderr
-if [ $? -eq 3 ]; then pass "make check-pretrained with nothing at hand: exit 3"; else fail "make check-pretrained with nothing at hand: wrong exit"; fi
-says "nothing to evaluate is at hand"
+if [ $? -eq 3 ]; then pass "make check-pretrained without weights: exit 3"; else fail "make check-pretrained without weights: wrong exit"; fi
+says "there are no weights to evaluate"
 
 # neon's layout, written by other code from our file: back to the same bytes.
 if command -v python3 > /dev/null; then
@@ -220,7 +220,7 @@ if [ -f "$published" ]; then
         WEIGHTS=$shared/weights "$TOP/check/tools/pretrained" "$SELFSAME" "$TOP/experiments" "$data" > stdout 2> stderr
         if [ $? -eq 0 ]; then pass "make check-pretrained: exit 0"; else fail "make check-pretrained says no"; fi
         prints "^pretrained-akamaster-resnet20 *8.22 *8.27 *8.27  as published"
-        prints "^pretrained-akamaster-resnet56 *not at hand"
+        prints "^pretrained-akamaster-resnet56 *not here"
         expect 0 "convert it" convert "$published" published.safetensors
         expect 0 "eval the converted file" eval --weights published.safetensors --data "$data" --manifest pretrained/akamaster-resnet20.yaml
         prints "^error: 8.27 % (827 of 10000)"
