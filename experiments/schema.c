@@ -108,11 +108,11 @@ const struct schema_key schema_keys[] = {
     { "dataset.archives", VALUE_MAPS, 0, 8, NULL, NULL, false, false, NULL,
       "cifar10 only: archives that hold the files, the preferred one first; [] removes inherited ones" },
 
-    { "model.depth", VALUE_INTEGER, 8, 10000, NULL, NULL, true, true, NULL, "6n+2" },
+    { "model.depth", VALUE_INTEGER, 8, 10000, NULL, NULL, true, true, NULL, "depth of the network, 6n+2" },
     { "model.shortcut", VALUE_CHOICE, 0, 0, shortcuts, NULL, true, true, NULL,
-      "where the shape changes. projection: a 1x1 convolution that starts as the identity; pad-end: option A with "
-      "the zero channels last; pad-both: half of them first, half last; projection-bn: a 1x1 convolution with batch "
-      "norm, which starts at random" },
+      "the shortcut where the shape changes. projection: a 1x1 convolution that starts as the identity; pad-end: "
+      "option A with the zero channels last; pad-both: half of them first, half last; projection-bn: a 1x1 "
+      "convolution with batch norm, which starts at random" },
     { "model.linear_bias", VALUE_CHOICE, 0, 0, biases, NULL, true, true, NULL,
       "bias of the linear layer. none: it has no bias; zero: it starts at 0; uniform: it starts uniform in +-1/8" },
     { "model.final_batch_norm", VALUE_BOOLEAN, 0, 0, NULL, "false", false, true, NULL, "batch norm over the logits" },
