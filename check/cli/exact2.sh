@@ -27,13 +27,15 @@ else
     fail "  exact-2's digest is $two"
 fi
 
-# Names: the option and the four manifests come to the same run.
-for depth in 20 32 56 110; do
-    expect 0 "resnet$depth-exact-2" train --dry-run --runs runs "msra/resnet$depth-exact-2.yaml"
-    prints "^run:        runs/msra-resnet$depth-exact-2-seed1"
-    cp stdout by_manifest
-    expect 0 "resnet$depth with --arithmetic exact-2" train --dry-run --runs runs "msra/resnet$depth.yaml" --arithmetic exact-2
-    same by_manifest stdout "  is the same run"
+# Names: the option and the manifests of exact-2 come to the same run, so that the arithmetic alone differs.
+for recipe in msra quick; do
+    for depth in 20 32 56 110; do
+        expect 0 "$recipe $depth, its own manifest" train --dry-run --runs runs "$recipe/resnet$depth-exact-2.yaml"
+        prints "^run:        runs/$recipe-resnet$depth-exact-2-seed1"
+        cp stdout by_manifest
+        expect 0 "  --arithmetic exact-2" train --dry-run --runs runs "$recipe/resnet$depth.yaml" --arithmetic exact-2
+        same by_manifest stdout "  is the same run"
+    done
 done
 expect 0 "and back" train --dry-run --runs runs msra/resnet20-exact-2.yaml --arithmetic exact
 prints "^run:        runs/msra-resnet20-seed1"
