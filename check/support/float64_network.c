@@ -39,13 +39,17 @@ void network64_open(struct network64 *t, const struct network *network, uint32_t
     t->running = network64_allocate(network->value_count, sizeof *t->running);
     t->a = network64_allocate(network->conv_count + 1, sizeof *t->a);
     t->y = network64_allocate(network->conv_count, sizeof *t->y);
+    t->projected = network64_allocate(network->conv_count, sizeof *t->projected);
     t->norm = network64_allocate(network->conv_count, sizeof *t->norm);
+    t->projection_norm = network64_allocate(network->conv_count, sizeof *t->projection_norm);
     t->passed = network64_allocate(network->conv_count, sizeof *t->passed);
     t->a[0] = widened(images, network64_input(t, 0));
     for (uint32_t l = 0; l < network->conv_count; l++) {
         t->y[l] = network64_allocate(network64_output(t, l), sizeof(double));
         t->a[l + 1] = network64_allocate(network64_output(t, l), sizeof(double));
         t->passed[l] = network64_allocate(network64_output(t, l), 1);
+        if (network->convs[l].projection >= 0)
+            t->projected[l] = network64_allocate(network64_output(t, l), sizeof(double));
     }
     t->pool = network64_allocate((size_t)N * HEAD64_FEATURES, sizeof(double));
     t->z = network64_allocate((size_t)N * HEAD64_CLASSES, sizeof(double));
@@ -59,9 +63,11 @@ void network64_close(struct network64 *t)
         free(t->y[l]);
         free(t->a[l]);
         free(t->passed[l]);
+        free(t->projected[l]);
     }
     free(t->a[t->network->conv_count]);
-    void *arrays[] = { t->values, t->gradients, t->running, t->a, t->y, t->norm, t->passed, t->pool, t->z, t->u, t->f };
+    void *arrays[] = { t->values,          t->gradients, t->running, t->a, t->y, t->projected, t->norm,
+                       t->projection_norm, t->passed,    t->pool,    t->z, t->u, t->f };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
 }
@@ -202,6 +208,42 @@ static struct norm64 network64_norm(const struct network64 *t, uint32_t K, uint3
     return norm;
 }
 
+/* Adds what the projection of a block's input gives to the block's sum; layer l is the block's second. */
+static void network64_projection_forward_add(struct network64 *t, uint32_t l, double *out)
+{
+    const struct conv_layer *layer = &t->network->convs[l];
+    const struct conv64 d = network64_conv(layer - 1, 1);
+    double *z = t->projected[l];
+    network64_conv_forward(t, &d, t->a[l - 1], network64_value(t, layer->projection), z);
+    if (layer->projection_gamma < 0) {
+        for (size_t i = 0; i < network64_output(t, l); i++)
+            out[i] += z[i];
+        return;
+    }
+    double *u = network64_allocate(network64_output(t, l), sizeof *u);
+    for (uint32_t k = 0; k < d.K; k++) {
+        t->projection_norm[l][k] =
+            network64_norm(t, d.K, network64_pixels(layer), k, z, layer->projection_mean, layer->projection_variance);
+        norm64_forward(t->N, d.K, network64_pixels(layer), k, &t->projection_norm[l][k],
+                       network64_value(t, layer->projection_gamma)[k], network64_value(t, layer->projection_beta)[k], z,
+                       u);
+    }
+    for (size_t i = 0; i < network64_output(t, l); i++)
+        out[i] += u[i];
+    free(u);
+}
+
+/* g, the gradient of a block's sum, becomes that of what the projection gives before its batch norm. */
+static void network64_projection_norm_backward(struct network64 *t, uint32_t l, double *g)
+{
+    const struct conv_layer *layer = &t->network->convs[l];
+    for (uint32_t k = 0; k < layer->filters && layer->projection_gamma >= 0; k++)
+        norm64_backward(t->N, layer->filters, network64_pixels(layer), k, &t->projection_norm[l][k],
+                        network64_value(t, layer->projection_gamma)[k], t->projected[l], g, g,
+                        &network64_gradient(t, layer->projection_gamma)[k],
+                        &network64_gradient(t, layer->projection_beta)[k]);
+}
+
 static void network64_layer_forward(struct network64 *t, uint32_t l)
 {
     const struct conv_layer *layer = &t->network->convs[l];
@@ -220,11 +262,7 @@ static void network64_layer_forward(struct network64 *t, uint32_t l)
             for (size_t i = 0; i < network64_output(t, l); i++)
                 out[i] += t->a[l - 1][i];
         } else if (layer->projection >= 0) {
-            double *z = network64_allocate(network64_output(t, l), sizeof *z);
-            network64_conv_forward(t, &first, t->a[l - 1], network64_value(t, layer->projection), z);
-            for (size_t i = 0; i < network64_output(t, l); i++)
-                out[i] += z[i];
-            free(z);
+            network64_projection_forward_add(t, l, out);
         } else {
             option_a64_forward_add(&first, t->N, network64_option_a_first(t, &first), t->a[l - 1], out);
         }
@@ -289,6 +327,7 @@ static void network64_layer_backward(struct network64 *t, uint32_t l, double **d
         for (size_t i = 0; i < network64_input(t, l); i++)
             (*d)[i] += (*residual)[i];
     } else if (projection >= 0) {
+        network64_projection_norm_backward(t, l + 1, *residual);
         network64_conv_backward(t, &first, t->a[l], network64_value(t, projection), *residual,
                                 network64_gradient(t, projection), *d);
     } else {

@@ -19,7 +19,8 @@ struct network64 {
     double *values, *gradients;  /* [value_count] parameters and running statistics; the gradients of the former */
     double *running;             /* [value_count] of it the running statistics after the step */
     double **a, **y;
-    struct norm64 (*norm)[HEAD64_FEATURES], logits_norm[HEAD64_CLASSES];
+    double **projected; /* [conv_count] what a projection gives before its batch norm; NULL where there is none */
+    struct norm64 (*norm)[HEAD64_FEATURES], (*projection_norm)[HEAD64_FEATURES], logits_norm[HEAD64_CLASSES];
     uint8_t **passed;         /* [conv_count] what ReLU passed */
     double *pool, *z, *u, *f; /* pooled features, logits, normed logits, probabilities */
     double smallest;          /* the least |number| that a ReLU met */

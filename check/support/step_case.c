@@ -26,16 +26,18 @@ void make_images(struct dataset *data)
     }
 }
 
+static const uint64_t state_seeds[VARIANT_COUNT] = { 19, 19, 19, 23 }; /* as in pytorch_step.py */
+
 /* As make_state of pytorch_step.py: the initial state, with all but the 3x3 convolutions' and the linear weights moved
  * a little. */
-static void make_state(const struct network *network, float *values)
+static void make_state(const struct network *network, uint64_t seed, float *values)
 {
     network_initialize(network, SEED, values);
     for (uint32_t t = 0; t < network->tensor_count; t++) {
         const struct tensor *tensor = &network->tensors[t];
         for (size_t i = 0; i < tensor->count && (tensor->rank == 1 || strstr(tensor->name, "shortcut") != NULL); i++) {
             uint32_t words[4];
-            random_block(STATE_SEED, RANDOM_WEIGHTS, t, (uint32_t)i, words);
+            random_block(seed, RANDOM_WEIGHTS, t, (uint32_t)i, words);
             values[tensor->offset + i] += (float)((int32_t)(words[0] >> 16) - 32768) * 0x1p-18f;
         }
     }
@@ -51,7 +53,7 @@ struct step_case case_open(uint32_t variant, uint32_t depth, uint32_t N)
     make_images(&c.data);
     assert_int_equal(input_open(&c.input, &c.recipe.input, &c.data, &error), STATUS_OK);
     c.values = allocate(c.network->value_count, sizeof *c.values);
-    make_state(c.network, c.values);
+    make_state(c.network, state_seeds[variant], c.values);
     c.images = allocate((size_t)N * DATASET_IMAGE_BYTES, sizeof *c.images);
     for (uint32_t n = 0; n < N; n++)
         input_load_plain(c.input, c.data.images + (size_t)n * DATASET_IMAGE_BYTES,
@@ -81,33 +83,49 @@ static const float *value32(const struct step_case *c, int64_t tensor)
     return tensor < 0 ? NULL : c->values + c->network->tensors[tensor].offset;
 }
 
-/* Image n: out = relu(batch norm of y), for a block's second layer with the shortcut from the block's input added
- * before the ReLU. */
-static void activate32(const struct step_case *c, uint32_t l, const struct exact_norm *norm, const float *y,
-                       const float *block, uint32_t n, float *out)
+/* The constants of a batch norm from all images' sums [N][2 K]. */
+static void norm32(const struct step_case *c, uint32_t K, uint32_t pixels, const float *sums, int64_t gamma,
+                   int64_t beta, struct exact_norm *norm)
 {
-    const struct conv_layer *layer = &c->network->convs[l];
-    const uint32_t pixels = network64_pixels(layer);
-    const size_t count = (size_t)layer->filters * pixels;
-    batch_norm_forward(layer->filters, pixels, norm, y, out);
-    if (network64_second(l)) {
-        const struct conv_layer *before = &c->network->convs[l - 1];
-        const struct conv2d d = {
-            .C = before->channels, .K = before->filters, .H = before->side, .stride = before->stride
-        };
-        float *z = allocate(count, sizeof *z);
-        block += (size_t)n * d.C * d.H * d.H;
-        if (d.stride == 1)
-            memcpy(z, block, count * sizeof *z);
-        else if (layer->projection >= 0)
-            projection_forward(&d, block, value32(c, layer->projection), z);
-        else
-            option_a_forward(&d, c->recipe.model.shortcut == SHORTCUT_PAD_BOTH ? (d.K - d.C) / 2 : 0, block, z);
-        for (size_t i = 0; i < count; i++)
-            out[i] = out[i] + z[i];
-        free(z);
+    double *column = allocate(c->N, sizeof *column), tree[2];
+    for (uint32_t k = 0; k < K; k++) {
+        for (uint32_t which = 0; which < 2; which++) {
+            for (uint32_t n = 0; n < c->N; n++)
+                column[n] = (double)sums[(n * 2 + which) * K + k];
+            tree[which] = exact_tree64(column, c->N, 1);
+        }
+        norm[k] = exact_norm_from_sums(tree[0], tree[1], (double)c->N * pixels, c->recipe.model.batch_norm_epsilon,
+                                       value32(c, gamma)[k], value32(c, beta)[k]);
     }
-    relu_forward(count, out);
+    free(column);
+}
+
+/* What the shortcut of a block gives that changes the shape, for all images; layer l is the block's second. */
+static void shortcut32(const struct step_case *c, uint32_t l, const float *block, float *z)
+{
+    const struct conv_layer *layer = &c->network->convs[l], *before = layer - 1;
+    const struct conv2d d = {
+        .C = before->channels, .K = before->filters, .H = before->side, .stride = before->stride
+    };
+    const uint32_t pixels = network64_pixels(layer), K = d.K;
+    const size_t output = (size_t)K * pixels, input = (size_t)d.C * d.H * d.H;
+    float *sums = allocate((size_t)c->N * 2 * K, sizeof *sums);
+    float *scratch = allocate(REFERENCE_SCRATCH_FLOATS, sizeof *scratch);
+    struct exact_norm norm[NETWORK_FEATURES];
+    for (uint32_t n = 0; n < c->N; n++) {
+        if (layer->projection >= 0)
+            projection_forward(&d, block + n * input, value32(c, layer->projection), z + n * output);
+        else
+            option_a_forward(&d, before->option_a_first, block + n * input, z + n * output);
+        batch_norm_sums(K, pixels, z + n * output, sums + n * 2 * K, scratch);
+    }
+    if (layer->projection_gamma >= 0) {
+        norm32(c, K, pixels, sums, layer->projection_gamma, layer->projection_beta, norm);
+        for (uint32_t n = 0; n < c->N; n++)
+            batch_norm_forward(K, pixels, norm, z + n * output, z + n * output);
+    }
+    free(sums);
+    free(scratch);
 }
 
 /* Layer l for the whole batch: a (N,C,H,H), and block, the input of the block that l ends; returns the output. */
@@ -116,11 +134,10 @@ static float *layer32(const struct step_case *c, uint32_t l, const float *a, con
     const struct conv_layer *layer = &c->network->convs[l];
     const struct conv2d d = { .C = layer->channels, .K = layer->filters, .H = layer->side, .stride = layer->stride };
     const uint32_t pixels = network64_pixels(layer), K = d.K;
-    const size_t output = (size_t)K * pixels, input = (size_t)d.C * d.H * d.H;
-    float *y = allocate(c->N * output, sizeof *y), *out = allocate(c->N * output, sizeof *out),
-          *sums = allocate(c->N * 2 * K, sizeof *sums);
+    const size_t output = (size_t)K * pixels, input = (size_t)d.C * d.H * d.H, all = c->N * output;
+    float *y = allocate(all, sizeof *y), *out = allocate(all, sizeof *out), *z = allocate(all, sizeof *z),
+          *sums = allocate((size_t)c->N * 2 * K, sizeof *sums);
     float *scratch = allocate(REFERENCE_SCRATCH_FLOATS, sizeof *scratch);
-    double *column = allocate(c->N, sizeof *column), tree[2];
     struct exact_norm norm[NETWORK_FEATURES];
     const bool winograd = c->recipe.arithmetic == ARITHMETIC_EXACT_2 && d.stride == 1 && d.C > 3;
     float *filters = winograd ? allocate((size_t)K * K * EXACT_WINOGRAD_POINTS, sizeof *filters) : NULL;
@@ -133,18 +150,19 @@ static float *layer32(const struct step_case *c, uint32_t l, const float *a, con
             conv2d_forward(&d, a + n * input, value32(c, layer->weight), y + n * output, scratch);
         batch_norm_sums(K, pixels, y + n * output, sums + n * 2 * K, scratch);
     }
-    for (uint32_t k = 0; k < K; k++) {
-        for (uint32_t which = 0; which < 2; which++) {
-            for (uint32_t n = 0; n < c->N; n++)
-                column[n] = (double)sums[(n * 2 + which) * K + k];
-            tree[which] = exact_tree64(column, c->N, 1);
-        }
-        norm[k] = exact_norm_from_sums(tree[0], tree[1], (double)c->N * pixels, c->recipe.model.batch_norm_epsilon,
-                                       value32(c, layer->gamma)[k], value32(c, layer->beta)[k]);
-    }
+    norm32(c, K, pixels, sums, layer->gamma, layer->beta, norm);
     for (uint32_t n = 0; n < c->N; n++)
-        activate32(c, l, norm, y + n * output, block, n, out + n * output);
-    void *arrays[] = { y, sums, scratch, column, filters };
+        batch_norm_forward(K, pixels, norm, y + n * output, out + n * output);
+    if (network64_second(l)) {
+        if (layer[-1].stride == 1)
+            memcpy(z, block, all * sizeof *z);
+        else
+            shortcut32(c, l, block, z);
+        for (size_t i = 0; i < all; i++)
+            out[i] = out[i] + z[i];
+    }
+    relu_forward(all, out);
+    void *arrays[] = { y, z, sums, scratch, filters };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
     return out;

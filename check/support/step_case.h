@@ -16,7 +16,7 @@
 
 /* ---- a case ------------------------------------------------------------------------------------------------------ */
 
-enum { SEED = 7, STATE_SEED = 19 }; /* as in pytorch_step.py */
+enum { SEED = 7 }; /* as in pytorch_step.py */
 
 /* A network, its state, and a batch. */
 struct step_case {

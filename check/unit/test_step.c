@@ -7,9 +7,6 @@
 #include "check/support/step_case.h"
 #include "check/support/tolerance.h"
 
-/* VARIANTS without the last: float64_network.h has no batch norm behind a projection. */
-enum { FLOAT64_VARIANTS = 3 };
-
 /* ---- tolerances -------------------------------------------------------------------------------------------------- */
 
 enum quantity {
@@ -40,16 +37,17 @@ static struct tolerance TOLERANCES[QUANTITIES] = {
     [STEP_RUNNING] = { "float64: running statistics", 2e-6, "5.1e-7: activations are off by as much", 0.0 },
     [STEP_VALUE] = { "float64: updated weights", 4e-6, "1.1e-6: the gradient's error, by the rate", 0.0 },
     [STEP_MOMENTUM] = { "float64: updated momentum", 3e-5,
-                        "8.2e-6: the gradient's error, where old momentum cancels its largest elements", 0.0 },
-    [EVALUATION] = { "float64: evaluation", 4e-7, "1.0e-7, relative to the larger of loss and largest logit", 0.0 },
+                        "6.2e-6: the gradient's error, where old momentum cancels its largest elements", 0.0 },
+    [EVALUATION] = { "float64: evaluation", 4e-7,
+                     "2.0e-7, projection-bn; relative to the larger of loss and largest logit", 0.0 },
     [DIFFERENCES] = { "central differences", 1.2e-8, "2.9e-9: a step of 1e-5 squared, by the third derivative", 0.0 },
     [PYTORCH64_LOSS] = { "PyTorch, float64: loss", 2e-15, "3.3e-16: another order of binary64 sums", 0.0 },
-    [PYTORCH64_TENSORS] = { "PyTorch, float64: tensors", 3e-14, "5.6e-15: the same", 0.0 },
+    [PYTORCH64_TENSORS] = { "PyTorch, float64: tensors", 3e-14, "6.9e-15: the same", 0.0 },
     [PYTORCH_LOSS] = { "PyTorch: losses", 8e-7,
                        "1.8e-7, both steps; PyTorch's own float32 is off by 1.1e-7 in the first", 0.0 },
     [PYTORCH_LOGITS] = { "PyTorch: logits", 6e-6, "1.5e-6: msra's norm over 4 images", 0.0 },
     [PYTORCH_TENSORS] = { "PyTorch: tensors", 1.2e-5, "2.9e-6; PyTorch's own float32 is off by 3.4e-6", 0.0 },
-    [PYTORCH_CHANGE] = { "PyTorch: change in two steps", 1.4e-5, "3.3e-6: gradients of two steps", 0.0 },
+    [PYTORCH_CHANGE] = { "PyTorch: change in two steps", 1.4e-5, "3.6e-6: gradients of two steps", 0.0 },
 };
 
 static void expect_error(enum quantity quantity, const char *where, double error)
@@ -140,7 +138,7 @@ static void expect_update(const struct step_case *c, enum momentum_form form, co
     float *momentum = allocate(c->network->value_count, sizeof *momentum);
     for (size_t i = 0; i < c->network->value_count; i++) {
         uint32_t words[4];
-        random_block(STATE_SEED, RANDOM_EMBEDDED, 0, (uint32_t)i, words);
+        random_block(SEED, RANDOM_EMBEDDED, 0, (uint32_t)i, words);
         momentum[i] = (float)random_normal(words[0]) * 0.01f;
     }
     struct after after = run_steps(c, &training, 1, momentum);
@@ -204,14 +202,14 @@ static void whole_step(uint32_t variant, uint32_t depth, uint32_t N)
 static void test_depth_8(void **state)
 {
     (void)state;
-    for (uint32_t variant = 0; variant < FLOAT64_VARIANTS; variant++)
+    for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++)
         whole_step(variant, 8, 5);
 }
 
 static void test_depth_20(void **state)
 {
     (void)state;
-    for (uint32_t variant = 0; variant < FLOAT64_VARIANTS; variant++)
+    for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++)
         whole_step(variant, 20, 3);
 }
 
@@ -220,7 +218,7 @@ static void test_depth_20(void **state)
 static void test_evaluation(void **state)
 {
     (void)state;
-    for (uint32_t variant = 0; variant < FLOAT64_VARIANTS; variant++) {
+    for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
         enum { IMAGES = 5 };
         struct step_case c = case_open(variant, 8, IMAGES);
         struct network64 wide;
@@ -287,7 +285,7 @@ static void expect_differences(struct step_case *c, struct network64 *wide, int6
 static void test_central_differences(void **state)
 {
     (void)state;
-    for (uint32_t variant = 0; variant < FLOAT64_VARIANTS; variant++) {
+    for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
         struct step_case c = case_open(variant, 8, 3);
         const struct network *network = c.network;
         struct network64 wide;
@@ -301,6 +299,8 @@ static void test_central_differences(void **state)
         expect_differences(&c, &wide, network->logits_beta, network->conv_count);
         /* From the last layer: what lies before the one that is tried is then never stale. */
         for (uint32_t l = network->conv_count; l-- > 0;) {
+            expect_differences(&c, &wide, network->convs[l].projection_beta, l);
+            expect_differences(&c, &wide, network->convs[l].projection_gamma, l);
             expect_differences(&c, &wide, network->convs[l].projection, l);
             expect_differences(&c, &wide, network->convs[l].beta, l);
             expect_differences(&c, &wide, network->convs[l].gamma, l);
@@ -391,8 +391,8 @@ static void expect_golden_steps(const struct step_case *c, enum momentum_form fo
 static void test_pytorch(void **state)
 {
     (void)state;
-    assert_int_equal(sizeof GOLDENS / sizeof *GOLDENS, FLOAT64_VARIANTS);
-    for (uint32_t variant = 0; variant < FLOAT64_VARIANTS; variant++) {
+    assert_int_equal(sizeof GOLDENS / sizeof *GOLDENS, VARIANT_COUNT);
+    for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
         const struct golden *golden = &GOLDENS[variant];
         struct step_case c = case_open(variant, 8, GOLDEN_IMAGES);
         struct network64 wide;
