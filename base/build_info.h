@@ -1,4 +1,4 @@
-/* How this program was built, for records and --version. A leaf room. */
+/* How this program was built, for records and --version. */
 #ifndef SELFSAME_BUILD_INFO_H
 #define SELFSAME_BUILD_INFO_H
 

@@ -1,4 +1,4 @@
-/* Numbers as little-endian bytes, whatever the host's order: what files and digests hold. A leaf room. */
+/* Numbers as little-endian bytes, whatever the host's order: what files and digests hold. */
 #ifndef SELFSAME_BYTES_H
 #define SELFSAME_BYTES_H
 

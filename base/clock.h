@@ -1,4 +1,4 @@
-/* The one clock for measuring durations. A leaf room. */
+/* The one clock for measuring durations. */
 #ifndef SELFSAME_CLOCK_H
 #define SELFSAME_CLOCK_H
 

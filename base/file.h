@@ -1,4 +1,4 @@
-/* Files that appear whole or not at all, and folders. A leaf room.
+/* Files that appear whole or not at all, and folders.
  *
  * Every message names the operation and the path. STATUS_ENVIRONMENT is for what the owner of the machine must mend: a
  * disk that is full, forbidden or read-only. STATUS_INPUT is for a file that is missing or too large. */

@@ -1,4 +1,4 @@
-/* SHA-256 and MD5. A leaf room. */
+/* SHA-256 and MD5. */
 #ifndef SELFSAME_HASH_H
 #define SELFSAME_HASH_H
 

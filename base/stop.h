@@ -1,4 +1,4 @@
-/* Signals that ask a command to stop: a leaf room.
+/* Signals that ask a command to stop.
  *
  * The first SIGINT, SIGTERM or SIGHUP is noted, so that the command ends at a point from which it can be resumed. The
  * second ends the process at once. If SIGHUP was ignored at the start (nohup), it stays ignored. */

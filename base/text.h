@@ -1,4 +1,4 @@
-/* Texts that people write and read. A leaf room. */
+/* Texts that people write and read. */
 #ifndef SELFSAME_TEXT_H
 #define SELFSAME_TEXT_H
 

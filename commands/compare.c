@@ -1,4 +1,4 @@
-/* selfsame compare: whether runs have the same bits, or where they begin to differ. */
+/* selfsame compare: prints whether runs have the same bits, or where they begin to differ. results/compare.c decides. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "commands/all.h"
 #include "commands/schema_help.h"
-#include "experiments/names.h"
+#include "experiments/manifest_names.h"
 #include "experiments/settings.h"
 #include "results/record.h"
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "experiments/names.h"
+#include "experiments/manifest_names.h"
 #include "experiments/settings.h"
 
 struct search {

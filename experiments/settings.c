@@ -12,7 +12,7 @@
 #include "base/build_info.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "experiments/names.h"
+#include "experiments/manifest_names.h"
 #include "experiments/value.h"
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "experiments/names.h"
+#include "experiments/manifest_names.h"
 #include "experiments/value.h"
 
 enum { INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };

@@ -1,4 +1,4 @@
-/* Compares two runs by their records, with one ladder of verdicts from bad to good. The first verdict that holds is the
+/* Compares two runs by their records (the command only prints the answer), with one ladder of verdicts from bad to good. The first verdict that holds is the
  * answer. record_check.h and weights_check.h come first: a record that contradicts itself never gets here.
  *
  * copies   Times are measured to the nanosecond, and every computation has its own. So if two runs have equal times for

@@ -1,4 +1,4 @@
-/* What a record says about the machine and the program: facts that move no bits. */
+/* What a record says about the machine and the program: facts that move no bits. base/machine.h finds some of them. */
 #ifndef SELFSAME_ENVIRONMENT_H
 #define SELFSAME_ENVIRONMENT_H
 

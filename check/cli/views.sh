@@ -1,4 +1,4 @@
-# compare, runs, targets and plot on small runs.
+# The commands that show runs (compare, runs, targets, plot), on small runs.
 
 cat > a.yaml <<YAML
 inherit: quick/resnet20.yaml

@@ -1,6 +1,7 @@
-/* The data that a manifest names, in memory and checked against its digests. */
-#ifndef SELFSAME_DATA_H
-#define SELFSAME_DATA_H
+/* Loads the data that a manifest names into memory, from a folder or from the store, and checks their digests. It
+ * downloads nothing. */
+#ifndef SELFSAME_DATA_LOAD_H
+#define SELFSAME_DATA_LOAD_H
 
 #include <stdbool.h>
 

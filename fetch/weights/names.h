@@ -8,8 +8,8 @@
  * beside    Other tensors, such as copies of the network: tensors[].beside. But if a parameter is among the network's
  *           own and the network has no place for it, the file is refused, because that parameter computes something.
  * refused   A network with other shapes, such as ImageNet's, or CIFAR-100's 100 classes: with what is different. */
-#ifndef SELFSAME_NAMES_H
-#define SELFSAME_NAMES_H
+#ifndef SELFSAME_WEIGHTS_NAMES_H
+#define SELFSAME_WEIGHTS_NAMES_H
 
 #include "fetch/weights/tensors.h"
 #include "trainer/recipe.h"

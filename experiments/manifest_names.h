@@ -1,6 +1,6 @@
 /* The names of the manifests in an experiments folder, and suggestions for a wrong one. */
-#ifndef SELFSAME_NAMES_H
-#define SELFSAME_NAMES_H
+#ifndef SELFSAME_MANIFEST_NAMES_H
+#define SELFSAME_MANIFEST_NAMES_H
 
 #include <stddef.h>
 

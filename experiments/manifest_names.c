@@ -1,4 +1,4 @@
-#include "experiments/names.h"
+#include "experiments/manifest_names.h"
 
 #include <dirent.h>
 #include <errno.h>
