@@ -137,7 +137,7 @@ torch.save(model, "module.pth")
 torch.jit.save(torch.jit.script(model), "script.pt")
 torch.save(list(model.state_dict().values()), "unnamed.pth")
 PY
-    # What the message says is run as it stands; it names what there is: a model that was loaded, files.
+    # The remedy in the message is run unchanged. Its names exist here: a loaded model, and files.
     expect 2 "a whole module" inspect module.pth
     says "torch.save(model.state_dict(), OUT)"
     "$python" -c "import torch; OUT = 'module-weights.pth'; model = torch.load('module.pth', weights_only=False); $(told 'with \(torch\.save(.*, OUT)\)')" 2> stderr || fail "the remedy"
