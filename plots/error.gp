@@ -6,7 +6,7 @@
 #   curves, curve_file[], curve_title[], curve_style[]   published curves, lines "epochs_done error"; the run that each belongs to
 #   targets, target[], target_label[], target_style[]    published values, percent; where their labels are; the run that each belongs to
 #   target_title                   what they are called
-#   rates, rate_begin[], rate_label[]   the learning rates, and where each begins: the first at the left edge
+#   rates, rate_begin[], rate_label[]   the learning rates, if all runs have the same ones, and where each begins: the first at the left edge
 #   x_low, x_high, y_low, y_high, heading
 
 set title heading offset 0,0.9

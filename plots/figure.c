@@ -297,37 +297,67 @@ static void print_targets(FILE *file, const struct figure *figure)
                 lines[i].value, i + 1, lines[i].label, i + 1, lines[i].run + 1);
 }
 
-/* The learning rate above the frame: the first run's, at the epochs where it changes. The words are where there is room
- * for them. */
+/* A run's learning rates within a figure, and the epochs at which they begin; the first begins at the left edge. */
+struct rates {
+    double begins[SCHEDULE_DROPS_MAX + 2]; /* the warm-up, its end and the drops */
+    float rates[SCHEDULE_DROPS_MAX + 2];
+    size_t count;
+};
+
+static void add_rate(struct rates *rates, const struct figure *figure, const struct manifest *manifest, uint64_t step)
+{
+    const struct training_config *training = &manifest->recipe.training;
+    const double epoch = (double)schedule_epoch_of(training, manifest->training_images, step);
+    const bool before = step == 0 || epoch <= figure->x_low;
+    if (epoch >= figure->x_high)
+        return;
+    const size_t place = before ? 0 : rates->count++;
+    rates->begins[place] = before ? figure->x_low : epoch;
+    rates->rates[place] = schedule_learning_rate(training, manifest->training_images, step);
+}
+
+static struct rates find_rates(const struct figure *figure, const struct manifest *manifest)
+{
+    const struct training_config *training = &manifest->recipe.training;
+    const uint64_t warmup_end = schedule_warmup_end(training, manifest->training_images);
+    struct rates rates = { .count = 1 };
+    add_rate(&rates, figure, manifest, 0);
+    if (warmup_end > 0)
+        add_rate(&rates, figure, manifest, warmup_end);
+    for (uint32_t d = 0; d < training->schedule.drop_count; d++)
+        add_rate(&rates, figure, manifest, schedule_drop_step(training, manifest->training_images, d));
+    return rates;
+}
+
+static bool same_rates(const struct rates *a, const struct rates *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = a->begins[i] == b->begins[i] && a->rates[i] == b->rates[i];
+    return same;
+}
+
+/* The learning rate above the frame, at the epochs where it changes; nothing if the runs differ in it. The words are
+ * where there is room for them. */
 static void print_rates(FILE *file, const struct figure *figure)
 {
     const double words = 0.3 * (figure->x_high - figure->x_low);
-    const struct manifest *manifest = &figure->runs[0]->manifest;
-    const struct training_config *training = &manifest->recipe.training;
-    double begins[SCHEDULE_DROPS_MAX + 1] = { figure->x_low };
-    float rates[SCHEDULE_DROPS_MAX + 1];
-    size_t count = 1;
+    struct rates rates = find_rates(figure, &figure->runs[0]->manifest);
     bool said = false;
-    rates[0] = schedule_learning_rate(training, manifest->training_images, 0);
-    for (uint32_t d = 0; d < training->schedule.drop_count; d++) {
-        const uint64_t step = schedule_drop_step(training, manifest->training_images, d);
-        const double epoch = (double)curve_drop_epoch(manifest, d);
-        const bool before = epoch <= figure->x_low;
-        if (epoch >= figure->x_high)
-            break;
-        if (!before)
-            begins[count] = epoch;
-        rates[before ? 0 : count] = schedule_learning_rate(training, manifest->training_images, step);
-        count += !before;
+    for (size_t i = 1; i < figure->count; i++) {
+        const struct rates other = find_rates(figure, &figure->runs[i]->manifest);
+        if (!same_rates(&rates, &other))
+            rates.count = 0;
     }
-    fprintf(file, "rates = %zu\narray rate_begin[%zu]\narray rate_label[%zu]\n", count, count, count);
-    for (size_t i = 0; i < count; i++) {
-        const double end = i + 1 < count ? begins[i + 1] : figure->x_high;
+    fprintf(file, "rates = %zu\narray rate_begin[%zu]\narray rate_label[%zu]\n", rates.count, rates.count + 1,
+            rates.count + 1);
+    for (size_t i = 0; i < rates.count; i++) {
+        const double end = i + 1 < rates.count ? rates.begins[i + 1] : figure->x_high;
         char text[64];
-        const bool say = !said && (end - begins[i] > words || i + 1 == count);
-        snprintf(text, sizeof text, "%s%.6g", say ? "learning rate " : "", (double)rates[i]);
+        const bool say = !said && (end - rates.begins[i] > words || i + 1 == rates.count);
+        snprintf(text, sizeof text, "%s%.6g", say ? "learning rate " : "", (double)rates.rates[i]);
         said |= say;
-        fprintf(file, "rate_begin[%zu] = %.10g\n", i + 1, begins[i]);
+        fprintf(file, "rate_begin[%zu] = %.10g\n", i + 1, rates.begins[i]);
         print_text_item(file, "rate_label", i, text);
     }
 }

@@ -63,6 +63,11 @@ uint32_t schedule_batch(const struct training_config *training, uint32_t images,
     return images - place < training->batch_size ? (uint32_t)(images - place) : training->batch_size;
 }
 
+uint64_t schedule_warmup_end(const struct training_config *training, uint32_t images)
+{
+    return to_steps(training, images, training->schedule.warmup_unit, training->schedule.warmup_length);
+}
+
 uint64_t schedule_drop_step(const struct training_config *training, uint32_t images, uint32_t drop)
 {
     return to_steps(training, images, training->schedule.drop_unit, training->schedule.drops[drop]);
@@ -71,7 +76,7 @@ uint64_t schedule_drop_step(const struct training_config *training, uint32_t ima
 float schedule_learning_rate(const struct training_config *training, uint32_t images, uint64_t step)
 {
     const struct schedule_config *schedule = &training->schedule;
-    if (step < to_steps(training, images, schedule->warmup_unit, schedule->warmup_length))
+    if (step < schedule_warmup_end(training, images))
         return (float)schedule->warmup_learning_rate;
     double rate = schedule->learning_rate;
     for (uint32_t drop = 0; drop < schedule->drop_count && step >= schedule_drop_step(training, images, drop); drop++)

@@ -23,6 +23,8 @@ void schedule_place(const struct training_config *training, uint32_t images, uin
                     uint32_t *place);
 /* The learning rate of a step, rounded once to binary32. */
 float schedule_learning_rate(const struct training_config *training, uint32_t images, uint64_t step);
+/* The first step after the warm-up; 0 without one. */
+uint64_t schedule_warmup_end(const struct training_config *training, uint32_t images);
 /* The first step after drop number `drop` of the learning rate, of schedule.drop_count. */
 uint64_t schedule_drop_step(const struct training_config *training, uint32_t images, uint32_t drop);
 

@@ -155,6 +155,17 @@ if command -v gnuplot > /dev/null; then
     svg_has a-seed1+short-full.svg "short: $first %, epoch 1 of 3"
     svg_has short-zoom.svg "short: $first %, epoch 1 of 3"
 
+    # The learning rates above the frame are those of all runs, or none are there.
+    svg_has a-seed1+short-full.svg "learning rate 0.1"
+    sed 's/name: a/name: slower/; s/schedule: {/schedule: {learning_rate: 0.05, warmup: {epochs: 1, learning_rate: 0.02}, /' a.yaml > slower.yaml
+    "$SELFSAME" train slower.yaml --runs runs > /dev/null 2>&1
+    expect 0 "with a warm-up" plot slower-seed1 --runs runs --out drawn --format svg
+    for rate in 0.02 0.05 0.005; do
+        if grep -q "> *\(learning rate \)\{0,1\}$rate<" drawn/slower-seed1-full.svg; then pass "  the rate $rate"; else fail "  no rate $rate"; fi
+    done
+    expect 0 "of runs whose rates differ" plot a-seed1 slower-seed1 --runs runs --out drawn --format svg --name differ
+    if grep -q "learning rate" drawn/differ-*.svg; then fail "  rates that are not all the runs'"; else pass "  no rate is named"; fi
+
     # With a published curve: one legend entry, however many runs name it, and the plot goes on to the training's end.
     mkdir scripts
     cp "$TOP"/plots/*.gp scripts
