@@ -1,8 +1,9 @@
-/* Torn and edited records: whatever is done to a file of a run, each reader gives what it gave before, or refuses; none
- * finds other numbers, and none calls the run identical to what it is not. A run that resumes all the same ends with
- * the files that it would have had.
+/* Torn, edited and forged records: whatever is done to a file of a run, each reader gives what it gave before, or
+ * refuses; none finds other numbers, and none calls the run identical to what it is not. A run that resumes all the same
+ * ends with the files that it would have had.
  *
  * EDITS=N does N edits instead of 1,000, and SEED=N other ones. Linked with --wrap=fsync: nothing need outlive us. */
+#include "check/support/forged_record.h"
 #include "check/support/simulated_training.h"
 
 #include <zlib.h>
@@ -235,6 +236,66 @@ static const char *convert(struct file *file)
     return what == 0 ? "without the last newline" : "carriage returns";
 }
 
+/* ---- what compare says ------------------------------------------------------------------------------------------- */
+
+static unsigned long verdict_counts[VERDICTS];
+
+/* Whether two records have the same bits as far as both go, without compare's help. */
+static bool same_bits(const struct record *a, const struct record *b)
+{
+    const size_t steps = a->steps < b->steps ? a->steps : b->steps,
+                 epochs = a->epochs < b->epochs ? a->epochs : b->epochs;
+    if (strcmp(a->facts.experiment_sha256, b->facts.experiment_sha256) != 0 ||
+        strcmp(a->facts.arithmetic, b->facts.arithmetic) != 0 ||
+        memcmp(a->ledger, b->ledger, steps * sizeof *a->ledger) != 0)
+        return false;
+    for (size_t i = 0; i < epochs; i++) {
+        struct metrics_row x = a->metrics[i], y = b->metrics[i];
+        x.training_seconds = y.training_seconds = 0.0;
+        x.validation_seconds = y.validation_seconds = 0.0;
+        x.images_per_second = y.images_per_second = 0.0;
+        if (memcmp(&x, &y, sizeof x) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Holds an edited copy against the run as another machine would have computed it, and as this one did. No verdict that
+ * means agreement may come where the bits do not agree. */
+static void check_verdict(const struct record *was, const char *name, const char *what)
+{
+    struct record *is, other = *was;
+    struct comparison comparison;
+    struct weights_found found;
+    struct error error = { STATUS_OK, "" };
+    if (record_open_whole(&is, runs_folder, name, &found, &error) != STATUS_OK) {
+        assert_int_equal(error.status, STATUS_INPUT);
+        verdict_counts[VERDICT_MALFORMED]++;
+        return;
+    }
+    other.metrics = malloc(was->epochs * sizeof *other.metrics);
+    assert_non_null(other.metrics);
+    for (size_t i = 0; i < was->epochs; i++) {
+        other.metrics[i] = was->metrics[i];
+        other.metrics[i].training_seconds += 1.0;
+    }
+    other.facts.time_started = "2001-01-01T00:00:00Z";
+    const bool same = same_bits(was, is), whole = same && was->steps == is->steps && was->epochs == is->epochs;
+    compare_records(&other, is, NULL, 0, &comparison);
+    verdict_counts[comparison.verdict]++;
+    if (verdict_status(comparison.verdict) == STATUS_OK && !same)
+        fail_msg("%s: called %s, and the bits differ", what, verdict_name(comparison.verdict));
+    if (comparison.verdict == VERDICT_IDENTICAL && !whole)
+        fail_msg("%s: called identical, and one goes on", what);
+    if (same && verdict_status(comparison.verdict) != STATUS_OK)
+        fail_msg("%s: called %s, and the bits agree", what, verdict_name(comparison.verdict));
+    compare_records(was, is, NULL, 0, &comparison);
+    if (verdict_status(comparison.verdict) == STATUS_OK && !same)
+        fail_msg("%s: called %s, and the bits differ", what, verdict_name(comparison.verdict));
+    free(other.metrics);
+    record_close(is);
+}
+
 /* ---- readers ----------------------------------------------------------------------------------------------------- */
 
 /* What was read is what was written: all of a finished run; of another, all whole epochs. */
@@ -330,12 +391,44 @@ static void write_gzip(const char *run, const struct file *file)
     assert_int_equal(unlink(path), 0);
 }
 
+static void print_verdicts(unsigned long edits)
+{
+    print_message("%lu records compared:", edits);
+    for (enum verdict verdict = 0; verdict < VERDICTS; verdict++) {
+        if (verdict_counts[verdict] > 0)
+            print_message(" %lu %s", verdict_counts[verdict], verdict_name(verdict));
+        verdict_counts[verdict] = 0;
+    }
+    print_message("; none agrees in word and not in bits\n");
+}
+
+static unsigned long edits_wanted(void)
+{
+    const char *wanted = getenv("EDITS");
+    return wanted != NULL ? strtoul(wanted, NULL, 10) : 1000;
+}
+
+static void test_forgeries(void **state)
+{
+    (void)state;
+    const unsigned long edits = edits_wanted();
+    unsigned long differ = 0;
+    for (size_t r = 0; r < RUNS; r++) {
+        copy_run(run_names[r], "forged");
+        for (unsigned long i = 0; i < edits / RUNS; i++)
+            check_verdict(runs[r].record, "forged", forge_record(runs[r].record, "forged", random_below));
+    }
+    differ = verdict_counts[VERDICT_DIFFERS];
+    print_verdicts(edits / RUNS * RUNS);
+    /* Many contradict nothing: the forger's work is seen to be good. */
+    assert_true(differ > edits / 10);
+}
+
 static void test_edits(void **state)
 {
     (void)state;
     enum { RESUME_EVERY = 8, CONVERT_EVERY = 10 };
-    const char *wanted = getenv("EDITS");
-    const unsigned long edits = wanted != NULL ? strtoul(wanted, NULL, 10) : 1000;
+    const unsigned long edits = edits_wanted();
     unsigned long read = 0, changed = 0;
     const char *last = NULL;
     for (unsigned long i = 0; i < edits; i++) {
@@ -359,6 +452,7 @@ static void test_edits(void **state)
             write_gzip("edited", &file);
         const bool same = file.bytes == whole->bytes && memcmp(file.data, whole->data, file.bytes) == 0;
         const bool good = read_all(run, "edited");
+        check_verdict(run->record, "edited", what);
         changed += !same;
         read += good && !same;
         if ((benign || same) && !good)
@@ -373,11 +467,12 @@ static void test_edits(void **state)
     }
     print_message("%lu edits changed a file; %lu of these runs are read, with the numbers that they had\n", changed,
                   read);
+    print_verdicts(edits);
     assert_true(changed > edits * 9 / 10);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_edits) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_edits), cmocka_unit_test(test_forgeries) };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
