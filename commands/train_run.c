@@ -267,6 +267,15 @@ static enum status finish(struct job *job, const struct recorder_options *option
     return status;
 }
 
+/* --keep-checkpoints, which train_run_check has looked at; 0: not given. */
+static uint64_t keep_every(const struct arguments *arguments)
+{
+    const char *given = arguments_text(arguments, "keep-checkpoints");
+    if (given == NULL)
+        return 0;
+    return strcmp(given, "all") == 0 ? 1 : strtoull(given, NULL, 10);
+}
+
 static enum status record_and_train(struct job *job, const struct network *network, struct engine *engine,
                                     struct training_state *state, struct error *error)
 {
@@ -288,6 +297,7 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         .runs = record_runs_folder(arguments_text(arguments, "runs")),
         .name = job->run->name,
         .resume = arguments_flag(arguments, "resume"),
+        .keep_every = keep_every(arguments),
         .manifest_name = manifest->name,
         .manifest_text = manifest->resolved,
         .manifest_sha256 = manifest->sha256,

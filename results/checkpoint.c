@@ -226,16 +226,17 @@ static int before_drop(const struct training_config *training, uint32_t images, 
 }
 
 enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images,
-                             uint64_t epochs, struct error *error)
+                             uint64_t epochs, uint64_t keep_every, struct error *error)
 {
     uint64_t *steps, last = schedule_epoch_end(training, images, epochs - 1);
+    const uint64_t every = keep_every > 0 ? keep_every : KEEP_EVERY;
     size_t count;
     enum status status = checkpoint_list(folder, &steps, &count, error);
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         char path[FILE_PATH_BYTES];
         uint64_t done = schedule_epoch_of(training, images, steps[i]); /* whole epochs, where the step ends one */
         int ends_epoch = done > 0 && schedule_epoch_end(training, images, done - 1) == steps[i];
-        if (steps[i] == last || (ends_epoch && (done + KEEP_LAST > epochs || done % KEEP_EVERY == 0 ||
+        if (steps[i] == last || (ends_epoch && (done + KEEP_LAST > epochs || done % every == 0 ||
                                                 before_drop(training, images, steps[i], done))))
             continue;
         status = checkpoint_path(folder, steps[i], path, error);

@@ -41,10 +41,10 @@ enum status checkpoint_read(const char *folder, uint64_t step, const struct netw
 /* The steps that a run has checkpoints of, rising; the caller frees *steps. */
 enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count, struct error *error) MUST_USE;
 
-/* Removes the checkpoints that are no longer needed after the one of `step` was written, at the end of `epochs`
- * epochs. */
+/* Removes the checkpoints that need not be kept after the one at the end of `epochs` epochs was written. `keep_every`
+ * takes the place of the tenth; 0 is the tenth. */
 enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images,
-                             uint64_t epochs, struct error *error) MUST_USE;
+                             uint64_t epochs, uint64_t keep_every, struct error *error) MUST_USE;
 
 /* The path of the checkpoint of a step. */
 enum status checkpoint_path(const char *folder, uint64_t step, char *path, struct error *error) MUST_USE;

@@ -230,7 +230,7 @@ static enum status record_epoch(void *context, const struct epoch_report *report
         status = save_checkpoint(recorder, state, error);
     if (status == STATUS_OK)
         status = checkpoint_prune(recorder->path, &options->recipe->training, options->training_images,
-                                  recorder->facts.result.epochs, error);
+                                  recorder->facts.result.epochs, options->keep_every, error);
     if (status == STATUS_OK)
         status = write_record(recorder, error);
     return status;
@@ -403,7 +403,8 @@ static enum status mend_weights(const struct recorder *recorder, const struct tr
     const uint64_t epochs = recorder->facts.result.epochs;
     if (epochs == 0 || schedule_epoch_end(training, options->training_images, epochs - 1) != recorder->step)
         return STATUS_OK;
-    enum status status = checkpoint_prune(recorder->path, training, options->training_images, epochs, error);
+    enum status status =
+        checkpoint_prune(recorder->path, training, options->training_images, epochs, options->keep_every, error);
     return status == STATUS_OK ? save_weights(recorder, state, error) : status;
 }
 

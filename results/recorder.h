@@ -30,6 +30,7 @@ struct recorder_options {
     uint32_t training_images, validation_images;
     const char *training_data_sha256, *validation_data_sha256;
     const char *const *notes; /* on the data, for the record; NULL after the last; may be NULL */
+    uint64_t keep_every;      /* keep the checkpoints of epochs that this divides; 0: the usual ones */
     uint64_t epochs;          /* stop after so many; 0: all of the recipe */
     const char *engine_name, *engine_description;
     const char *const *engine_facts; /* texts up to a NULL, or NULL */
