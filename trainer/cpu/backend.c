@@ -8,6 +8,11 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
+uint32_t backend_image(const struct backend_batch *batch, uint32_t n)
+{
+    return batch->samples != NULL ? batch->samples[n].image : batch->first + n;
+}
+
 void backend_blame(struct backend_outcome *outcome, enum non_finite what, const char *name)
 {
     if (outcome->non_finite[0] == '\0')

@@ -38,6 +38,9 @@ struct backend_batch {
     uint32_t first;
 };
 
+/* The number in the data set of a batch's image n. */
+uint32_t backend_image(const struct backend_batch *batch, uint32_t n);
+
 struct backend_outcome {
     float loss;
     uint32_t errors;

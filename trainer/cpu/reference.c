@@ -1,13 +1,8 @@
-/* The whole network over the operations of reference.h: the scalar backend. Layer l is convolution l with its batch
+/* The whole network over the operations of reference.h: the passes of a step. Layer l is convolution l with its batch
  * norm, the second of a block with the block's shortcut and sum as well; a[l] is its input, y[l] the convolution's
  * output and a[l+1] its own. Passes hand out images, groups of images, or filters to a team of threads. */
 #include "base/clock.h"
 #include "trainer/cpu/reference_state.h"
-
-static uint32_t image_of(const struct backend_batch *batch, uint32_t n)
-{
-    return batch->samples != NULL ? batch->samples[n].image : batch->first + n;
-}
 
 /* ---- shortcuts --------------------------------------------------------------------------------------------------- */
 
@@ -56,18 +51,17 @@ static void shortcut_backward(const struct backend *r, uint32_t l, const float *
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
-static void load_image(const struct backend_batch *batch, uint32_t n, float *x)
+void reference_load_image(const struct backend_batch *batch, uint32_t n, float *x)
 {
-    const uint8_t *image = batch->data->images + (size_t)image_of(batch, n) * DATASET_IMAGE_BYTES;
+    const uint8_t *image = batch->data->images + (size_t)backend_image(batch, n) * DATASET_IMAGE_BYTES;
     if (batch->samples != NULL)
         input_load(batch->input, image, &batch->samples[n], x, DATASET_PIXELS, DATASET_SIDE, 1);
     else
         input_load_plain(batch->input, image, x, DATASET_PIXELS, DATASET_SIDE, 1);
 }
 
-/* From layer l's convolution to its output: batch norm, shortcut, ReLU; block is the block's input. */
-static void activate(const struct backend *r, struct worker *worker, uint32_t l, const float *y, const float *block,
-                     float *out)
+void reference_activate(const struct backend *r, struct worker *worker, uint32_t l, const float *y, const float *block,
+                        float *out)
 {
     const struct conv_layer *layer = &r->network->convs[l];
     const size_t count = output_floats(layer);
@@ -80,8 +74,7 @@ static void activate(const struct backend *r, struct worker *worker, uint32_t l,
     relu_forward(count, out);
 }
 
-/* The filters of layer l at the points of tiles, where it is computed by them. */
-static void make_filters(struct backend *r, uint32_t l, bool mirrored)
+void reference_make_filters(struct backend *r, uint32_t l, bool mirrored)
 {
     const struct conv_layer *layer = &r->network->convs[l];
     const struct conv2d d = shape_of(layer);
@@ -96,7 +89,7 @@ static void convolve_item(const struct pass *pass, struct worker *worker, uint32
     const struct conv2d d = shape_of(layer);
     float *x = r->a[pass->l] + n * input_floats(layer), *y = r->y[pass->l] + n * output_floats(layer);
     if (pass->l == 0)
-        load_image(pass->batch, n, x);
+        reference_load_image(pass->batch, n, x);
     if (is_winograd(r, layer))
         winograd_forward(&d, x, r->filters[pass->l], y, worker->scratch);
     else
@@ -111,7 +104,7 @@ static void activate_item(const struct pass *pass, struct worker *worker, uint32
     const uint32_t l = pass->l;
     const size_t out = output_floats(&r->network->convs[l]);
     const float *block = is_second(l) ? r->a[l - 1] + n * input_floats(&r->network->convs[l - 1]) : NULL;
-    activate(r, worker, l, r->y[l] + n * out, block, r->a[l + 1] + n * out);
+    reference_activate(r, worker, l, r->y[l] + n * out, block, r->a[l + 1] + n * out);
 }
 
 /* T64 over the images' sums. */
@@ -178,20 +171,20 @@ static void project_item(const struct pass *pass, struct worker *worker, uint32_
                     worker->scratch);
 }
 
-static void forward_pass(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
+void reference_forward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < r->network->conv_count; l++) {
         double began = clock_seconds();
-        make_filters(r, l, false);
-        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
+        reference_make_filters(r, l, false);
+        reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
         const struct conv_layer *layer = &r->network->convs[l];
         finish_norm(r, layer, norm_of(layer), r->norm + (size_t)l * FEATURES, batch->count, outcome);
         if (layer->projection_gamma >= 0) {
-            run_pass((struct pass){ .r = r, .l = l, .item = project_item }, batch->count);
+            reference_run((struct pass){ .r = r, .l = l, .item = project_item }, batch->count);
             finish_norm(r, layer, projection_norm_of(layer), r->projection_norm[projection_of(layer)], batch->count,
                         outcome);
         }
-        run_pass((struct pass){ .r = r, .l = l, .item = activate_item }, batch->count);
+        reference_run((struct pass){ .r = r, .l = l, .item = activate_item }, batch->count);
         if (r->profile != NULL)
             r->profile->forward_s[l] += clock_seconds() - began;
     }
@@ -223,7 +216,7 @@ static void head_forward(struct backend *r, const struct backend_batch *batch, s
     for (uint32_t n = 0; n < N; n++) {
         float normed[CLASSES];
         const float *u = r->z + n * CLASSES;
-        uint8_t label = batch->data->labels[image_of(batch, n)], prediction;
+        uint8_t label = batch->data->labels[backend_image(batch, n)], prediction;
         if (network->logits_gamma >= 0) {
             logits_norm_forward(r->logits_norm, u, normed);
             u = normed;
@@ -242,7 +235,7 @@ static void head_backward(struct backend *r, const struct backend_batch *batch)
     const struct network *network = r->network;
     const uint32_t N = batch->count;
     for (uint32_t n = 0; n < N; n++)
-        softmax_backward(N, batch->data->labels[image_of(batch, n)], r->dz + n * CLASSES, r->dz + n * CLASSES);
+        softmax_backward(N, batch->data->labels[backend_image(batch, n)], r->dz + n * CLASSES, r->dz + n * CLASSES);
     for (uint32_t k = 0; k < CLASSES && network->logits_gamma >= 0; k++) {
         struct exact_norm_gradient of_norm = logits_norm_backward(N, k, &r->logits_norm[k], r->z, r->dz, r->column);
         gradient(r, network->logits_gamma)[k] = of_norm.dgamma;
@@ -252,6 +245,12 @@ static void head_backward(struct backend *r, const struct backend_batch *batch)
                     gradient(r, network->linear_bias), r->dpool, r->column);
     for (uint32_t n = 0; n < N; n++)
         pool_backward(r->dpool + n * FEATURES, r->d + (size_t)n * FEATURES * 64);
+}
+
+void reference_head(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
+{
+    head_forward(r, batch, outcome);
+    head_backward(r, batch);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
@@ -315,10 +314,10 @@ static void projection_norm_item(const struct pass *pass, struct worker *worker,
 static void projection_norm_backward(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
 {
     const struct conv_layer *layer = &r->network->convs[l];
-    run_pass((struct pass){ .r = r, .l = l, .item = projection_sums_item }, N);
+    reference_run((struct pass){ .r = r, .l = l, .item = projection_sums_item }, N);
     finish_norm_backward(r, layer, projection_norm_of(layer), r->projection_norm[projection_of(layer)],
                          r->projection_gradient, N, outcome);
-    run_pass((struct pass){ .r = r, .l = l, .item = projection_norm_item }, N);
+    reference_run((struct pass){ .r = r, .l = l, .item = projection_norm_item }, N);
 }
 
 /* The gradient of the shortcut's output in the block with second convolution l, before its batch norm if any. */
@@ -428,209 +427,35 @@ static void projection_tree_item(const struct pass *pass, struct worker *worker,
                (size_t)(k + 1) * C, gradient(r, r->network->convs[pass->l].projection));
 }
 
-static void backward_pass(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
+void reference_backward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = r->network->conv_count; l-- > 0;) {
         const struct conv_layer *layer = &r->network->convs[l];
         const uint32_t groups = groups_of(r, layer, batch->count);
         double began = clock_seconds();
-        run_pass((struct pass){ .r = r, .l = l, .item = relu_item }, batch->count);
+        reference_run((struct pass){ .r = r, .l = l, .item = relu_item }, batch->count);
         finish_norm_backward(r, layer, norm_of(layer), r->norm + (size_t)l * FEATURES, r->norm_gradient, batch->count,
                              outcome);
-        run_pass((struct pass){ .r = r, .l = l, .item = norm_item }, batch->count);
+        reference_run((struct pass){ .r = r, .l = l, .item = norm_item }, batch->count);
         if (layer->projection_gamma >= 0)
             projection_norm_backward(r, l, batch->count, outcome);
         const bool winograd = is_winograd(r, layer);
-        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_group_item : group_item },
-                 groups);
-        run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_tree_item : tree_item },
-                 layer->filters);
+        reference_run(
+            (struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_group_item : group_item },
+            groups);
+        reference_run(
+            (struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_tree_item : tree_item },
+            layer->filters);
         if (layer->projection >= 0) {
-            run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item },
-                     groups_of(r, layer - 1, batch->count));
-            run_pass((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_tree_item }, layer->filters);
+            reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item },
+                          groups_of(r, layer - 1, batch->count));
+            reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_tree_item },
+                          layer->filters);
         }
-        make_filters(r, l, true);
+        reference_make_filters(r, l, true);
         if (l > 0)
-            run_pass((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
+            reference_run((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
         if (r->profile != NULL)
             r->profile->backward_s[l] += clock_seconds() - began;
     }
 }
-
-/* ---- update ------------------------------------------------------------------------------------------------------ */
-
-static void update_item(const struct pass *pass, struct worker *worker, uint32_t item)
-{
-    struct backend *r = pass->r;
-    const struct tensor *tensor = &r->network->tensors[item];
-    const struct training_config *training = &r->recipe.training;
-    const float momentum = (float)training->momentum, decay = (float)training->weight_decay, rate = pass->learning_rate;
-    float *w = r->values + tensor->offset, *v = r->momentum + tensor->offset, *g = r->gradients + tensor->offset;
-    (void)worker;
-    for (size_t i = 0; i < tensor->count && tensor->role == TENSOR_PARAMETER; i++) {
-        if (training->momentum_form == MOMENTUM_NEON)
-            exact_update_neon(&w[i], &v[i], g[i], rate, momentum, decay);
-        else
-            exact_update_pytorch(&w[i], &v[i], g[i], rate, momentum, decay);
-    }
-    r->finite[item] = true;
-    for (size_t i = 0; i < tensor->count; i++)
-        r->finite[item] = r->finite[item] && exact_finite((double)w[i]);
-    memset(r->digests[item], 0, sizeof r->digests[item]);
-    ledger_digest(tensor->count, w, tensor->offset, r->digests[item]);
-}
-
-static void update_pass(struct backend *r, float learning_rate, struct backend_outcome *outcome)
-{
-    run_pass((struct pass){ .r = r, .learning_rate = learning_rate, .item = update_item }, r->network->tensor_count);
-    for (uint32_t i = 0; i < r->network->tensor_count; i++) {
-        outcome->digest[0] += r->digests[i][0];
-        outcome->digest[1] += r->digests[i][1];
-        if (!r->finite[i])
-            backend_blame(outcome, NON_FINITE_UPDATE, r->network->tensors[i].name);
-    }
-}
-
-static void reference_step(struct backend *r, const struct backend_batch *batch, float learning_rate,
-                           struct backend_outcome *outcome)
-{
-    memset(outcome, 0, sizeof *outcome);
-    forward_pass(r, batch, outcome);
-    double began = clock_seconds();
-    head_forward(r, batch, outcome);
-    head_backward(r, batch);
-    double headed = clock_seconds();
-    backward_pass(r, batch, outcome);
-    double passed = clock_seconds();
-    update_pass(r, learning_rate, outcome);
-    if (r->profile != NULL) {
-        r->profile->head_s += headed - began;
-        r->profile->update_s += clock_seconds() - passed;
-    }
-}
-
-/* ---- evaluation -------------------------------------------------------------------------------------------------- */
-
-/* The constants of `count` norms from their running statistics. */
-static void running_norms(const struct backend *r, uint32_t count, int64_t gamma, int64_t beta, int64_t mean,
-                          int64_t variance, struct exact_norm *norm)
-{
-    for (uint32_t k = 0; k < count; k++)
-        norm[k] = exact_norm_constants((double)value(r, mean)[k], (double)value(r, variance)[k],
-                                       r->recipe.model.batch_norm_epsilon, value(r, gamma)[k], value(r, beta)[k]);
-}
-
-static void evaluate_item(const struct pass *pass, struct worker *worker, uint32_t n)
-{
-    struct backend *r = pass->r;
-    const struct network *network = r->network;
-    float **a = worker->eval_a, pool[FEATURES], u[CLASSES], probabilities[CLASSES];
-    load_image(pass->batch, n, a[0]);
-    for (uint32_t l = 0; l < network->conv_count; l++) {
-        const struct conv2d d = shape_of(&network->convs[l]);
-        if (is_winograd(r, &network->convs[l]))
-            winograd_forward(&d, a[l % 3], r->filters[l], worker->eval_y, worker->scratch);
-        else
-            conv2d_forward(&d, a[l % 3], value(r, network->convs[l].weight), worker->eval_y, worker->scratch);
-        activate(r, worker, l, worker->eval_y, a[(l + 2) % 3], a[(l + 1) % 3]);
-    }
-    pool_forward(a[network->conv_count % 3], pool, worker->scratch);
-    linear_forward(pool, value(r, network->linear_weight), value(r, network->linear_bias), u);
-    if (network->logits_gamma >= 0)
-        logits_norm_forward(r->logits_norm, u, u);
-    pass->losses[n] =
-        softmax_loss(u, pass->batch->data->labels[image_of(pass->batch, n)], probabilities, &pass->predictions[n]);
-}
-
-static void reference_evaluate(struct backend *r, const struct backend_batch *batch, uint8_t *predictions,
-                               float *losses)
-{
-    const struct network *network = r->network;
-    for (uint32_t l = 0; l < network->conv_count; l++) {
-        const struct conv_layer *layer = &network->convs[l];
-        make_filters(r, l, false);
-        running_norms(r, layer->filters, layer->gamma, layer->beta, layer->running_mean, layer->running_variance,
-                      r->norm + (size_t)l * FEATURES);
-        if (layer->projection_gamma >= 0)
-            running_norms(r, layer->filters, layer->projection_gamma, layer->projection_beta, layer->projection_mean,
-                          layer->projection_variance, r->projection_norm[projection_of(layer)]);
-    }
-    if (network->logits_gamma >= 0)
-        running_norms(r, CLASSES, network->logits_gamma, network->logits_beta, network->logits_mean,
-                      network->logits_variance, r->logits_norm);
-    run_pass(
-        (struct pass){ .r = r, .batch = batch, .predictions = predictions, .losses = losses, .item = evaluate_item },
-        batch->count);
-}
-
-/* ---- measuring --------------------------------------------------------------------------------------------------- */
-
-static void reference_set_profile(struct backend *r, struct backend_profile *profile)
-{
-    r->profile = profile;
-}
-
-enum { PEAK_CHAINS = 64, PEAK_TURNS = 1 << 10 };
-
-/* Independent chains. The sum is stored but never read, so that the compiler keeps them. */
-static void peak_item(const struct pass *pass, struct worker *worker, uint32_t item)
-{
-    float chain[PEAK_CHAINS];
-    (void)pass, (void)item;
-    for (int i = 0; i < PEAK_CHAINS; i++)
-        chain[i] = (float)i;
-    for (int turn = 0; turn < PEAK_TURNS; turn++)
-        for (int i = 0; i < PEAK_CHAINS; i++)
-            chain[i] = fmaf(chain[i], 0.9999f, 0.1f);
-    memcpy(worker->scratch, chain, sizeof chain);
-}
-
-static double reference_peak_flops(struct backend *r)
-{
-    const double seconds = 0.03;
-    uint32_t items = r->threads;
-    run_pass((struct pass){ .r = r, .item = peak_item }, items);
-    for (;; items *= 2) {
-        double began = clock_seconds();
-        run_pass((struct pass){ .r = r, .item = peak_item }, items);
-        double took = clock_seconds() - began;
-        if (took > seconds / 2)
-            return 2.0 * PEAK_CHAINS * PEAK_TURNS * items / took;
-    }
-}
-
-static size_t reference_memory_bytes(const struct backend *r)
-{
-    return r->memory_bytes;
-}
-
-static bool reference_supported(void)
-{
-#ifdef REFERENCE_FMA
-    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("fma");
-#else
-    return true;
-#endif
-}
-
-#ifdef REFERENCE_FMA
-const struct backend_operations backend_reference_fma = {
-    .variant = "scalar reference with FMA instructions",
-#else
-const struct backend_operations backend_reference_plain = {
-    .variant = "scalar reference",
-#endif
-    .isa = "scalar",
-    .supported = reference_supported,
-    .open = reference_open,
-    .set_state = reference_set_state,
-    .get_state = reference_get_state,
-    .step = reference_step,
-    .evaluate = reference_evaluate,
-    .memory_bytes = reference_memory_bytes,
-    .predict_memory = reference_predict_memory,
-    .set_profile = reference_set_profile,
-    .peak_flops = reference_peak_flops,
-    .close = reference_close,
-};

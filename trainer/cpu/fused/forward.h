@@ -351,7 +351,7 @@ static void head_pass(struct backend *f, const struct backend_batch *batch, stru
     uint32_t N = batch->count;
     run_pass((struct pass){ .f = f, .item = logits_item }, N, false);
     for (uint32_t n = 0; n < N; n++)
-        f->images[n] = batch->samples != NULL ? batch->samples[n].image : batch->first + n;
+        f->images[n] = backend_image(batch, n);
     bool norm_finite;
     outcome->loss = head_train(&f->head, &state, batch->data->labels, f->images, N, &outcome->errors, &norm_finite);
     if (!norm_finite)

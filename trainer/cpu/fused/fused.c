@@ -174,7 +174,7 @@ static void evaluate_item(const struct pass *pass, struct worker *worker, uint32
         head_logits(pool, state.weight, state.bias, u);
         for (int k = 0; k < CLASSES && state.gamma != NULL; k++)
             u[k] = fmaf(u[k], f->logits_norm[k].scale, f->logits_norm[k].shift);
-        uint32_t image = batch->samples != NULL ? batch->samples[first + n].image : batch->first + first + n;
+        const uint32_t image = backend_image(batch, first + n);
         pass->losses[first + n] =
             head_softmax(u, batch->data->labels[image], exponential, &sum, &pass->predictions[first + n]);
     }
