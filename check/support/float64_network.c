@@ -104,7 +104,7 @@ static uint32_t network64_option_a_first(const struct network64 *t, const struct
     return t->network->model.shortcut == SHORTCUT_PAD_BOTH ? (d->K - d->C) / 2 : 0;
 }
 
-/* ---- convolutions, whose operands and results may be those of a bfloat16 --------------------------------------------- */
+/* ---- convolutions, whose operands and results may be those of a bfloat16 ----------------------------------------- */
 
 /* To 8 bits, half to even; sizes where bfloat16 would overflow or be subnormal do not occur. */
 static double network64_bfloat16(double x)
