@@ -68,18 +68,24 @@ static void name_figures(const struct record *const *runs, size_t count, char na
 
 /* ---- drawing ----------------------------------------------------------------------------------------------------- */
 
+/* A format that gnuplot cannot draw is left out, unless all_wanted. */
 static enum status draw_all(const struct record *const *runs, size_t count, const char *folder, const char *name,
-                            unsigned chosen, struct error *error)
+                            unsigned chosen, bool all_wanted, struct error *error)
 {
     static const char *const kinds[] = { [FIGURE_FULL] = "full", [FIGURE_ZOOM] = "zoom" };
     for (int kind = FIGURE_FULL; kind <= FIGURE_ZOOM; kind++) {
         for (int i = 0; i < FORMAT_COUNT; i++) {
             char path[FILE_PATH_BYTES];
+            bool no_terminal = false;
             if (!(chosen >> i & 1))
                 continue;
             enum status status = file_path(path, error, "%s/%s-%s.%s", folder, name, kinds[kind], formats[i]);
             if (status == STATUS_OK)
-                status = figure_draw((enum figure_kind)kind, runs, count, path, error);
+                status = figure_draw((enum figure_kind)kind, runs, count, path, &no_terminal, error);
+            if (no_terminal && !all_wanted) {
+                text_line(stderr, "selfsame plot: left out: %s", error->message);
+                continue;
+            }
             if (status != STATUS_OK)
                 return status;
             text_line(stdout, "%s", path);
@@ -129,7 +135,8 @@ static enum status draw_runs(const struct request *request, const struct look *b
     }
     if (status == STATUS_OK && !empty && (before == NULL || before->epochs != look->epochs)) {
         name_figures(shown, count, name);
-        status = draw_all(shown, count, request->folder, given != NULL ? given : name, request->formats, error);
+        status = draw_all(shown, count, request->folder, given != NULL ? given : name, request->formats,
+                          arguments_text(arguments, "format") != NULL, error);
         if (status == STATUS_OK && before != NULL)
             text_line(stderr, "selfsame plot: drawn with epoch %zu of %" PRIu64 " of %s", records[count - 1]->epochs,
                       records[count - 1]->facts.epochs_wanted, records[count - 1]->name);

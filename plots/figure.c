@@ -421,13 +421,14 @@ static enum status write_figure(const char *folder, FILE *script, const void *co
 }
 
 enum status figure_draw(enum figure_kind kind, const struct record *const *runs, size_t count, const char *path,
-                        struct error *error)
+                        bool *no_terminal, struct error *error)
 {
     struct figure figure = { .kind = kind, .runs = runs, .count = count };
     enum status status = read_curves(&figure, error);
+    *no_terminal = false;
     if (status == STATUS_OK) {
         choose_window(&figure);
-        status = gnuplot_draw(path, legend_lines(&figure), write_figure, &figure, error);
+        status = gnuplot_draw(path, legend_lines(&figure), write_figure, &figure, no_terminal, error);
     }
     for (size_t i = 0; i < count; i++)
         curve_free(&figure.curves[i]);

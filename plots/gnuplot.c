@@ -21,17 +21,26 @@ enum status gnuplot_close(FILE *file, const char *path, struct error *error)
     return failed ? error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be written", path) : STATUS_OK;
 }
 
+/* The terminal that draws a file, by its ending. */
+static const char *terminal_of(const char *path)
+{
+    const char *ending = strrchr(path, '.');
+    if (ending != NULL && strcmp(ending, ".svg") == 0)
+        return "svg";
+    return ending != NULL && strcmp(ending, ".pdf") == 0 ? "pdfcairo" : "pngcairo";
+}
+
 /* One width for all, small against the letters: on a telephone, 360 wide, they are still 8 high. A PNG has two pixels
  * for each unit of the drawing. */
 static void print_terminal(FILE *file, const char *path, size_t legend_lines)
 {
     enum { WIDTH = 720, HEIGHT_ABOVE = 610, HEIGHT_OF_LINE = 22, UNITS_PER_INCH = 96 };
     const size_t height = HEIGHT_ABOVE + HEIGHT_OF_LINE * legend_lines;
-    const char *ending = strrchr(path, '.');
-    if (ending != NULL && strcmp(ending, ".svg") == 0)
+    const char *terminal = terminal_of(path);
+    if (strcmp(terminal, "svg") == 0)
         fprintf(file, "set terminal svg size %d,%zu font 'sans-serif,17' background '#ffffff' noenhanced\n", WIDTH,
                 height);
-    else if (ending != NULL && strcmp(ending, ".pdf") == 0)
+    else if (strcmp(terminal, "pdfcairo") == 0)
         fprintf(file, "set terminal pdfcairo size %.2fin,%.2fin fontscale 1 font 'DejaVu Sans,12.5' noenhanced\n",
                 (double)WIDTH / UNITS_PER_INCH, (double)height / UNITS_PER_INCH);
     else
@@ -94,6 +103,21 @@ static enum status run_gnuplot(const char *folder, const char *script, struct er
     return STATUS_OK;
 }
 
+/* STATUS_OK if gnuplot has that terminal. */
+static enum status ask_for_terminal(const char *folder, const char *terminal, struct error *error)
+{
+    char script[FILE_PATH_BYTES];
+    enum status status = file_path(script, error, "%s/terminal.gp", folder);
+    if (status != STATUS_OK)
+        return status;
+    FILE *file = fopen(script, "w");
+    if (file == NULL)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "%s: cannot be made", script);
+    fprintf(file, "exit status (strstrt(' '.GPVAL_TERMINALS.' ', ' %s ') > 0 ? 0 : 1)\n", terminal);
+    status = gnuplot_close(file, script, error);
+    return status == STATUS_OK ? run_gnuplot(folder, "terminal.gp", error) : status;
+}
+
 static enum status write_script(const char *folder, const char *path, size_t legend_lines, gnuplot_writer writer,
                                 const void *context, struct error *error)
 {
@@ -136,8 +160,9 @@ static enum status draw_in(const char *folder, const char *path, size_t legend_l
 }
 
 enum status gnuplot_draw(const char *path, size_t legend_lines, gnuplot_writer writer, const void *context,
-                         struct error *error)
+                         bool *no_terminal, struct error *error)
 {
+    *no_terminal = false;
     const char *temporary = getenv("TMPDIR");
     char prefix[FILE_PATH_BYTES];
     struct scratch scratch;
@@ -148,6 +173,15 @@ enum status gnuplot_draw(const char *path, size_t legend_lines, gnuplot_writer w
     if (status != STATUS_OK)
         return status;
     status = draw_in(scratch.path, path, legend_lines, writer, context, error);
+    struct error ignored;
+    *no_terminal = status == STATUS_ENVIRONMENT && ask_for_terminal(scratch.path, "svg", &ignored) == STATUS_OK &&
+                   ask_for_terminal(scratch.path, terminal_of(path), &ignored) != STATUS_OK;
+    if (*no_terminal)
+        error_set(
+            error, STATUS_ENVIRONMENT,
+            "%s: this gnuplot has no terminal %s: it was built without cairo. It draws SVG (--format svg); for the "
+            "others install a gnuplot with cairo, on Debian: apt-get install gnuplot-nox",
+            path, terminal_of(path));
     file_scratch_close(&scratch);
     return status;
 }

@@ -135,6 +135,25 @@ if command -v gnuplot > /dev/null; then
         if [ -s "drawn/a-seed1-$file" ]; then pass "  a-seed1-$file"; else fail "  no a-seed1-$file"; fi
     done
     if [ "$(ls -A drawn | wc -l)" -eq 6 ]; then pass "  and nothing else"; else fail "  and other files"; fi
+    # A gnuplot without cairo: imitated by one that does not know cairo's terminals.
+    mkdir nocairo
+    cat > nocairo/gnuplot <<SH
+#!/bin/sh
+for script; do :; done
+sed -i "s/GPVAL_TERMINALS/'dumb svg unknown'/; s/^set terminal [a-z]*cairo/set terminal none/" "\$script"
+exec "$(command -v gnuplot)" "\$@"
+SH
+    chmod +x nocairo/gnuplot
+    path=$PATH
+    PATH=$PWD/nocairo:$PATH
+    expect 0 "figures with a gnuplot without cairo" plot a-seed1 --runs runs --out poor
+    says "left out: .*no terminal pngcairo: it was built without cairo"
+    says "left out: .*no terminal pdfcairo"
+    if [ "$(ls poor | tr '\n' ' ')" = "a-seed1-full.svg a-seed1-zoom.svg " ]; then pass "  the SVG files are there"; else fail "  there: $(ls poor)"; fi
+    expect 3 "  a PNG file, which was asked for" plot a-seed1 --runs runs --out poor --format png
+    says "apt-get install gnuplot-nox"
+    expect 0 "  with what the message says" plot a-seed1 --runs runs --out poor --format svg
+    PATH=$path
     cp drawn/a-seed1-full.svg before.svg
     expect 0 "of another, and of both" plot short --runs runs --out drawn --format svg
     expect 0 "of both" plot a-seed1 short --runs runs --out drawn --format svg
