@@ -1,5 +1,6 @@
-/* Compares two runs by their records (the command only prints the answer), with one ladder of verdicts from bad to good. The first verdict that holds is the
- * answer. record_check.h and weights_check.h come first: a record that contradicts itself never gets here.
+/* Compares two runs by their records (the command only prints the answer), with one ladder of verdicts, bad to good.
+ * The first verdict that holds is the answer. record_check.h and weights_check.h come first: a record that contradicts
+ * itself never gets here.
  *
  * copies   Times are measured to the nanosecond, and every computation has its own. So if two runs have equal times for
  *          an epoch, it was computed once and copied, and proves nothing about a second machine. A record that is

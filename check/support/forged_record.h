@@ -1,5 +1,5 @@
-/* Records that agree with themselves, and are lies: one number was changed, and every digest and number that follows from
- * it computed anew. Only another record shows it, or the computation. */
+/* Records that agree with themselves, and are lies: one number was changed, and every digest and number that follows
+ * from it computed anew. Only another record shows it, or the computation. */
 #ifndef SELFSAME_FORGED_RECORD_H
 #define SELFSAME_FORGED_RECORD_H
 
