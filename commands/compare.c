@@ -1,4 +1,5 @@
-/* selfsame compare: prints whether runs have the same bits, or where they begin to differ. results/compare.c decides. */
+/* selfsame compare: prints whether runs have the same bits, or where they begin to differ. results/compare.c
+ * decides. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* A small table and its output as text, Markdown, JSON or CSV, for every command that prints one. The command `table` is
- * table_command.c. */
+/* A small table and its output as text, Markdown, JSON or CSV, for every command that prints one. The command `table`
+ * is table_command.c. */
 #ifndef SELFSAME_TABLE_H
 #define SELFSAME_TABLE_H
 

@@ -1,5 +1,5 @@
-/* Known answers: small networks whose digest is known. If an engine trains them to that digest, it computes the specified arithmetic
- * on this processor or device. `selfsame doctor` runs them. */
+/* Known answers: small networks whose digest is known. If an engine trains them to that digest, it computes the
+ * specified arithmetic on this processor or device. `selfsame doctor` runs them. */
 #ifndef SELFSAME_PROOF_H
 #define SELFSAME_PROOF_H
 

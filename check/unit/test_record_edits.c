@@ -1,6 +1,6 @@
 /* Torn, edited and forged records: whatever is done to a file of a run, each reader gives what it gave before, or
- * refuses; none finds other numbers, and none calls the run identical to what it is not. A run that resumes all the same
- * ends with the files that it would have had.
+ * refuses; none finds other numbers, and none calls the run identical to what it is not. A run that resumes all the
+ * same ends with the files that it would have had.
  *
  * EDITS=N does N edits instead of 1,000, and SEED=N other ones. Linked with --wrap=fsync: nothing need outlive us. */
 #include "check/support/forged_record.h"

@@ -1,5 +1,6 @@
 /* The fused CPU backend, compiled once for each instruction set (FUSED_VECTOR lanes): its operations, made of the
- * headers below, and the update. It computes ARITHMETIC.md and reads and writes tensors as few times as possible. README.md is a map of this folder. The includes below are in reading order. */
+ * headers below, and the update. It computes ARITHMETIC.md and reads and writes tensors as few times as possible.
+ * README.md is a map of this folder. The includes below are in reading order. */
 #include "trainer/cpu/fused/vector.h"
 
 #include "trainer/cpu/fused/prefetch.h"
