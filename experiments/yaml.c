@@ -9,7 +9,7 @@
 struct reading {
     yaml_parser_t parser;
     const char *text, *name;
-    size_t level;
+    size_t bytes, level;
     struct error *error;
 };
 
@@ -62,18 +62,23 @@ static enum status refuse(struct reading *reading, size_t line, const char *what
 
 /* A tab where YAML wants spaces: in what a line begins with, marks of list entries included, from the given line (from
  * 0) to the next one that is not blank. libyaml's own message does not name the tab, and not always its line. */
-static bool find_tab(const char *text, size_t from, size_t *line, size_t *column)
+static bool find_tab(const struct reading *reading, size_t from, size_t *line, size_t *column)
 {
-    for (size_t number = 0; *text != '\0'; number++) {
-        const size_t length = strcspn(text, "\n"), spaces = strspn(text, " -"), blank = strspn(text, " -\t");
-        if (number >= from && text[spaces] == '\t') {
+    const char *text = reading->text, *end = text + reading->bytes;
+    for (size_t number = 0; text < end; number++) {
+        const char *spaces = text, *blank, *next = memchr(text, '\n', (size_t)(end - text));
+        while (spaces < end && (*spaces == ' ' || *spaces == '-'))
+            spaces++;
+        for (blank = spaces; blank < end && (*blank == ' ' || *blank == '-' || *blank == '\t');)
+            blank++;
+        if (number >= from && spaces < end && *spaces == '\t') {
             *line = number + 1;
-            *column = spaces + 1;
+            *column = (size_t)(spaces - text) + 1;
             return true;
         }
-        if (number >= from && blank < length)
+        if (next == NULL || (number >= from && blank < next))
             return false;
-        text += length + (text[length] == '\n');
+        text = next + 1;
     }
     return false;
 }
@@ -89,7 +94,7 @@ static enum status next_event(struct reading *reading, yaml_event_t *event)
         return error_set(reading->error, STATUS_INPUT, "%s: byte %zu: not valid UTF-8 text: %s", reading->name,
                          parser->problem_offset, parser->problem != NULL ? parser->problem : "unreadable");
     size_t line, column;
-    if (find_tab(reading->text, parser->problem_mark.line, &line, &column))
+    if (find_tab(reading, parser->problem_mark.line, &line, &column))
         return error_set(reading->error, STATUS_INPUT,
                          "%s:%zu: column %zu is a tab; use spaces: YAML does not indent with tabs", reading->name, line,
                          column);
@@ -242,7 +247,7 @@ static enum status read_stream(struct reading *reading, struct node **root)
 enum status node_parse(const char *text, size_t bytes, const char *name, size_t level, struct node **root,
                        struct error *error)
 {
-    struct reading reading = { .text = text, .name = name, .level = level, .error = error };
+    struct reading reading = { .text = text, .bytes = bytes, .name = name, .level = level, .error = error };
     *root = NULL;
     if (bytes > NODE_BYTES_MAX)
         return error_set(error, STATUS_INPUT, "%s: over %d bytes; a manifest is a page of text", name, NODE_BYTES_MAX);

@@ -106,6 +106,23 @@ static void test_lists(void **state)
     settings_free(&s);
 }
 
+/* A text ends where its size says, not at a NUL; one that was not valid YAML was read on (found by fuzzing). */
+static void test_end_of_text(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "a: [", "a: [\n", "a: [\n- ", "a:\n  b: [\n\n -" };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct settings settings;
+        struct error error;
+        const size_t bytes = strlen(texts[i]);
+        char behind[64]; /* a tab behind the end is none of the text's */
+        snprintf(behind, sizeof behind, "%s\tx", texts[i]);
+        assert_int_equal(settings_read_text(behind, bytes, "t.yaml", &settings, &error), STATUS_INPUT);
+        assert_null(strstr(error.message, "a tab"));
+        settings_free(&settings);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -231,6 +248,7 @@ int main(void)
         cmocka_unit_test(test_canonical_numbers),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_end_of_text),
         cmocka_unit_test(test_resolved_form_reads_back),
         cmocka_unit_test(test_schema_holds_together),
         cmocka_unit_test(test_differences),
