@@ -7,13 +7,32 @@
 extern const struct command fetch_command, train_command, eval_command, runs_command, check_command, compare_command,
     targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
     status_command, table_command, pack_command, unpack_command, key_command, attest_command, verify_command,
-    help_command;
+    export_command, help_command;
 
 const struct command *const all_commands[] = {
-    &fetch_command,    &train_command,   &eval_command,    &runs_command, &check_command,  &status_command,
-    &compare_command,  &targets_command, &table_command,   &plot_command, &bench_command,  &doctor_command,
-    &manifest_command, &inspect_command, &convert_command, &pack_command, &unpack_command, &key_command,
-    &attest_command,   &verify_command,  &help_command,    NULL,
+    &fetch_command,
+    &train_command,
+    &eval_command,
+    &runs_command,
+    &check_command,
+    &status_command,
+    &compare_command,
+    &targets_command,
+    &table_command,
+    &plot_command,
+    &bench_command,
+    &doctor_command,
+    &manifest_command,
+    &inspect_command,
+    &convert_command,
+    &pack_command,
+    &unpack_command,
+    &export_command,
+    &key_command,
+    &attest_command,
+    &verify_command,
+    &help_command,
+    NULL,
 };
 
 const struct command *command_find(const char *name)

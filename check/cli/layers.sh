@@ -18,7 +18,8 @@ fetch: base trainer experiments
 fetch/data: base trainer experiments fetch/weights fetch
 results: base trainer experiments fetch/weights fetch
 plots: base trainer experiments results
-commands: base trainer experiments fetch/weights fetch fetch/data results plots
+exchange: base trainer experiments fetch results
+commands: base trainer experiments fetch/weights fetch fetch/data results plots exchange
 selfsame.c: base commands'
 
 # ---- the table itself ----

@@ -1,0 +1,101 @@
+#include "exchange/export.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+const struct export_format export_formats[] = {
+    { "tensorboard", "FOLDER", false, export_tensorboard },
+    { NULL, NULL, false, NULL },
+};
+
+enum status export_file(const struct export_job *job, const char *path, const void *data, size_t bytes,
+                        struct error *error)
+{
+    char folder[FILE_PATH_BYTES];
+    enum status status = file_path(folder, error, "%s", path);
+    char *slash = status == STATUS_OK ? strrchr(folder, '/') : NULL;
+    if (status == STATUS_OK && file_exists(path) && !job->force)
+        return error_set(error, STATUS_INPUT, "%s exists: give another name, or --force to replace it", path);
+    if (slash != NULL && slash != folder) {
+        *slash = '\0';
+        status = file_make_folders(folder, error);
+    }
+    if (status == STATUS_OK)
+        status = file_write(path, data, bytes, error);
+    if (status == STATUS_OK && job->written != NULL)
+        job->written(path);
+    return status;
+}
+
+double export_seconds(const char *time)
+{
+    struct tm utc = { .tm_year = 0 };
+    const char *end = time != NULL ? strptime(time, "%Y-%m-%dT%H:%M:%SZ", &utc) : NULL;
+    return end != NULL && *end == '\0' ? (double)timegm(&utc) : 0.0;
+}
+
+void export_points(const struct record *record, bool (*visit)(void *context, const struct export_point *point),
+                   void *context)
+{
+    double began = export_seconds(record->facts.time_started), per_step = 0.0;
+    uint64_t step = 0;
+    for (size_t epoch = 0; epoch <= record->epochs; epoch++) {
+        const struct metrics_row *row = epoch < record->epochs ? &record->metrics[epoch] : NULL;
+        const uint64_t first = step, end = row != NULL ? row->end_step : record->steps;
+        if (row != NULL && isfinite(row->training_seconds) && end > first)
+            per_step = row->training_seconds / (double)(end - first);
+        for (; step < end && step < record->steps; step++) {
+            const struct export_point point = { .time_s = began + per_step * (double)(step - first + 1),
+                                                .number = step,
+                                                .step = &record->ledger[step] };
+            if (!visit(context, &point))
+                return;
+        }
+        if (row == NULL)
+            return;
+        step = end;
+        began += isfinite(row->training_seconds) ? row->training_seconds : 0.0;
+        began += isfinite(row->validation_seconds) ? row->validation_seconds : 0.0;
+        const struct export_point point = { .time_s = began, .number = epoch + 1, .row = row };
+        if (!visit(context, &point))
+            return;
+    }
+}
+
+bool export_is_curve(const struct metrics_column *column)
+{
+    return column->type == METRICS_REAL || strcmp(column->name, "end_step") == 0 ||
+           strcmp(column->name, "validation_errors") == 0;
+}
+
+double export_value(const struct metrics_row *row, const struct metrics_column *column)
+{
+    const void *value = (const char *)row + column->offset;
+    return column->type == METRICS_REAL ? *(const double *)value : (double)*(const uint64_t *)value;
+}
+
+enum status export_parameters(const struct record *record,
+                              void (*visit)(void *context, const char *key, const char *value), void *context,
+                              struct error *error)
+{
+    char number[32];
+    char *lines = strdup(record->manifest.experiment), *rest = NULL;
+    if (lines == NULL)
+        return error_out_of_memory(error, "the settings of %s", record->shown);
+    for (char *line = strtok_r(lines, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        char *equals = strchr(line, '=');
+        if (equals == NULL || strncmp(line, "arithmetic=", 11) == 0)
+            continue;
+        *equals = '\0';
+        visit(context, line, equals + 1);
+    }
+    free(lines);
+    visit(context, "arithmetic", record->facts.arithmetic);
+    snprintf(number, sizeof number, "%" PRIu64, record->facts.seed);
+    visit(context, "training.seed", number);
+    return STATUS_OK;
+}

@@ -1,0 +1,66 @@
+/* Runs in the formats of other tools. One table (export_formats) has the formats that are files; exchange/mlflow.h sends
+ * runs to a server.
+ *
+ * Every format is made from records alone, and the same records give the same bytes. A file appears whole or not at
+ * all. */
+#ifndef SELFSAME_EXPORT_H
+#define SELFSAME_EXPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "results/record.h"
+
+struct export_job {
+    struct record *const *records; /* [count], at least one; no two of one name */
+    size_t count;
+    const char *out;                   /* the file or folder to write */
+    bool force;                        /* replace files that exist */
+    void (*written)(const char *path); /* told each file; may be NULL */
+};
+
+struct export_format {
+    const char *name;
+    const char *out; /* what --out names: "FOLDER" or "FILE" */
+    bool one;        /* takes one run only */
+    enum status (*write)(const struct export_job *job, struct error *error);
+};
+
+extern const struct export_format export_formats[]; /* up to one whose name is NULL */
+
+/* One row each. */
+enum status export_tensorboard(const struct export_job *job, struct error *error) MUST_USE;
+
+/* Writes one file of a job, and makes its folder. STATUS_INPUT if it exists, and may not be replaced. */
+enum status export_file(const struct export_job *job, const char *path, const void *data, size_t bytes,
+                        struct error *error) MUST_USE;
+
+/* ---- what several formats say of a run --------------------------------------------------------------------------- */
+
+/* Seconds since 1970 of a time in a record, such as "2026-11-24T03:54:00Z"; 0 if it is none. */
+double export_seconds(const char *time);
+
+/* A step or an epoch, with the time at which it was done. A record has the times of its sessions' epochs alone, so
+ * breaks between sessions are left out, and the steps of an epoch are spread evenly over it. */
+struct export_point {
+    double time_s;                 /* since 1970 */
+    uint64_t number;               /* of a step from 0; of an epoch from 1: epochs that are done */
+    const struct metrics_row *row; /* of an epoch; else NULL */
+    const struct ledger_row *step; /* of a step; else NULL */
+};
+/* Calls `visit` for every step and epoch, in the order in which they were done, until it returns false. */
+void export_points(const struct record *record, bool (*visit)(void *context, const struct export_point *point),
+                   void *context);
+
+/* The columns of an epoch that are exported as curves. A value that an imported run does not have is NaN. */
+bool export_is_curve(const struct metrics_column *column);
+double export_value(const struct metrics_row *row, const struct metrics_column *column);
+
+/* Calls `visit` for everything that decides a run's bits, under the names that a manifest has: its settings, its seed
+ * and the version of its arithmetic. */
+enum status export_parameters(const struct record *record,
+                              void (*visit)(void *context, const char *key, const char *value), void *context,
+                              struct error *error) MUST_USE;
+
+#endif
