@@ -7,9 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Lock-free, as a signal handler needs it; read by every thread that trains. */
-static atomic_int stop_signal;
+#include "base/clock.h"
+
+/* When the first signal came, in milliseconds; 0: none has come. Lock-free, as a signal handler needs it, and read by
+ * every thread that trains. */
+static atomic_llong first_ms;
 static const char *messages[2];
+
+/* timeout(1) signals its child, and then the process group that the child is in. Job schedulers do the like. */
+static const long long SAME_REQUEST_MS = 500;
 
 /* In a signal handler: write alone, and what cannot be written is left. */
 static void say(const char *message)
@@ -21,11 +27,12 @@ static void say(const char *message)
 static void ask_to_stop(int number)
 {
     const int kept = errno;
-    if (stop_signal == 0) {
+    const long long now = 1 + (long long)(1e3 * clock_seconds());
+    long long first = 0;
+    if (atomic_compare_exchange_strong(&first_ms, &first, now)) {
         if (number == SIGINT)
             say(messages[0]);
-        stop_signal = number;
-    } else {
+    } else if (now - first > SAME_REQUEST_MS) {
         if (number == SIGINT)
             say(messages[1]);
         (void)signal(number, SIG_DFL); /* raised once this returns, and its action is then the end */
@@ -49,5 +56,5 @@ void stop_watch(const char *first, const char *second)
 bool stop_requested(void *context)
 {
     (void)context;
-    return stop_signal != 0;
+    return first_ms != 0;
 }

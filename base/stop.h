@@ -1,7 +1,8 @@
 /* Signals that ask a command to stop.
  *
  * The first SIGINT, SIGTERM or SIGHUP is noted, so that the command ends at a point from which it can be resumed. The
- * second ends the process at once. If SIGHUP was ignored at the start (nohup), it stays ignored. */
+ * second ends the process at once, unless it comes within half a second: then it is the same request, sent to the
+ * process and to its group. If SIGHUP was ignored at the start (nohup), it stays ignored. */
 #ifndef SELFSAME_STOP_H
 #define SELFSAME_STOP_H
 

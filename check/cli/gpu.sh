@@ -37,9 +37,34 @@ prints "^SAME BITS"
 prints "^check: 3 steps ok, 0 with different bits, 0 without a result"
 if [ -s results/runs/tiny-seed1/record.json ] && [ -s results/bench-20-cpu.json ]; then pass "  runs and times are there"; else fail "  runs or times are missing"; fi
 
-# The other mode: a run that ends, and one that time ends, which goes on.
+# The other mode. Runs that end, two at a time: the record, and the checkpoint from which the last epoch can be computed again.
 gpu 0 "a rehearsal of training" train --rehearse --selfsame "$SELFSAME" --source "$TOP" --results trained
-if tar tzf trained/packed/tiny-seed1.tar.gz 2> stderr | grep -q weights.safetensors; then pass "  its record is packed"; else fail "  its record is not packed"; fi
+prints "^train: [0-9]* steps ok, 0 with different bits, 0 without a result"
+if grep -q "together 2 .*resnet14.yaml .*resnet8.yaml" trained/log; then pass "  two at a time"; else fail "  not two at a time"; fi
+mkdir carried
+for depth in 14 8; do
+    for packed in "tiny-resnet$depth-seed1" "tiny-resnet$depth-seed1-checkpoint"; do
+        mkdir -p "carried/tiny-resnet$depth-seed1"
+        if tar xzf "trained/packed/$packed.tar.gz" -C "carried/tiny-resnet$depth-seed1" 2> stderr; then pass "  $packed is packed"; else fail "  $packed is not packed"; fi
+    done
+done
+expect 0 "  the record is whole" check carried/tiny-resnet14-seed1
+expect 0 "  the last epoch is computed again from the checkpoint" verify carried/tiny-resnet14-seed1 --epoch 2
+prints "^epoch 2: the same 2 steps, from step 2 on"
+
+# Runs that time ends, of which the first would need all of it: it goes on alone, and ends with a checkpoint. The program stays the real one: it gets
+# more epochs than the rehearsal names.
+cat > longer << SH
+#!/bin/sh
+sed -i 's/epochs: 2/epochs: 100000/' late/tiny-resnet*.yaml 2> /dev/null
+exec "$SELFSAME" "\$@"
+SH
+chmod +x longer
+gpu 0 "training that time ends" train --rehearse --seconds 22 --depths "8 14" --selfsame ./longer --source "$TOP" --results late
+prints "^depth 8 would not end in time while others train: it goes on alone"
+if [ "$(grep -c '^==== train ' late/log)" -eq 2 ] && grep -q '^==== train .*--together 1 [^ ]*resnet8.yaml: exit 130' late/log; then pass "  alone, from its checkpoint"; else fail "  not alone"; fi
+if grep -q '^no time .*depth 8: {"epoch"' late/summary; then pass "  no time: depth 8"; else fail "  not: no time"; fi
+if tar tzf late/packed/tiny-resnet8-seed1-checkpoint.tar.gz 2> stderr | grep -q 'checkpoints/step-'; then pass "  its checkpoint is packed"; else fail "  its checkpoint is not packed"; fi
 
 # What is no wrong bit: a program that cannot start, one that is too slow. What is one: another run under the published name.
 printf '#!/bin/sh\n[ "$1" = doctor ] || exit 127\nexec "%s" "$@"\n' "$SELFSAME" > missing
