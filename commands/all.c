@@ -7,7 +7,7 @@
 extern const struct command fetch_command, train_command, eval_command, runs_command, check_command, compare_command,
     targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
     status_command, table_command, pack_command, unpack_command, key_command, attest_command, verify_command,
-    export_command, help_command;
+    export_command, tag_command, note_command, delete_command, help_command;
 
 const struct command *const all_commands[] = {
     &fetch_command,
@@ -31,6 +31,9 @@ const struct command *const all_commands[] = {
     &key_command,
     &attest_command,
     &verify_command,
+    &tag_command,
+    &note_command,
+    &delete_command,
     &help_command,
     NULL,
 };

@@ -68,6 +68,19 @@ enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BY
     return status;
 }
 
+enum status find_run_to_change(const char *runs, const char *run, char folder[FILE_PATH_BYTES], struct error *error)
+{
+    enum status status = find_published(run, folder, error);
+    if (status == STATUS_OK && folder[0] != '\0')
+        return error_set(error, STATUS_INPUT, "%s comes with the program and stays as it is; copy its folder %s first",
+                         run, folder);
+    if (status == STATUS_OK)
+        status = find_run(runs, run, folder, error);
+    if (status == STATUS_OK && packed_run_is(folder))
+        return error_set(error, STATUS_INPUT, "%s is a packed run; unpack it first: selfsame unpack %s", run, run);
+    return status;
+}
+
 enum status find_run_check_name(const char *name, struct error *error)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";

@@ -18,6 +18,9 @@ const char *record_runs_folder(const char *option);
 
 /* The folder of a run, or the path or URL of a packed one. STATUS_INPUT if there is none. */
 enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BYTES], struct error *error) MUST_USE;
+/* The same of a run that may be changed: STATUS_INPUT for a packed one, and for one that comes with the program. */
+enum status find_run_to_change(const char *runs, const char *run, char folder[FILE_PATH_BYTES],
+                               struct error *error) MUST_USE;
 /* STATUS_INPUT for what a run in the runs folder cannot be called. */
 enum status find_run_check_name(const char *name, struct error *error) MUST_USE;
 /* The name of the run in a folder. */

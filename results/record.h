@@ -7,6 +7,7 @@
  * weights.safetensors  after the last whole epoch
  * checkpoints/         step-NNNNNNNN.safetensors (results/checkpoint.h)
  * attestations/        signed statements (results/attestation.h)
+ * tags/, note.txt      what people say about it (results/labels.h); no part of the record
  * .lock                held while a process writes (base/lock.h)
  *
  * The four texts may have a byte order mark and carriage returns: they are read, and their digests are computed, as if
