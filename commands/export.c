@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/stop.h"
 #include "base/text.h"
 #include "commands/command.h"
 #include "exchange/export.h"
+#include "exchange/mlflow.h"
 
 static void tell_written(const char *path)
 {
@@ -51,14 +53,55 @@ static enum status export_to_files(const struct arguments *arguments, struct rec
     if (format->one && count > 1)
         return error_set(error, STATUS_INPUT, "--format %s takes one run, not %zu; export one at a time", format->name,
                          count);
-    return format->write(&job, error);
+    enum status status = check_names(records, count, error);
+    return status == STATUS_OK ? format->write(&job, error) : status;
+}
+
+/* ---- a server ---------------------------------------------------------------------------------------------------- */
+
+static void tell_sent(const struct record *record, const struct mlflow_server *server, const struct mlflow_sent *sent)
+{
+    text_line(stdout, "%s: %s/#/experiments/%s/runs/%s", record->name, server->url, sent->experiment_id, sent->run_id);
+    text_line(stdout, "  %s: sent %zu parameters, %zu metrics, %zu files", sent->found ? "it was there" : "new",
+              sent->parameters, sent->metrics, sent->files);
+    if (sent->no_files[0] != '\0')
+        text_line(stderr, "selfsame export: %s: no files were sent: %s", record->name, sent->no_files);
+}
+
+static enum status export_to_mlflow(const struct arguments *arguments, struct record *const *records, size_t count,
+                                    struct error *error)
+{
+    const struct mlflow_connection connection = { .url = arguments_text(arguments, "to"),
+                                                  .cacert = arguments_text(arguments, "cacert"),
+                                                  .wait_s = 30,
+                                                  .tries = MLFLOW_TRIES,
+                                                  .stop_requested = stop_requested };
+    const struct mlflow_choice choice = { .experiment = arguments_text(arguments, "experiment"),
+                                          .steps = arguments_flag(arguments, "steps"),
+                                          .files = !arguments_flag(arguments, "no-files") };
+    struct mlflow_server server;
+    struct mlflow_sent sent;
+    if (connection.url == NULL)
+        return error_set(error, STATUS_INPUT, "export --format mlflow needs --to URL, such as http://localhost:5000");
+    enum status status = mlflow_open(&server, &connection, error);
+    if (status != STATUS_OK)
+        return status;
+    stop_watch("selfsame export: stopping; the same command sends what is missing", NULL);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        status = mlflow_send(&server, records[i], &choice, &sent, error);
+        if (status == STATUS_OK)
+            tell_sent(records[i], &server, &sent);
+    }
+    mlflow_close(&server);
+    return status;
 }
 
 static enum status run_export(const struct arguments *arguments, struct error *error)
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
     const size_t count = arguments->operand_count;
-    if (arguments_text(arguments, "format") == NULL)
+    const char *format = arguments_text(arguments, "format");
+    if (format == NULL)
         return error_set(error, STATUS_INPUT, "export needs --format NAME; selfsame export --help lists the formats");
     struct record **records = calloc(count, sizeof *records);
     if (records == NULL)
@@ -67,9 +110,8 @@ static enum status run_export(const struct arguments *arguments, struct error *e
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
         status = record_open(&records[i], runs, arguments->operands[i], error);
     if (status == STATUS_OK)
-        status = check_names(records, count, error);
-    if (status == STATUS_OK)
-        status = export_to_files(arguments, records, count, error);
+        status = strcmp(format, "mlflow") == 0 ? export_to_mlflow(arguments, records, count, error)
+                                               : export_to_files(arguments, records, count, error);
     for (size_t i = 0; i < count; i++)
         record_close(records[i]);
     free(records);
@@ -78,9 +120,15 @@ static enum status run_export(const struct arguments *arguments, struct error *e
 
 static const struct option_definition options[] = {
     OPTION_RUNS,
-    { "format", "NAME", OPTION_CHOICE, 0, 0, "tensorboard", "the format, as below" },
+    { "format", "NAME", OPTION_CHOICE, 0, 0, "tensorboard|mlflow", "the format, as below" },
     { "out", "PATH", OPTION_TEXT, 0, 0, NULL, "the folder or file to write" },
     OPTION_FORCE,
+    { "to", "URL", OPTION_TEXT, 0, 0, NULL, "mlflow: the server, such as http://localhost:5000" },
+    { "experiment", "NAME", OPTION_TEXT, 0, 0, NULL,
+      "mlflow: the experiment there, which is made if need be; default: the manifest's name" },
+    { "steps", NULL, OPTION_FLAG, 0, 0, NULL, "mlflow: send the loss and the errors of every step, too" },
+    { "no-files", NULL, OPTION_FLAG, 0, 0, NULL, "mlflow: do not send the record's files" },
+    { "cacert", "FILE", OPTION_TEXT, 0, 0, NULL, "certificates to check an https server with; default: the system's" },
     OPTIONS_END,
 };
 
@@ -94,9 +142,14 @@ const struct command export_command = {
         "bytes.\n\n"
         "--format tensorboard --out FOLDER: an event file for each run, in a folder of the run's name. It has the "
         "epochs (epoch/...), the steps (step/...) and the settings (the tab HPARAMS). TensorBoard's scalars are "
-        "float32.",
-    .examples =
-        "selfsame export msra-resnet20-seed1 --format tensorboard --out logs\tthen: tensorboard --logdir logs\n",
+        "float32.\n\n"
+        "--format mlflow --to URL: a run on an MLflow server, with settings as parameters, epochs as metrics, digests "
+        "and machine as tags, and the record's files where the server takes files. A run that was sent before is found "
+        "again and gets what is missing, so nothing comes twice. If a transfer was cut, or the run has gone on, give "
+        "the same command again. The login is taken from MLFLOW_TRACKING_TOKEN, or from MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD.",
+    .examples = "selfsame export msra-resnet20-seed1 --format tensorboard --out logs\tthen: tensorboard --logdir logs\n"
+                "selfsame export msra-resnet20-seed1 --format mlflow --to http://localhost:5000\tto a server\n",
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .run = run_export,

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/build_info.h"
+#include "fetch/http.h"
 #include "fetch/partial_download.h"
 
 enum { REDIRECTS_MAX = 10, SLOW_BYTES_PER_S = 1000, REASON_BYTES = 400, BUFFER_BYTES = 512 * 1024 };
@@ -194,19 +195,6 @@ static void show(struct transfer *transfer)
 
 /* ---- one try ----------------------------------------------------------------------------------------------------- */
 
-static void set_certificates(CURL *curl, const struct download_options *options)
-{
-    const char *bundle = getenv("CURL_CA_BUNDLE"), *file = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
-    if (options->cacert != NULL)
-        bundle = options->cacert;
-    else if (bundle == NULL || bundle[0] == '\0')
-        bundle = file;
-    if (bundle != NULL && bundle[0] != '\0')
-        curl_easy_setopt(curl, CURLOPT_CAINFO, bundle);
-    if (options->cacert == NULL && folder != NULL && folder[0] != '\0')
-        curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
-}
-
 static void set_protocols(CURL *curl, bool https)
 {
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -240,7 +228,7 @@ static void set_options(struct transfer *transfer, char *message)
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
     set_protocols(curl, strncmp(transfer->url, "https:", 6) == 0);
-    set_certificates(curl, options);
+    http_set_certificates(curl, options->cacert);
 }
 
 /* Asks for the missing bytes if they can be trusted to fit; else empties the part. */

@@ -92,3 +92,88 @@ print(len(rows), len(ledger))
 PY
 if python3 events.py logs/tiny-seed1 runs/tiny-seed1 > stdout 2> stderr; then pass "  the events are those of the record: $(cat stdout)"; else fail "  other events"; fi
 if python3 events.py logs/quick-resnet20-seed1 "$TOP/results/$published" > stdout 2> stderr; then pass "  of a published run, too: $(cat stdout)"; else fail "  other events"; fi
+
+# ---- MLflow: mistakes, and servers that are not one ----
+
+expect 2 "no server" export tiny-seed1 --format mlflow
+says "needs --to URL"
+expect 2 "no URL" export tiny-seed1 --format mlflow --to localhost:5000
+says "write it as http://HOST:PORT"
+expect 2 "a password in the URL" export tiny-seed1 --format mlflow --to http://me:secret@localhost:5000
+says "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+if grep -q secret stderr; then fail "  it is shown"; else pass "  it is not shown"; fi
+cat > server.py <<'PY'
+import http.server, json
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def answer(self, code, body, more=()):
+        self.send_response(code)
+        self.send_header('Content-Length', str(len(body)))
+        for key, value in more: self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(body)
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        open('requests', 'a').write(self.command + ' ' + self.path + '\n')
+        mode = self.path.split('/')[1]
+        if mode == 'html': return self.answer(200, b'<html>')
+        if mode == 'list': return self.answer(200, b'[]')
+        if mode == 'other': return self.answer(404, b'not here')
+        if mode == 'moved': return self.answer(302, b'', [('Location', '/html' + self.path)])
+        if mode == 'login' and self.headers.get('Authorization') not in ('Bearer token', 'Basic bWU6cHc='): return self.answer(401, b'')
+        if mode == 'busy' and not hasattr(Handler, 'asked'):
+            Handler.asked = True
+            return self.answer(503, b'')
+        if mode == 'escape': return self.answer(400, json.dumps({'error_code': 'BAD\x1b[2J', 'message': '\x1b]0;x\x07\u202e'}).encode())
+        if mode == 'cut':
+            self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{')
+            self.close_connection = True
+            return
+        if 'get-by-name' in self.path: said = {'experiment': {'experiment_id': '1'}}
+        elif 'runs/search' in self.path: said = {}
+        elif 'runs/create' in self.path:
+            uri = {'login': 'mlflow-artifacts:/1/r/artifacts', 'dots': 'mlflow-artifacts:/1/../../x', 'away': 's3://bucket/1'}.get(mode, 'mlflow-artifacts:/1')
+            said = {'run': {'info': {'run_id': 'r', 'artifact_uri': uri}, 'data': {}}} if mode != 'nameless' else {}
+        else: said = {}
+        self.answer(200, json.dumps(said).encode())
+    do_GET = do_PUT = do_POST
+    def log_message(self, *words): pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+open('port.new', 'w').write(str(server.server_address[1]))
+import os
+os.rename('port.new', 'port')
+server.serve_forever()
+PY
+python3 server.py &
+server=$!
+for _ in $(seq 100); do [ -e port ] || sleep 0.1; done
+url=http://127.0.0.1:$(cat port)
+expect 3 "no MLflow server, a page" export tiny-seed1 --format mlflow --to "$url/html"
+says "is no JSON object; is $url/html the URL of an MLflow server?"
+expect 3 "  a list" export tiny-seed1 --format mlflow --to "$url/list"
+says "is no JSON object"
+expect 3 "  nothing" export tiny-seed1 --format mlflow --to "$url/other"
+says "answers 404; is $url/other the URL of an MLflow server?"
+rm requests
+expect 3 "  a redirect is not followed" export tiny-seed1 --format mlflow --to "$url/moved"
+says "answers 302"
+if [ "$(wc -l < requests)" -eq 1 ]; then pass "  one request"; else fail "  $(wc -l < requests) requests"; fi
+expect 3 "a login is needed" export tiny-seed1 --format mlflow --to "$url/login"
+says "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+MLFLOW_TRACKING_TOKEN=token expect 0 "  by token" export tiny-seed1 --format mlflow --to "$url/login"
+prints "sent 27 parameters, 10 metrics, 5 files"
+MLFLOW_TRACKING_USERNAME=me MLFLOW_TRACKING_PASSWORD=pw expect 0 "  by password" export tiny-seed1 --format mlflow --to "$url/login"
+expect 0 "a busy server is asked again" export tiny-seed1 --format mlflow --to "$url/busy"
+expect 3 "a cut answer" export tiny-seed1 --format mlflow --to "$url/cut"
+says "no answer: "
+expect 3 "a message that steers the terminal" export tiny-seed1 --format mlflow --to "$url/escape"
+says 'the server says BAD\\x1b\[2J: \\x1b\]0;x\\x07\\u202e'
+expect 3 "a run without a name" export tiny-seed1 --format mlflow --to "$url/nameless"
+says "the server names no run"
+for mode in dots away; do
+    rm requests
+    expect 0 "files elsewhere ($mode)" export tiny-seed1 --format mlflow --to "$url/$mode"
+    says "no files were sent: the server keeps this run's files at "
+    if grep -q PUT requests; then fail "  but there were some"; else pass "  and there were none"; fi
+done
+kill "$server"
