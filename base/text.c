@@ -203,6 +203,19 @@ void text_line(FILE *file, const char *format, ...)
     free(line);
 }
 
+void text_write_word(FILE *file, const char *word)
+{
+    if (*word != '\0' &&
+        word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:=@%~")] == '\0') {
+        fputs(word, file);
+        return;
+    }
+    fputc('\'', file);
+    for (; *word != '\0'; word++)
+        fputs(*word == '\'' ? "'\\''" : (char[]){ *word, '\0' }, file);
+    fputc('\'', file);
+}
+
 void text_wrap(FILE *file, const char *text, int indent, int column, int width)
 {
     while (*text != '\0') {

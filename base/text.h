@@ -33,6 +33,9 @@ void text_write(FILE *file, enum text_place place, const char *text);
  * contains text from outside. */
 void text_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A word as a shell reads it back: unchanged if nothing in it is special, else in single quotes. */
+void text_write_word(FILE *file, const char *word);
+
 /* Wraps words at a width, and ends with a newline. The first line continues at `column`, where the stream is; later
  * ones are indented. An empty line in the text starts a paragraph. Bytes are counted as columns. */
 void text_wrap(FILE *file, const char *text, int indent, int column, int width);

@@ -111,6 +111,7 @@ enum status arguments_parse(struct arguments *arguments, const struct command *c
     for (int i = 0; i < count; i++) {
         if (options && strcmp(words[i], "--") == 0) {
             options = false;
+            arguments->before_dashes = arguments->operand_count;
         } else if (options && words[i][0] == '-' && words[i][1] != '\0') {
             bool used;
             enum status status = parse_option(arguments, words[i], i + 1 < count ? words[i + 1] : NULL, &used, error);
@@ -121,6 +122,8 @@ enum status arguments_parse(struct arguments *arguments, const struct command *c
             arguments->operands[arguments->operand_count++] = words[i];
         }
     }
+    if (options)
+        arguments->before_dashes = arguments->operand_count;
     if (arguments->operand_count < command->operands_min)
         return error_set(error, STATUS_INPUT, "needs %s; selfsame %s --help says more", command->operands,
                          command->name);
@@ -184,4 +187,54 @@ uint64_t arguments_integer(const struct arguments *arguments, const char *option
 {
     int place = place_of(arguments, option);
     return arguments->texts[place] == NULL ? fallback : arguments->integers[place];
+}
+
+static bool is_among(const char *name, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (strcmp(*names, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void write_option(FILE *file, const struct option_definition *option, const char *value)
+{
+    fprintf(file, " --%s", option->name);
+    if (option->type == OPTION_FLAG)
+        return;
+    fputc(' ', file);
+    text_write_word(file, value);
+}
+
+void arguments_write_words(FILE *file, const struct arguments *arguments, const char *const *without)
+{
+    for (size_t i = 0; i < arguments->before_dashes; i++) {
+        fputc(' ', file);
+        text_write_word(file, arguments->operands[i]);
+    }
+    for (size_t i = 0; arguments->command->options[i].name != NULL; i++) {
+        const struct option_definition *option = &arguments->command->options[i];
+        if (arguments->texts[i] == NULL || is_among(option->name, without))
+            continue;
+        if (option->type != OPTION_LIST)
+            write_option(file, option, arguments->texts[i]);
+        for (size_t j = 0; option->type == OPTION_LIST && j < arguments->list_count; j++)
+            write_option(file, option, arguments->list[j]);
+    }
+}
+
+void arguments_write_line(FILE *file, const struct arguments *arguments, const char *const *without, const char *also)
+{
+    text_write_word(file, program_invocation_name);
+    fprintf(file, " %s", arguments->command->name);
+    arguments_write_words(file, arguments, without);
+    if (also != NULL)
+        fprintf(file, " --%s", also);
+    if (arguments->before_dashes < arguments->operand_count)
+        fputs(" --", file);
+    for (size_t i = arguments->before_dashes; i < arguments->operand_count; i++) {
+        fputc(' ', file);
+        text_write_word(file, arguments->operands[i]);
+    }
 }

@@ -17,19 +17,6 @@
 
 /* ---- going on later ---------------------------------------------------------------------------------------------- */
 
-/* A word as a shell reads it back. */
-static void add_word(FILE *line, const char *word)
-{
-    if (word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:=@%~")] == '\0') {
-        fprintf(line, " %s", word);
-        return;
-    }
-    fputs(" '", line);
-    for (; *word != '\0'; word++)
-        fputs(*word == '\'' ? "'\\''" : (char[]){ *word, '\0' }, line);
-    fputc('\'', line);
-}
-
 /* The command line that continues the stopped runs, from the folder in which the program was started. whole: to the
  * end, without --epochs. */
 static void print_resume_line(const struct arguments *arguments, bool whole)
@@ -39,21 +26,9 @@ static void print_resume_line(const struct arguments *arguments, bool whole)
     FILE *line = open_memstream(&text, &size);
     if (line == NULL)
         return;
-    add_word(line, program_invocation_name);
-    fputs(" train", line);
-    for (size_t i = 0; i < arguments->operand_count; i++)
-        add_word(line, arguments->operands[i]);
-    for (size_t i = 0; arguments->command->options[i].name != NULL; i++) {
-        const struct option_definition *option = &arguments->command->options[i];
-        if (option->type != OPTION_FLAG && arguments->texts[i] != NULL &&
-            !(whole && strcmp(option->name, "epochs") == 0)) {
-            fprintf(line, " --%s", option->name);
-            add_word(line, arguments->texts[i]);
-        }
-    }
-    fputs(" --resume", line);
+    arguments_write_line(line, arguments, (const char *const[]){ "resume", whole ? "epochs" : NULL, NULL }, "resume");
     if (fclose(line) == 0)
-        text_line(stderr, "selfsame train: to go on:%s", text);
+        text_line(stderr, "selfsame train: to go on: %s", text);
     free(text);
 }
 
@@ -179,32 +154,6 @@ static enum status describe_all(const struct queue *queue, struct error *error)
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */
 
-/* What stands in the way before any data is read. */
-static enum status check_manifest(const struct manifest *manifest, const struct arguments *arguments,
-                                  struct error *error)
-{
-    uint64_t epochs = arguments_integer(arguments, "epochs", 0),
-             all = schedule_epochs(&manifest->recipe.training, manifest->training_images);
-    if (epochs > all)
-        return error_set(error, STATUS_INPUT, "--epochs %" PRIu64 ": the training of %s has %" PRIu64, epochs,
-                         manifest->name, all);
-    return STATUS_OK;
-}
-
-static enum status read_manifest(const char *path, const struct arguments *arguments, struct manifest *manifest,
-                                 struct error *error)
-{
-    struct manifest given;
-    enum arithmetic arithmetic;
-    enum status status = manifest_read(path, &given, error);
-    if (status != STATUS_OK)
-        return status;
-    arithmetic = arguments_arithmetic(arguments, given.recipe.arithmetic);
-    status = manifest_with_arithmetic(&given, arithmetic, manifest, error);
-    manifest_free(&given);
-    return status;
-}
-
 static size_t seeds_of(const struct manifest *manifest, const struct arguments *arguments)
 {
     return arguments_text(arguments, "seed") != NULL ? 1 : manifest->seed_count;
@@ -232,7 +181,10 @@ static enum status add_runs(struct queue *queue, const struct manifest *manifest
                                    .seed = arguments_integer(arguments, "seed", manifest->seeds[i]),
                                    .number = queue->count,
                                    .operations = operations };
-        train_run_name(run);
+        if (arguments_text(arguments, "name") != NULL)
+            snprintf(run->name, sizeof run->name, "%s", arguments_text(arguments, "name"));
+        else
+            train_run_default_name(manifest, run->seed, run->name);
         session->work += train_run_work(arguments, manifest);
     }
     return shared_data_expect(session->data, manifest, seeds, error);
@@ -280,12 +232,10 @@ static enum status run_train(const struct arguments *arguments, struct error *er
     pthread_mutex_init(&session.after_lock, NULL);
     enum status status = shared_data_open(&session.data, &data, error);
     for (; read < count && status == STATUS_OK; read++) {
-        status = read_manifest(arguments->operands[read], arguments, &manifests[read], error);
+        status = train_run_read_manifest(arguments->operands[read], arguments, &manifests[read], error);
         if (status != STATUS_OK)
             break;
-        status = check_manifest(&manifests[read], arguments, error);
-        if (status == STATUS_OK)
-            status = add_runs(&queue, &manifests[read], error);
+        status = add_runs(&queue, &manifests[read], error);
     }
     if (status == STATUS_OK)
         status = plan(&queue, error);
@@ -314,8 +264,7 @@ static const struct option_definition train_options[] = {
     OPTION_ENGINE,
     OPTION_THREADS,
     OPTION_ISA,
-    { "epochs", "N", OPTION_INTEGER, 1, UINT32_MAX, NULL,
-      "stop after N epochs in all, without moving their bits; default: all epochs of the manifest" },
+    OPTION_EPOCHS,
     { "seed", "N", OPTION_INTEGER, 0, INT64_MAX, NULL,
       "train with this seed; default: each seed of the manifest in turn" },
     OPTION_DATA,
@@ -325,10 +274,7 @@ static const struct option_definition train_options[] = {
       "the run's name; default: the manifest's name, -exact-2 if that is the arithmetic, then -seed and the seed" },
     { "resume", NULL, OPTION_FLAG, 0, 0, NULL,
       "continue a run that was stopped, from its newest checkpoint; begin the run if it does not exist" },
-    { "keep-checkpoints", "all|N", OPTION_TEXT, 0, 0, "all",
-      "keep the checkpoint of every epoch, or of every Nth, so that selfsame verify can begin there; default: every "
-      "tenth, the last two and those before a drop of the rate. One takes 2.2 MB at depth 20 and 14 MB at depth 110. "
-      "Pass it again with --resume" },
+    OPTION_KEEP_CHECKPOINTS,
     { "together", "N", OPTION_INTEGER, 1, 64, NULL,
       "train N runs at a time, each with an engine of its own; default: one. The bits do not depend on it" },
     { "after", "COMMAND", OPTION_TEXT, 0, 0, NULL,

@@ -9,6 +9,7 @@
 #include "commands/command.h"
 #include "commands/shared_data.h"
 #include "experiments/manifest.h"
+#include "results/find_run.h"
 #include "trainer/engine.h"
 
 /* What the runs of one call share. */
@@ -35,11 +36,19 @@ struct train_run {
     uint64_t seed;
     size_t number; /* of the call's runs, from 1 */
     const struct engine_operations *operations;
-    char name[256];
+    char name[RUN_NAME_BYTES]; /* --name, or the default */
 };
 
-/* The run's name: --name, or the manifest's with the arithmetic and the seed. */
-void train_run_name(struct train_run *run);
+/* Reads a manifest as the options of train change it: --arithmetic. STATUS_INPUT where --epochs is more than it has;
+ * STATUS_INPUT or STATUS_ENVIRONMENT where no engine (or not that of --engine) can compute it. */
+enum status train_run_read_manifest(const char *path, const struct arguments *arguments, struct manifest *manifest,
+                                    struct error *error) MUST_USE;
+
+/* The name of a manifest's run with a seed: the manifest's with the arithmetic and the seed. */
+void train_run_default_name(const struct manifest *manifest, uint64_t seed, char name[RUN_NAME_BYTES]);
+
+/* Whether the run exists and has nothing left to do: it is of this experiment, and has `epochs` epochs (0: all). */
+bool train_run_is_finished(const char *runs, const char *name, const char *experiment_sha256, uint64_t epochs);
 
 /* The epochs of a manifest's training up to --epochs. */
 uint64_t train_run_epochs(const struct arguments *arguments, const struct manifest *manifest);

@@ -155,11 +155,32 @@ static void test_refused(void **state)
     refuse("one --format table|json", "must be one of");
 }
 
+/* What is written is read back as the same. */
+static void test_line(void **state)
+{
+    (void)state;
+    struct arguments a;
+    char text[256];
+    FILE *file = fmemopen(text, sizeof text, "w");
+    assert_non_null(file);
+    accept("one --seed=7 --runs it's;$HOME --resume -- --time two", &a);
+    assert_int_equal(a.before_dashes, 1);
+    arguments_write_line(file, &a, (const char *const[]){ "seed", NULL }, "again");
+    fclose(file);
+    const char *words = strchr(text, ' ');
+    assert_non_null(words);
+    assert_string_equal(words, " test one --runs 'it'\\''s;$HOME' --resume --again -- --time two");
+    arguments_free(&a);
+    accept("one two", &a);
+    assert_int_equal(a.before_dashes, 2);
+    arguments_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms), cmocka_unit_test(test_what_is_not_given), cmocka_unit_test(test_end_of_options),
-        cmocka_unit_test(test_help),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_help),  cmocka_unit_test(test_refused),           cmocka_unit_test(test_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

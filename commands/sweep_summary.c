@@ -1,0 +1,145 @@
+/* selfsame sweep: what came of the tasks. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "commands/sweep.h"
+#include "commands/table.h"
+#include "results/record.h"
+
+static const struct table_column run_columns[] = {
+    { "run", false, 0 },  { "state", false, 0 }, { "epochs", true, 0 },   { "of", true, 1 },
+    { "error", true, 0 }, { "best", true, 2 },   { "weights", false, 3 },
+};
+
+static const struct table_column manifest_columns[] = {
+    { "manifest", false, 0 }, { "arithmetic", false, 1 }, { "runs", true, 0 },   { "finished", true, 0 },
+    { "mean", true, 0 },      { "sd", true, 0 },          { "lowest", true, 0 }, { "highest", true, 0 },
+};
+
+/* The errors of a manifest's finished runs: their sum and extremes, and then the squares around their mean. */
+struct spread {
+    size_t count;
+    double sum, squares, lowest, highest;
+};
+
+/* The head of a task's record, or NULL if it has none that can be read. */
+static struct record *open_task(const struct sweep *sweep, const struct sweep_task *task)
+{
+    char path[FILE_PATH_BYTES];
+    struct record *record;
+    struct error error;
+    if (file_path(path, &error, "%s/%s", sweep->runs, task->name) != STATUS_OK || !file_exists(path))
+        return NULL;
+    if (record_open_head(&record, sweep->runs, path, &error) == STATUS_OK)
+        return record;
+    text_line(stderr, "selfsame sweep: left out: %s", error.message);
+    return NULL;
+}
+
+static void cell_percent(struct table *table, bool known, double value)
+{
+    if (known)
+        table_cell(table, "%.2f", value);
+    else
+        table_cell(table, "%s", "");
+}
+
+static void add_run(struct table *table, const struct sweep *sweep, const struct sweep_task *task)
+{
+    char state[RECORD_STATE_BYTES];
+    struct record *record = open_task(sweep, task);
+    table_cell(table, "%s", task->name);
+    if (record == NULL) {
+        table_cell(table, "not begun");
+        for (size_t i = 2; i < sizeof run_columns / sizeof *run_columns; i++)
+            table_cell(table, "%s", "");
+        return;
+    }
+    const struct record_facts *facts = &record->facts;
+    const bool any = facts->result.epochs > 0;
+    table_cell(table, "%s", record_state_text(record, state));
+    table_cell(table, "%" PRIu64, facts->result.epochs);
+    table_cell(table, "%" PRIu64, facts->epochs_wanted);
+    cell_percent(table, any, facts->result.last.validation_error);
+    cell_percent(table, any, facts->result.best_validation_error);
+    table_cell(table, "%.16s", any ? facts->result.last.weights_sha256 : "");
+    const char *mark = manifest_test_mark(task->manifest, facts->validation_data_sha256);
+    if (mark != NULL)
+        text_line(stderr, "selfsame sweep: %s: its errors were measured on other test data: %s", task->name, mark);
+    record_close(record);
+}
+
+static void add_error(struct spread *spread, double value)
+{
+    spread->lowest = spread->count == 0 || value < spread->lowest ? value : spread->lowest;
+    spread->highest = spread->count == 0 || value > spread->highest ? value : spread->highest;
+    spread->sum += value;
+    spread->count++;
+}
+
+/* Twice over the records: the squares need the mean. */
+static struct spread spread_of(const struct sweep *sweep, const struct manifest *manifest)
+{
+    struct spread spread = { .count = 0 };
+    for (int pass = 0; pass < 2; pass++) {
+        const double mean = spread.count > 0 ? spread.sum / (double)spread.count : 0.0;
+        for (size_t i = 0; i < sweep->task_count; i++) {
+            const struct sweep_task *task = &sweep->tasks[i];
+            if (task->manifest != manifest || !sweep_task_is_finished(sweep, task))
+                continue;
+            struct record *record = open_task(sweep, task);
+            if (record == NULL)
+                continue;
+            const double error = record->facts.result.last.validation_error;
+            if (pass == 0)
+                add_error(&spread, error);
+            else
+                spread.squares += (error - mean) * (error - mean);
+            record_close(record);
+        }
+    }
+    return spread;
+}
+
+static void add_manifest(struct table *table, const struct sweep *sweep, const struct manifest *manifest)
+{
+    size_t runs = 0;
+    for (size_t i = 0; i < sweep->task_count; i++)
+        runs += sweep->tasks[i].manifest == manifest;
+    const struct spread spread = spread_of(sweep, manifest);
+    table_cell(table, "%s", manifest->name);
+    table_cell(table, "%s", arithmetic_version(manifest->recipe.arithmetic));
+    table_cell(table, "%zu", runs);
+    table_cell(table, "%zu", spread.count);
+    cell_percent(table, spread.count > 0, spread.sum / (double)(spread.count > 0 ? spread.count : 1));
+    if (spread.count > 1)
+        table_cell(table, "%.3f", sqrt(spread.squares / (double)(spread.count - 1)));
+    else
+        table_cell(table, "%s", "");
+    cell_percent(table, spread.count > 0, spread.lowest);
+    cell_percent(table, spread.count > 0, spread.highest);
+}
+
+enum status sweep_print_summary(const struct sweep *sweep, struct error *error)
+{
+    const char *format = arguments_text(sweep->arguments, "format");
+    const bool text = format == NULL || strcmp(format, "table") == 0;
+    struct table *runs = table_open(run_columns, sizeof run_columns / sizeof *run_columns),
+                 *manifests = table_open(manifest_columns, sizeof manifest_columns / sizeof *manifest_columns);
+    enum status status = runs != NULL && manifests != NULL ? STATUS_OK : error_out_of_memory(error, "a table");
+    for (size_t i = 0; status == STATUS_OK && text && i < sweep->task_count; i++)
+        add_run(runs, sweep, &sweep->tasks[i]);
+    for (size_t i = 0; status == STATUS_OK && i < sweep->manifest_count; i++)
+        add_manifest(manifests, sweep, &sweep->manifests[i]);
+    if (status == STATUS_OK && text)
+        status = table_print(runs, format, error);
+    if (status == STATUS_OK && text)
+        putchar('\n');
+    if (status == STATUS_OK)
+        status = table_print(manifests, format, error);
+    table_close(manifests);
+    table_close(runs);
+    return status;
+}
