@@ -1,24 +1,15 @@
 /* The head and what surrounds it on the device: the scalar reference's bits, for batches of all sizes, and the culprits
  * of section 1. */
-#include "check/support/cuda_memory.h"
-#include "trainer/cpu/reference.h"
-#include "trainer/cuda/kernels.h"
+#include "check/support/cuda_cases.h"
 
-enum { FEATURES = GPU_FEATURES, CLASSES = GPU_CLASSES, PIXELS = 64, CULPRIT = 7, LOSS_CULPRIT = 9, SLOT = 1 };
+enum { FEATURES = GPU_FEATURES, CLASSES = GPU_CLASSES, PIXELS = 64, CULPRIT = 7, LOSS_CULPRIT = 9 };
 
 static const uint32_t BATCHES[] = { 1, 2, 3, 5, 7, 8, 33, 128, 129, 300, 1000, 2500 };
 enum { BATCH_COUNT = sizeof BATCHES / sizeof *BATCHES, SMALL_BATCHES = 10 };
 
-static void *allocate(size_t count, size_t size)
-{
-    void *values = calloc(count, size);
-    assert_non_null(values);
-    return values;
-}
-
 static float *copy_of(const float *values, size_t count)
 {
-    float *copy = allocate(count, sizeof *copy);
+    float *copy = cuda_array(count, sizeof *copy);
     memcpy(copy, values, count * sizeof *copy);
     return copy;
 }
@@ -30,35 +21,10 @@ static float *sprinkled(uint64_t seed, size_t count, float mean)
     return values;
 }
 
-static struct gpu_report make_report(struct cuda_memory *memory, uint32_t culprit)
-{
-    struct gpu_step_result results[2];
-    const struct gpu_current current = { .next = SLOT + 1, .slot = SLOT };
-    memset(results, 0, sizeof results);
-    for (int i = 0; i < 2; i++)
-        results[i].culprit = GPU_NO_CULPRIT;
-    return (struct gpu_report){ .current = cuda_copy(memory, &current, sizeof current),
-                                .results = cuda_copy(memory, results, sizeof results),
-                                .culprit = culprit };
-}
-
-static struct gpu_step_result result_of(const struct gpu_report *report)
-{
-    struct gpu_step_result results[2];
-    cuda_fetch(results, report->results, sizeof results);
-    assert_int_equal(results[1 - SLOT].culprit, GPU_NO_CULPRIT);
-    return results[SLOT];
-}
-
-/* Constants as a forward leaves them. */
 static struct exact_norm *make_norms(uint32_t K)
 {
-    struct exact_norm *norm = allocate(K, sizeof *norm);
-    float *numbers = cuda_normals(11, 4 * (size_t)K, 0.0f);
-    for (uint32_t k = 0; k < K; k++)
-        norm[k] = exact_norm_constants((double)numbers[4 * k], (double)(numbers[4 * k + 1] * numbers[4 * k + 1]), 1e-3,
-                                       1.0f + 0.1f * numbers[4 * k + 2], numbers[4 * k + 3]);
-    free(numbers);
+    struct exact_norm *norm = cuda_array(K, sizeof *norm);
+    cuda_draw_norm(11, K, norm);
     return norm;
 }
 
@@ -74,7 +40,7 @@ static void check_activate(uint32_t C, uint32_t side, uint32_t N, bool plain, en
     const size_t source = kind == CUDA_SHORTCUT_SUBSAMPLED ? (size_t)channels * 4 * side * side : image;
     const struct conv2d d = { .C = channels, .K = C, .H = 2 * side, .stride = 2 };
     float *y = sprinkled(1, count, 0.0f), *z = sprinkled(2, N * source, 0.0f), *expected = copy_of(y, count);
-    float *shortcut = allocate(image, sizeof *shortcut);
+    float *shortcut = cuda_array(image, sizeof *shortcut);
     struct exact_norm *norm = make_norms(C);
     y[0] = INFINITY;
     y[1] = -INFINITY;
@@ -142,7 +108,8 @@ static void check_pool(uint32_t N, bool with_bias, bool kept)
     const size_t image = FEATURES * PIXELS, count = N * image, bytes = count * sizeof(float);
     float *y = sprinkled(1, count, 0.0f), *z = sprinkled(2, count, 0.0f), *a = copy_of(y, count);
     float *w = sprinkled(3, CLASSES * FEATURES, 0.0f), *bias = cuda_normals(4, CLASSES, 0.0f);
-    float *pool = allocate((size_t)N * FEATURES, sizeof *pool), *logits = allocate((size_t)N * CLASSES, sizeof *logits);
+    float *pool = cuda_array((size_t)N * FEATURES, sizeof *pool),
+          *logits = cuda_array((size_t)N * CLASSES, sizeof *logits);
     float scratch[PIXELS];
     struct exact_norm *norm = make_norms(FEATURES);
     for (uint32_t n = 0; n < N; n++) {
@@ -215,8 +182,9 @@ static void head_here(const struct head_case *c, const float *z, const uint8_t *
                       const float *beta, float *dz, struct head_outcome *out)
 {
     const uint32_t N = c->N;
-    double *column = allocate(N, sizeof *column);
-    float *pool = allocate((size_t)N * FEATURES, sizeof *pool), *dpool = allocate((size_t)N * FEATURES, sizeof *dpool);
+    double *column = cuda_array(N, sizeof *column);
+    float *pool = cuda_array((size_t)N * FEATURES, sizeof *pool),
+          *dpool = cuda_array((size_t)N * FEATURES, sizeof *dpool);
     float w[CLASSES * FEATURES] = { 0 }, dw[CLASSES * FEATURES];
     for (uint32_t k = 0; k < CLASSES && c->has_norm; k++) {
         double mean, variance;
@@ -252,8 +220,8 @@ static void check_head(const struct head_case *c)
 {
     const uint32_t N = c->N;
     const size_t count = (size_t)N * CLASSES, bytes = count * sizeof(float), classes = CLASSES * sizeof(float);
-    float *z = cuda_normals(5, count, 0.25f), *dz = allocate(count, sizeof *dz);
-    uint8_t *labels = allocate(N, 1);
+    float *z = cuda_normals(5, count, 0.25f), *dz = cuda_array(count, sizeof *dz);
+    uint8_t *labels = cuda_array(N, 1);
     float *gamma = cuda_normals(6, CLASSES, 1.0f), *beta = cuda_normals(7, CLASSES, 0.0f);
     struct head_outcome expected = { .errors = 0 }, start;
     for (size_t i = 0; i < count; i++)
@@ -271,7 +239,7 @@ static void check_head(const struct head_case *c)
     start = expected;
 
     struct cuda_memory memory = { .count = 0 };
-    struct gpu_report report = make_report(&memory, LOSS_CULPRIT);
+    struct gpu_report report = cuda_make_report(&memory, LOSS_CULPRIT);
     struct gpu_head_arguments arguments = {
         .count = N,
         .z = cuda_copy(&memory, z, bytes),
@@ -299,7 +267,7 @@ static void check_head(const struct head_case *c)
         };
     cuda_expect(gpu_head(&arguments, cuda_stream(&memory)));
     head_here(c, z, labels, gamma, beta, dz, &expected);
-    const struct gpu_step_result result = result_of(&report);
+    const struct gpu_step_result result = cuda_result_of(&report);
     assert_int_equal(result.culprit, c->culprit);
     if (c->culprit == GPU_NO_CULPRIT) {
         assert_memory_equal(&result.loss, &expected.loss, sizeof result.loss);
@@ -384,10 +352,10 @@ static void check_backward(uint32_t N, uint32_t trouble)
     const size_t features = (size_t)N * FEATURES, classes = (size_t)N * CLASSES;
     float *pool = sprinkled(1, features, 0.5f), *dz = sprinkled(2, classes, 0.0f);
     float *w = sprinkled(3, CLASSES * FEATURES, 0.0f), *a = sprinkled(4, count, 0.0f), *y = sprinkled(5, count, 0.0f);
-    float *g = allocate(count, sizeof *g), *dpool = allocate(features, sizeof *dpool);
-    float *sums = allocate((size_t)N * 2 * FEATURES, sizeof *sums);
+    float *g = cuda_array(count, sizeof *g), *dpool = cuda_array(features, sizeof *dpool);
+    float *sums = cuda_array((size_t)N * 2 * FEATURES, sizeof *sums);
     float dw[CLASSES * FEATURES], scratch[PIXELS], dgamma[FEATURES], dbeta[FEATURES];
-    double *column = allocate(N, sizeof *column);
+    double *column = cuda_array(N, sizeof *column);
     struct exact_norm *norm = make_norms(FEATURES);
     struct exact_norm_gradient gradient[FEATURES];
     if (trouble != GPU_NO_CULPRIT) {
@@ -434,11 +402,11 @@ static void check_backward(uint32_t N, uint32_t trouble)
                         .gradient = cuda_blank(&memory, sizeof gradient),
                         .dgamma = cuda_blank(&memory, sizeof dgamma),
                         .dbeta = cuda_blank(&memory, sizeof dbeta),
-                        .report = make_report(&memory, CULPRIT) },
+                        .report = cuda_make_report(&memory, CULPRIT) },
     };
     cuda_expect(cuda_linear_weight(&linear, cuda_stream(&memory)));
     cuda_expect(cuda_pool_backward(&arguments, cuda_stream(&memory)));
-    assert_int_equal(result_of(&arguments.statistics.report).culprit, trouble);
+    assert_int_equal(cuda_result_of(&arguments.statistics.report).culprit, trouble);
     if (trouble == GPU_NO_CULPRIT) {
         const uint32_t arrived[GPU_ARRIVALS] = { 0 };
         cuda_expect_equal(dw, linear.dw, sizeof dw);
@@ -478,8 +446,8 @@ static void test_linear_weight_of_many(void **unused)
     for (uint32_t N = 1000; N <= 5000; N += 1333) {
         float *pool = cuda_normals(1, (size_t)N * FEATURES, 0.5f), *dz = cuda_normals(2, (size_t)N * CLASSES, 0.0f);
         float w[CLASSES * FEATURES] = { 0 }, dw[CLASSES * FEATURES],
-                          *dpool = allocate((size_t)N * FEATURES, sizeof *dpool);
-        double *column = allocate(N, sizeof *column);
+                          *dpool = cuda_array((size_t)N * FEATURES, sizeof *dpool);
+        double *column = cuda_array(N, sizeof *column);
         linear_backward(N, pool, w, dz, dw, NULL, dpool, column);
         struct cuda_memory memory = { .count = 0 };
         const struct cuda_linear_weight_arguments arguments = {
@@ -498,116 +466,6 @@ static void test_linear_weight_of_many(void **unused)
     }
 }
 
-/* ---- evaluation -------------------------------------------------------------------------------------------------- */
-
-static void test_running_norms(void **unused)
-{
-    static const struct gpu_norm_place places[] = { { 0, 16, 32, 48, 16 },
-                                                    { 80, 70, 64, 100, 6 },
-                                                    { 300, 200, 130, 400, 64 } };
-    enum { VALUES = 500, COUNT = sizeof places / sizeof *places };
-    float *values = cuda_normals(1, VALUES, 3.0f);
-    struct exact_norm *found = allocate((size_t)COUNT * FEATURES, sizeof *found);
-    struct cuda_memory memory = { .count = 0 };
-    (void)unused;
-    for (uint32_t i = 0; i < VALUES; i++)
-        values[i] = fabsf(values[i]);
-    const struct gpu_running_norms_arguments arguments = {
-        .values = cuda_copy(&memory, values, VALUES * sizeof *values),
-        .places = cuda_copy(&memory, places, sizeof places),
-        .count = COUNT,
-        .epsilon = 1e-5,
-        .norm = cuda_blank(&memory, COUNT * FEATURES * sizeof(struct exact_norm)),
-    };
-    cuda_expect(gpu_running_norms(&arguments, cuda_stream(&memory)));
-    cuda_fetch(found, arguments.norm, COUNT * FEATURES * sizeof *found);
-    for (uint32_t i = 0; i < COUNT; i++) {
-        for (uint32_t k = 0; k < places[i].channels; k++) {
-            const struct exact_norm norm = exact_norm_constants(
-                (double)values[places[i].running_mean + k], (double)values[places[i].running_variance + k], 1e-5,
-                values[places[i].gamma + k], values[places[i].beta + k]);
-            assert_memory_equal(&found[i * FEATURES + k].scale, &norm.scale, sizeof norm.scale);
-            assert_memory_equal(&found[i * FEATURES + k].shift, &norm.shift, sizeof norm.shift);
-        }
-    }
-    cuda_release(&memory);
-    free(values);
-    free(found);
-}
-
-/* Images first .. first+N-1 of a data set that is larger. */
-static void check_predict(uint32_t first, uint32_t N, bool has_norm)
-{
-    const uint32_t all = first + N + 3;
-    float *z = cuda_normals(1, (size_t)N * CLASSES, 0.0f), *losses = allocate(all, sizeof *losses);
-    uint8_t *labels = allocate(all, 1), *predictions = allocate(all, 1);
-    struct exact_norm *norm = make_norms(CLASSES);
-    cuda_sprinkle((size_t)N * CLASSES, z);
-    memset(losses, 0xff, all * sizeof *losses);
-    memset(predictions, 0xff, all);
-    for (uint32_t i = 0; i < all; i++)
-        labels[i] = (uint8_t)(i * 3 % CLASSES);
-    for (uint32_t n = 0; n < N; n++) {
-        float u[CLASSES], f[CLASSES];
-        memcpy(u, z + n * CLASSES, sizeof u);
-        if (has_norm)
-            logits_norm_forward(norm, u, u);
-        losses[first + n] = softmax_loss(u, labels[first + n], f, &predictions[first + n]);
-    }
-    struct cuda_memory memory = { .count = 0 };
-    const struct gpu_predict_arguments arguments = {
-        .first = first,
-        .count = N,
-        .z = cuda_copy(&memory, z, (size_t)N * CLASSES * sizeof *z),
-        .norm = has_norm ? cuda_copy(&memory, norm, CLASSES * sizeof *norm) : NULL,
-        .labels = cuda_copy(&memory, labels, all),
-        .predictions = cuda_blank(&memory, all),
-        .losses = cuda_blank(&memory, all * sizeof *losses),
-    };
-    cuda_expect(gpu_predict(&arguments, cuda_stream(&memory)));
-    cuda_expect_equal(losses, arguments.losses, all * sizeof *losses);
-    cuda_expect_equal(predictions, arguments.predictions, all);
-    cuda_release(&memory);
-    free(z);
-    free(losses);
-    free(labels);
-    free(predictions);
-    free(norm);
-}
-
-static void test_predict(void **unused)
-{
-    (void)unused;
-    for (uint32_t i = 0; i < BATCH_COUNT; i++) {
-        cuda_order(i % CUDA_ORDERS);
-        check_predict(i * 17, BATCHES[i], i % 2);
-    }
-}
-
-static void test_mean_loss(void **unused)
-{
-    static const uint32_t counts[] = { 1, 2, 3, 33, 1000, 1023, 1024, 1025, 2047, 2048, 10000, 50000 };
-    (void)unused;
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        const uint32_t count = counts[i];
-        float *losses = cuda_normals(i, count, 1.0f);
-        double *column = allocate(count, sizeof *column);
-        for (uint32_t n = 0; n < count; n++)
-            column[n] = (double)losses[n];
-        const double expected = exact_tree64(column, count, 1) / (double)count;
-        struct cuda_memory memory = { .count = 0 };
-        const struct gpu_mean_loss_arguments arguments = { .losses = cuda_copy(&memory, losses, count * sizeof *losses),
-                                                           .count = count,
-                                                           .loss = cuda_blank(&memory, sizeof(double)) };
-        cuda_order((uint32_t)i % CUDA_ORDERS);
-        cuda_expect(gpu_mean_loss(&arguments, cuda_stream(&memory)));
-        cuda_expect_equal(&expected, arguments.loss, sizeof expected);
-        cuda_release(&memory);
-        free(losses);
-        free(column);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -618,9 +476,6 @@ int main(void)
         cmocka_unit_test(test_head_culprits),
         cmocka_unit_test(test_backward),
         cmocka_unit_test(test_linear_weight_of_many),
-        cmocka_unit_test(test_running_norms),
-        cmocka_unit_test(test_predict),
-        cmocka_unit_test(test_mean_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

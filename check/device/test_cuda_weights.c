@@ -1,25 +1,12 @@
 /* The weight gradients on CUDA, and all of a projection, against the scalar reference, bit for bit: every shape,
  * batches whose last group is whole and batches whose is not, and numbers that would show another order or a lost
  * sign. */
-#include "check/support/cuda_memory.h"
-#include "trainer/cpu/reference.h"
-#include "trainer/cuda/kernels.h"
+#include "check/support/cuda_cases.h"
 
 static const uint32_t batches[] = { 1, 2, 3, 4, 5, 7, 9, 13 };
 enum { BATCHES = sizeof batches / sizeof *batches, CHANNELS_MOST = 64 };
 
 /* ---- a layer's arrays, on both sides ----------------------------------------------------------------------------- */
-
-/* Zeros and subnormals among normal deviates; in every other case also a few large ones, which swallow what came before
- * them in a chain. */
-static float *numbers(uint64_t seed, size_t count, float mean)
-{
-    float *values = cuda_normals(seed, count, mean);
-    cuda_sprinkle(count, values);
-    for (size_t i = seed % 101; i < count && seed % 2; i += 211)
-        values[i] *= 0x1p30f;
-    return values;
-}
 
 /* So small that products and sums with ordinary numbers are subnormal, all along a chain: among larger ones a flushed
  * subnormal leaves no trace. */
@@ -27,13 +14,6 @@ static void make_tiny(size_t count, float *values)
 {
     for (size_t i = 0; i < count; i++)
         values[i] *= 0x1p-130f;
-}
-
-static void *reserve(size_t count, size_t size)
-{
-    void *array = calloc(count, size);
-    assert_non_null(array);
-    return array;
 }
 
 static void draw_norm(uint64_t seed, struct exact_norm *norm, struct exact_norm_gradient *gradient)
@@ -50,11 +30,6 @@ static void draw_norm(uint64_t seed, struct exact_norm *norm, struct exact_norm_
     free(values);
 }
 
-static struct conv2d reference_shape(struct cuda_shape s)
-{
-    return (struct conv2d){ .C = s.C, .K = s.K, .H = s.H, .stride = s.stride };
-}
-
 static void output_rows(struct cuda_shape s, uint32_t count, uint32_t group, uint32_t *begin, uint32_t *end)
 {
     const uint32_t P = s.H / s.stride, rows = exact_group_rows(P), left = count * P - group * rows;
@@ -67,7 +42,7 @@ static void output_rows(struct cuda_shape s, uint32_t count, uint32_t group, uin
 /* parts and their tree, for one batch; with a norm the activation is formed while it is read. */
 static void weight_case(struct cuda_shape s, uint32_t count, bool with_norm, bool tiny, uint32_t order)
 {
-    const struct conv2d d = reference_shape(s);
+    const struct conv2d d = cuda_reference_shape(s);
     const uint32_t P = s.H / s.stride, groups = exact_group_count(P, count);
     const size_t in = (size_t)count * s.C * s.H * s.H, out = (size_t)count * s.K * P * P, size = (size_t)s.K * s.C * 9;
     const uint64_t seed = 1000 * count + 10 * s.K + order;
@@ -75,11 +50,13 @@ static void weight_case(struct cuda_shape s, uint32_t count, bool with_norm, boo
     struct exact_norm_gradient unused[CHANNELS_MOST], gradient[CHANNELS_MOST];
     draw_norm(seed + 1, norm, unused);
     draw_norm(seed + 2, output_norm, gradient);
-    float *below = numbers(seed, in, 0.0f), *g = numbers(seed + 4, out, 0.0f), *y = numbers(seed + 6, out, 0.5f);
+    float *below = cuda_numbers(seed, in, 0.0f), *g = cuda_numbers(seed + 4, out, 0.0f),
+          *y = cuda_numbers(seed + 6, out, 0.5f);
     if (tiny)
         make_tiny(in, below);
-    float *x = reserve(in, sizeof *x), *dy = reserve(out, sizeof *dy), *dw = reserve(size, sizeof *dw);
-    float *parts = reserve(groups * size, sizeof *parts), *scratch = reserve(REFERENCE_SCRATCH_FLOATS, sizeof *scratch);
+    float *x = cuda_array(in, sizeof *x), *dy = cuda_array(out, sizeof *dy), *dw = cuda_array(size, sizeof *dw);
+    float *parts = cuda_array(groups * size, sizeof *parts),
+          *scratch = cuda_array(REFERENCE_SCRATCH_FLOATS, sizeof *scratch);
 
     struct cuda_memory memory = { 0 };
     struct cuda_backward_weight_arguments a = { .shape = s, .count = count };
@@ -171,7 +148,7 @@ static void test_weights_64_64(void **state)
 static void tree_case(uint32_t groups, uint32_t size, uint32_t order)
 {
     const size_t count = (size_t)groups * size;
-    float *parts = numbers(groups + order, count, 0.0f), *result = reserve(size, sizeof *result);
+    float *parts = cuda_numbers(groups + order, count, 0.0f), *result = cuda_array(size, sizeof *result);
     struct cuda_memory memory = { 0 };
     cuda_order(order);
     const struct cuda_tree_arguments a = { .parts = cuda_copy(&memory, parts, count * sizeof *parts),
@@ -204,20 +181,21 @@ static void test_tree(void **state)
 
 static void projection_case(struct cuda_shape s, uint32_t count, bool tiny, uint32_t order)
 {
-    const struct conv2d d = reference_shape(s);
+    const struct conv2d d = cuda_reference_shape(s);
     const uint32_t P = s.H / 2, groups = exact_group_count(P, count);
     const size_t in = (size_t)count * s.C * s.H * s.H, out = (size_t)count * s.K * P * P, size = (size_t)s.K * s.C;
     const size_t compact = in / 4, image = (size_t)s.C * s.H * s.H, gradients = (size_t)s.K * P * P;
     const uint64_t seed = 100 * count + s.K + order;
-    float *x = numbers(seed, in, 0.0f), *w = numbers(seed + 2, size, 0.0f), *g = numbers(seed + 4, out, 0.0f);
+    float *x = cuda_numbers(seed, in, 0.0f), *w = cuda_numbers(seed + 2, size, 0.0f),
+          *g = cuda_numbers(seed + 4, out, 0.0f);
     if (tiny) {
         make_tiny(in, x);
         make_tiny(out, g);
         for (size_t i = 0; i < out; i += 2) /* every other one is ordinary */
             g[i] *= 0x1p126f;
     }
-    float *z = reserve(out, sizeof *z), *dx = reserve(in, sizeof *dx), *even = reserve(compact, sizeof *even);
-    float *parts = reserve(groups * size, sizeof *parts);
+    float *z = cuda_array(out, sizeof *z), *dx = cuda_array(in, sizeof *dx), *even = cuda_array(compact, sizeof *even);
+    float *parts = cuda_array(groups * size, sizeof *parts);
 
     struct cuda_memory memory = { 0 };
     cuda_order(order);

@@ -77,7 +77,7 @@ for fault in -ftz=true -fmad=true; do
             -prec-sqrt=true "$fault" --ptx -o "flags/$(basename "$source" .cu).ptx" "$source" 2> stderr || fail "$source with $fault"
     done
     if "$build/check/ptx/ptx_list" flags/*.ptx > stdout 2> stderr; then fail "$fault: the list has nothing to say"; else pass "$fault: $(tail -n 1 stdout)"; fi
-    for test in convolution head weights update; do
+    for test in forward backward_data head weights update; do
         case $fault$test in -fmad=trueweights | -fmad=trueupdate) continue ;; esac # these have no sum that takes a product
         SELFSAME_CUDA_HOST_PTX=$(modules flags) "$build/check/device/test_cuda_$test" > stdout 2> stderr
         if [ $? -eq 1 ] || grep -q 'FAILED' stdout stderr; then pass "  test_cuda_$test does not pass"; else fail "  test_cuda_$test passes"; fi

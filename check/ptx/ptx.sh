@@ -64,7 +64,7 @@ lowest=$(echo "$architectures" | head -n 1) highest=$(echo "$architectures" | ta
 for architecture in $(printf '%s\n%s\n' "$lowest" "$highest" | uniq); do
     SELFSAME_CUDA_HOST_PTX=$(modules "$architecture")
     export SELFSAME_CUDA_HOST_PTX
-    for test in input update head weights convolution; do
+    for test in input update head evaluation weights forward backward_data; do
         runs_from_ptx "compute_$architecture: test_cuda_$test" "$build/check/device/test_cuda_$test"
     done
     runs_from_ptx "compute_$architecture: two steps of depth 8, and an evaluation" "$host" train tiny.yaml --engine cuda --runs "ptx$architecture"

@@ -56,7 +56,9 @@ static void hear(int heard, char expected)
 /* The pairs that a supervisor sends at once, and then one more. */
 static void test_signals(void **state)
 {
-    static const int pairs[][2] = { { SIGINT, SIGINT }, { SIGTERM, SIGTERM }, { SIGHUP, SIGTERM }, { SIGTERM, SIGINT } };
+    static const int pairs[][2] = {
+        { SIGINT, SIGINT }, { SIGTERM, SIGTERM }, { SIGHUP, SIGTERM }, { SIGTERM, SIGINT }
+    };
     (void)state;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         int heard, ended;
