@@ -1,5 +1,5 @@
-/* The stand-in's descriptors: what cuDNN's backend functions are given is kept, and found again. The heuristic knows one
- * engine, number 0, for every graph. */
+/* The stand-in's descriptors: what cuDNN's backend functions are given is kept, and found again. The heuristic knows
+ * one engine, number 0, for every graph. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* The convolutions backward to their input on CUDA with all that is fused to them, against the scalar reference, bit for
- * bit: every shape, whole tiles of images and others, every way to add a shortcut's gradient and to mask, the batch
+/* The convolutions backward to their input on CUDA with all that is fused to them, against the scalar reference, bit
+ * for bit: every shape, whole tiles of images and others, every way to add a shortcut's gradient and to mask, the batch
  * norm below, and what is reported of numbers that are not finite. */
 #include "check/support/cuda_cases.h"
 

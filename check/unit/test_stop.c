@@ -1,5 +1,5 @@
-/* Signals that ask to stop: one asks, one at the same time is the same request, and a later one ends the process. A child
- * gets them, and says over a pipe what it noted. */
+/* Signals that ask to stop: one asks, one at the same time is the same request, and a later one ends the process. A
+ * child gets them, and says over a pipe what it noted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
