@@ -9,7 +9,7 @@
 #   rates, rate_begin[], rate_label[]   the learning rates, if all runs have the same ones, and where each begins: the first at the left edge
 #   x_low, x_high, y_low, y_high, heading
 
-set title heading offset 0,0.9
+set title heading offset 0,0.6
 set xlabel "training done (epochs)" offset 0,0.6
 set ylabel "validation error (% of the test images)" offset 0.6,0
 set xrange [x_low:x_high]
@@ -19,30 +19,29 @@ if (x_high - x_low <= 12) { set xtics 1 }
 
 # The learning rate, above the frame: each value where it begins.
 do for [i=1:rates] {
-    if (i > 1) { set arrow from rate_begin[i], graph 0 to rate_begin[i], graph 1.05 nohead linecolor rgb "#777777" linewidth 1.2 dashtype (2, 3) back }
-    set label rate_label[i] at rate_begin[i], graph 1.03 left offset (i > 1 ? 0.4 : 0),0 textcolor rgb "#555555" font ",11"
+    if (i > 1) { set arrow from rate_begin[i], graph 0 to rate_begin[i], graph 1.05 nohead linecolor rgb fine linewidth 1.2 dashtype (2, 3) back }
+    set label rate_label[i] at rate_begin[i], graph 1.03 left offset (i > 1 ? 0.4 : 0),0 textcolor rgb quiet font ",11"
 }
 do for [i=1:targets] {
     s = style_of(target_style[i])
-    set arrow from graph 0, first target[i] to graph 1, first target[i] nohead linecolor rgb style_colour[s] linewidth 0.9 dashtype (14, 6) back
-    set label sprintf("%.2f", target[i]) at graph 1.02, first target_label[i] left textcolor rgb style_colour[s] point linestyle s offset 0.6,0
+    set arrow from graph 0, first target[i] to graph 1, first target[i] nohead linecolor rgb hue(s) linewidth 0.9 dashtype (14, 6) back
+    set label sprintf("%.2f", target[i]) at graph 1.02, first target_label[i] left textcolor rgb hue(s) point linestyle of_run + s offset 0.6,0
 }
 
 # A loop without a turn is still looked at once, so that these are parts that may be left out.
-curve_part = 'for [i=1:curves] curve_file[i] using 1:2 with lines linestyle 20 + style_of(curve_style[i]) notitle,'
-curve_marks = 'for [i=1:curves] curve_file[i] using 1:2 every every::(every / 2 + (curve_style[i] - 1) * every / runs) with points linestyle 20 + style_of(curve_style[i]) notitle,'
-curve_keys = ', for [i=1:curves] NaN with linespoints linestyle 20 + style_of(curve_style[i]) title curve_title[i]'
+curve_part = 'for [i=1:curves] curve_file[i] using 1:2 with lines linestyle of_published + style_of(curve_style[i]) notitle,'
+curve_marks = 'for [i=1:curves] curve_file[i] using 1:2 every every::(every / 2 + (curve_style[i] - 1) * every / runs) with points linestyle of_published + style_of(curve_style[i]) notitle,'
+curve_keys = ', for [i=1:curves] NaN with linespoints linestyle of_published + style_of(curve_style[i]) title curve_title[i]'
 training_kind = single ? 'points' : 'lines'
-training_part = 'for [i=1:runs] file[i] using 1:2 with @training_kind linestyle 40 + style_of(i) notitle,'
-training_key = ', NaN with @training_kind linestyle 40 + styles + 1 title "training error, in the colour of its run"'
+training_part = 'for [i=1:runs] file[i] using 1:2 with @training_kind linestyle of_training + style_of(i) notitle,'
+training_key = ', NaN with @training_kind linestyle of_ink title "training error, in the colour of its run"'
 target_key = ', NaN with lines linecolor rgb ink linewidth 0.9 dashtype (14, 6) title target_title'
-set style line 40 + styles + 1 linetype 101 dashtype (2, 3) linewidth 1.6 linecolor rgb ink pointtype 2 pointsize 1
 if (curves == 0) { curve_part = ''; curve_marks = ''; curve_keys = '' }
 if (training == 0) { training_part = ''; training_key = '' }
 if (targets == 0) { target_key = '' }
 
 # Marks of different runs are not at the same epochs.
 plot @curve_part @curve_marks @training_part \
-     for [i=1:runs] file[i] using 1:3 with lines linestyle style_of(i) notitle, \
-     for [i=1:runs] file[i] using 1:3 every every::((i - 1) * every / runs) with points linestyle style_of(i) notitle, \
-     for [i=1:runs] NaN with linespoints linestyle style_of(i) title title[i] @curve_keys @training_key @target_key
+     for [i=1:runs] file[i] using 1:3 with lines linestyle of_run + style_of(i) notitle, \
+     for [i=1:runs] file[i] using 1:3 every every::((i - 1) * every / runs) with points linestyle of_run + style_of(i) notitle, \
+     for [i=1:runs] NaN with linespoints linestyle of_run + style_of(i) title title[i] @curve_keys @training_key @target_key

@@ -131,10 +131,10 @@ expect 2 "a curve outside the plots folder" plot odd-seed1 --runs runs --out dra
 says "does not name a file in the plots folder"
 if command -v gnuplot > /dev/null; then
     expect 0 "figures of a run" plot a-seed1 --runs runs --out drawn
-    for file in full.png full.svg full.pdf zoom.png zoom.svg zoom.pdf; do
+    for file in full.png full.svg full.pdf full.tsv zoom.png zoom.svg zoom.pdf zoom.tsv; do
         if [ -s "drawn/a-seed1-$file" ]; then pass "  a-seed1-$file"; else fail "  no a-seed1-$file"; fi
     done
-    if [ "$(ls -A drawn | wc -l)" -eq 6 ]; then pass "  and nothing else"; else fail "  and other files"; fi
+    if [ "$(ls -A drawn | wc -l)" -eq 8 ]; then pass "  and nothing else"; else fail "  and other files"; fi
     # A gnuplot without cairo: imitated by one that does not know cairo's terminals.
     mkdir nocairo
     cat > nocairo/gnuplot <<SH
@@ -149,7 +149,7 @@ SH
     expect 0 "figures with a gnuplot without cairo" plot a-seed1 --runs runs --out poor
     says "left out: .*no terminal pngcairo: it was built without cairo"
     says "left out: .*no terminal pdfcairo"
-    if [ "$(ls poor | tr '\n' ' ')" = "a-seed1-full.svg a-seed1-zoom.svg " ]; then pass "  the SVG files are there"; else fail "  there: $(ls poor)"; fi
+    if [ "$(ls poor/*.svg | tr '\n' ' ')" = "poor/a-seed1-full.svg poor/a-seed1-zoom.svg " ]; then pass "  the SVG files are there"; else fail "  there: $(ls poor)"; fi
     expect 3 "  a PNG file, which was asked for" plot a-seed1 --runs runs --out poor --format png
     says "apt-get install gnuplot-nox"
     expect 0 "  with what the message says" plot a-seed1 --runs runs --out poor --format svg

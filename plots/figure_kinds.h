@@ -1,0 +1,21 @@
+/* The kinds of figures, for figure.c alone. Each fills title, description, sheet, content and drawing, or leaves
+ * nothing behind. */
+#ifndef SELFSAME_FIGURE_KINDS_H
+#define SELFSAME_FIGURE_KINDS_H
+
+#include "plots/figure.h"
+
+typedef enum status figure_opener(struct figure *figure, const struct record *const *runs, size_t count,
+                                  struct error *error);
+
+/* A run's name as a legend has it: a long one loses its middle. */
+enum { FIGURE_NAME_BYTES = 40 };
+void figure_name_run(const struct record *record, char name[FIGURE_NAME_BYTES]);
+/* "CIFAR-10", or what the runs' data sets are. */
+const char *figure_data_name(const struct record *const *runs, size_t count);
+
+figure_opener figure_open_full, figure_open_zoom;                         /* error_figure.c */
+figure_opener figure_open_rate, figure_open_loss, figure_open_time;       /* epoch_figures.c */
+figure_opener figure_open_seeds, figure_open_depth, figure_open_machines; /* group_figures.c */
+
+#endif
