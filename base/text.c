@@ -127,16 +127,15 @@ static size_t next_unit(const char **text, enum text_place place, char unit[UNIT
 /* What is written before and after a text in a place. A spreadsheet skips blanks before it looks for a formula. */
 static void frame(enum text_place place, const char *text, const char **before, const char **after)
 {
-    const bool formula = text[0] != '\0' && strchr("=+-@", text[strspn(text, " ")]) != NULL &&
-                         text[strspn(text, " ")] != '\0',
-               quoted = text[strcspn(text, ",\"")] != '\0';
     *before = *after = "";
     if (place == TEXT_GNUPLOT)
         *before = *after = "'";
-    if (place == TEXT_CSV) {
-        *before = quoted ? formula ? "\"'" : "\"" : formula ? "'" : "";
-        *after = quoted ? "\"" : "";
-    }
+    if (place != TEXT_CSV)
+        return;
+    const char first = text[strspn(text, " ")];
+    const bool formula = first != '\0' && strchr("=+-@", first) != NULL, quoted = text[strcspn(text, ",\"")] != '\0';
+    *before = quoted ? formula ? "\"'" : "\"" : formula ? "'" : "";
+    *after = quoted ? "\"" : "";
 }
 
 /* Where units go: a buffer that is cut to fit, or a stream. */
@@ -151,10 +150,19 @@ static void sink_add(struct sink *sink, const char *unit, size_t length)
     if (sink->file != NULL)
         fwrite(unit, 1, length, sink->file);
     else if (sink->length + length < sink->size)
-        memcpy(sink->to + sink->length, unit, length + 1);
+        memcpy(mempcpy(sink->to + sink->length, unit, length), "", 1);
     else
         sink->size = 0; /* full: a shorter one that would still fit does not follow */
     sink->length += length;
+}
+
+/* How many ASCII characters at the beginning of a text stay unchanged: usually all of it. */
+static size_t unchanged(enum text_place place, const char *text)
+{
+    size_t length = 0;
+    while (text[length] >= 0x20 && text[length] < 0x7f && special(place, text[length]) == NULL)
+        length++;
+    return length;
 }
 
 static size_t escape(struct sink *sink, enum text_place place, const char *text)
@@ -164,8 +172,14 @@ static size_t escape(struct sink *sink, enum text_place place, const char *text)
     frame(place, text, &before, &after);
     sink_add(sink, before, strlen(before));
     while (*text != '\0') {
-        size_t length = next_unit(&text, place, unit);
-        sink_add(sink, unit, length);
+        size_t length = unchanged(place, text);
+        if (length > 0 && (sink->file != NULL || sink->length + length < sink->size)) {
+            sink_add(sink, text, length);
+            text += length;
+        } else {
+            length = next_unit(&text, place, unit);
+            sink_add(sink, unit, length);
+        }
     }
     sink_add(sink, after, strlen(after));
     return sink->length;

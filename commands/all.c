@@ -9,6 +9,8 @@ extern const struct command fetch_command, train_command, eval_command, runs_com
     status_command, table_command, pack_command, unpack_command, key_command, attest_command, verify_command,
     sweep_command, export_command, tag_command, note_command, delete_command, help_command;
 
+/* One a line, so that branches merge. */
+/* clang-format off */
 const struct command *const all_commands[] = {
     &fetch_command,   &train_command,    &sweep_command,
     &eval_command,    &runs_command,     &check_command,
@@ -20,6 +22,7 @@ const struct command *const all_commands[] = {
     &verify_command,  &tag_command,      &note_command,
     &delete_command,  &help_command,     NULL,
 };
+/* clang-format on */
 
 const struct command *command_find(const char *name)
 {

@@ -10,6 +10,7 @@
 #include "commands/table.h"
 #include "fetch/data/load.h"
 #include "fetch/obtain.h"
+#include "results/run_index.h"
 
 enum { RETRIES = 4, RETRY_DELAY_S = 1, SPEED_TIME_S = 30 };
 
@@ -79,6 +80,16 @@ static enum status prune_item(void *context, const struct store_item *item, stru
     return status;
 }
 
+static void tell_index(void *context, const char *path, uint64_t bytes)
+{
+    struct job *job = context;
+    struct store_item item = { .kind = "index", .bytes = bytes };
+    snprintf(item.name, sizeof item.name, "%s", strrchr(path, '/') + 1);
+    snprintf(item.path, sizeof item.path, "%s", path);
+    tell_item(job, &item, "removed");
+    job->total_bytes += bytes;
+}
+
 static enum status care(struct job *job, const struct arguments *arguments, struct error *error)
 {
     enum status status = STATUS_OK;
@@ -86,6 +97,8 @@ static enum status care(struct job *job, const struct arguments *arguments, stru
         status = store_each(&job->store, verify_item, job, error);
     if (status == STATUS_OK && arguments_flag(arguments, "prune"))
         status = store_each(&job->store, prune_item, job, error);
+    if (status == STATUS_OK && arguments_flag(arguments, "prune"))
+        status = run_index_prune(job->store.folder, tell_index, job, error);
     if (status == STATUS_OK && arguments_flag(arguments, "list"))
         status = store_each(&job->store, list_item, job, error);
     if (status == STATUS_OK && job->json == NULL && arguments_flag(arguments, "prune"))
@@ -234,7 +247,8 @@ static const struct option_definition options[] = {
     { "verify", NULL, OPTION_FLAG, 0, 0, NULL,
       "hash all files of the store again, and move damaged ones away; the exit status is 1 if there are any" },
     { "prune", NULL, OPTION_FLAG, 0, 0, NULL,
-      "remove unfinished downloads, damaged files, and archives that have been unpacked" },
+      "remove unfinished downloads, damaged files, archives that have been unpacked, and what selfsame runs kept about "
+      "folders that are gone; say what that frees. What another process works on stays" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json", "text or json; default: text" },
     { "cacert", "FILE", OPTION_TEXT, 0, 0, NULL,
       "certificates to trust, PEM; default: $CURL_CA_BUNDLE, else $SSL_CERT_FILE, else the system's" },

@@ -12,7 +12,7 @@
 
 struct table {
     const struct table_column *columns;
-    size_t column_count, cell_count;
+    size_t column_count, cell_count, room;
     char **cells;
     bool lost; /* a cell did not fit into memory */
 };
@@ -30,20 +30,26 @@ struct table *table_open(const struct table_column *columns, size_t count)
 
 void table_cell(struct table *table, const char *format, ...)
 {
-    char *text = NULL, **cells = realloc(table->cells, (table->cell_count + 1) * sizeof *cells);
+    char *text = NULL;
     va_list arguments;
-    if (cells == NULL) {
-        table->lost = true;
-        return;
+    if (table->cell_count == table->room) {
+        const size_t room = 2 * table->room + 64;
+        char **cells = realloc(table->cells, room * sizeof *cells);
+        if (cells == NULL) {
+            table->lost = true;
+            return;
+        }
+        table->cells = cells;
+        table->room = room;
     }
-    table->cells = cells;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0) {
+    if (strcmp(format, "%s") == 0) /* most cells are texts, and a long list has many */
+        text = strdup(va_arg(arguments, const char *));
+    else if (vasprintf(&text, format, arguments) < 0)
         text = NULL;
-        table->lost = true;
-    }
     va_end(arguments);
-    cells[table->cell_count++] = text;
+    table->lost = table->lost || text == NULL;
+    table->cells[table->cell_count++] = text;
 }
 
 static const char *cell(const struct table *table, size_t row, size_t column)
@@ -56,19 +62,31 @@ static size_t width_of(const char *text)
 {
     char escaped[1024];
     size_t width = 0;
+    while (text[width] >= 0x20 && text[width] < 0x7f)
+        width++;
+    if (text[width] == '\0') /* as most are: nothing is escaped */
+        return width < sizeof escaped ? width : sizeof escaped - 1;
+    width = 0;
     (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
     for (const char *c = escaped; *c != '\0'; c++)
         width += ((unsigned char)*c & 0xc0) != 0x80;
     return width;
 }
 
+static void print_blanks(size_t count)
+{
+    static const char blanks[] = "                                ";
+    for (; count >= sizeof blanks; count -= sizeof blanks - 1)
+        fwrite(blanks, 1, sizeof blanks - 1, stdout);
+    fwrite(blanks, 1, count, stdout);
+}
+
 static void print_aligned(const struct table_column *column, const char *text, size_t width)
 {
-    int fill = (int)(width - width_of(text));
-    printf("%*s", column->number ? fill : 0, "");
+    const size_t fill = width - width_of(text);
+    print_blanks(column->number ? fill : 0);
     text_write(stdout, TEXT_TERMINAL, text);
-    printf("%*s", column->number ? 0 : fill, "");
-    fputs("  ", stdout);
+    print_blanks(column->number ? 2 : fill + 2);
 }
 
 /* How a table is laid out on a terminal. */
@@ -115,9 +133,10 @@ static void print_text(const struct table *table, size_t rows)
     unsigned rank = 0;
     for (size_t c = 0; c < table->column_count; c++) {
         layout.widths[c] = width_of(table->columns[c].name);
-        for (size_t r = 0; r < rows; r++)
-            layout.widths[c] =
-                width_of(cell(table, r, c)) > layout.widths[c] ? width_of(cell(table, r, c)) : layout.widths[c];
+        for (size_t r = 0; r < rows; r++) {
+            const size_t width = width_of(cell(table, r, c));
+            layout.widths[c] = width > layout.widths[c] ? width : layout.widths[c];
+        }
         rank = table->columns[c].rank > rank ? table->columns[c].rank : rank;
     }
     while (lay_out(table, &layout, rank) > columns && rank > 0)
@@ -186,6 +205,17 @@ enum status json_print(json_t *json, struct error *error)
     return STATUS_OK;
 }
 
+/* A text that is not UTF-8, such as the name of a folder, as a terminal would show it. */
+static json_t *json_of_text(const char *text)
+{
+    char escaped[1024];
+    json_t *json = json_string(text);
+    if (json != NULL)
+        return json;
+    (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
+    return json_string(escaped);
+}
+
 static enum status print_json(const struct table *table, size_t rows, struct error *error)
 {
     json_t *list = json_array();
@@ -195,7 +225,7 @@ static enum status print_json(const struct table *table, size_t rows, struct err
             const char *text = cell(table, row, c);
             json_t *value = text[0] == '\0' ? json_null() : NULL;
             if (value == NULL)
-                value = table->columns[c].number ? json_loads(text, JSON_DECODE_ANY, NULL) : json_string(text);
+                value = table->columns[c].number ? json_loads(text, JSON_DECODE_ANY, NULL) : json_of_text(text);
             json_object_set_new(object, table->columns[c].name, value);
         }
         json_array_append_new(list, object);

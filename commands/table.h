@@ -16,7 +16,7 @@ struct table_column {
                        * the next; those of rank 0 stay. JSON, CSV and Markdown have them all */
 };
 
-enum { TABLE_COLUMNS_MAX = 24 };
+enum { TABLE_COLUMNS_MAX = 64 };
 
 struct table;
 

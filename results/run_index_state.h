@@ -1,0 +1,36 @@
+/* What the two halves of the index share: run_index.c has the database and its file, run_index_refresh.c reads the runs. */
+#ifndef SELFSAME_RUN_INDEX_STATE_H
+#define SELFSAME_RUN_INDEX_STATE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+struct run_index {
+    sqlite3 *database;
+    sqlite3_stmt *put_run, *put_tag, *drop_run, *drop_tags;
+    char runs[FILE_PATH_BYTES];   /* as it was named */
+    char folder[FILE_PATH_BYTES]; /* its own path, one line */
+    char path[FILE_PATH_BYTES];   /* the index's file; "" for none */
+    char *schema;
+    bool changed; /* since the file was read or written */
+};
+
+/* What the table `run` has after the columns: how a run's files looked when they were read (NULL: too new to know),
+ * whether it has tags or a note, whether its lock was held, whether it may go on (unfinished or locked), why it is left
+ * out, and the note about its test data. */
+#define RUN_INDEX_OWN_COLUMNS "stamp BLOB, labels INTEGER, locked INTEGER, open INTEGER, problem TEXT, mark TEXT"
+
+enum status run_index_sql_error(const struct run_index *index, struct error *error);
+enum status run_index_execute(struct run_index *index, const char *sql, struct error *error) MUST_USE;
+enum status run_index_prepare(struct run_index *index, const char *sql, sqlite3_stmt **statement,
+                              struct error *error) MUST_USE;
+/* Writes the file. Where it cannot be written, the next process reads the runs again: that is no error. */
+void run_index_save(struct run_index *index);
+
+enum status run_index_refresh(struct run_index *index, void (*reading)(void *context, size_t done, size_t total),
+                              void *context, struct error *error) MUST_USE;
+
+#endif
