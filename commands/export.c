@@ -47,7 +47,9 @@ static enum status export_to_files(const struct arguments *arguments, struct rec
                                     .count = count,
                                     .out = arguments_text(arguments, "out"),
                                     .force = arguments_flag(arguments, "force"),
-                                    .written = tell_written };
+                                    .written = tell_written,
+                                    .license = arguments_text(arguments, "license"),
+                                    .author = arguments_text(arguments, "author") };
     if (job.out == NULL)
         return error_set(error, STATUS_INPUT, "export --format %s needs --out %s", format->name, format->out);
     if (format->one && count > 1)
@@ -120,9 +122,13 @@ static enum status run_export(const struct arguments *arguments, struct error *e
 
 static const struct option_definition options[] = {
     OPTION_RUNS,
-    { "format", "NAME", OPTION_CHOICE, 0, 0, "tensorboard|mlflow", "the format, as below" },
+    { "format", "NAME", OPTION_CHOICE, 0, 0, "tensorboard|mlflow|model-card|ro-crate|mllog|croissant",
+      "the format, as below" },
     { "out", "PATH", OPTION_TEXT, 0, 0, NULL, "the folder or file to write" },
     OPTION_FORCE,
+    { "license", "NAME", OPTION_TEXT, 0, 0, NULL,
+      "model-card, ro-crate, croissant: the license, as its SPDX name or its URL; a crate must have one" },
+    { "author", "NAME", OPTION_TEXT, 0, 0, NULL, "model-card, ro-crate: the person who ran it" },
     { "to", "URL", OPTION_TEXT, 0, 0, NULL, "mlflow: the server, such as http://localhost:5000" },
     { "experiment", "NAME", OPTION_TEXT, 0, 0, NULL,
       "mlflow: the experiment there, which is made if need be; default: the manifest's name" },
@@ -147,9 +153,22 @@ const struct command export_command = {
         "and machine as tags, and the record's files where the server takes files. A run that was sent before is found "
         "again and gets what is missing, so nothing comes twice. If a transfer was cut, or the run has gone on, give "
         "the same command again. The login is taken from MLFLOW_TRACKING_TOKEN, or from MLFLOW_TRACKING_USERNAME and "
-        "MLFLOW_TRACKING_PASSWORD.",
+        "MLFLOW_TRACKING_PASSWORD.\n\n"
+        "--format model-card --out README.md: a model card as Hugging Face reads it, of one run: results and their "
+        "targets, how to repeat them, training, machine and digests.\n\n"
+        "--format ro-crate --out FOLDER --license NAME: the runs' files in a folder with ro-crate-metadata.json, a "
+        "Process "
+        "Run Crate 0.5 on RO-Crate 1.1. It says which program made which files from which data and settings, with "
+        "sizes "
+        "and SHA-256.\n\n"
+        "--format mllog --out FOLDER: result_0.txt and so on, a log for each run in the form of MLPerf's logging. The "
+        "lines say that it is research, and no submission.\n\n"
+        "--format croissant --out FILE: the data set of one run on CIFAR-10, with the archives that its manifest "
+        "names. "
+        "--license is then the data's; their authors state none.",
     .examples = "selfsame export msra-resnet20-seed1 --format tensorboard --out logs\tthen: tensorboard --logdir logs\n"
-                "selfsame export msra-resnet20-seed1 --format mlflow --to http://localhost:5000\tto a server\n",
+                "selfsame export msra-resnet20-seed1 --format mlflow --to http://localhost:5000\tto a server\n"
+                "selfsame export runs/* --format ro-crate --license CC-BY-4.0 --out crate\tfor a paper's data\n",
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .run = run_export,

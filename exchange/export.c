@@ -8,9 +8,17 @@
 #include <time.h>
 
 const struct export_format export_formats[] = {
-    { "tensorboard", "FOLDER", false, export_tensorboard },
-    { NULL, NULL, false, NULL },
+    { "tensorboard", "FOLDER", false, export_tensorboard }, { "model-card", "FILE", true, export_model_card },
+    { "ro-crate", "FOLDER", false, export_ro_crate },       { "mllog", "FOLDER", false, export_mllog },
+    { "croissant", "FILE", true, export_croissant },        { NULL, NULL, false, NULL },
 };
+
+enum status export_may_write(const struct export_job *job, const char *path, struct error *error)
+{
+    if (!file_exists(path) || job->force)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT, "%s exists: give another name, or --force to replace it", path);
+}
 
 enum status export_file(const struct export_job *job, const char *path, const void *data, size_t bytes,
                         struct error *error)
@@ -18,8 +26,10 @@ enum status export_file(const struct export_job *job, const char *path, const vo
     char folder[FILE_PATH_BYTES];
     enum status status = file_path(folder, error, "%s", path);
     char *slash = status == STATUS_OK ? strrchr(folder, '/') : NULL;
-    if (status == STATUS_OK && file_exists(path) && !job->force)
-        return error_set(error, STATUS_INPUT, "%s exists: give another name, or --force to replace it", path);
+    if (status == STATUS_OK)
+        status = export_may_write(job, path, error);
+    if (status != STATUS_OK)
+        return status;
     if (slash != NULL && slash != folder) {
         *slash = '\0';
         status = file_make_folders(folder, error);
@@ -29,6 +39,21 @@ enum status export_file(const struct export_job *job, const char *path, const vo
     if (status == STATUS_OK && job->written != NULL)
         job->written(path);
     return status;
+}
+
+const struct export_run_file export_run_files[EXPORT_RUN_FILES] = {
+    { RECORD_MANIFEST_FILE, "the experiment: data, network, training and seed, every default filled in",
+      "application/yaml" },
+    { RECORD_FILE, "state, result, machine, program and digests", "application/json" },
+    { METRICS_FILE, "a line for each epoch: losses, errors, digests", "application/jsonl" },
+    { LEDGER_FILE, "a line for each training step: loss, errors, digest of the weights", "text/plain" },
+    { LEDGER_GZIP_FILE, "a line for each training step: loss, errors, digest of the weights", "application/gzip" },
+    { RECORD_WEIGHTS_FILE, "the weights after the last whole epoch", "application/octet-stream" },
+};
+
+const char *export_dataset_name(const struct record *record)
+{
+    return record->manifest.dataset_kind == DATASET_CIFAR10 ? "CIFAR-10" : "the data set that selfsame draws";
 }
 
 double export_seconds(const char *time)
@@ -76,6 +101,12 @@ double export_value(const struct metrics_row *row, const struct metrics_column *
 {
     const void *value = (const char *)row + column->offset;
     return column->type == METRICS_REAL ? *(const double *)value : (double)*(const uint64_t *)value;
+}
+
+double export_accuracy(const struct metrics_row *row)
+{
+    const double images = (double)row->validation_images;
+    return images > 0.0 ? (images - (double)row->validation_errors) / images : 1.0 - row->validation_error / 100.0;
 }
 
 enum status export_parameters(const struct record *record,

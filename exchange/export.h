@@ -18,6 +18,8 @@ struct export_job {
     const char *out;                   /* the file or folder to write */
     bool force;                        /* replace files that exist */
     void (*written)(const char *path); /* told each file; may be NULL */
+    const char *license;               /* --license: of what is published; NULL: not said */
+    const char *author;                /* --author: a person or organisation; NULL: not said */
 };
 
 struct export_format {
@@ -31,12 +33,28 @@ extern const struct export_format export_formats[]; /* up to one whose name is N
 
 /* One row each. */
 enum status export_tensorboard(const struct export_job *job, struct error *error) MUST_USE;
+enum status export_model_card(const struct export_job *job, struct error *error) MUST_USE;
+enum status export_ro_crate(const struct export_job *job, struct error *error) MUST_USE;
+enum status export_mllog(const struct export_job *job, struct error *error) MUST_USE;
+enum status export_croissant(const struct export_job *job, struct error *error) MUST_USE;
 
-/* Writes one file of a job, and makes its folder. STATUS_INPUT if it exists, and may not be replaced. */
+/* STATUS_INPUT if a file exists, and may not be replaced. export_file writes one file of a job unless it is so, and
+ * makes its folder. */
+enum status export_may_write(const struct export_job *job, const char *path, struct error *error) MUST_USE;
 enum status export_file(const struct export_job *job, const char *path, const void *data, size_t bytes,
                         struct error *error) MUST_USE;
 
 /* ---- what several formats say of a run --------------------------------------------------------------------------- */
+
+/* The files of a run that go along with it; any may be missing in its folder. */
+struct export_run_file {
+    const char *name, *what, *type; /* in words; its media type */
+};
+enum { EXPORT_RUN_FILES = 6 };
+extern const struct export_run_file export_run_files[EXPORT_RUN_FILES];
+
+/* What people call the run's data set: "CIFAR-10", or that it is drawn by the program. */
+const char *export_dataset_name(const struct record *record);
 
 /* Seconds since 1970 of a time in a record, such as "2026-11-24T03:54:00Z"; 0 if it is none. */
 double export_seconds(const char *time);
@@ -56,6 +74,8 @@ void export_points(const struct record *record, bool (*visit)(void *context, con
 /* The columns of an epoch that are exported as curves. A value that an imported run does not have is NaN. */
 bool export_is_curve(const struct metrics_column *column);
 double export_value(const struct metrics_row *row, const struct metrics_column *column);
+/* The share of the validation images that were right after an epoch, 0 to 1. */
+double export_accuracy(const struct metrics_row *row);
 
 /* Calls `visit` for everything that decides a run's bits, under the names that a manifest has: its settings, its seed
  * and the version of its arithmetic. */

@@ -293,10 +293,8 @@ static void send_file(struct sending *sending, const char *name)
 
 static void send_files(struct sending *sending)
 {
-    static const char *const names[] = { RECORD_MANIFEST_FILE, RECORD_FILE,      METRICS_FILE,
-                                         LEDGER_FILE,          LEDGER_GZIP_FILE, RECORD_WEIGHTS_FILE };
-    for (size_t i = 0; i < sizeof names / sizeof *names && sending->files[0] != '\0'; i++)
-        send_file(sending, names[i]);
+    for (size_t i = 0; i < EXPORT_RUN_FILES && sending->files[0] != '\0'; i++)
+        send_file(sending, export_run_files[i].name);
     flush(sending, "tags");
 }
 

@@ -93,6 +93,97 @@ PY
 if python3 events.py logs/tiny-seed1 runs/tiny-seed1 > stdout 2> stderr; then pass "  the events are those of the record: $(cat stdout)"; else fail "  other events"; fi
 if python3 events.py logs/quick-resnet20-seed1 "$TOP/results/$published" > stdout 2> stderr; then pass "  of a published run, too: $(cat stdout)"; else fail "  other events"; fi
 
+# ---- a model card, a crate, a log, a data set ----
+
+# Texts that each format could take for its own.
+cat > hostile.yaml <<'YAML'
+inherit: tiny.yaml
+name: hostile
+description: "<script>alert(1)</script> | [x](javascript:1) `--- # \"quoted\" \\ {{ x }} &amp;"
+targets:
+  - {metric: final_error, value: 5.5, tolerance: 1, source: "a | b <img src=x> *c*"}
+YAML
+expect 0 "a run with hostile texts" train hostile.yaml --runs runs
+expect 0 "a model card" export hostile-seed1 --format model-card --out card.md --license apache-2.0 --author '<b>me</b> | "x"'
+cat > check.py <<'PY'
+import json, sys
+card = open('card.md').read()
+_, heading, text = card.split('---\n', 2)
+lines = heading.split('\n')
+assert 'license: "apache-2.0"' in lines and '- name: "hostile-seed1"' in lines and '      type: embedded' in lines
+said = json.load(open('runs/hostile-seed1/record.json'))['result']
+[value] = [l for l in lines if l.startswith('      value: ')][:1]
+assert abs(float(value.split(': ')[1]) - (1 - said['validation_errors'] / said['validation_images'])) < 1e-6
+import re
+plain = re.sub(r'\\[!-/:-@\[-`{-~]', '', text)
+for sign in ('<', '[', 'javascript:1)'): assert sign not in plain, sign
+table = [l for l in text.split('\n') if l.startswith('| ')]
+assert all(len(re.sub(r'\\.', '', l).split('|')) == 4 for l in table), table
+assert said['weights_sha256'] in text and r'\<script\>' in text
+PY
+if python3 check.py > stdout 2> stderr; then pass "  its heading and its text hold"; else fail "  the card"; fi
+expect 2 "  of two runs" export hostile-seed1 tiny-seed1 --format model-card --out two.md
+says "takes one run, not 2"
+cat > none.yaml <<YAML
+inherit: tiny.yaml
+name: none
+training: {steps: 100, optimizer: {weight_decay: 1}, schedule: {learning_rate: 1000}}
+YAML
+expect 1 "a run that fails in its first epoch" train none.yaml --runs runs
+expect 2 "  of a run without an epoch" export none-seed1 --format model-card --out none.md
+says "has no whole epoch yet"
+
+expect 2 "a crate without a license" export tiny-seed1 --format ro-crate --out crate
+says "pass --license, such as --license CC-BY-4.0"
+expect 0 "a crate" export tiny-seed1 hostile-seed1 none-seed1 $published --format ro-crate --out crate --license CC-BY-4.0 --author 'me "x"'
+cat > check.py <<'PY'
+import hashlib, json, os
+document = json.load(open('crate/ro-crate-metadata.json'))
+entities = {e['@id']: e for e in document['@graph']}
+assert len(entities) == len(document['@graph'])
+def references(value):
+    if isinstance(value, dict):
+        if set(value) == {'@id'}: yield value['@id']
+        for v in value.values(): yield from references(v)
+    elif isinstance(value, list):
+        for v in value: yield from references(v)
+for name in references(document['@graph']): assert name in entities or name in ('https://w3id.org/ro/crate/1.1',), name
+parts = [r['@id'] for r in entities['./']['hasPart']]
+files = [os.path.relpath(os.path.join(d, f), 'crate') for d, _, fs in os.walk('crate') for f in fs if f != 'ro-crate-metadata.json']
+assert sorted(parts) == sorted(files), (parts, files)
+for name in parts:
+    data = open('crate/' + name, 'rb').read()
+    assert entities[name]['sha256'] == hashlib.sha256(data).hexdigest() and entities[name]['contentSize'] == str(len(data)), name
+actions = {e['name']: e for e in document['@graph'] if e['@type'] == 'CreateAction'}
+assert actions['tiny-seed1']['actionStatus'].endswith('CompletedActionStatus') and 'error' not in actions['tiny-seed1']
+assert actions['none-seed1']['actionStatus'].endswith('FailedActionStatus') and actions['none-seed1']['error']
+assert len(actions) == 4 and all(len(a['object']) > 25 and len(a['result']) >= 3 for n, a in actions.items() if n != 'none-seed1')
+PY
+if python3 check.py > stdout 2> stderr; then pass "  names every file, with size and SHA-256"; else fail "  the crate"; fi
+expect 2 "  is kept" export tiny-seed1 --format ro-crate --out crate --license MIT
+says "ro-crate-metadata.json exists"
+
+expect 0 "a log for MLPerf's tools" export $published tiny-seed1 --format mllog --out mllog
+cat > check.py <<'PY'
+import json, sys
+for name, record in (('mllog/result_0.txt', sys.argv[1]), ('mllog/result_1.txt', 'runs/tiny-seed1')):
+    events = []
+    for line in open(name):
+        assert line.startswith(':::MLLOG ')
+        event = json.loads(line[9:])
+        assert list(event) == ['namespace', 'time_ms', 'event_type', 'key', 'value', 'metadata']
+        events.append(event)
+    assert [e['time_ms'] for e in events] == sorted(e['time_ms'] for e in events)
+    rows = [json.loads(line) for line in open(record + '/metrics.jsonl')]
+    got = [(e['metadata']['epoch_num'], e['value'], e['metadata']['weights_sha256']) for e in events if e['key'] == 'eval_accuracy']
+    assert got == [(r['epoch'] + 1, (r['validation_images'] - r['validation_errors']) / r['validation_images'], r['weights_sha256']) for r in rows]
+    assert events[-1]['key'] == 'run_stop' and events[-1]['metadata']['status'] == 'success'
+PY
+if python3 check.py "$TOP/results/$published" > stdout 2> stderr; then pass "  has every epoch"; else fail "  the log"; fi
+
+expect 2 "a data set without files" export tiny-seed1 --format croissant --out croissant.json
+says "only runs on CIFAR-10 have"
+
 # ---- MLflow: mistakes, and servers that are not one ----
 
 expect 2 "no server" export tiny-seed1 --format mlflow

@@ -1,5 +1,4 @@
-# What selfsame export writes, read by the tools that it is for: TensorBoard's reader and a live MLflow server. A tool that
-# SELFSAME_PYTHON does not have is skipped.
+# What selfsame export writes, read by the tools that it is for. A tool that SELFSAME_PYTHON does not have is skipped.
 
 python=${SELFSAME_PYTHON:-python3}
 # A tool that the test may use, or a line that says so.
@@ -47,6 +46,75 @@ assert start.hparams['arithmetic'].string_value == 'exact-1'
 PY
     judged "  TensorBoard reads what the record has" logs/tiny-seed1 runs/tiny-seed1
     judged "  of a published run, too" logs/quick-resnet20-seed1 "$TOP/results/$published"
+fi
+
+# ---- a model card, a crate, a log, a data set ----
+
+if has huggingface_hub; then
+    expect 0 "a model card" export $published --format model-card --out README.md --license apache-2.0
+    cat > check.py <<'PY'
+from huggingface_hub import ModelCard
+data = ModelCard.load('README.md').data
+[accuracy, loss] = data.eval_results
+assert data.license == 'apache-2.0' and data.model_name == 'quick-resnet20-seed1' and data.library_name == 'selfsame'
+assert accuracy.metric_type == 'accuracy' and accuracy.metric_value == 0.95 and accuracy.task_type == 'image-classification'
+PY
+    judged "  the Hub's library reads its results"
+fi
+
+if has rocrate_validator && has rocrate; then
+    expect 0 "a crate" export tiny-seed1 $published --format ro-crate --out crate --license CC-BY-4.0 --author "Ann Author"
+    cat > check.py <<'PY'
+# The context comes from the package rocrate, so that nothing is asked of the network. It is of a later version, which has
+# all names of the earlier one.
+import json, os, sys, rocrate
+context = open(os.path.join(os.path.dirname(rocrate.__file__), 'data', 'ro-crate.jsonld')).read()
+from rocrate_validator.utils import http
+class Answer:
+    status_code, text, headers = 200, context, {'Content-Type': 'application/ld+json'}
+    def json(self): return json.loads(context)
+http.HttpRequester.get = lambda self, url, **more: Answer()
+import rdflib.plugins.shared.jsonld.context as jsonld
+real = jsonld.source_to_json
+jsonld.source_to_json = lambda source, *words, **more: (json.loads(context), None) if str(source).endswith('/context') else real(source, *words, **more)
+from rocrate_validator import services, models
+result = services.validate(services.ValidationSettings(rocrate_uri='crate', profile_identifier='process-run-crate',
+    requirement_severity=models.Severity.RECOMMENDED, disable_remote_crate_download=True, skip_availability_check=True))
+# selfsame has no website, and knows of its user no more than the name.
+known = {'process-run-crate-0.5_3.2', 'process-run-crate-0.5_5.1', 'ro-crate-1.1_22.3', 'ro-crate-1.1_30.2', 'ro-crate-1.1_30.3'}
+issues = [(i.severity.name, i.check.identifier, i.message) for i in result.get_issues()]
+for issue in issues: print(issue)
+assert all(severity == 'RECOMMENDED' and check in known for severity, check, _ in issues)
+sys.exit(0)
+PY
+    judged "  is a Process Run Crate"
+    sed -i 's/"CreateAction"/"CreateSomething"/' crate/ro-crate-metadata.json
+    if "$python" check.py > stdout 2> stderr; then fail "  without its actions it is one, too"; else pass "  without its actions it is none"; fi
+fi
+
+if has mlperf_logging; then
+    expect 0 "a log" export $published --format mllog --out mllog
+    cat > check.py <<'PY'
+from mlperf_logging.compliance_checker.mlp_parser import parse_file
+lines, failed = parse_file('mllog/result_0.txt', ruleset='5.0.0')
+assert not failed and [l.key for l in lines].count('eval_accuracy') == 12
+assert [l.value['value'] for l in lines if l.key == 'eval_accuracy'][-1] == 0.95
+PY
+    judged "  MLPerf's parser reads it"
+fi
+
+# A manifest of CIFAR-10 and a record of it: the run that is published, if there is one.
+cifar10=$(grep -l '"name": "msra-resnet20"' "$TOP"/results/published/*/record.json 2> /dev/null | head -n 1)
+if [ -n "$cifar10" ] && has mlcroissant; then
+    expect 0 "CIFAR-10's description" export "${cifar10%/record.json}" --format croissant --out croissant.json
+    cat > check.py <<'PY'
+import mlcroissant
+dataset = mlcroissant.Dataset(jsonld='croissant.json')
+assert not dataset.metadata.ctx.issues.errors
+assert {d.id for d in dataset.metadata.distribution} >= {'archive-1', 'training-images-1', 'test-images-2'}
+assert dataset.metadata.distribution[0].sha256 == 'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd'
+PY
+    judged "  Croissant's library reads it"
 fi
 
 # ---- MLflow ----
