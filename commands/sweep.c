@@ -13,6 +13,9 @@
 
 enum { SEEDS_MAX = 10000 };
 
+/* A link to the program's file. Without a path of its own, as when the file was replaced, it can still be started. */
+#define RUNNING_PROGRAM "/proc/self/exe"
+
 /* ---- seeds ------------------------------------------------------------------------------------------------------- */
 
 struct seeds {
@@ -145,21 +148,29 @@ static void free_tasks(struct sweep *sweep)
 
 /* ---- a task's training ------------------------------------------------------------------------------------------- */
 
+void sweep_program(char path[FILE_PATH_BYTES])
+{
+    char *found = realpath(RUNNING_PROGRAM, NULL);
+    snprintf(path, FILE_PATH_BYTES, "%s", found != NULL ? found : RUNNING_PROGRAM);
+    free(found);
+}
+
 void sweep_train_words(const struct sweep *sweep, const struct sweep_task *task, uint32_t threads,
                        struct sweep_words *words)
 {
     /* What sweep and train have in common. */
     static const struct {
         const char *name, *word;
-    } common[] = { { "arithmetic", "--arithmetic" },
-                   { "engine", "--engine" },
-                   { "threads", "--threads" },
-                   { "isa", "--isa" },
-                   { "epochs", "--epochs" },
-                   { "data", "--data" },
-                   { "any-test-data", "--any-test-data" },
-                   { "runs", "--runs" },
-                   { "keep-checkpoints", "--keep-checkpoints" } };
+        bool flag;
+    } common[] = { { "arithmetic", "--arithmetic", false },
+                   { "engine", "--engine", false },
+                   { "threads", "--threads", false },
+                   { "isa", "--isa", false },
+                   { "epochs", "--epochs", false },
+                   { "data", "--data", false },
+                   { "any-test-data", "--any-test-data", true },
+                   { "runs", "--runs", false },
+                   { "keep-checkpoints", "--keep-checkpoints", false } };
     size_t count = 0;
     snprintf(words->seed, sizeof words->seed, "%" PRIu64, task->seed);
     snprintf(words->threads, sizeof words->threads, "%" PRIu32, threads);
@@ -175,7 +186,7 @@ void sweep_train_words(const struct sweep *sweep, const struct sweep_task *task,
         if (value == NULL)
             continue;
         words->list[count++] = (char *)common[i].word;
-        if (strcmp(value, common[i].name) != 0) /* the value of a flag is its name */
+        if (!common[i].flag)
             words->list[count++] = (char *)value;
     }
     words->list[count++] = (char *)"--";
@@ -194,11 +205,13 @@ static enum status run_task(const struct sweep *sweep, uint64_t number, struct e
         text_line(stderr, "selfsame sweep: %s/%s is finished", sweep->runs, task->name);
         return STATUS_OK;
     }
+    char program[FILE_PATH_BYTES];
     struct sweep_words words;
+    sweep_program(program);
     sweep_train_words(sweep, task, 0, &words);
     fflush(stdout);
-    execv(SWEEP_PROGRAM, words.list);
-    return error_set_errno(error, STATUS_ENVIRONMENT, "cannot start selfsame train (%s)", SWEEP_PROGRAM);
+    execv(program, words.list);
+    return error_set_errno(error, STATUS_ENVIRONMENT, "cannot start selfsame train (%s)", program);
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */

@@ -47,8 +47,8 @@ struct sweep_words {
 void sweep_train_words(const struct sweep *sweep, const struct sweep_task *task, uint32_t threads,
                        struct sweep_words *words);
 
-/* The program that is running, whatever happens to its file. */
-#define SWEEP_PROGRAM "/proc/self/exe"
+/* The program that is running: its path, or what starts it where its file has been replaced. */
+void sweep_program(char path[FILE_PATH_BYTES]);
 
 /* arguments_write_line as a text. The caller frees; NULL without memory. */
 char *sweep_command_line(const struct arguments *arguments, const char *const *without, const char *also);

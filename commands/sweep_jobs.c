@@ -60,7 +60,7 @@ static bool is_taken(const struct sweep *sweep, const struct sweep_task *task)
 
 /* In the child. A group of its own keeps the keyboard's signals away from it: sweep passes on one, and two would end it
  * without a checkpoint. If sweep is killed, the kernel asks it to stop. */
-static _Noreturn void become_training(const struct sweep_words *words, int log, pid_t parent)
+static _Noreturn void become_training(const char *program, const struct sweep_words *words, int log, pid_t parent)
 {
     static const char failed[] = "selfsame train: cannot be started\n";
     (void)setpgid(0, 0);
@@ -68,7 +68,7 @@ static _Noreturn void become_training(const struct sweep_words *words, int log, 
     const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (getppid() == parent && nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0 &&
         dup2(log, STDERR_FILENO) >= 0)
-        execv(SWEEP_PROGRAM, words->list);
+        execv(program, words->list);
     ssize_t written = write(log, failed, sizeof failed - 1);
     (void)written;
     _exit(status_exit(STATUS_ENVIRONMENT));
@@ -77,7 +77,7 @@ static _Noreturn void become_training(const struct sweep_words *words, int log, 
 static enum status start(struct jobs *jobs, size_t number, struct error *error)
 {
     const struct sweep_task *task = &jobs->sweep->tasks[number];
-    char path[FILE_PATH_BYTES];
+    char path[FILE_PATH_BYTES], program[FILE_PATH_BYTES];
     struct sweep_words words;
     int log;
     enum status status = log_path(jobs->sweep, task, path, error);
@@ -85,11 +85,12 @@ static enum status start(struct jobs *jobs, size_t number, struct error *error)
         status = file_open_own(path, O_WRONLY | O_APPEND, &log, error);
     if (status != STATUS_OK)
         return status;
+    sweep_program(program);
     sweep_train_words(jobs->sweep, task, jobs->threads, &words);
     fflush(stdout);
     const pid_t parent = getpid(), process = fork();
     if (process == 0)
-        become_training(&words, log, parent);
+        become_training(program, &words, log, parent);
     close(log);
     if (process < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot start a process for %s", task->name);

@@ -94,12 +94,11 @@ static void free_values(struct values *values)
 
 static enum status make_values(const struct sweep *sweep, struct values *values, struct error *error)
 {
-    char *folder = getcwd(NULL, 0), *program = realpath(SWEEP_PROGRAM, NULL);
+    char *folder = getcwd(NULL, 0), program[FILE_PATH_BYTES];
     enum status status = STATUS_OK;
+    sweep_program(program);
     if (folder == NULL)
         status = error_set_errno(error, STATUS_ENVIRONMENT, "the current folder has no path");
-    else if (program == NULL)
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "this program has no path");
     for (enum place place = 0; status == STATUS_OK && place < PLACES; place++) {
         size_t size;
         FILE *file = open_memstream(&values->texts[place], &size);
@@ -110,7 +109,6 @@ static enum status make_values(const struct sweep *sweep, struct values *values,
         if (file != NULL && fclose(file) != 0 && status == STATUS_OK)
             status = error_out_of_memory(error, "the array's script");
     }
-    free(program);
     free(folder);
     if (status == STATUS_OK && values->texts[PLACE_LOGS][strcspn(values->texts[PLACE_LOGS], "\"\\%\n")] != '\0')
         status = error_set(error, STATUS_INPUT,

@@ -68,6 +68,15 @@ says "6 tasks, 0 of them finished before; 2 at a time; logs in runs/sweep-logs"
 says "is finished (6 of 6)"
 prints '^other-seed3  *finished  *1  *1 '
 trained "1:4 1:4 1:4 1:4 1:4 1:4" runs tiny-seed1 tiny-seed2 tiny-seed3 other-seed1 other-seed2 other-seed3
+# Each option reaches the training, whatever its value is.
+expect 0 "all options" sweep tiny.yaml --seeds 8 --runs runs --arithmetic exact-2 --engine cpu --threads 2 --isa scalar \
+    --epochs 1 --data data --any-test-data --keep-checkpoints all
+if grep -q 'engine cpu (.*2 threads), into runs/tiny-exact-2-seed8$' runs/sweep-logs/tiny-exact-2-seed8.log; then
+    pass "  reach the training"
+else
+    fail "  do not reach the training"
+fi
+if [ "$(ls)" = "$(printf '%s\n' *.yaml runs stderr stdout | sort)" ]; then pass "  and nothing else is made"; else fail "  $(ls)"; fi
 expect 0 "again" sweep tiny.yaml other.yaml --seeds 1-3 --jobs 2
 says "nothing is left to do: 6 of 6 runs are finished"
 trained "1:4 1:4" runs tiny-seed1 other-seed3
