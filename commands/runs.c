@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "commands/command.h"
 #include "commands/table.h"
+#include "commands/runs_grouped.h"
 #include "fetch/store.h"
 #include "results/run_index.h"
 
@@ -94,18 +95,33 @@ static enum status list_runs(struct run_index *index, const struct run_query *qu
     return status;
 }
 
+/* The table of groups has columns and an order of its own. */
+static enum status check_group(const struct arguments *arguments, struct error *error)
+{
+    static const char *const others[] = { "columns", "sort" };
+    for (size_t i = 0; i < 2; i++) {
+        if (arguments_text(arguments, "group") != NULL && arguments_text(arguments, others[i]) != NULL)
+            return error_set(error, STATUS_INPUT, "--group has its own columns and order; leave out --%s", others[i]);
+    }
+    return STATUS_OK;
+}
+
 static enum status run_runs(const struct arguments *arguments, struct error *error)
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
-               *columns = arguments_text(arguments, "columns");
+               *columns = arguments_text(arguments, "columns"), *where = arguments_text(arguments, "where"),
+               *format = arguments_text(arguments, "format");
     struct run_index *index = NULL;
     struct run_query query;
-    enum status status =
-        run_query_parse(&query, arguments_text(arguments, "where"), arguments_text(arguments, "sort"), columns, error);
+    enum status status = run_query_parse(&query, where, arguments_text(arguments, "sort"), columns, error);
+    if (status == STATUS_OK)
+        status = check_group(arguments, error);
     if (status == STATUS_OK)
         status = open_index(&index, runs, error);
-    if (status == STATUS_OK)
-        status = list_runs(index, &query, columns != NULL, arguments_text(arguments, "format"), error);
+    if (status == STATUS_OK && arguments_text(arguments, "group") != NULL)
+        status = print_grouped_runs(index, where, format, error);
+    else if (status == STATUS_OK)
+        status = list_runs(index, &query, columns != NULL, format, error);
     run_index_close(index);
     run_query_free(&query);
     return status;
@@ -117,6 +133,8 @@ static const struct option_definition options[] = {
     { "sort", "COLUMN[:desc],...", OPTION_TEXT, 0, 0, NULL,
       "sort by these columns; runs without the value come last; default: run" },
     { "columns", "COLUMN,...", OPTION_TEXT, 0, 0, NULL, "show these columns; all shows all of them" },
+    { "group", "seed", OPTION_CHOICE, 0, 0, "seed",
+      "print a row for all runs that differ in the seed alone: mean, deviation and 95 % interval of the error" },
     OPTION_RUNS,
     OPTION_TABLE_FORMAT,
     OPTIONS_END,
@@ -144,11 +162,15 @@ const struct command runs_command = {
         "doubled quote is one. A digest is compared by its first digits. tag = 'paper' is true if one of the tags is "
         "paper. Join comparisons with and, or, not and parentheses. A comparison with a value that a run does not "
         "have is false.\n\n"
+        "--group seed puts runs together that have the same recipe and as many epochs. It prints how many runs there "
+        "are, n, and of their errors the mean, the standard deviation (n - 1) and the 95 % interval of the mean by "
+        "Student's t. Runs of one seed with the same weights are one computation, and count once in n.\n\n"
         "What was read is kept in an index in the store's folder (selfsame help fetch), so that only runs whose files "
         "changed are read again. You may delete the index at any time.\n\n"
         "Damaged records are named on standard error and left out.",
     .examples = "selfsame runs --where \"depth = 20 and error < 8.5 and tag = 'paper'\" --sort error\n"
                 "selfsame runs --where \"state = 'stopped'\" --columns run,epochs,of,updated\n"
+                "selfsame runs --group seed --where \"depth = 20\"\n"
                 "selfsame runs --format csv > runs.csv\tfor a spreadsheet\n",
     .operands_min = 0,
     .operands_max = 0,

@@ -74,6 +74,37 @@ if command -v python3 > /dev/null; then
 fi
 if [ "$(grep -c "$(printf '\r')$" all.csv)" -eq "$(wc -l < all.csv)" ]; then pass "CSV ends its lines as RFC 4180 wants"; else fail "CSV's line ends"; fi
 
+# ---- groups ----
+
+expect 0 "groups of seeds" runs --runs runs --group seed --format json
+cp stdout group.json
+cp -r runs/tiny-seed2 runs/again # the same computation, which counts once
+sed 's/name: tiny/name: other/; s/drop_epochs: \[\]/drop_epochs: [], learning_rate: 0.05/' tiny.yaml > other.yaml
+"$SELFSAME" train other.yaml --runs runs --seed 5 > /dev/null 2>&1
+expect 0 "with a copy of a run, and another recipe" runs --runs runs --group seed --format json
+cat > groups.py << 'PY'
+import json, math
+first, = json.load(open("group.json"))
+errors = [json.load(open(f"runs/tiny-seed{s}/record.json"))["result"]["validation_error"] for s in (1, 2, 3)]
+mean = sum(errors) / 3
+sd = math.sqrt(sum((e - mean) ** 2 for e in errors) / 2)
+half = 4.302652729911275 * sd / math.sqrt(3)  # Student's t with 2 degrees of freedom, 97.5 %
+for key, value in (("mean", mean), ("sd", sd), ("low", mean - half), ("high", mean + half)):
+    assert abs(first[key] - value) < 0.00051, key
+assert first["n"] == first["runs"] == 3 and first["seeds"] == "1-3" and first["epochs"] == first["of"] == 1
+other, again = json.load(open("stdout"))
+assert again == {**first, "runs": 4}
+assert other["manifest"] == "other" and other["n"] == 1 and other["sd"] is None and other["seeds"] == "5"
+PY
+if command -v python3 > /dev/null; then
+    if python3 groups.py 2> stderr; then pass "  mean, deviation and interval"; else fail "  mean, deviation or interval"; fi
+fi
+expect 0 "some of them" runs --runs runs --group seed --where "seed != 2"
+prints "^tiny  *1  *1  *2  *2 .* 1 3$"
+expect 2 "with an order of its own" runs --runs runs --group seed --sort error
+says "leave out --sort"
+rm -r runs/again runs/other-seed5
+
 # ---- the index ----
 
 # fresh "what": the list is what it is without any index.
