@@ -3,6 +3,8 @@
 #define SELFSAME_BUILD_INFO_H
 
 extern const char build_version[];   /* git's description of the source, or the release's number */
+extern const char build_commit[];    /* of the source, in full; "" where it is not known. The version says -dirty for a
+                                      * source that differed from it */
 extern const char build_compiler[];  /* such as "gcc 12.2.0" */
 extern const char build_flags[];     /* CPPFLAGS and CFLAGS of the common files */
 extern const char build_configure[]; /* configure's arguments */

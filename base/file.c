@@ -284,6 +284,34 @@ enum status file_read(const char *path, size_t limit, char **data, size_t *bytes
     return STATUS_OK;
 }
 
+enum status file_sha256(const char *path, char hex[DIGEST_HEX_BYTES], struct error *error)
+{
+    enum { READ_BYTES = 1 << 20 };
+    struct sha256 sha256;
+    uint8_t digest[DIGEST_BYTES];
+    ssize_t got = -1;
+    char *buffer = malloc(READ_BYTES);
+    if (buffer == NULL)
+        return error_out_of_memory(error, "%s", path);
+    enum status status = STATUS_OK;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot open %s", path);
+    sha256_start(&sha256);
+    while (status == STATUS_OK && (got = read(descriptor, buffer, READ_BYTES)) != 0) {
+        if (got > 0)
+            sha256_add(&sha256, buffer, (size_t)got);
+        else if (errno != EINTR)
+            status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot read %s", path);
+    }
+    sha256_finish(&sha256, digest);
+    digest_to_hex(digest, hex);
+    free(buffer);
+    if (descriptor >= 0)
+        close(descriptor);
+    return status;
+}
+
 enum status file_read_text(const char *path, size_t limit, char **text, size_t *bytes, bool *changed,
                            struct error *error)
 {

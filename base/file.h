@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 enum { FILE_PATH_BYTES = 4096 };
 
@@ -26,6 +27,9 @@ enum status file_read(const char *path, size_t limit, char **data, size_t *bytes
  * whether it removed anything. */
 enum status file_read_text(const char *path, size_t limit, char **text, size_t *bytes, bool *changed,
                            struct error *error) MUST_USE;
+
+/* The SHA-256 of a whole file, which may be large. */
+enum status file_sha256(const char *path, char hex[DIGEST_HEX_BYTES], struct error *error) MUST_USE;
 
 /* Writes a file durably: under another name in the same folder, fsync, close, rename, fsync of the folder. After an
  * error the old file, if there was one, is untouched, and the other name is gone. Only if the very last sync failed,

@@ -2,25 +2,130 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-void machine_processor_name(char name[MACHINE_NAME_BYTES])
+/* The first value of a key in /proc/cpuinfo; "" where there is none. */
+static void read_cpuinfo(const char *key, char value[MACHINE_NAME_BYTES])
 {
     char line[512];
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    name[0] = '\0';
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    value[0] = '\0';
     if (file == NULL)
         return;
-    while (name[0] == '\0' && fgets(line, sizeof line, file) != NULL) {
+    while (value[0] == '\0' && fgets(line, sizeof line, file) != NULL) {
         const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) == 0 && colon != NULL)
-            snprintf(name, MACHINE_NAME_BYTES, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " "), "\n"),
+        if (strncmp(line, key, strlen(key)) == 0 && colon != NULL)
+            snprintf(value, MACHINE_NAME_BYTES, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " "), "\n"),
                      colon + 1 + strspn(colon + 1, " "));
     }
     fclose(file);
 }
+
+void machine_processor_name(char name[MACHINE_NAME_BYTES])
+{
+    read_cpuinfo("model name", name);
+}
+
+void machine_microcode(char version[MACHINE_NAME_BYTES])
+{
+    read_cpuinfo("microcode", version);
+}
+
+/* The first line of FOLDER/INNER/NAME, without its end; false where it cannot be read. */
+static bool read_line(char *line, size_t size, const char *folder, const char *inner, const char *name)
+{
+    char path[512];
+    const int length = snprintf(path, sizeof path, "%s/%s/%s", folder, inner, name);
+    FILE *file = length >= 0 && (size_t)length < sizeof path ? fopen(path, "re") : NULL;
+    const bool read = file != NULL && fgets(line, (int)size, file) != NULL;
+    if (file != NULL)
+        fclose(file);
+    if (read)
+        line[strcspn(line, "\n")] = '\0';
+    return read;
+}
+
+void machine_caches(const char *folder, char text[MACHINE_NAME_BYTES])
+{
+    enum { CACHES_MAX = 8 };
+    char inner[16], level[16], type[32], size[32];
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < CACHES_MAX && used < MACHINE_NAME_BYTES; i++) {
+        snprintf(inner, sizeof inner, "index%d", i);
+        if (!read_line(level, sizeof level, folder, inner, "level") ||
+            !read_line(type, sizeof type, folder, inner, "type") ||
+            !read_line(size, sizeof size, folder, inner, "size"))
+            return;
+        const char *kind = strcmp(type, "Data") == 0 ? "d" : strcmp(type, "Instruction") == 0 ? "i" : "";
+        used += (size_t)snprintf(text + used, MACHINE_NAME_BYTES - used, "%sL%s%s %s", i > 0 ? ", " : "", level, kind,
+                                 size);
+    }
+}
+
+uint64_t machine_memory_bytes(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes : 0;
+}
+
+const char *machine_container(void)
+{
+    static const struct {
+        const char *variable, *file, *name;
+    } signs[] = {
+        { "KUBERNETES_SERVICE_HOST", NULL, "kubernetes" },
+        { "APPTAINER_CONTAINER", NULL, "apptainer" },
+        { "SINGULARITY_CONTAINER", NULL, "singularity" },
+        { NULL, "/run/.containerenv", "podman" },
+        { NULL, "/.dockerenv", "docker" },
+        { "container", NULL, "another" }, /* systemd-nspawn, lxc and others set it */
+    };
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        if ((signs[i].variable != NULL && getenv(signs[i].variable) != NULL) ||
+            (signs[i].file != NULL && access(signs[i].file, F_OK) == 0))
+            return signs[i].name;
+    }
+    return "";
+}
+
+/* ---- energy ------------------------------------------------------------------------------------------------------ */
+
+static bool read_counter(const struct machine_energy *energy, int package, const char *name, uint64_t *value)
+{
+    char inner[32], line[64], *end;
+    snprintf(inner, sizeof inner, "intel-rapl:%d", package);
+    if (!read_line(line, sizeof line, energy->folder, inner, name))
+        return false;
+    *value = strtoull(line, &end, 10);
+    return line[0] >= '0' && line[0] <= '9' && *end == '\0';
+}
+
+void machine_energy_open(struct machine_energy *energy, const char *folder)
+{
+    *energy = (struct machine_energy){ .folder = folder };
+    for (int i = 0; i < MACHINE_PACKAGES; i++)
+        energy->known[i] = read_counter(energy, i, "energy_uj", &energy->last[i]) &&
+                           read_counter(energy, i, "max_energy_range_uj", &energy->range[i]);
+}
+
+void machine_energy_update(struct machine_energy *energy)
+{
+    for (int i = 0; i < MACHINE_PACKAGES; i++) {
+        uint64_t now;
+        if (!energy->known[i] || !read_counter(energy, i, "energy_uj", &now))
+            continue;
+        const uint64_t since =
+            now >= energy->last[i] ? now - energy->last[i] : now + energy->range[i] - energy->last[i];
+        energy->joules += 1e-6 * (double)since;
+        energy->last[i] = now;
+    }
+}
+
+/* ---- processors and the stack ------------------------------------------------------------------------------------ */
 
 uint32_t machine_processors_online(void)
 {

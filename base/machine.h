@@ -2,6 +2,7 @@
 #ifndef SELFSAME_MACHINE_H
 #define SELFSAME_MACHINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -11,6 +12,17 @@ enum { MACHINE_NAME_BYTES = 256 };
 /* The processor's name as /proc/cpuinfo has it; "" where there is none. */
 void machine_processor_name(char name[MACHINE_NAME_BYTES]);
 
+/* The version of the processor's microcode, as /proc/cpuinfo has it; "" where there is none. */
+void machine_microcode(char version[MACHINE_NAME_BYTES]);
+/* The caches of the first processor, such as "L1d 32K, L1i 32K, L2 512K, L3 32768K", from the folder in which Linux
+ * describes them; "" if unknown. */
+#define MACHINE_CACHES "/sys/devices/system/cpu/cpu0/cache"
+void machine_caches(const char *folder, char text[MACHINE_NAME_BYTES]);
+/* The machine's memory; 0 if unknown. */
+uint64_t machine_memory_bytes(void);
+/* The kind of container that this process seems to run in, such as "docker"; "" for none that shows. */
+const char *machine_container(void);
+
 /* Processors that the machine has switched on; 0 if unknown. */
 uint32_t machine_processors_online(void);
 
@@ -19,5 +31,19 @@ uint32_t machine_processors_usable(void);
 
 /* STATUS_ENVIRONMENT where the stack may not grow as far as the program needs, which would end it with SIGSEGV. */
 enum status machine_check_stack(struct error *error) MUST_USE;
+
+/* The energy that the machine's processors have taken since machine_energy_open, by their own counters (RAPL), with all
+ * that runs on the machine. Usually only root may read these. */
+#define MACHINE_POWERCAP "/sys/class/powercap"
+enum { MACHINE_PACKAGES = 8 };
+struct machine_energy {
+    const char *folder;
+    bool known[MACHINE_PACKAGES];
+    uint64_t last[MACHINE_PACKAGES], range[MACHINE_PACKAGES]; /* microjoules; the counter begins anew after `range` */
+    double joules;                                            /* 0: not known */
+};
+void machine_energy_open(struct machine_energy *energy, const char *folder);
+/* Counts on. A counter lasts for some ten minutes at full load: call it more often. */
+void machine_energy_update(struct machine_energy *energy);
 
 #endif

@@ -235,7 +235,7 @@ struct circumstances {
 /* Sections that say how a run was computed. With --all, everything; times always differ. */
 static void add_circumstance(void *context, const char *key, const char *first, const char *second)
 {
-    static const char *const sections[] = { "engine.", "program.", "host." };
+    static const char *const sections[] = { "engine.", "program.", "host.", "environment." };
     struct circumstances *to = context;
     bool shown = to->all;
     for (size_t i = 0; i < sizeof sections / sizeof *sections && !shown; i++)

@@ -243,6 +243,21 @@ static enum status end(struct job *job, struct error *error)
     return status;
 }
 
+/* Whether the data in memory are still what was read: every step of the training depends on them. */
+static enum status check_data(struct job *job, struct error *error)
+{
+    struct dataset training = *job->training, validation = *job->validation;
+    dataset_digest(&training);
+    dataset_digest(&validation);
+    recorder_data_after(job->recorder, training.sha256, validation.sha256);
+    if (strcmp(training.sha256, job->training->sha256) == 0 && strcmp(validation.sha256, job->validation->sha256) == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_NO,
+                     "%s: the data in memory changed during the training (the training data's SHA-256 was %s and is "
+                     "%s); test this machine's memory, and train the run again under another name",
+                     recorder_path(job->recorder), job->training->sha256, training.sha256);
+}
+
 static enum status train_recorded(struct job *job, struct engine *engine, struct training_state *state,
                                   struct error *error)
 {
@@ -256,6 +271,8 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
     if (status == STATUS_OK)
         status = train(job->operations, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
                        &listener, error);
+    if (status == STATUS_OK)
+        status = check_data(job, error);
     struct error write_error;
     enum status written = recorder_finish(job->recorder, status, error->message, &write_error);
     if (status == STATUS_OK && written != STATUS_OK) {

@@ -18,35 +18,6 @@
 static const char *const FOLDERS[] = { "sha256", "md5", "unpacked", "stamps", "partial", "damaged", "locks" };
 enum { FOLDER_COUNT = sizeof FOLDERS / sizeof *FOLDERS };
 
-/* The SHA-256 of a whole file, which may be large. */
-static enum status file_sha256(const char *path, char hex[DIGEST_HEX_BYTES], struct error *error)
-{
-    enum { READ_BYTES = 1 << 20 };
-    struct sha256 sha256;
-    uint8_t digest[DIGEST_BYTES];
-    ssize_t got = -1;
-    char *buffer = malloc(READ_BYTES);
-    if (buffer == NULL)
-        return error_out_of_memory(error, "%s", path);
-    enum status status = STATUS_OK;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot open %s", path);
-    sha256_start(&sha256);
-    while (status == STATUS_OK && (got = read(descriptor, buffer, READ_BYTES)) != 0) {
-        if (got > 0)
-            sha256_add(&sha256, buffer, (size_t)got);
-        else if (errno != EINTR)
-            status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot read %s", path);
-    }
-    sha256_finish(&sha256, digest);
-    digest_to_hex(digest, hex);
-    free(buffer);
-    if (descriptor >= 0)
-        close(descriptor);
-    return status;
-}
-
 enum status store_open(struct store *store, const char *folder, struct error *error)
 {
     const char *variable = getenv("SELFSAME_STORE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

@@ -1,5 +1,6 @@
 #include "results/environment.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,18 +13,52 @@
 #endif
 
 #include "base/build_info.h"
+#include "base/file.h"
 #include "base/machine.h"
+#include "base/text.h"
+
+static const char *const names[] = {
+    "SELFSAME_ISA",         "LD_PRELOAD",
+    "LD_LIBRARY_PATH",      "GLIBC_TUNABLES",
+    "OMP_NUM_THREADS",      "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",    "CUDA_LAUNCH_BLOCKING",
+    "CUDA_MODULE_LOADING",  "CUBLAS_WORKSPACE_CONFIG",
+    "NVIDIA_TF32_OVERRIDE", "SLURM_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",  "SLURM_CPUS_PER_TASK",
+};
+
+static void read_variables(struct environment *environment)
+{
+    size_t count = 0;
+    static_assert(sizeof names / sizeof *names <= ENVIRONMENT_VARIABLES, "room for every variable");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char value[ENVIRONMENT_VARIABLE_BYTES - 64];
+        if (getenv(names[i]) == NULL)
+            continue;
+        (void)text_escape(value, sizeof value, TEXT_TERMINAL, getenv(names[i]));
+        snprintf(environment->variables[count], ENVIRONMENT_VARIABLE_BYTES, "%s=%s", names[i], value);
+        environment->list[count] = environment->variables[count];
+        count++;
+    }
+    environment->list[count] = NULL;
+}
 
 void environment_read(struct environment *environment)
 {
-    struct utsname names;
+    struct utsname system;
+    struct error ignored;
     *environment = (struct environment){ .cpus = machine_processors_online() };
-    if (uname(&names) == 0) {
-        snprintf(environment->host, sizeof environment->host, "%s", names.nodename);
-        snprintf(environment->system, sizeof environment->system, "%s %s %s", names.sysname, names.release,
-                 names.machine);
+    if (uname(&system) == 0) {
+        snprintf(environment->host, sizeof environment->host, "%s", system.nodename);
+        snprintf(environment->system, sizeof environment->system, "%s %s %s", system.sysname, system.release,
+                 system.machine);
     }
     machine_processor_name(environment->cpu);
+    machine_microcode(environment->microcode);
+    machine_caches(MACHINE_CACHES, environment->caches);
+    if (file_sha256("/proc/self/exe", environment->program_sha256, &ignored) != STATUS_OK)
+        environment->program_sha256[0] = '\0';
+    read_variables(environment);
 }
 
 void environment_describe(const struct environment *environment, struct record_facts *facts)
@@ -32,7 +67,14 @@ void environment_describe(const struct environment *environment, struct record_f
     facts->host_system = environment->system;
     facts->host_cpu = environment->cpu;
     facts->host_cpus = environment->cpus;
+    facts->host_microcode = environment->microcode;
+    facts->host_caches = environment->caches;
+    facts->host_memory_bytes = machine_memory_bytes();
+    facts->host_container = machine_container();
+    facts->environment = environment->list[0] != NULL ? environment->list : NULL;
     facts->program_version = build_version;
+    facts->program_commit = build_commit;
+    memcpy(facts->program_sha256, environment->program_sha256, sizeof facts->program_sha256);
     facts->program_compiler = build_compiler;
     facts->program_flags = build_flags;
     facts->program_configured = build_configure;
@@ -43,6 +85,15 @@ void environment_describe(const struct environment *environment, struct record_f
 #else
     facts->libc_version = "unknown";
 #endif
+}
+
+double environment_cpu_seconds(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return 0.0;
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
 size_t environment_peak_memory_bytes(void)

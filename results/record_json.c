@@ -26,7 +26,7 @@ enum field_presence {
     REQUIRED,
     WITH_EPOCHS, /* required as soon as there is an epoch, and not written before */
     MAY_MISS,    /* always written; a reader does without */
-    IF_SET       /* written unless it is "" or NULL */
+    IF_SET       /* written unless it is "", NULL or 0 */
 };
 
 struct field {
@@ -80,6 +80,8 @@ static const struct field fields[] = {
     FIELD("engine.memory_bytes", FIELD_INTEGER, MAY_MISS, engine_memory_bytes),
     FIELD("engine.facts", FIELD_TEXTS, IF_SET, engine_facts),
     FIELD("program.version", FIELD_TEXT, MAY_MISS, program_version),
+    FIELD("program.commit", FIELD_TEXT, IF_SET, program_commit),
+    FIELD("program.sha256", FIELD_DIGEST, IF_SET, program_sha256),
     FIELD("program.compiler", FIELD_TEXT, MAY_MISS, program_compiler),
     FIELD("program.flags", FIELD_TEXT, MAY_MISS, program_flags),
     FIELD("program.configured", FIELD_TEXT, MAY_MISS, program_configured),
@@ -90,11 +92,20 @@ static const struct field fields[] = {
     FIELD("host.system", FIELD_TEXT, MAY_MISS, host_system),
     FIELD("host.cpu", FIELD_TEXT, MAY_MISS, host_cpu),
     FIELD("host.cpus", FIELD_INTEGER, MAY_MISS, host_cpus),
+    FIELD("host.microcode", FIELD_TEXT, IF_SET, host_microcode),
+    FIELD("host.caches", FIELD_TEXT, IF_SET, host_caches),
+    FIELD("host.memory_bytes", FIELD_INTEGER, IF_SET, host_memory_bytes),
+    FIELD("host.container", FIELD_TEXT, IF_SET, host_container),
+    FIELD("environment.variables", FIELD_TEXTS, IF_SET, environment),
     FIELD("time.started", FIELD_TEXT, MAY_MISS, time_started),
     FIELD("time.updated", FIELD_TEXT, MAY_MISS, time_updated),
     FIELD("time.wall_seconds", FIELD_REAL, MAY_MISS, wall_seconds),
+    FIELD("time.cpu_seconds", FIELD_REAL, IF_SET, cpu_seconds),
     FIELD("time.sessions", FIELD_INTEGER, MAY_MISS, sessions),
+    FIELD("energy.package_joules", FIELD_REAL, IF_SET, package_joules),
     FIELD("peak_memory_bytes", FIELD_INTEGER, MAY_MISS, peak_memory_bytes),
+    FIELD("after.training_data_sha256", FIELD_DIGEST, IF_SET, training_data_after_sha256),
+    FIELD("after.validation_data_sha256", FIELD_DIGEST, IF_SET, validation_data_after_sha256),
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -163,9 +174,22 @@ static json_t *json_of(const void *value, enum field_type type)
 
 static bool is_set(const void *value, enum field_type type)
 {
-    if (type == FIELD_TEXT)
+    switch (type) {
+    case FIELD_TEXT:
         return *(const char *const *)value != NULL && **(const char *const *)value != '\0';
-    return type == FIELD_TEXTS ? *(const char *const *const *)value != NULL : *(const char *)value != '\0';
+    case FIELD_TEXTS:
+        return *(const char *const *const *)value != NULL;
+    case FIELD_INTEGER:
+        return *(const uint64_t *)value != 0;
+    case FIELD_REAL:
+        return *(const double *)value != 0.0;
+    case FIELD_DIGEST:
+        return *(const char *)value != '\0';
+    case FIELD_FLAG:
+    case FIELD_STATE:
+        break;
+    }
+    return true;
 }
 
 /* Puts a value into the object by its path, making the sections on the way. False without memory, or where the value

@@ -61,14 +61,23 @@ struct record_facts {
     const char *engine_name, *engine_description;
     uint64_t engine_memory_bytes;
     const char *const *engine_facts; /* NULL: no such list */
+    const char *program_commit;      /* of its source, in full */
+    char program_sha256[DIGEST_HEX_BYTES];
     const char *program_version, *program_compiler, *program_flags, *program_configured;
     const char *libc_version, *libcrypto_version, *jansson_version;
     const char *host_name, *host_system, *host_cpu;
     uint64_t host_cpus;
+    const char *host_microcode, *host_caches, *host_container; /* of the first processor; the kind of container */
+    uint64_t host_memory_bytes;
+    const char *const *environment; /* variables that matter, as NAME=VALUE; NULL: none of them is set */
     const char *time_started, *time_updated;
     double wall_seconds;
+    double cpu_seconds;    /* of all threads */
+    double package_joules; /* of the machine's processors, with all that ran on them; 0: not known */
     uint64_t sessions;
     uint64_t peak_memory_bytes;
+    /* Of the data in memory when the training ended: the same as before it, if the memory is good. */
+    char training_data_after_sha256[DIGEST_HEX_BYTES], validation_data_after_sha256[DIGEST_HEX_BYTES];
 
     json_t *document; /* what was read, which owns the texts; NULL where none was */
 };

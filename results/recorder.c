@@ -39,7 +39,9 @@ struct recorder {
     size_t entry_count, entry_room;
     uint64_t step;         /* next */
     double opened_s;       /* clock_seconds() at the start of this session */
-    double seconds_before; /* wall time of the sessions before this one */
+    double seconds_before; /* wall time of the sessions before this one; the same of: */
+    double cpu_before, joules_before;
+    struct machine_energy energy; /* of this session */
 };
 
 static enum status inside(const struct recorder *recorder, const char *file, char path[FILE_PATH_BYTES],
@@ -102,6 +104,9 @@ static enum status write_record(struct recorder *recorder, struct error *error)
     environment_time(now);
     facts->time_updated = now;
     facts->wall_seconds = recorder->seconds_before + clock_seconds() - recorder->opened_s;
+    facts->cpu_seconds = recorder->cpu_before + environment_cpu_seconds();
+    machine_energy_update(&recorder->energy);
+    facts->package_joules = recorder->joules_before + recorder->energy.joules;
     facts->peak_memory_bytes = environment_peak_memory_bytes();
     if (facts->result.epochs > 0)
         sha256_hex(recorder->metrics_text, recorder->metrics_bytes, facts->result.metrics_sha256);
@@ -250,6 +255,12 @@ struct train_listener recorder_listener(struct recorder *recorder)
     };
 }
 
+void recorder_data_after(struct recorder *recorder, const char *training_sha256, const char *validation_sha256)
+{
+    snprintf(recorder->facts.training_data_after_sha256, DIGEST_HEX_BYTES, "%s", training_sha256);
+    snprintf(recorder->facts.validation_data_after_sha256, DIGEST_HEX_BYTES, "%s", validation_sha256);
+}
+
 enum status recorder_finish(struct recorder *recorder, enum status outcome, const char *message, struct error *error)
 {
     recorder->facts.state = outcome == STATUS_OK   ? RECORD_FINISHED
@@ -364,6 +375,8 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, cha
     if (status == STATUS_OK) {
         snprintf(recorder->started, sizeof recorder->started, "%s", facts->time_started);
         recorder->seconds_before = facts->wall_seconds;
+        recorder->cpu_before = facts->cpu_seconds;
+        recorder->joules_before = facts->package_joules;
         recorder->facts.sessions += facts->sessions;
     }
     record_close(record);
@@ -541,6 +554,7 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
     made->options = options;
     made->lock.descriptor = made->ledger.descriptor = made->metrics.descriptor = -1;
     made->opened_s = clock_seconds();
+    machine_energy_open(&made->energy, MACHINE_POWERCAP);
     describe_run(made);
     /* An epoch of a continuous stream may have a step more than images / batch, rounded up. */
     made->entry_room = options->training_images / batch + 2;

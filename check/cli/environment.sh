@@ -1,0 +1,65 @@
+# What a record says about where it was computed: what the system says, of every session, and no secret.
+
+cat > tiny.yaml <<YAML
+inherit: quick/resnet56.yaml
+name: tiny
+model: {depth: 8}
+training: {steps: 4, batch_size: 500, schedule: {drop_epochs: []}}
+targets: []
+YAML
+# field PATH: a field of the run's record as JSON, "null" if it is not there.
+field() {
+    python3 - "$1" <<'PY'
+import json, sys
+value = json.load(open("runs/tiny-seed1/record.json"))
+for key in sys.argv[1].split("."):
+    value = value.get(key) if isinstance(value, dict) else None
+print(json.dumps(value))
+PY
+}
+# is PATH VALUE
+is() { if [ "$(field "$1")" = "$2" ]; then pass "$1 is $2"; else fail "$1 is $(field "$1"), not $2"; fi; }
+needs python3
+
+unset CUDA_VISIBLE_DEVICES LD_LIBRARY_PATH OMP_NUM_THREADS SLURM_JOB_ID
+export MLFLOW_TRACKING_PASSWORD=hunter2
+CUDA_DEVICE_ORDER=PCI_BUS_ID "$SELFSAME" train tiny.yaml --runs runs --epochs 1 > stdout 2> stderr || fail "the first epoch"
+case $(field environment.variables) in
+*'"CUDA_DEVICE_ORDER=PCI_BUS_ID"'*) pass "a variable that matters is recorded" ;;
+*) fail "variables: $(field environment.variables)" ;;
+esac
+if grep -q hunter2 runs/tiny-seed1/record.json; then fail "a secret is recorded"; else pass "a secret is not recorded"; fi
+is program.sha256 "\"$(sha256sum < "$(readlink -f "$SELFSAME")" | cut -d ' ' -f 1)\""
+commit=$("$TOP/build-aux/version" --commit)
+if [ -n "$commit" ]; then
+    if grep -q '"commit": "[0-9a-f]\{40\}"' runs/tiny-seed1/record.json; then pass "the commit is recorded"; else fail "no commit"; fi
+fi
+microcode=$(sed -n 's/^microcode[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
+if [ -n "$microcode" ]; then is host.microcode "\"$microcode\""; else is host.microcode null; fi
+if [ -r /sys/devices/system/cpu/cpu0/cache/index0/size ]; then
+    case $(field host.caches) in
+    *"L1d $(cat /sys/devices/system/cpu/cpu0/cache/index0/size)"* | *"L1i $(cat /sys/devices/system/cpu/cpu0/cache/index0/size)"*) pass "caches: $(field host.caches)" ;;
+    *) fail "caches: $(field host.caches)" ;;
+    esac
+fi
+is after.training_data_sha256 "$(field training_data.sha256)"
+is after.validation_data_sha256 "$(field validation_data.sha256)"
+first=$(field time.cpu_seconds)
+"$SELFSAME" train tiny.yaml --runs runs --resume > stdout 2> stderr || fail "the second epoch"
+if python3 -c "import sys; sys.exit(not 0 < $first < $(field time.cpu_seconds))"; then pass "processor time of both sessions"; else fail "processor time: $first, then $(field time.cpu_seconds)"; fi
+is environment.variables null
+
+# No identity depends on any of it: without it, the record is whole and the same run.
+cp -r runs/tiny-seed1 plain
+python3 - <<'PY'
+import json
+record = json.load(open("plain/record.json"))
+for section, key in (("program", "sha256"), ("program", "commit"), ("host", "microcode"), ("host", "caches"),
+                     ("host", "memory_bytes"), ("host", "container"), ("time", "cpu_seconds")):
+    record[section].pop(key, None)
+for key in ("record_sha256", "environment", "energy", "after"):
+    record.pop(key, None)
+json.dump(record, open("plain/record.json", "w"), indent=2)
+PY
+expect 0 "a record without these fields" check plain
+expect 0 "  is of the same run" compare runs/tiny-seed1 plain

@@ -1,0 +1,155 @@
+/* What a record says about the machine: caches and energy from folders of our own that look like the system's, and the
+ * variables of a closed list. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/machine.h"
+#include "results/environment.h"
+
+static struct scratch folder;
+
+static int setup(void **state)
+{
+    struct error error;
+    (void)state;
+    return file_scratch_open(&folder, "/tmp/test_environment", &error) == STATUS_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    file_scratch_close(&folder);
+    return 0;
+}
+
+static void put(const char *inner, const char *name, const char *text)
+{
+    char path[FILE_PATH_BYTES];
+    struct error error;
+    assert_int_equal(file_path(path, &error, "%s/%s", folder.path, inner), STATUS_OK);
+    assert_int_equal(file_make_folders(path, &error), STATUS_OK);
+    assert_int_equal(file_path(path, &error, "%s/%s/%s", folder.path, inner, name), STATUS_OK);
+    assert_int_equal(file_write(path, text, strlen(text), &error), STATUS_OK);
+}
+
+static void put_cache(const char *inner, const char *level, const char *type, const char *size)
+{
+    put(inner, "level", level);
+    put(inner, "type", type);
+    put(inner, "size", size);
+}
+
+static void test_caches(void **state)
+{
+    char text[MACHINE_NAME_BYTES], path[FILE_PATH_BYTES], name[32];
+    struct error error;
+    (void)state;
+    put_cache("caches/index0", "1\n", "Data\n", "32K\n");
+    put_cache("caches/index1", "1\n", "Instruction\n", "64K\n");
+    put_cache("caches/index2", "2\n", "Unified\n", "512K\n");
+    put("caches/index3", "level", "3\n"); /* not all of it: it is left out */
+    assert_int_equal(file_path(path, &error, "%s/caches", folder.path), STATUS_OK);
+    machine_caches(path, text);
+    assert_string_equal(text, "L1d 32K, L1i 64K, L2 512K");
+    machine_caches("/nowhere", text);
+    assert_string_equal(text, "");
+    for (int i = 0; i < 8; i++) { /* what is too long is cut */
+        snprintf(name, sizeof name, "long/index%d", i);
+        put_cache(name, "123456789012345678901234", "Unified\n", "1234567890123456789012345678901234567890");
+    }
+    assert_int_equal(file_path(path, &error, "%s/long", folder.path), STATUS_OK);
+    machine_caches(path, text);
+    assert_int_equal(strlen(text), MACHINE_NAME_BYTES - 1);
+}
+
+static void test_energy(void **state)
+{
+    struct machine_energy energy;
+    (void)state;
+    machine_energy_open(&energy, folder.path);
+    machine_energy_update(&energy);
+    assert_true(energy.joules == 0.0);
+    put("intel-rapl:0", "energy_uj", "1000000\n");
+    put("intel-rapl:0", "max_energy_range_uj", "262143328850\n");
+    put("intel-rapl:1", "energy_uj", "262143000000\n");
+    put("intel-rapl:1", "max_energy_range_uj", "262143328850\n");
+    put("intel-rapl:2", "energy_uj", "no number\n");
+    put("intel-rapl:2", "max_energy_range_uj", "10\n");
+    put("intel-rapl:3", "energy_uj", "5\n"); /* without a range */
+    machine_energy_open(&energy, folder.path);
+    machine_energy_update(&energy);
+    assert_true(energy.joules == 0.0);
+    put("intel-rapl:0", "energy_uj", "3500000\n");
+    put("intel-rapl:1", "energy_uj", "671150\n"); /* it began anew: 328850 and 671150 microjoules, 1 J */
+    put("intel-rapl:3", "energy_uj", "1000000\n");
+    machine_energy_update(&energy);
+    assert_float_equal(energy.joules, 2.5 + 1.0, 1e-9);
+    put("intel-rapl:0", "energy_uj", "");
+    put("intel-rapl:1", "energy_uj", "1671150\n");
+    machine_energy_update(&energy);
+    assert_float_equal(energy.joules, 2.5 + 2.0, 1e-9);
+}
+
+/* Whether a record would have the text among its variables. */
+static bool has(const struct environment *environment, const char *text)
+{
+    for (size_t i = 0; environment->list[i] != NULL; i++) {
+        if (strcmp(environment->list[i], text) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void test_variables(void **state)
+{
+    static struct environment environment;
+    struct record_facts facts = { .format = RECORD_FORMAT };
+    char hex[DIGEST_HEX_BYTES], long_value[1000];
+    struct error error;
+    (void)state;
+    clearenv();
+    environment_read(&environment);
+    environment_describe(&environment, &facts);
+    assert_null(environment.list[0]);
+    assert_null(facts.environment);
+    memset(long_value, 'x', sizeof long_value - 1);
+    long_value[sizeof long_value - 1] = '\0';
+    assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "secret", 1), 0);
+    assert_int_equal(setenv("CUDA_VISIBLE_DEVICES", "1", 1), 0);
+    assert_int_equal(setenv("SELFSAME_ISA", "", 1), 0);
+    assert_int_equal(setenv("GLIBC_TUNABLES", "\x1b[2J\xff", 1), 0);
+    assert_int_equal(setenv("LD_LIBRARY_PATH", long_value, 1), 0);
+    environment_read(&environment);
+    environment_describe(&environment, &facts);
+    assert_true(has(&environment, "CUDA_VISIBLE_DEVICES=1"));
+    assert_true(has(&environment, "SELFSAME_ISA="));
+    assert_true(has(&environment, "GLIBC_TUNABLES=\\x1b[2J\\xff"));
+    size_t count = 0;
+    for (; environment.list[count] != NULL; count++)
+        assert_null(strstr(environment.list[count], "secret"));
+    assert_int_equal(count, 4);
+    assert_ptr_equal(facts.environment, environment.list);
+    assert_int_equal(file_sha256("/proc/self/exe", hex, &error), STATUS_OK);
+    assert_string_equal(facts.program_sha256, hex);
+    assert_true(facts.host_memory_bytes >= (uint64_t)1 << 20);
+    assert_true(environment_cpu_seconds() > 0.0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_caches),
+        cmocka_unit_test(test_energy),
+        cmocka_unit_test(test_variables),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
