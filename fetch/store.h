@@ -9,6 +9,7 @@
  *            partial/KEY     a download that is not finished (fetch/partial_download.h)
  *            damaged/        what store_set_aside took out of the way
  *            locks/KEY       empty files that processes lock
+ *            index/NAME      what selfsame runs read of a runs folder (results/run_index.h), which is no item
  * sharing  Any number of processes. One of them fetches an item under store_lock; the others wait, and find it there.
  * trust    An item may have been damaged or changed since it was stored: call store_check before you use it. */
 #ifndef SELFSAME_STORE_H
