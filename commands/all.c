@@ -7,20 +7,39 @@
 extern const struct command fetch_command, train_command, eval_command, runs_command, check_command, compare_command,
     targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
     status_command, table_command, pack_command, unpack_command, key_command, attest_command, verify_command,
-    sweep_command, export_command, tag_command, note_command, delete_command, help_command;
+    sweep_command, export_command, tag_command, note_command, delete_command,
+    help_command;
 
 /* One a line, so that branches merge. */
 /* clang-format off */
 const struct command *const all_commands[] = {
-    &fetch_command,   &train_command,    &sweep_command,
-    &eval_command,    &runs_command,     &check_command,
-    &status_command,  &compare_command,  &targets_command,
-    &table_command,   &plot_command,     &bench_command,
-    &doctor_command,  &manifest_command, &inspect_command,
-    &convert_command, &pack_command,     &unpack_command,
-    &export_command,  &key_command,      &attest_command,
-    &verify_command,  &tag_command,      &note_command,
-    &delete_command,  &help_command,     NULL,
+    &fetch_command,
+    &train_command,
+    &sweep_command,
+    &eval_command,
+    &runs_command,
+    &check_command,
+    &status_command,
+    &compare_command,
+    &targets_command,
+    &table_command,
+    &plot_command,
+    &bench_command,
+    &doctor_command,
+    &manifest_command,
+    &inspect_command,
+    &convert_command,
+    &pack_command,
+    &unpack_command,
+    &export_command,
+    &key_command,
+    &attest_command,
+    &verify_command,
+    &tag_command,
+    &note_command,
+    &delete_command,
+    &help_command,
+    NULL,
 };
 /* clang-format on */
 

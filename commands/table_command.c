@@ -11,9 +11,10 @@
 #include "base/text.h"
 #include "commands/command.h"
 #include "commands/table.h"
+#include "commands/table_groups.h"
 #include "experiments/manifest.h"
 #include "plots/curve.h"
-#include "results/record.h"
+#include "results/run_group.h"
 
 /* ---- the columns ------------------------------------------------------------------------------------------------- */
 
@@ -68,69 +69,10 @@ static bool for_people(enum format format)
 
 /* ---- what is in them --------------------------------------------------------------------------------------------- */
 
-static const struct manifest_target *final_target(const struct manifest *manifest)
-{
-    for (size_t i = 0; i < manifest->target_count; i++) {
-        if (!manifest->targets[i].best)
-            return &manifest->targets[i];
-    }
-    return NULL;
-}
-
-/* The final error that a family of manifests, "msra" or "paper", says was published for a run's depth; NaN where the
- * run is on other data or the family has no such depth. */
-static enum status published_error(const char *family, const struct record *record, double *value, struct error *error)
-{
-    char path[64];
-    struct manifest manifest;
-    *value = NAN;
-    if (record->manifest.dataset_kind != DATASET_CIFAR10 || record->facts.depth > 10000)
-        return STATUS_OK;
-    snprintf(path, sizeof path, "%s/resnet%" PRIu64 ".yaml", family, record->facts.depth);
-    enum status status = manifest_read(path, &manifest, error);
-    if (status == STATUS_INPUT) { /* no such depth there */
-        error->message[0] = '\0';
-        return STATUS_OK;
-    }
-    if (status != STATUS_OK)
-        return status;
-    const struct manifest_target *target = final_target(&manifest);
-    if (target != NULL)
-        *value = target->value;
-    manifest_free(&manifest);
-    return STATUS_OK;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The median over the epochs of training and validation together: a machine that was busy for a while does not move
- * it. Epochs in which a run was resumed are too short, and few. */
-static enum status seconds_per_epoch(const struct record *record, double *median, struct error *error)
-{
-    double *seconds = malloc((record->epochs + 1) * sizeof *seconds);
-    if (seconds == NULL)
-        return error_out_of_memory(error, "the times of %s", record->path);
-    for (size_t e = 0; e < record->epochs; e++)
-        seconds[e] = record->metrics[e].training_seconds + record->metrics[e].validation_seconds;
-    qsort(seconds, record->epochs, sizeof *seconds, compare_numbers);
-    *median = record->epochs > 0 ? (seconds[record->epochs / 2] + seconds[(record->epochs - 1) / 2]) / 2.0 : NAN;
-    free(seconds);
-    return STATUS_OK;
-}
-
-static bool is_whole(const struct record *record)
-{
-    return record->epochs > 0 && record->epochs == record->facts.epochs_wanted;
-}
-
 static void add_verdict(struct table *table, const struct record *record)
 {
-    const struct manifest_target *target = final_target(&record->manifest);
-    if (!is_whole(record)) {
+    const struct manifest_target *target = table_final_target(&record->manifest);
+    if (!run_group_is_whole(record)) {
         table_cell(table, "unfinished: %zu of %" PRIu64, record->epochs, record->facts.epochs_wanted);
     } else if (target == NULL) {
         table_cell(table, "no target");
@@ -205,11 +147,11 @@ static enum status add_cell(struct table *table, enum column column, enum format
         add_number(table, 2, last != NULL ? last->validation_error : NAN);
         break;
     case COLUMN_2016:
-        status = published_error("msra", record, &value, error);
+        status = table_published_error("msra", record, &value, error);
         add_number(table, 2, value);
         break;
     case COLUMN_PAPER:
-        status = published_error("paper", record, &value, error);
+        status = table_published_error("paper", record, &value, error);
         add_number(table, 2, value);
         break;
     case COLUMN_VERDICT:
@@ -219,7 +161,7 @@ static enum status add_cell(struct table *table, enum column column, enum format
         status = add_curve(table, record, error);
         break;
     case COLUMN_SECONDS:
-        status = seconds_per_epoch(record, &value, error);
+        value = run_group_seconds(record->metrics, record->epochs);
         add_number(table, value < 10.0 ? 1 : 0, value);
         break;
     case COLUMN_MEMORY:
@@ -326,7 +268,7 @@ static int compare_records(const void *a, const void *b)
 static enum status run_table(const struct arguments *arguments, struct error *error)
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
-               *name = arguments_text(arguments, "format");
+               *name = arguments_text(arguments, "format"), *group = arguments_text(arguments, "group");
     const size_t count = arguments->operand_count;
     struct record **records = calloc(count, sizeof *records);
     enum format format = FORMAT_TEXT;
@@ -337,7 +279,10 @@ static enum status run_table(const struct arguments *arguments, struct error *er
         status = record_open(&records[i], runs, arguments->operands[i], error);
     if (status == STATUS_OK) {
         qsort(records, count, sizeof *records, compare_records);
-        status = print_runs(format, records, count, error);
+        status = group == NULL ? print_runs(format, records, count, error)
+                 : strcmp(group, "seed") == 0
+                     ? table_print_seeds(records, count, format == FORMAT_TEXT ? "table" : name, error)
+                     : table_print_machines(records, count, format == FORMAT_TEXT ? "table" : name, error);
     }
     for (size_t i = 0; records != NULL && i < count; i++)
         record_close(records[i]);
@@ -349,6 +294,9 @@ static const struct option_definition options[] = {
     OPTION_RUNS,
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|markdown|json|csv",
       "text, markdown (as in README.md), json or csv; default: text" },
+    { "group", "WHAT", OPTION_CHOICE, 0, 0, "seed|machine",
+      "seed: a line for all runs that differ only in their seeds, with mean, standard deviation and interval; machine: "
+      "a line for each machine and depth, with the times" },
     OPTIONS_END,
 };
 
@@ -367,6 +315,8 @@ const struct command table_command = {
         "e+1, with a margin on either side. The margin is 3 points before the first drop of the learning rate, and 1 "
         "point after it. Each drop must show in the run by at least half of its published size; if it does not, the "
         "column names it.\n\n"
+        "--group seed judges each group as selfsame targets does. Runs whose weights have the same bits count once. "
+        "--group machine has the median time of an epoch over the runs of one machine, one engine and one depth.\n\n"
         "If arithmetic or seed differ between the runs, they are columns. Otherwise they are below the table. JSON "
         "and CSV have all columns, and the digests in full.",
     .examples = "selfsame table msra-resnet20-seed1 msra-resnet32-seed1\ttwo depths\n"

@@ -1,6 +1,7 @@
 #include "experiments/manifest.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -325,6 +326,20 @@ static enum status fill_sources(const struct settings *s, struct manifest *manif
     return status;
 }
 
+/* A target's own spread, and what its value is of several runs. */
+static enum status check_target(const struct settings *s, const struct setting *targets, size_t i, struct error *error)
+{
+    const struct setting *n = settings_of_entry(targets, i, "n"), *sd = settings_of_entry(targets, i, "sd"),
+                         *protocol = settings_of_entry(targets, i, "protocol");
+    const bool several = n->given && n->numbers[0] >= 2.0;
+    if (sd->given && !several)
+        return settings_error(s, "targets", error, "entry %zu has an sd, which needs an n of 2 or more", i + 1);
+    if (protocol->given && protocol->choice != PROTOCOL_MEAN && !several)
+        return settings_error(s, "targets", error, "entry %zu has the protocol %s, which needs an n of 2 or more",
+                              i + 1, protocol->text);
+    return STATUS_OK;
+}
+
 static enum status fill_targets(const struct settings *s, struct manifest *manifest, struct error *error)
 {
     const struct setting *targets = settings_get(s, "targets");
@@ -333,11 +348,19 @@ static enum status fill_targets(const struct settings *s, struct manifest *manif
     if (manifest->targets == NULL)
         return error_out_of_memory(error, "the targets of a manifest");
     for (size_t i = 0; i < targets->count; i++) {
+        const struct setting *n = settings_of_entry(targets, i, "n"), *sd = settings_of_entry(targets, i, "sd"),
+                             *protocol = settings_of_entry(targets, i, "protocol");
+        enum status status = check_target(s, targets, i, error);
+        if (status != STATUS_OK)
+            return status;
         manifest->targets[i] =
             (struct manifest_target){ .best = settings_of_entry(targets, i, "metric")->choice == METRIC_BEST_ERROR,
                                       .value = settings_of_entry(targets, i, "value")->numbers[0],
                                       .tolerance = settings_of_entry(targets, i, "tolerance")->numbers[0],
-                                      .source = strdup(settings_of_entry(targets, i, "source")->text) };
+                                      .source = strdup(settings_of_entry(targets, i, "source")->text),
+                                      .n = n->given ? (uint64_t)n->numbers[0] : 1,
+                                      .sd = sd->given ? sd->numbers[0] : NAN,
+                                      .protocol = protocol->given ? (enum protocol)protocol->choice : PROTOCOL_MEAN };
         if (manifest->targets[i].source == NULL)
             return error_out_of_memory(error, "the targets of a manifest");
     }

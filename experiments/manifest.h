@@ -26,6 +26,9 @@ struct manifest_target {
     bool best;               /* of all epochs; else after the last */
     double value, tolerance; /* percent, percentage points */
     char *source;
+    uint64_t n;             /* runs that were made for the value; 1 where the manifest does not say */
+    double sd;              /* their standard deviation, percentage points; NaN: not published */
+    enum protocol protocol; /* what the value is of them */
 };
 
 /* Where a file comes from, and what is published about it. */

@@ -75,6 +75,12 @@ static const struct schema_choice metrics[] = {
     { "best_error", METRIC_BEST_ERROR },
     { NULL, 0 },
 };
+static const struct schema_choice protocols[] = {
+    { "mean", PROTOCOL_MEAN },
+    { "median", PROTOCOL_MEDIAN },
+    { "best", PROTOCOL_BEST },
+    { NULL, 0 },
+};
 static const struct schema_choice or_any[] = {
     { "any", 0 },
     { NULL, 0 },
@@ -193,6 +199,12 @@ static const struct schema_key target_keys[] = {
     { "tolerance", VALUE_REAL, 0, 100, NULL, NULL, true, false, NULL,
       "largest difference that counts as reproduced, percentage points" },
     { "source", VALUE_TEXT, 0, 0, NULL, NULL, true, false, NULL, "where it was published, and how it was measured" },
+    { "n", VALUE_INTEGER, 1, 1000000, NULL, NULL, false, false, NULL,
+      "runs that were made for the value; without it, one" },
+    { "sd", VALUE_REAL, 1e-6, 100, NULL, NULL, false, false, NULL,
+      "their standard deviation, percentage points; needs an n of 2 or more" },
+    { "protocol", VALUE_CHOICE, 0, 0, protocols, NULL, false, false, NULL,
+      "what the value is of the n runs: their mean (also without this key), their median, or the best of them" },
 };
 
 static const struct schema_key archive_keys[] = {

@@ -28,6 +28,7 @@ enum value_type {
 enum dataset_kind { DATASET_CIFAR10, DATASET_EMBEDDED };
 enum weights_format { WEIGHTS_AUTO, WEIGHTS_NEON, WEIGHTS_TORCH, WEIGHTS_SAFETENSORS };
 enum metric { METRIC_FINAL_ERROR, METRIC_BEST_ERROR };
+enum protocol { PROTOCOL_MEAN, PROTOCOL_MEDIAN, PROTOCOL_BEST };
 
 /* A word that a key may have, and what it means: a value of an enum above or in trainer/recipe.h. */
 struct schema_choice {
