@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "commands/command.h"
+#include "commands/compare_statistics.h"
 #include "commands/table.h"
 #include "experiments/settings_difference.h"
 #include "results/checkpoint.h"
@@ -504,6 +505,14 @@ static enum status run_compare(const struct arguments *arguments, struct error *
     enum status status = parse_tolerances(arguments, &job, error);
     if (status != STATUS_OK)
         return status;
+    if (arguments_flag(arguments, "statistics")) {
+        if (job.tolerance_count > 0 || job.all)
+            return error_set(error, STATUS_INPUT, "--statistics compares no bits: it cannot be given together with %s",
+                             job.all ? "--all" : "--tolerance");
+        return compare_statistics(arguments, error);
+    }
+    if (arguments_text(arguments, "points") != NULL)
+        return error_set(error, STATUS_INPUT, "--points belongs to --statistics");
     job.runs = calloc(job.count, sizeof *job.runs);
     if (job.runs == NULL)
         return error_out_of_memory(error, "%zu runs", job.count);
@@ -526,6 +535,10 @@ static const struct option_definition options[] = {
     OPTION_RUNS,
     { "tolerance", "METRIC=abs:X", OPTION_LIST, 0, 0, NULL,
       "ask for a result instead of bits: METRIC, such as validation_error, may differ by X. You may give it again" },
+    { "statistics", NULL, OPTION_FLAG, 0, 0, NULL,
+      "compare two groups of runs by their mean validation errors instead of bits" },
+    { "points", "X", OPTION_TEXT, 0, 0, NULL,
+      "with --statistics: say how many runs it takes to see X percentage points; default: 0.3" },
     { "all", NULL, OPTION_FLAG, 0, 0, NULL, "also show what does not differ, and times" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|table|csv|json",
       "text, a table with a row for each run, the same as csv, or json; steps and epochs count from 1, in json from 0; "
@@ -544,6 +557,7 @@ const struct command compare_command = {
         "malformed: a file of a record cannot be read, or two contradict each other. Exit status 2.\n\n"
         "same-document: one is a copy of the other. They agree, but nothing independent was compared. Copies have "
         "the same times; a record that was forged with other times is not found out. Exit status 0.\n\n"
+        "within-spread: only with --statistics, below. Exit status 0.\n\n"
         "within-tolerance: only with --tolerance. Every metric that you named agrees after the last epoch. Exit "
         "status 0.\n\n"
         "not-comparable: the arithmetics differ, or promise no bits (fast), and you gave no --tolerance. Exit status "
@@ -561,10 +575,20 @@ const struct command compare_command = {
         "differs: keys of the manifests that move bits, results, engines, programs and hosts. A default that neither "
         "manifest changes is no difference.\n\n"
         "With several runs, the exit status is that of the worst verdict: 2 before 1 before 0.\n\n"
+        "--statistics is for runs whose bits were never promised to agree: other seeds, another arithmetic, fast "
+        "arithmetic. It compares two sides by their mean validation errors after the last epoch. Put the word vs "
+        "between the sides; without it, the sides are the two recipes or arithmetics that the runs have. The verdict "
+        "is "
+        "within-spread if a two-sided t test (Welch's) at a level of 5 % cannot tell the means apart, and differs if "
+        "it can. It is other-experiment if the recipes differ, and not-comparable if a run is not finished, a run is "
+        "on both sides, or neither side has two runs. It also says which difference so many runs see, and how many "
+        "runs would see --points. A side of few runs sees little: within-spread is no proof that two means are "
+        "equal.\n\n"
         "A RUN is a run's folder, its name in the runs folder, published/... for a run that comes with the program, "
         "or what selfsame pack wrote: a file, or its https URL.",
     .examples =
         "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n"
+        "selfsame compare --statistics runs/a-seed* vs runs/b-seed*\tdo two groups of seeds agree?\n"
         "selfsame compare mine theirs --tolerance validation_error=abs:0.3\tdid I get the result?\n",
     .operands_min = 2,
     .operands_max = SIZE_MAX,

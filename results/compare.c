@@ -17,6 +17,7 @@ static const struct {
 } verdicts[VERDICTS] = {
     [VERDICT_MALFORMED] = { "malformed", STATUS_INPUT },
     [VERDICT_SAME_DOCUMENT] = { "same-document", STATUS_OK },
+    [VERDICT_WITHIN_SPREAD] = { "within-spread", STATUS_OK },
     [VERDICT_WITHIN_TOLERANCE] = { "within-tolerance", STATUS_OK },
     [VERDICT_NOT_COMPARABLE] = { "not-comparable", STATUS_INPUT },
     [VERDICT_OTHER_EXPERIMENT] = { "other-experiment", STATUS_NO },

@@ -13,6 +13,7 @@
 enum verdict {
     VERDICT_MALFORMED,        /* a record's files cannot be read, or contradict each other; never of compare_records */
     VERDICT_SAME_DOCUMENT,    /* one record and a copy of it: nothing independent was compared */
+    VERDICT_WITHIN_SPREAD,    /* the results of several runs agree as far as seeds explain; of compare_groups.h alone */
     VERDICT_WITHIN_TOLERANCE, /* the named metrics agree within their tolerances; bits were not compared */
     VERDICT_NOT_COMPARABLE,   /* bits were never promised to agree, or a named metric cannot be compared */
     VERDICT_OTHER_EXPERIMENT, /* the experiment digests differ */
