@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "commands/eval_report.h"
 #include "commands/weights_options.h"
 #include "experiments/catalog.h"
 #include "fetch/data/load.h"
@@ -111,94 +112,74 @@ static enum status write_predictions(const char *path, const struct dataset *tes
     return status;
 }
 
-static enum status report(const struct arguments *arguments, const struct manifest *manifest,
-                          const struct dataset *test, const uint8_t *predictions, double loss, struct error *error)
+static enum status evaluate(const struct arguments *arguments, const struct network *network, const float *values,
+                            struct evaluation *evaluation, struct error *error)
 {
-    const char *path = arguments_text(arguments, "predictions");
-    uint32_t errors = 0;
-    for (uint32_t i = 0; i < test->count; i++)
-        errors += predictions[i] != test->labels[i];
-    printf("error: %.2f %% (%" PRIu32 " of %" PRIu32 ")\nloss:  %.6f\n", 100.0 * errors / test->count, errors,
-           test->count, loss);
-    const char *mark = manifest_test_mark(manifest, test->sha256);
-    if (mark != NULL)
-        printf("data:  %s, SHA-256 %s\n", mark, test->sha256);
-    return path != NULL ? write_predictions(path, test, predictions, error) : STATUS_OK;
-}
-
-static enum status evaluate(const struct arguments *arguments, const struct manifest *manifest,
-                            const struct network *network, const float *values, struct error *error)
-{
+    const struct manifest *manifest = &evaluation->manifest;
     struct engine_options options = { .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
                                       .isa = arguments_text(arguments, "isa"),
                                       .inference = true };
     const struct data_options data = { .place = arguments_text(arguments, "data"),
                                        .any_test_data = arguments_flag(arguments, "any-test-data") };
     const bool needs_training = manifest->recipe.input.normalization != NORMALIZE_CONSTANTS;
-    struct dataset training = { .count = 0 }, test;
+    struct dataset training = { .count = 0 };
     const struct engine_operations *operations;
     struct engine *engine = NULL;
-    double loss;
     struct recipe recipe = manifest->recipe;
     recipe.arithmetic = arguments_arithmetic(arguments, recipe.arithmetic);
     enum status status = engine_choose(arguments_text(arguments, "engine"), recipe.arithmetic, &operations, error);
     if (status == STATUS_OK)
-        status = data_load(manifest, &data, needs_training ? &training : NULL, &test, error);
+        status = data_load(manifest, &data, needs_training ? &training : NULL, &evaluation->test, error);
     if (status != STATUS_OK)
         return status;
-    uint8_t *predictions = malloc(test.count);
+    const struct dataset *test = &evaluation->test;
     float *momentum = calloc(network->value_count, sizeof *momentum);
-    if (predictions == NULL || momentum == NULL)
-        status = error_out_of_memory(error, "the predictions of %" PRIu32 " images", test.count);
+    evaluation->predictions = malloc(test->count);
+    if (evaluation->predictions == NULL || momentum == NULL)
+        status = error_out_of_memory(error, "the predictions of %" PRIu32 " images", test->count);
     if (status == STATUS_OK)
-        status = operations->open(&engine, &recipe, network, needs_training ? &training : NULL, &test, &options, error);
+        status = operations->open(&engine, &recipe, network, needs_training ? &training : NULL, test, &options, error);
     if (status == STATUS_OK)
         status = operations->set_state(engine, values, momentum, error);
     if (status == STATUS_OK)
-        status = operations->evaluate(engine, predictions, &loss, error);
-    if (status == STATUS_OK)
-        status = report(arguments, manifest, &test, predictions, loss, error);
+        status = operations->evaluate(engine, evaluation->predictions, &evaluation->loss, error);
     if (engine != NULL)
         operations->close(engine);
     free(momentum);
-    free(predictions);
     dataset_free(&training);
-    dataset_free(&test);
     return status;
 }
 
-static enum status run_eval(const struct arguments *arguments, struct error *error)
+/* Evaluates a file of weights, by the manifest that was named, or its own. The caller frees with evaluation_free, also
+ * after an error. */
+static enum status evaluate_file(const struct arguments *arguments, const char *path, const char *named,
+                                 struct evaluation *evaluation, struct error *error)
 {
-    char path[FILE_PATH_BYTES];
     struct weights weights;
-    struct manifest manifest;
+    struct manifest *manifest = &evaluation->manifest;
     struct network *network = NULL;
     float *values = NULL;
-    const char *predictions = arguments_text(arguments, "predictions");
-    enum status status = predictions != NULL ? arguments_may_write(arguments, predictions, error) : STATUS_OK;
-    if (status == STATUS_OK)
-        status = find_weights(arguments, path, error);
-    if (status == STATUS_OK)
-        status =
-            weights_open(&weights, path, &(struct weights_options){ .key = arguments_text(arguments, "key") }, error);
+    *evaluation = (struct evaluation){ .path = path };
+    enum status status =
+        weights_open(&weights, path, &(struct weights_options){ .key = arguments_text(arguments, "key") }, error);
     if (status != STATUS_OK)
         return status;
     weights_tell(arguments->command->name, path, &weights);
-    status = find_manifest(arguments_text(arguments, "manifest"), path, &weights, &manifest, error);
+    status = find_manifest(named, path, &weights, manifest, error);
     if (status != STATUS_OK) {
         weights_close(&weights);
         return status;
     }
-    if (arguments_text(arguments, "weights") == NULL && !catalog_names(&manifest.weights, weights.sha256) &&
-        manifest.weights.md5[0] == '\0')
+    if (arguments_text(arguments, "weights") == NULL && !catalog_names(&manifest->weights, weights.sha256) &&
+        manifest->weights.md5[0] == '\0' && named != NULL)
         status = error_set(error, STATUS_INPUT,
                            "the stored weights %s are damaged: their SHA-256 is %s; selfsame fetch %s downloads them "
                            "again",
-                           path, weights.sha256, manifest.path);
+                           path, weights.sha256, manifest->path);
     if (status == STATUS_OK)
-        status = check_format(&manifest, path, &weights, error);
+        status = check_format(manifest, path, &weights, error);
     if (status == STATUS_OK)
-        status = network_open(&network, &manifest.recipe.model, error);
+        status = network_open(&network, &manifest->recipe.model, error);
     if (status == STATUS_OK) {
         values = calloc(network->value_count, sizeof *values);
         status = values != NULL ? weights_fill(&weights, path, network, values, error)
@@ -208,10 +189,47 @@ static enum status run_eval(const struct arguments *arguments, struct error *err
     if (status == STATUS_OK)
         status = weights_check_used(path, network, values, error);
     if (status == STATUS_OK)
-        status = evaluate(arguments, &manifest, network, values, error);
+        status = evaluate(arguments, network, values, evaluation, error);
     free(values);
     network_close(network);
-    manifest_free(&manifest);
+    return status;
+}
+
+/* The predictions of two files are of the same images, or there is nothing to test. */
+static enum status check_same_images(const struct evaluation *first, const struct evaluation *second,
+                                     struct error *error)
+{
+    if (first->test.count == second->test.count &&
+        memcmp(first->test.labels, second->test.labels, first->test.count) == 0 &&
+        strcmp(first->test.sha256, second->test.sha256) == 0)
+        return STATUS_OK;
+    return error_set(
+        error, STATUS_INPUT,
+        "the manifests of %s and %s evaluate them on different images, %" PRIu32 " of SHA-256 %.16s... and "
+        "%" PRIu32 " of %.16s...",
+        first->path, second->path, first->test.count, first->test.sha256, second->test.count, second->test.sha256);
+}
+
+static enum status run_eval(const struct arguments *arguments, struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    struct evaluation first = { .path = NULL }, second = { .path = NULL };
+    const char *predictions = arguments_text(arguments, "predictions"), *against = arguments_text(arguments, "against");
+    enum status status = predictions != NULL ? arguments_may_write(arguments, predictions, error) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = find_weights(arguments, path, error);
+    if (status == STATUS_OK)
+        status = evaluate_file(arguments, path, arguments_text(arguments, "manifest"), &first, error);
+    if (status == STATUS_OK && against != NULL)
+        status = evaluate_file(arguments, against, NULL, &second, error);
+    if (status == STATUS_OK && against != NULL)
+        status = check_same_images(&first, &second, error);
+    if (status == STATUS_OK)
+        status = evaluation_print(arguments, &first, against != NULL ? &second : NULL, error);
+    if (status == STATUS_OK && predictions != NULL)
+        status = write_predictions(predictions, &first.test, first.predictions, error);
+    evaluation_free(&first);
+    evaluation_free(&second);
     return status;
 }
 
@@ -222,6 +240,11 @@ static const struct option_definition eval_options[] = {
     { "manifest", "MANIFEST", OPTION_TEXT, 0, 0, NULL,
       "the manifest of their network and data; default: manifest.yaml next to the weights, else the installed "
       "manifest that names the file's SHA-256 or its beginning" },
+    { "against", "FILE", OPTION_TEXT, 0, 0, NULL,
+      "evaluate these weights, too, and test with McNemar's test whether the two err equally often; their manifest is "
+      "found as above" },
+    { "per-class", NULL, OPTION_FLAG, 0, 0, NULL, "also print the errors of each class, and the confusion matrix" },
+    { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|json", "text or json; default: text" },
     OPTION_KEY,
     OPTION_DATA,
     OPTION_ANY_TEST_DATA,
@@ -242,11 +265,20 @@ const struct command eval_command = {
     .description =
         "Predicts the class of every test image with weights from a file. It prints how many predictions are wrong, "
         "and the mean cross entropy. The file's format is recognised by its content, and the usual names of tensors "
-        "are known. If a file cannot be evaluated, selfsame inspect says why.",
+        "are known. If a file cannot be evaluated, selfsame inspect says why.\n\n"
+        "The test images are a sample. The interval beside the error is what their number alone leaves open (Wilson's "
+        "interval of 95 %). It says nothing about other seeds.\n\n"
+        "--per-class prints a line for each class, and the confusion matrix: row, the label; column, the "
+        "prediction.\n\n"
+        "--against evaluates a second file on the same images, and counts the images that only one of the two gets "
+        "right. McNemar's test says how likely such counts are if both err equally often: exactly, by the binomial "
+        "distribution, and by chi square with the correction for continuity. The test is about these two files, not "
+        "about the recipes that made them: selfsame compare --statistics compares those.",
     .options = eval_options,
     .examples = "selfsame eval --weights runs/quick-resnet20-seed1/weights.safetensors\ta run's last epoch\n"
                 "selfsame eval --weights resnet20-12fca82f.th --data cifar-10\ta published file; its SHA-256 leads "
-                "to its manifest\n",
+                "to its manifest\n"
+                "selfsame eval --weights a/weights.safetensors --against b/weights.safetensors\tdo the two differ?\n",
     .operands_min = 0,
     .operands_max = 0,
     .run = run_eval,
