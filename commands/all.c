@@ -7,7 +7,7 @@
 extern const struct command fetch_command, train_command, eval_command, runs_command, check_command, compare_command,
     targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
     status_command, table_command, pack_command, unpack_command, key_command, attest_command, verify_command,
-    sweep_command, export_command, tag_command, note_command, delete_command,
+    sweep_command, export_command, tag_command, note_command, delete_command, experiments_command, new_command,
     seeds_command, help_command;
 
 /* One a line, so that branches merge. */
@@ -28,6 +28,8 @@ const struct command *const all_commands[] = {
     &bench_command,
     &doctor_command,
     &manifest_command,
+    &experiments_command,
+    &new_command,
     &inspect_command,
     &convert_command,
     &pack_command,
