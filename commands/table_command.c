@@ -226,7 +226,8 @@ static void print_notes(enum format format, struct record *const *records, size_
         text_line(stdout, "Seed %" PRIu64 ", arithmetic %s.", records[0]->facts.seed, records[0]->facts.arithmetic);
     for (size_t i = 0; i < count; i++) {
         const struct record_facts *facts = &records[i]->facts;
-        snprintf(about, sizeof about, "%s; %s", facts->engine_description, facts->host_cpu);
+        snprintf(about, sizeof about, "%s%s; %s", facts->sessions > 1 ? "several sessions, the last on " : "",
+                 facts->engine_description, facts->host_cpu);
         if (strcmp(about, before) != 0)
             note(format, "Median times%s%s: %s.", i > 0 ? ", from " : "", i > 0 ? records[i]->name : "", about);
         snprintf(before, sizeof before, "%s", about);
