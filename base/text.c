@@ -283,3 +283,36 @@ size_t text_unify(char *text, size_t bytes)
     text[to] = '\0';
     return to;
 }
+
+void text_free_list(char **texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+size_t text_width(const char *text)
+{
+    size_t width = 0;
+    for (; *text != '\0'; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+/* Behind the first `count` characters. */
+static const char *skip(const char *text, size_t count)
+{
+    while (*text != '\0' && count-- > 0)
+        while (((unsigned char)*++text & 0xc0) == 0x80)
+            ;
+    return text;
+}
+
+void text_shorten(char *to, size_t size, const char *text, size_t width)
+{
+    const size_t all = text_width(text), tail = (width - 3) / 2;
+    if (all <= width)
+        snprintf(to, size, "%s", text);
+    else
+        snprintf(to, size, "%.*s...%s", (int)(skip(text, width - 3 - tail) - text), text, skip(text, all - tail));
+}

@@ -36,6 +36,12 @@ void text_line(FILE *file, const char *format, ...) __attribute__((format(printf
 /* A word as a shell reads it back: unchanged if nothing in it is special, else in single quotes. */
 void text_write_word(FILE *file, const char *word);
 
+/* The characters of UTF-8: columns on a terminal, as far as Latin letters go. */
+size_t text_width(const char *text);
+/* Copies a text. If it is wider than `width`, at least 8, "..." takes the place of its middle: names differ at their
+ * ends. */
+void text_shorten(char *to, size_t size, const char *text, size_t width);
+
 /* Wraps words at a width, and ends with a newline. The first line continues at `column`, where the stream is; later
  * ones are indented. An empty line in the text starts a paragraph. Bytes are counted as columns. */
 void text_wrap(FILE *file, const char *text, int indent, int column, int width);
@@ -50,5 +56,8 @@ bool text_is_plain(const char *text, const char *allowed);
 /* Removes, in place, what editors and file transfers add to texts: a byte order mark at the beginning, and the carriage
  * return before each line feed. Returns the new length; a NUL follows. */
 size_t text_unify(char *text, size_t bytes);
+
+/* Frees `count` texts, and their list. */
+void text_free_list(char **texts, size_t count);
 
 #endif

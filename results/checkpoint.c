@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "fetch/weights/weights.h"
-#include "results/record.h"
+#include "results/record_data.h"
 #include "trainer/schedule.h"
 
 static const char MOMENTUM[] = "momentum.";

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/build_info.h"
+#include "base/text.h"
 #include "results/packed_run.h"
 #include "results/record_json.h"
 
@@ -154,7 +155,5 @@ enum status record_list(const char *runs, char ***names, size_t *count, struct e
 
 void record_list_free(char **names, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
+    text_free_list(names, count);
 }

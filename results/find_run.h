@@ -10,8 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-
-enum { RUN_NAME_BYTES = 256 };
+#include "results/record_data.h"
 
 /* The runs folder: `option` (of --runs) unless NULL, else the environment's SELFSAME_RUNS unless empty, else "runs". */
 const char *record_runs_folder(const char *option);

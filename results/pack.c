@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "results/record.h"
+#include "results/record_data.h"
 
 enum { BLOCK = 512, PADDED = 20 * BLOCK, NAME_BYTES = 100, CHUNK = 1 << 20 };
 static const char top[] = "run/";
@@ -218,7 +218,7 @@ static enum status put_folder(struct writing *writing, const char *folder, const
         snprintf(name, sizeof name, "%s%s", member->name, names[i]);
         status = put_file(writing, folder, name, member->most, error);
     }
-    record_list_free(names, count);
+    text_free_list(names, count);
     return status;
 }
 
@@ -264,7 +264,7 @@ static enum status tell_rest(const char *folder, void (*left_out)(const char *fo
         if (!known && left_out != NULL)
             left_out(folder, names[i]);
     }
-    record_list_free(names, count);
+    text_free_list(names, count);
     return status;
 }
 

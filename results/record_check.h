@@ -12,7 +12,7 @@
 #ifndef SELFSAME_RECORD_CHECK_H
 #define SELFSAME_RECORD_CHECK_H
 
-#include "results/record.h"
+#include "results/record_data.h"
 
 /* All but the weights: what record_open does. STATUS_INPUT names the run, the two files that contradict each other, and
  * what each says. */
