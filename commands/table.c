@@ -57,20 +57,19 @@ static const char *cell(const struct table *table, size_t row, size_t column)
     return table->cells[row * table->column_count + column];
 }
 
-/* Columns on a terminal: characters, not bytes, of UTF-8, as they are printed. */
+enum { CELL_BYTES = 1024 };
+
+/* As it is printed. */
 static size_t width_of(const char *text)
 {
-    char escaped[1024];
+    char escaped[CELL_BYTES];
     size_t width = 0;
     while (text[width] >= 0x20 && text[width] < 0x7f)
         width++;
     if (text[width] == '\0') /* as most are: nothing is escaped */
         return width < sizeof escaped ? width : sizeof escaped - 1;
-    width = 0;
     (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
-    for (const char *c = escaped; *c != '\0'; c++)
-        width += ((unsigned char)*c & 0xc0) != 0x80;
-    return width;
+    return text_width(escaped);
 }
 
 static void print_blanks(size_t count)
@@ -81,11 +80,22 @@ static void print_blanks(size_t count)
     fwrite(blanks, 1, count, stdout);
 }
 
+static void write_shortened(const char *text, size_t width)
+{
+    char escaped[CELL_BYTES], shown[CELL_BYTES];
+    (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
+    text_shorten(shown, sizeof shown, escaped, width);
+    fputs(shown, stdout);
+}
+
 static void print_aligned(const struct table_column *column, const char *text, size_t width)
 {
-    const size_t fill = width - width_of(text);
+    const size_t whole = width_of(text), fill = width > whole ? width - whole : 0;
     print_blanks(column->number ? fill : 0);
-    text_write(stdout, TEXT_TERMINAL, text);
+    if (whole > width)
+        write_shortened(text, width);
+    else
+        text_write(stdout, TEXT_TERMINAL, text);
     print_blanks(column->number ? 2 : fill + 2);
 }
 
@@ -99,6 +109,9 @@ struct layout {
 /* A last column of text is wrapped, but not narrower than this. A longer text does not make the table leave out a
  * column. */
 enum { WRAPPED_MIN = 16, WRAPPED_LONG = 32 };
+
+/* Other texts are shortened to the first before the table leaves out a column, and then down to the second. */
+enum { SHORTENED = 32, SHORTENED_MIN = 16 };
 
 /* Finds the last column up to a rank. Returns the table's least width. */
 static size_t lay_out(const struct table *table, struct layout *layout, unsigned rank)
@@ -116,9 +129,15 @@ static size_t lay_out(const struct table *table, struct layout *layout, unsigned
     return layout->before_last + (last > WRAPPED_LONG && !table->columns[layout->last].number ? WRAPPED_LONG : last);
 }
 
+static void shorten(const struct table *table, struct layout *layout, size_t most)
+{
+    for (size_t c = 0; c < table->column_count; c++)
+        layout->widths[c] = !table->columns[c].number && layout->widths[c] > most ? most : layout->widths[c];
+}
+
 static void print_last(const struct table *table, const struct layout *layout, const char *text, size_t columns)
 {
-    char escaped[1024];
+    char escaped[CELL_BYTES];
     const size_t width = columns > layout->before_last + WRAPPED_MIN ? columns : layout->before_last + WRAPPED_MIN;
     if (table->columns[layout->last].number)
         printf("%*s", (int)(layout->widths[layout->last] - width_of(text)), "");
@@ -139,8 +158,12 @@ static void print_text(const struct table *table, size_t rows)
         }
         rank = table->columns[c].rank > rank ? table->columns[c].rank : rank;
     }
+    if (lay_out(table, &layout, rank) > columns)
+        shorten(table, &layout, SHORTENED);
     while (lay_out(table, &layout, rank) > columns && rank > 0)
         rank--;
+    for (size_t most = SHORTENED; lay_out(table, &layout, rank) > columns && most > SHORTENED_MIN; most--)
+        shorten(table, &layout, most - 1);
     for (size_t row = 0; row <= rows; row++) {
         for (size_t c = 0; c < layout.last; c++) {
             if (table->columns[c].rank <= layout.rank)

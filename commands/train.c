@@ -205,7 +205,9 @@ static enum status plan(struct queue *queue, struct error *error)
     if (name != NULL && queue->count > 1)
         return error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time", name, queue->count);
     for (size_t i = 0; i < queue->count && session->together > 1; i++) {
-        const int width = (int)strlen(queue->runs[i].name);
+        enum { NAME_WIDTH_MOST = 32 };
+        const int length = (int)strlen(queue->runs[i].name),
+                  width = length < NAME_WIDTH_MOST ? length : NAME_WIDTH_MOST;
         session->name_width = width > session->name_width ? width : session->name_width;
         for (size_t j = 0; j < i; j++) {
             if (strcmp(queue->runs[i].name, queue->runs[j].name) == 0)

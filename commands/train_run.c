@@ -10,18 +10,9 @@
 #include "base/text.h"
 #include "results/record.h"
 #include "results/recorder.h"
+#include "results/run_progress.h"
 #include "trainer/schedule.h"
 #include "trainer/train.h"
-
-/* ---- work -------------------------------------------------------------------------------------------------------- */
-
-/* An image costs its network's layers, and one that is trained with 17 fifths of one that is only classified: measured
- * on the engine cpu, at all four depths. */
-static uint64_t work_of(const struct recipe *recipe, uint64_t images, uint64_t classified)
-{
-    enum { TRAINED = 17, CLASSIFIED = 5 };
-    return (recipe->model.depth - 2) * (TRAINED * images + CLASSIFIED * classified);
-}
 
 uint64_t train_run_epochs(const struct arguments *arguments, const struct manifest *manifest)
 {
@@ -31,11 +22,10 @@ uint64_t train_run_epochs(const struct arguments *arguments, const struct manife
 
 uint64_t train_run_work(const struct arguments *arguments, const struct manifest *manifest)
 {
-    const struct training_config *training = &manifest->recipe.training;
     const uint64_t epochs = train_run_epochs(arguments, manifest);
-    return work_of(&manifest->recipe,
-                   schedule_epoch_end(training, manifest->training_images, epochs - 1) * training->batch_size,
-                   epochs * manifest->test_images);
+    return run_work(&manifest->recipe,
+                    schedule_epoch_end(&manifest->recipe.training, manifest->training_images, epochs - 1),
+                    epochs * manifest->test_images);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
@@ -124,9 +114,8 @@ static void count_work(struct job *job, uint64_t done)
 
 static uint64_t work_done(const struct job *job, uint64_t step)
 {
-    const struct training_config *training = &job->recipe.training;
-    const uint64_t epoch = step == 0 ? 0 : schedule_epoch_of(training, job->training->count, step - 1);
-    return work_of(&job->recipe, step * training->batch_size, epoch * job->validation->count);
+    const uint64_t epoch = step == 0 ? 0 : schedule_epoch_of(&job->recipe.training, job->training->count, step - 1);
+    return run_work(&job->recipe, step, epoch * job->validation->count);
 }
 
 static void show_progress(struct job *job, uint64_t step, uint64_t count)
@@ -163,8 +152,11 @@ static enum status hear_steps(void *context, uint64_t first, const struct step_r
 /* Where several runs print at a time, each line begins with its run's name. */
 static void print_name(const struct train_session *session, const char *name)
 {
-    if (session->name_width > 0)
-        printf("%-*s ", session->name_width, name);
+    char shown[RUN_NAME_BYTES];
+    if (session->name_width == 0)
+        return;
+    text_shorten(shown, sizeof shown, name, (size_t)session->name_width);
+    printf("%-*s ", session->name_width, shown);
 }
 
 static void print_heading(struct train_session *session)

@@ -16,7 +16,7 @@
 struct train_session {
     const struct arguments *arguments;
     size_t runs, together; /* of the call, and how many of them at a time */
-    int name_width;        /* of the longest run's name, where several runs print at a time; else 0 */
+    int name_width;        /* of the runs' names, where several runs print at a time; else 0 */
     struct shared_data *data;
     struct after_runs *after; /* what --after runs, with the runs that are finished */
 
@@ -53,8 +53,7 @@ bool train_run_is_finished(const char *runs, const char *name, const char *exper
 /* The epochs of a manifest's training up to --epochs. */
 uint64_t train_run_epochs(const struct arguments *arguments, const struct manifest *manifest);
 
-/* The work of a run, in a unit of its own, so that one share and one time left can be told for networks of several
- * depths. */
+/* The work of a run (results/run_progress.h) up to --epochs. */
 uint64_t train_run_work(const struct arguments *arguments, const struct manifest *manifest);
 
 /* Trains it. Several threads may train runs of one session.

@@ -51,6 +51,14 @@ expect 0 "a finished one is only counted" status --runs runs
 prints '^1 finished: selfsame runs lists them$'
 expect 0 "unless it is named" status b --runs runs
 prints '^b: finished 1 of 30'
+expect 0 "  whose 29 epochs to do take 29 times as long as the first" status b --runs runs --format json
+if python3 -c 'import json
+first = json.loads(open("runs/b/metrics.jsonl").readline())
+assert abs(json.load(open("stdout"))[0]["left_s"] - 29 * (first["training_seconds"] + first["validation_seconds"])) < 0.6'; then
+    pass "  as its files say"
+else
+    fail "  not as its files say"
+fi
 mkdir runs/damaged
 echo '{' > runs/damaged/record.json
 expect 0 "a damaged one is left out" status --runs runs

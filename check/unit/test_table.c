@@ -133,11 +133,42 @@ static void test_width(void **state)
     table_close(table);
 }
 
+/* Long names are shortened in their middle before a column is left out, and further where that is not enough. */
+static void test_long_names(void **state)
+{
+    (void)state;
+    static const struct table_column few[] = { { "run", false, 0 }, { "epochs", true, 1 }, { "weights", false, 1 } };
+    static const struct table_column three[] = { { "run", false, 0 }, { "of", false, 0 },   { "manifest", false, 0 },
+                                                 { "best", true, 0 }, { "final", true, 0 }, { "state", false, 0 } };
+    static const char name[] = "an-experiment-with-a-name-of-sixty-four-characters-exactly-seed1";
+    struct table *table = table_open(few, 3);
+    char text[1024];
+    table_cell(table, "%s", name);
+    table_cell(table, "%d", 180);
+    table_cell(table, "0123456789abcdef");
+    print(table, NULL, text);
+    assert_string_equal(text, "run                               epochs  weights\n"
+                              "an-experiment-w...-exactly-seed1     180  0123456789abcdef\n");
+    print(table, "csv", text);
+    assert_non_null(strstr(text, name));
+    table_close(table);
+    table = table_open(three, 6);
+    for (int i = 0; i < 3; i++)
+        table_cell(table, "%s", name);
+    table_cell(table, "%.2f", 8.75);
+    table_cell(table, "%.2f", 8.8);
+    table_cell(table, "finished");
+    print(table, NULL, text);
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        assert_true(strlen(line) <= 80);
+    table_close(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_for_people),   cmocka_unit_test(test_csv),   cmocka_unit_test(test_json),
-        cmocka_unit_test(test_without_rows), cmocka_unit_test(test_width),
+        cmocka_unit_test(test_without_rows), cmocka_unit_test(test_width), cmocka_unit_test(test_long_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
