@@ -1,12 +1,6 @@
 # Signed statements: made, verified by us and by others, valid after a copy, a rename and packing; and a changed byte anywhere is refused.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 4, batch_size: 16, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny
 "$SELFSAME" train tiny.yaml --runs runs > /dev/null 2>&1
 "$SELFSAME" train tiny.yaml --runs runs --name mine --threads 1 > /dev/null 2>&1
 "$SELFSAME" train tiny.yaml --runs runs --name other --seed 2 > /dev/null 2>&1

@@ -1,12 +1,6 @@
 # exact-2 through the whole program: digests and names, the same bits everywhere, resume, records, refusals.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {epochs: 3, batch_size: 70, schedule: {drop_epochs: [2]}}
-targets: []
-YAML
+tiny 'epochs: 3, batch_size: 70, schedule: {drop_epochs: [2]}'
 experiment() { # of a manifest with these lines added
     printf 'inherit: quick/resnet20.yaml\nname: x\n%b' "$1" > x.yaml
     "$SELFSAME" manifest x.yaml | sed -n 's/^# experiment digest.* \([0-9a-f]\{64\}\).*/\1/p'

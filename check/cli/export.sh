@@ -1,13 +1,7 @@
 # Runs in the formats of other tools, read back by a few lines of Python. check/cli/export_tools.sh has the tools themselves
 # read them.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 4, batch_size: 16, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny
 expect 0 "a run" train tiny.yaml --runs runs
 published=published/quick/quick-resnet20-seed1
 

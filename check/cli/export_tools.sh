@@ -14,13 +14,7 @@ judged() {
     if "$python" check.py "$@" > stdout 2> stderr; then pass "$what"; else fail "$what"; fi
 }
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 4, batch_size: 16, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny
 expect 0 "a run" train tiny.yaml --runs runs
 published=published/quick/quick-resnet20-seed1
 

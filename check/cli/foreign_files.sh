@@ -1,12 +1,6 @@
 # Files and records that somebody else made: nothing of theirs is lost, nothing in them is believed or run.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {epochs: 3, batch_size: 400, schedule: {drop_epochs: [2]}}
-targets: []
-YAML
+tiny 'epochs: 3, batch_size: 400, schedule: {drop_epochs: [2]}'
 expect 0 "a run" train tiny.yaml --runs runs
 
 # A folder that is no run stays as it is.

@@ -1,12 +1,6 @@
 # tag, note and delete.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 4, batch_size: 16, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny
 "$SELFSAME" train tiny.yaml --runs runs > /dev/null 2>&1
 cp -r runs/tiny-seed1 runs/copy
 cp runs/copy/record.json before.json

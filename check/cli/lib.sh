@@ -43,6 +43,18 @@ grows() {
     done
 }
 
+# tiny [TRAINING]: writes tiny.yaml, the manifest of a run that takes a moment. TRAINING: other values of its key training.
+tiny() {
+    tiny_training='steps: 4, batch_size: 16, schedule: {drop_epochs: []}'
+    cat > tiny.yaml <<YAML
+inherit: quick/resnet20.yaml
+name: tiny
+model: {depth: 8}
+training: {${1:-$tiny_training}}
+targets: []
+YAML
+}
+
 # needs COMMAND...: skips the whole test where a program is missing.
 needs() {
     for program in "$@"; do

@@ -12,13 +12,7 @@ clean() {
     done
 }
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 2, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny 'steps: 2, schedule: {drop_epochs: []}'
 
 # Messages.
 expect 2 "an unknown command" "tra${esc}[31min"

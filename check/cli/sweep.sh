@@ -1,13 +1,7 @@
 # sweep: many runs at a time, none of them computed twice: after a failure, after kill -9 of a training and of sweep
 # itself, after SIGINT, and with two sweeps at once. slurm.sh has the array.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 4, batch_size: 16, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny
 sed 's/^name: tiny/name: other/' tiny.yaml > other.yaml
 sed -e 's/^name: tiny/name: bad/' -e 's/drop_epochs: \[\]/drop_epochs: [], learning_rate: 1000/' \
     -e 's/training: {/training: {optimizer: {weight_decay: 1}, /' tiny.yaml > bad.yaml

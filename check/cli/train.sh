@@ -1,12 +1,6 @@
 # Bad input and bad surroundings of train and eval: a clear error, the right exit status, nothing lost or half-written.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {epochs: 3, batch_size: 64, schedule: {drop_epochs: [2]}}
-targets: []
-YAML
+tiny 'epochs: 3, batch_size: 64, schedule: {drop_epochs: [2]}'
 expect 0 "a run" train tiny.yaml --runs runs
 prints "^weights: [0-9a-f]\{64\}"
 cp -r runs kept

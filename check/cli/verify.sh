@@ -1,12 +1,6 @@
 # Epochs that are computed again: what agrees and what does not, from every place that an epoch can begin at, and a choice that others can repeat.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 16, batch_size: 400, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny 'steps: 16, batch_size: 400, schedule: {drop_epochs: []}'
 expect 2 "a number of checkpoints that is none" train tiny.yaml --runs runs --keep-checkpoints 0
 says "neither all nor a number"
 expect 0 "a run with all checkpoints" train tiny.yaml --runs runs --name all --keep-checkpoints all

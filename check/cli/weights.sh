@@ -1,13 +1,7 @@
 # Weights in every container: what inspect prints, what convert keeps, what eval measures. neon's layout is written by
 # other code. Real PyTorch and the published ResNet-20 are used if they are there.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {epochs: 1, batch_size: 64, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny 'epochs: 1, batch_size: 64, schedule: {drop_epochs: []}'
 "$SELFSAME" train tiny.yaml --runs runs > trained 2> /dev/null
 ours=runs/tiny-seed1/weights.safetensors
 digest=$(sed -n 's/^weights: \([0-9a-f]*\).*/\1/p' trained)

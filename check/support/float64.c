@@ -76,24 +76,37 @@ void conv64_backward_weight(const struct conv64 *d, uint32_t N, double *x, doubl
     conv64_products(d, N, x, dw, dy, conv64_row_weight);
 }
 
-void option_a64_forward_add(const struct conv64 *d, uint32_t N, uint32_t first, const double *x, double *z)
+/* Hands every pixel that the shortcut passes on to `pixel`: x[n,c,2p,2q] and z[n,first + c,p,q]. */
+static inline __attribute__((always_inline)) void option_a64_pixels(const struct conv64 *d, uint32_t N, uint32_t first,
+                                                                    double *x, double *z,
+                                                                    void (*pixel)(double *x, double *z))
 {
     const size_t H = d->H, P = H / 2;
     for (uint32_t n = 0; n < N; n++)
         for (uint32_t c = 0; c < d->C; c++)
             for (size_t p = 0; p < P; p++)
                 for (size_t q = 0; q < P; q++)
-                    z[((n * d->K + c + first) * P + p) * P + q] += x[((n * d->C + c) * H + 2 * p) * H + 2 * q];
+                    pixel(x + ((n * d->C + c) * H + 2 * p) * H + 2 * q, z + ((n * d->K + c + first) * P + p) * P + q);
 }
 
-void option_a64_backward_add(const struct conv64 *d, uint32_t N, uint32_t first, const double *dz, double *dx)
+static void option_a64_pixel_forward(double *x, double *z)
 {
-    const size_t H = d->H, P = H / 2;
-    for (uint32_t n = 0; n < N; n++)
-        for (uint32_t c = 0; c < d->C; c++)
-            for (size_t p = 0; p < P; p++)
-                for (size_t q = 0; q < P; q++)
-                    dx[((n * d->C + c) * H + 2 * p) * H + 2 * q] += dz[((n * d->K + c + first) * P + p) * P + q];
+    *z += *x;
+}
+
+static void option_a64_pixel_backward(double *x, double *z)
+{
+    *x += *z;
+}
+
+void option_a64_forward_add(const struct conv64 *d, uint32_t N, uint32_t first, double *x, double *z)
+{
+    option_a64_pixels(d, N, first, x, z, option_a64_pixel_forward);
+}
+
+void option_a64_backward_add(const struct conv64 *d, uint32_t N, uint32_t first, double *dz, double *dx)
+{
+    option_a64_pixels(d, N, first, dx, dz, option_a64_pixel_backward);
 }
 
 struct norm64 norm64_statistics(uint32_t N, uint32_t K, uint32_t pixels, uint32_t k, double epsilon, const double *y)

@@ -20,7 +20,7 @@ struct conv64 {
     uint32_t C, K, H, stride, taps;
 };
 
-/* y = x * w. Inputs are read only, in all three. */
+/* y = x * w. Here and in option A, inputs are read only. */
 void conv64_forward(const struct conv64 *d, uint32_t N, double *x, double *w, double *y);
 
 void conv64_backward_data_add(const struct conv64 *d, uint32_t N, double *dy, double *w, double *dx);
@@ -28,9 +28,9 @@ void conv64_backward_data_add(const struct conv64 *d, uint32_t N, double *dy, do
 void conv64_backward_weight(const struct conv64 *d, uint32_t N, double *x, double *dy, double *dw);
 
 /* Option A: z (N,K,P,P) gets x (N,C,H,H) subsampled, at the channels `first` and on. */
-void option_a64_forward_add(const struct conv64 *d, uint32_t N, uint32_t first, const double *x, double *z);
+void option_a64_forward_add(const struct conv64 *d, uint32_t N, uint32_t first, double *x, double *z);
 
-void option_a64_backward_add(const struct conv64 *d, uint32_t N, uint32_t first, const double *dz, double *dx);
+void option_a64_backward_add(const struct conv64 *d, uint32_t N, uint32_t first, double *dz, double *dx);
 
 /* ---- batch norm -------------------------------------------------------------------------------------------------- */
 
