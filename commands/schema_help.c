@@ -26,8 +26,9 @@ static void print_type(FILE *file, const struct schema_key *key)
     schema_print_words(key->choices, words);
     fputs(key->type == VALUE_CHOICE ? words : names[key->type], file);
     if (key->low <= key->high && key->high > 0) {
-        const bool real = key->type == VALUE_REAL || key->type == VALUE_REALS;
-        fprintf(file, real ? ", %.15g to %.15g" : ", %.0f to %.0f", key->low, key->high);
+        char bounds[SCHEMA_BOUNDS_BYTES];
+        schema_print_bounds(key, bounds);
+        fprintf(file, ", %s", bounds);
     }
     if (key->fallback != NULL)
         fprintf(file, "; default %s", key->fallback);

@@ -249,3 +249,11 @@ void schema_print_words(const struct schema_choice *choices, char text[SCHEMA_WO
         assert(used < SCHEMA_WORDS_BYTES);
     }
 }
+
+void schema_print_bounds(const struct schema_key *key, char text[SCHEMA_BOUNDS_BYTES])
+{
+    const bool real = key->type == VALUE_REAL || key->type == VALUE_REALS;
+    int used = snprintf(text, SCHEMA_BOUNDS_BYTES, real ? "%.15g" : "%.0f", key->low);
+    if (key->low < key->high)
+        snprintf(text + used, SCHEMA_BOUNDS_BYTES - (size_t)used, real ? " to %.15g" : " to %.0f", key->high);
+}

@@ -70,4 +70,8 @@ enum { SCHEMA_WORDS_BYTES = 128 };
 /* The words, separated by '|'. */
 void schema_print_words(const struct schema_choice *choices, char text[SCHEMA_WORDS_BYTES]);
 
+enum { SCHEMA_BOUNDS_BYTES = 64 };
+/* "1 to 64"; "32", where only that will do. */
+void schema_print_bounds(const struct schema_key *key, char text[SCHEMA_BOUNDS_BYTES]);
+
 #endif

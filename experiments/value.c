@@ -38,7 +38,7 @@ static enum status parse_number(const struct schema_key *key, const char *path, 
                                 double *number, struct error *error)
 {
     const char *text = node->kind == NODE_SCALAR ? node->text : "";
-    char *end;
+    char *end, bounds[SCHEMA_BOUNDS_BYTES];
     if (node->kind != NODE_SCALAR || node->quoted || text[0] == '\0' ||
         text[strspn(text, whole ? "0123456789" : "+-.0123456789eE")] != '\0')
         return value_error(node, path, error, "must be a %s, not %s%.60s%s", whole ? "whole number" : "number",
@@ -47,9 +47,10 @@ static enum status parse_number(const struct schema_key *key, const char *path, 
     *number = strtod(text, &end) + 0.0; /* -0 becomes 0 */
     if (*end != '\0' || !isfinite(*number))
         return value_error(node, path, error, "'%.60s' is not a number", text);
-    if (*number < key->low || *number > key->high)
-        return value_error(node, path, error, "%.60s is out of bounds; it must be %.15g to %.15g", text, key->low,
-                           key->high);
+    if (*number < key->low || *number > key->high) {
+        schema_print_bounds(key, bounds);
+        return value_error(node, path, error, "%.60s is out of bounds; it must be %s", text, bounds);
+    }
     return STATUS_OK;
 }
 
@@ -86,8 +87,9 @@ static enum status check_word(const struct schema_key *key, const char *path, co
                               struct error *error)
 {
     const char *text = node->text;
-    char words[SCHEMA_WORDS_BYTES];
+    char words[SCHEMA_WORDS_BYTES], bounds[SCHEMA_BOUNDS_BYTES];
     schema_print_words(key->choices, words);
+    schema_print_bounds(key, bounds);
     switch (key->type) {
     case VALUE_CHOICE:
         if (schema_find_choice(key->choices, text) == NULL)
@@ -107,7 +109,7 @@ static enum status check_word(const struct schema_key *key, const char *path, co
     case VALUE_HEX:
         if (strlen(text) < (size_t)key->low || strlen(text) > (size_t)key->high ||
             text[strspn(text, "0123456789abcdef")] != '\0')
-            return value_error(node, path, error, "must be %.0f to %.0f lower-case hex digits", key->low, key->high);
+            return value_error(node, path, error, "must be %s lower-case hex digits", bounds);
         break;
     case VALUE_NAME:
         if (text[0] == '\0' || text[0] == '.' || text[0] == '-' || strlen(text) > 64 ||

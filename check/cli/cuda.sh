@@ -116,6 +116,11 @@ needed=$((bytes + (images + tests) * 3073))
 with MEMORY=$((needed - 1)) expect 3 "a byte too little memory" train tiny.yaml --engine cuda --runs memory
 says "batch 32 at depth 8 needs [0-9]* MiB of the device's memory, but CUDA on the host has"
 absent memory/tiny-seed1
+says "use a smaller batch, .*or --engine cpu"
+sed 's/^name: tiny/name: small/; s/batch_size: 32/batch_size: 16/' tiny.yaml > small.yaml
+with MEMORY=$((needed - 1)) expect 0 "  a smaller batch" train small.yaml --engine cuda --runs memory --epochs 1
+quiet
+expect 0 "  the CPU" train tiny.yaml --engine cpu --runs memory --name by-cpu --epochs 1
 with FAIL=cudaMalloc:2:cudaErrorMemoryAllocation expect 3 "memory that another process took" train tiny.yaml --engine cuda --runs memory
 says "cudaMalloc: cudaErrorMemoryAllocation .*too little free memory"
 quiet
@@ -135,11 +140,22 @@ says "cudaErrorDevicesUnavailable"
 SELFSAME_CUDA_DEVICE=1
 export SELFSAME_CUDA_DEVICE
 expect 3 "a second card, where there is one" train tiny.yaml --engine cuda --runs none
-says "there is 1 device here"
+says "there is 1 device here, from 0"
+SELFSAME_CUDA_DEVICE=0 expect 0 "  the first" train tiny.yaml --engine cuda --runs first-device --epochs 1
 unset SELFSAME_CUDA_DEVICE
 absent none
 with FAIL=cudaGetDeviceCount:1:cudaErrorNoDevice expect 0 "the CPU needs no card" train tiny.yaml --engine cpu --runs none --epochs 1
 with FAIL=cudaGetDeviceCount:1:cudaErrorNoDevice expect 0 "nor does a dry run" train tiny.yaml --engine cuda --dry-run --runs dry
+
+# What this engine does not compute.
+printf 'inherit: tiny.yaml\nname: projected\nmodel: {shortcut: projection-bn}\n' > projected.yaml
+expect 2 "projections with batch norms" train projected.yaml --engine cuda --runs projected
+says "projection-bn; pass --engine cpu"
+expect 0 "  on the CPU" train projected.yaml --engine cpu --runs projected --epochs 1
+expect 2 "exact-2 on the card" train tiny.yaml --arithmetic exact-2 --engine cuda --runs exact2
+says "pass --engine cpu, or choose another experiment with --arithmetic exact-1"
+expect 0 "  on the CPU" train tiny.yaml --arithmetic exact-2 --engine cpu --runs exact2 --epochs 1
+expect 0 "  exact-1 on the card" train tiny.yaml --arithmetic exact-1 --engine cuda --runs exact1 --epochs 1
 
 # Evaluation.
 expect 0 "eval on the CPU" eval --engine cpu --weights cuda/tiny-seed1/weights.safetensors --predictions cpu.txt

@@ -46,6 +46,13 @@ limited v 1000000 train deep.yaml --runs runs
 if [ "$status" -eq 3 ]; then pass "and without it: exit 3"; else fail "without it: exit $status"; fi
 says "out of memory\|no memory\|not enough memory"
 
+# More threads than there is room for their stacks.
+limited v 2000000 train tiny.yaml --runs runs --name threads --threads 256
+if [ "$status" -eq 3 ]; then pass "256 threads in 2 GB: exit 3"; else fail "256 threads in 2 GB: exit $status"; fi
+says "of 256 threads: .*; ask for fewer with --threads"
+limited v 2000000 train tiny.yaml --runs runs --name threads --threads 2
+if [ "$status" -eq 0 ]; then pass "  with fewer: exit 0"; else fail "  with fewer: exit $status"; fi
+
 # However little there is, nothing ends in a signal.
 signals=0
 for kib in 20000 30000 40000 45000 50000 55000 60000 65000 70000 80000 100000 120000 150000; do

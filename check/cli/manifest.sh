@@ -100,7 +100,7 @@ refused 2 "dataset.archives\[0\].urls: must begin with https://" 'dataset: {arch
 refused 2 "dataset.archives\[0\].urls: must be a list of URLs" 'dataset: {archives: [{urls: "http://h/b", bytes: 5}]}'
 refused 2 "dataset.archives\[0\].urls: must be a list of URLs" 'dataset: {archives: [{urls: [], bytes: 5}]}'
 refused 2 "dataset.archives\[0\].urls: has a blank" 'dataset: {archives: [{urls: ["http://h/a b"], bytes: 5}]}'
-refused 2 "dataset.archives\[0\].md5: must be 32 to 32 lower-case hex digits" 'dataset: {archives: [{urls: ["http://h/b"], bytes: 5, md5: abc}]}'
+refused 2 "dataset.archives\[0\].md5: must be 32 lower-case hex digits" 'dataset: {archives: [{urls: ["http://h/b"], bytes: 5, md5: abc}]}'
 refused 2 "dataset.archives\[0\].bytes: 0 is out of bounds" 'dataset: {archives: [{urls: ["http://h/b"], bytes: 0}]}'
 refused 2 "weights.sha256_prefix: must be 8 to 64 lower-case hex digits" 'weights: {sha256_prefix: "1234567"}'
 refused 2 "weights.sha256_prefix: cannot be given together with weights.sha256" 'weights: {sha256_prefix: "12345678", sha256: '"$sum"'}'

@@ -1,12 +1,6 @@
 # A run in one file, and back: the same bytes wherever it is packed, read where a folder is, and nothing hostile comes in.
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 4, batch_size: 16, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny
 expect 0 "a run" train tiny.yaml --runs runs
 run=runs/tiny-seed1
 
@@ -20,6 +14,10 @@ digest=$(sed -n 's/^sha256: //p' stdout)
 if [ "$(sha256sum < tiny-seed1.tar)" = "$digest  -" ]; then pass "  its SHA-256 is that of the file"; else fail "  another SHA-256"; fi
 expect 2 "  a file that exists is kept" pack $run
 expect 0 "  or replaced" pack $run --force
+expect 2 "  is no file of weights" inspect tiny-seed1.tar
+says "selfsame unpack takes its weights.safetensors out"
+expect 0 "    unpacked" unpack tiny-seed1.tar --runs unpacked
+expect 0 "    it has one" inspect unpacked/tiny-seed1/weights.safetensors
 cp -rp $run elsewhere
 chmod 600 elsewhere/*.jsonl
 touch -d 2001-01-01 elsewhere/record.json

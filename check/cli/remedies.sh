@@ -2,13 +2,7 @@
 # those of data, planted.sh those of links, limits.sh that of the stack, manifest.sh those of manifests, fetch.sh those of the store.
 needs python3
 
-cat > tiny.yaml <<YAML
-inherit: quick/resnet20.yaml
-name: tiny
-model: {depth: 8}
-training: {steps: 2, batch_size: 16, schedule: {drop_epochs: []}}
-targets: []
-YAML
+tiny 'steps: 2, batch_size: 16, schedule: {drop_epochs: []}'
 expect 0 "a run" train tiny.yaml --runs runs
 ours=runs/tiny-seed1/weights.safetensors
 
@@ -116,6 +110,23 @@ else
     echo "skipped: no numpy here (SELFSAME_PYTHON names a python that has it): pickles and arrays"
 fi
 
+printf '\211HDF\r\n\032\n' > keras.h5
+expect 2 "an HDF5 file" inspect keras.h5
+says "h5py reads its arrays, and numpy.savez writes them"
+if "$python" -c 'import h5py, numpy' > /dev/null 2>&1; then
+    "$python" -c '
+import h5py, numpy, sys
+with h5py.File("keras.h5", "w") as file:
+    for name, array in numpy.load("all.npz").items():
+        file[name] = array
+with h5py.File("keras.h5") as file:
+    numpy.savez("keras.npz", **{name: file[name][()] for name in file})' 2> stderr || fail "h5py and numpy.savez"
+    expect 2 "  by h5py" inspect keras.h5
+    reads keras.npz
+else
+    echo "skipped: no h5py here (SELFSAME_PYTHON names a python that has it)"
+fi
+
 if "$python" -c 'import torch' > /dev/null 2>&1; then
     "$python" - "$ours" <<'PY' > stdout 2> stderr || fail "torch writes the files"
 import json, struct, sys, torch
@@ -136,7 +147,34 @@ for name, entry in json.loads(data[8:8 + length]).items():
 torch.save(model, "module.pth")
 torch.jit.save(torch.jit.script(model), "script.pt")
 torch.save(list(model.state_dict().values()), "unnamed.pth")
+
+# As torch wrote before 0.1.10: a tar of the storages, the tensors on them, and a pickle that names tensors by number.
+import io, pickle, tarfile
+class Pickler(pickle.Pickler):
+    def persistent_id(self, value):
+        return keys.get(id(value))
+state = dict(model.state_dict())
+keys = {id(tensor): number for number, tensor in enumerate(state.values())}
+storages, tensors, names = io.BytesIO(), io.BytesIO(), io.BytesIO()
+pickle.dump(len(state), storages, 2)
+pickle.dump(len(state), tensors, 2)
+for number, tensor in enumerate(state.values()):
+    pickle.dump((1000 + number, "cpu", torch.FloatStorage), storages, 2)
+    storages.write(struct.pack("<q", tensor.numel()) + tensor.numpy().tobytes())
+    pickle.dump((number, 1000 + number, torch.FloatTensor), tensors, 2)
+    tensors.write(struct.pack("<ii", tensor.dim(), 0) + struct.pack(f"<{2 * tensor.dim() + 1}q", *tensor.shape, *tensor.stride(), 0))
+pickle.dump([], storages, 2)
+Pickler(names, 2).dump(state)
+with tarfile.open("old.pth", "w", format=tarfile.PAX_FORMAT) as tar:
+    for name, file in ("sys_info", io.BytesIO(pickle.dumps({}, 2))), ("pickle", names), ("storages", storages), ("tensors", tensors):
+        entry = tarfile.TarInfo(name)
+        entry.size = len(file.getvalue())
+        tar.addfile(entry, io.BytesIO(file.getvalue()))
 PY
+    expect 2 "a tar of torch before 0.1.10" inspect old.pth
+    says "before 0.1.10: if you trust it"
+    "$python" -c "import torch; FILE, OUT = 'old.pth', 'old-weights.pth'; $(told 'with \(torch\.save(.*, OUT)\)')" 2> stderr || fail "the remedy"
+    reads old-weights.pth
     # The remedy in the message is run unchanged. Its names exist here: a loaded model, and files.
     expect 2 "a whole module" inspect module.pth
     says "torch.save(model.state_dict(), OUT)"
@@ -168,6 +206,40 @@ if ! grep -q -w avx512bw /proc/cpuinfo; then
     says "leave it out"
     expect 0 "  left out" train tiny.yaml --runs gpu --name isa
 fi
+
+expect 2 "fast arithmetic on the CPU" train tiny.yaml --runs fast --arithmetic fast --engine cpu
+says "or choose another experiment with --arithmetic exact-1"
+expect 0 "  another experiment" train tiny.yaml --runs fast --arithmetic exact-1 --engine cpu
+
+# ---- folders that come with selfsame -------------------------------------------------------------------------------------------------------
+
+# bare WORD...: the program where there are no sources, behind a file system of its own that is mounted on them.
+cp "$SELFSAME" program
+cp -r "$TOP/experiments" "$TOP/plots" .
+bare() {
+    unshare --map-root-user --mount sh -c 'mount -t tmpfs none "$1" && shift && exec "$@"' sh "$TOP" ./program "$@" > stdout 2> stderr
+    status=$?
+}
+kept_experiments=$SELFSAME_EXPERIMENTS kept_plots=$SELFSAME_PLOTS
+unset SELFSAME_EXPERIMENTS SELFSAME_PLOTS
+bare manifest quick/resnet20.yaml
+if [ "$status" -eq 2 ] && grep -q 'there is no manifest quick/resnet20.yaml' stderr; then
+    says "no experiments folder; set SELFSAME_EXPERIMENTS to the folder that came with selfsame"
+    export SELFSAME_EXPERIMENTS="$PWD/experiments"
+    bare manifest quick/resnet20.yaml
+    if [ "$status" -eq 0 ]; then pass "  set"; else fail "  set: exit $status"; fi
+    if command -v gnuplot > /dev/null; then
+        bare plot runs/tiny-seed1 --out figures --format svg
+        if [ "$status" -eq 3 ]; then pass "no plots folder: exit 3"; else fail "no plots folder: exit $status"; fi
+        says "set SELFSAME_PLOTS to the plots folder of its sources"
+        export SELFSAME_PLOTS="$PWD/plots"
+        bare plot runs/tiny-seed1 --out figures --format svg
+        if [ "$status" -eq 0 ]; then pass "  set"; else fail "  set: exit $status"; fi
+    fi
+else
+    echo "skipped: nothing can be mounted here, or selfsame is installed: folders that come with it"
+fi
+export SELFSAME_EXPERIMENTS="$kept_experiments" SELFSAME_PLOTS="$kept_plots"
 
 # ---- runs ----------------------------------------------------------------------------------------------------------------------------------
 

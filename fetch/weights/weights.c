@@ -235,8 +235,11 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
         const char *what;
     } formats[] = {
         { 0, "\x89HDF", 4,
-          "an HDF5 file, such as Keras writes: convert it to safetensors with the program that wrote it" },
-        { 257, "ustar", 5, "a tar file, as torch wrote before 0.1.10: load and save it again with a newer torch" },
+          "an HDF5 file, such as Keras writes: h5py reads its arrays, and numpy.savez writes them with their names" },
+        { 0, "run/record.json", 15, "a packed run: selfsame unpack takes its weights.safetensors out" },
+        { 257, "ustar", 5,
+          "a tar file, as torch wrote before 0.1.10: if you trust it, write it again with "
+          "torch.save(torch.load(FILE, weights_only=False), OUT)" },
         { 0, "\x1f\x8b", 2, "compressed by gzip: unpack it first, with gunzip" },
         { 0, "version https://git-lfs", 23,
           "a pointer of Git LFS, not the file itself: git lfs pull downloads the file" },

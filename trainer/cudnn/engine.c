@@ -158,10 +158,11 @@ static enum status open_device(struct engine *engine, struct error *error)
     const struct device *device = &engine->session.device;
     const enum status status = gpu_session_open_device(&engine->session, error);
     if (status == STATUS_OK && 10 * device->major + device->minor < CUDNN_CAPABILITY_NEEDED)
-        return error_set(error, STATUS_ENVIRONMENT,
-                         "the engine cudnn needs compute capability %d.%d, but %s has %d.%d; pass --engine cuda",
-                         CUDNN_CAPABILITY_NEEDED / 10, CUDNN_CAPABILITY_NEEDED % 10, device->name, device->major,
-                         device->minor);
+        return error_set(
+            error, STATUS_ENVIRONMENT,
+            "the engine cudnn needs compute capability %d.%d, but %s has %d.%d; choose another experiment with "
+            "--arithmetic exact-1",
+            CUDNN_CAPABILITY_NEEDED / 10, CUDNN_CAPABILITY_NEEDED % 10, device->name, device->major, device->minor);
     return status == STATUS_OK ? cudnn_library_open(&engine->library, error) : status;
 }
 
@@ -194,9 +195,10 @@ static enum status fast_open(struct engine **out, const struct recipe *recipe, c
 {
     *out = NULL;
     if (recipe->model.shortcut == SHORTCUT_PROJECTION_BN)
-        return error_set(error, STATUS_INPUT,
-                         "the engine cudnn does not compute model.shortcut: projection-bn; pass --engine cpu, with "
-                         "arithmetic: exact");
+        return error_set(
+            error, STATUS_INPUT,
+            "the engine cudnn does not compute model.shortcut: projection-bn; choose another experiment with "
+            "--arithmetic exact-1 --engine cpu");
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return error_out_of_memory(error, "the engine");

@@ -48,9 +48,11 @@ static enum status load(const struct source *source, void **file, struct error *
         if (i == 0)
             snprintf(reason, sizeof reason, "%s", dlerror());
     }
-    return error_set(error, STATUS_ENVIRONMENT,
-                     "%s is not on this machine (%s); install %s, or name the file in %s, or take --engine cuda or cpu",
-                     source->what, reason, source->install, source->variable);
+    return error_set(
+        error, STATUS_ENVIRONMENT,
+        "%s is not on this machine (%s); install %s, or name the file in %s, or choose another experiment with "
+        "--arithmetic exact-1",
+        source->what, reason, source->install, source->variable);
 }
 
 static void load_compilers(struct cudnn_library *library)
