@@ -190,6 +190,16 @@ static enum status add_runs(struct queue *queue, const struct manifest *manifest
     return shared_data_expect(session->data, manifest, seeds, error);
 }
 
+/* A line of --mlflow, from its thread. */
+static void tell_mlflow(void *context, const char *message)
+{
+    struct train_session *session = context;
+    pthread_mutex_lock(&session->lock);
+    progress_clear(&session->progress);
+    text_line(stderr, "selfsame train: %s", message);
+    pthread_mutex_unlock(&session->lock);
+}
+
 /* How many at a time, and what that asks of the runs. */
 static enum status plan(struct queue *queue, struct error *error)
 {
@@ -246,7 +256,11 @@ static enum status run_train(const struct arguments *arguments, struct error *er
     if (status == STATUS_OK && arguments_flag(arguments, "dry-run")) {
         status = describe_all(&queue, error);
     } else if (status == STATUS_OK) {
-        status = train_all(&queue, error);
+        status = train_mlflow_open(&session.mlflow, arguments_text(arguments, "mlflow"), queue.count, tell_mlflow,
+                                   &session, error);
+        if (status == STATUS_OK)
+            status = train_all(&queue, error);
+        train_mlflow_close(session.mlflow);
         print_next(queue.runs, queue.count, arguments, status);
     }
     after_close(session.after);
@@ -282,6 +296,9 @@ static const struct option_definition train_options[] = {
     { "after", "COMMAND", OPTION_TEXT, 0, 0, NULL,
       "let the shell run COMMAND after each run, such as 'selfsame plot --name all'; the folders of the finished "
       "runs are added as arguments. If it fails, train says so and goes on" },
+    { "mlflow", "URL", OPTION_TEXT, 0, 0, NULL,
+      "send each run to this MLflow server after every epoch, as selfsame export does. A server that is away neither "
+      "stops nor slows the training; it gets the rest later" },
     { "dry-run", NULL, OPTION_FLAG, 0, 0, NULL,
       "say what would be done, and how much memory the engine would take; read no data and write nothing" },
     OPTIONS_END,

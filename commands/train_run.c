@@ -185,6 +185,7 @@ static enum status hear_epoch(void *context, const struct epoch_report *report, 
            row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
     status = check_output(error);
     pthread_mutex_unlock(&session->lock);
+    train_mlflow_note(session->mlflow, recorder_path(job->recorder));
     return status;
 }
 
@@ -317,7 +318,7 @@ static enum status record_and_train(struct job *job, const struct network *netwo
 {
     const struct manifest *manifest = &job->manifest;
     const struct arguments *arguments = job->session->arguments;
-    char other_test_data[160];
+    char other_test_data[160], folder[FILE_PATH_BYTES] = "";
     const char *notes[3] = { NULL };
     size_t note_count = 0;
     if (manifest->note[0] != '\0')
@@ -364,8 +365,12 @@ static enum status record_and_train(struct job *job, const struct network *netwo
     enum status status = recorder_open(&job->recorder, &options, state, error);
     if (status == STATUS_OK)
         status = train_recorded(job, engine, state, error);
+    if (job->recorder != NULL)
+        snprintf(folder, sizeof folder, "%s", recorder_path(job->recorder));
     recorder_close(job->recorder);
     job->recorder = NULL;
+    if (folder[0] != '\0')
+        train_mlflow_note(job->session->mlflow, folder); /* its state, now that nobody trains it */
     return status == STATUS_OK ? finish(job, &options, error) : status;
 }
 

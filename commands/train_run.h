@@ -8,6 +8,7 @@
 #include "commands/after.h"
 #include "commands/command.h"
 #include "commands/shared_data.h"
+#include "commands/train_mlflow.h"
 #include "experiments/manifest.h"
 #include "results/find_run.h"
 #include "trainer/engine.h"
@@ -18,7 +19,8 @@ struct train_session {
     size_t runs, together; /* of the call, and how many of them at a time */
     int name_width;        /* of the runs' names, where several runs print at a time; else 0 */
     struct shared_data *data;
-    struct after_runs *after; /* what --after runs, with the runs that are finished */
+    struct after_runs *after;    /* what --after runs, with the runs that are finished */
+    struct train_mlflow *mlflow; /* what --mlflow sends; NULL for nothing */
 
     pthread_mutex_t opening;    /* engines are opened and closed one at a time */
     pthread_mutex_t after_lock; /* of --after's list of runs */

@@ -208,10 +208,16 @@ static void add_parameter(void *context, const char *key, const char *value)
     sending->sent->parameters++;
 }
 
+/* A step as the server gives it: some write an int64 as a text, as the JSON form of protocol buffers does. */
+static double step_of(const json_t *step)
+{
+    return json_is_string(step) ? strtod(json_string_value(step), NULL) : json_number_value(step);
+}
+
 static void add_metric(struct sending *sending, const char *key, double value, const struct export_point *point)
 {
     const json_t *last = json_object_get(sending->metrics, key);
-    if (last != NULL && json_number_value(last) >= (double)point->number)
+    if (last != NULL && step_of(last) >= (double)point->number)
         return;
     add(sending,
         json_pack("{s:s, s:f, s:I, s:I}", "key", key, "value", value, "timestamp", milliseconds(point->time_s), "step",

@@ -30,8 +30,8 @@ enum status mlflow_open(struct mlflow_server *server, const struct mlflow_connec
         return error_set(error, STATUS_INPUT, "the URL of the MLflow server is longer than %zu bytes",
                          sizeof server->url - 1);
     memcpy(server->url, url, length);
-    enum status status =
-        http_open(&server->client, connection->cacert, connection->wait_s, connection->stop_requested, NULL, error);
+    enum status status = http_open(&server->client, connection->cacert, connection->wait_s, connection->stop_requested,
+                                   connection->context, error);
     if (status == STATUS_OK)
         status = http_set_login(server->client, environment("MLFLOW_TRACKING_USERNAME"),
                                 environment("MLFLOW_TRACKING_PASSWORD"), environment("MLFLOW_TRACKING_TOKEN"), error);

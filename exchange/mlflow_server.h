@@ -25,7 +25,8 @@ struct mlflow_connection {
     const char *cacert; /* --cacert; may be NULL */
     uint64_t wait_s;
     unsigned tries;
-    bool (*stop_requested)(void *context);
+    bool (*stop_requested)(void *context); /* may be NULL */
+    void *context;
 };
 
 /* Asks nothing of the server yet. STATUS_INPUT for what is no URL of a server. */

@@ -201,6 +201,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
         open('requests', 'a').write(self.command + ' ' + self.path + '\n')
         mode = self.path.split('/')[1]
+        if mode == 'silent':
+            import time
+            return time.sleep(60)
         if mode == 'html': return self.answer(200, b'<html>')
         if mode == 'list': return self.answer(200, b'[]')
         if mode == 'other': return self.answer(404, b'not here')
@@ -223,7 +226,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, json.dumps(said).encode())
     do_GET = do_PUT = do_POST
     def log_message(self, *words): pass
-server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+import sys
+server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1]) if len(sys.argv) > 1 else 0), Handler)
 open('port.new', 'w').write(str(server.server_address[1]))
 import os
 os.rename('port.new', 'port')
@@ -261,4 +265,32 @@ for mode in dots away; do
     says "no files were sent: the server keeps this run's files at "
     if grep -q PUT requests; then fail "  but there were some"; else pass "  and there were none"; fi
 done
+
+# ---- train --mlflow ----
+
+expect 2 "train to what is no URL" train tiny.yaml --name m0 --mlflow localhost
+if [ -e runs/m0 ]; then fail "  it was trained"; else pass "  nothing is trained"; fi
+rm requests
+expect 0 "train to a server" train tiny.yaml --name m1 --mlflow "$url/away"
+if [ "$(grep -c runs/log-batch requests)" -ge 3 ] && tail -n 1 requests | grep -q runs/update; then pass "  it got the run"; else cp requests stdout; fail "  it got something else"; fi
+if grep -q -- --mlflow stderr; then fail "  something is said of it"; else pass "  nothing is said of it"; fi
+began=$(date +%s)
+expect 0 "a server that takes requests and never answers" train tiny.yaml --name m2 --mlflow "$url/silent"
+if [ $(($(date +%s) - began)) -lt 40 ]; then pass "  does not keep the training"; else fail "  keeps the training"; fi
+says "no answer: "
+says "not all of the run was sent; send the rest with: selfsame export runs/m2 --format mlflow --to $url/silent$"
+same runs/m1/weights.safetensors runs/m2/weights.safetensors "  the weights are the same"
+kill "$server"
+wait "$server" 2> /dev/null
+port=$(cat port)
+expect 0 "a server that is away" train tiny.yaml --name m3 --mlflow "$url/login"
+if [ "$(grep -c 'no answer' stderr)" -eq 1 ]; then pass "  is told once"; else fail "  is not told once"; fi
+command=$(sed -n 's/.*send the rest with: selfsame //p' stderr)
+rm -f port
+python3 server.py "$port" &
+server=$!
+for _ in $(seq 100); do [ -e port ] || sleep 0.1; done
+# shellcheck disable=SC2086 # the words of a command
+MLFLOW_TRACKING_TOKEN=token expect 0 "  and the command that it names" $command
+prints "sent 27 parameters, 10 metrics, 5 files"
 kill "$server"

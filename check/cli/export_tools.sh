@@ -179,6 +179,10 @@ YAML
         expect 0 "  sent" export three-seed1 --format mlflow --to "$url" --steps
         prints "  it was there: sent 0 parameters, 14 metrics, 4 files"
         judged "  as if sent at once" "$url" three runs/three-seed1 6 1
+        # While it is trained.
+        expect 0 "a training that is sent" train three.yaml --name live --mlflow "$url"
+        expect 0 "  leaves no epoch and no file to be sent" export live --format mlflow --to "$url"
+        prints "  it was there: sent 0 parameters, 0 metrics, 0 files"
         expect 0 "a published run" export $published --format mlflow --to "$url" --steps
         judged "  is there" "$url" quick-resnet20 "$TOP/results/$published" 300 1
         # A key of the server's own, an experiment that was deleted, and a name that needs care.
