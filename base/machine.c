@@ -142,6 +142,46 @@ uint32_t machine_processors_usable(void)
     return count < 1 ? 1 : (uint32_t)count;
 }
 
+uint32_t machine_processor_numbers(uint32_t *numbers, uint32_t size)
+{
+    cpu_set_t set;
+    uint32_t count = 0;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 0;
+    for (uint32_t number = 0; number < CPU_SETSIZE && count < size; number++)
+        if (CPU_ISSET(number, &set))
+            numbers[count++] = number;
+    return count;
+}
+
+enum status machine_pin_thread(uint32_t processor, struct error *error)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (processor < CPU_SETSIZE)
+        CPU_SET(processor, &set);
+    if (sched_setaffinity(0, sizeof set, &set) == 0)
+        return STATUS_OK;
+    return error_set_errno(error, STATUS_ENVIRONMENT, "cannot run on processor %u alone", processor);
+}
+
+size_t machine_cache_bytes(int level)
+{
+    static const size_t usual[] = { 32 << 10, 1 << 20, 32 << 20 };
+    long bytes = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    static const int names[] = { _SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE };
+    bytes = sysconf(names[level - 1]);
+#endif
+    return bytes > 0 ? (size_t)bytes : usual[level - 1];
+}
+
+uint64_t machine_free_memory_bytes(void)
+{
+    const long pages = sysconf(_SC_AVPHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes : 0;
+}
+
 enum status machine_check_stack(struct error *error)
 {
     enum { NEEDED_KIB = 256 }; /* 32 was too little for `manifest`, 48 enough; threads have this limit, too */

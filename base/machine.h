@@ -3,6 +3,7 @@
 #define SELFSAME_MACHINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -28,6 +29,18 @@ uint32_t machine_processors_online(void);
 
 /* Processors that this process may use at once (its affinity), at least 1. */
 uint32_t machine_processors_usable(void);
+
+/* Their numbers, ascending: at most `size` of them are written. Returns how many. */
+uint32_t machine_processor_numbers(uint32_t *numbers, uint32_t size);
+
+/* Lets the calling thread run on one processor only. STATUS_ENVIRONMENT where the system refuses. */
+enum status machine_pin_thread(uint32_t processor, struct error *error) MUST_USE;
+
+/* Bytes of a processor's data cache of level 1, 2 or 3; where the system does not tell, what is usual. */
+size_t machine_cache_bytes(int level);
+
+/* Bytes of memory that are free now; 0 if unknown. */
+uint64_t machine_free_memory_bytes(void);
 
 /* STATUS_ENVIRONMENT where the stack may not grow as far as the program needs, which would end it with SIGSEGV. */
 enum status machine_check_stack(struct error *error) MUST_USE;

@@ -9,6 +9,7 @@
 #include "base/machine.h"
 #include "base/text.h"
 #include "commands/command.h"
+#include "commands/doctor_soak.h"
 #include "commands/table.h"
 #include "fetch/data/embedded.h"
 #include "results/environment.h"
@@ -297,7 +298,11 @@ static enum status print_json(const struct report *report, struct error *error)
 
 static enum status run_doctor(const struct arguments *arguments, struct error *error)
 {
-    const char *format = arguments_text(arguments, "format");
+    const char *format = arguments_text(arguments, "format"), *soak = arguments_text(arguments, "soak");
+    if (soak != NULL && arguments_integer(arguments, "threads", 0) > 0)
+        return error_set(error, STATUS_INPUT, "a soak uses every core: leave out --threads, or run it under taskset");
+    if (soak != NULL)
+        return doctor_soak(soak, format != NULL && strcmp(format, "json") == 0, error);
     struct report *report = calloc(1, sizeof *report);
     if (report == NULL)
         return error_out_of_memory(error, "the report");
@@ -315,6 +320,8 @@ static enum status run_doctor(const struct arguments *arguments, struct error *e
 
 static const struct option_definition options[] = {
     OPTION_THREADS,
+    { "soak", "DURATION", OPTION_TEXT, 0, 0, NULL,
+      "compute known answers on every core for so long, such as 30s, 10m or 8h; exit 1 if one is wrong" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },
     OPTIONS_END,
 };
@@ -331,9 +338,19 @@ const struct command doctor_command = {
         "Every exact engine must give the digest that is compiled into this program, one for each of the exact "
         "arithmetics. An engine for fast arithmetic must give the same digest twice.\n\n"
         "The exit status is 0 if every engine that works here gives the right digest, 1 if one gives other bits, and "
-        "3 if one fails or none works. Missing hardware, such as a GPU, is no failure.",
+        "3 if one fails or none works. Missing hardware, such as a GPU, is no failure.\n\n"
+        "With --soak it computes known answers until the time is over, on every core alone and on all cores at once: "
+        "with each instruction set and exact engine, with working sets for each level of the caches and for the "
+        "memory. The report says what was computed where. Of a wrong answer it names the core, the instruction set, "
+        "the step and the first wrong tensor, or the number and the lane of a vector. Ctrl-C ends it with the report "
+        "so far, and the exit status 130; it is 1 if an answer was wrong. Of several cards it tests the first; "
+        "CUDA_VISIBLE_DEVICES chooses another.\n\n"
+        "mprime's torture test and OpenDCDiag look for the same faults, with other instructions and more of them; "
+        "nobody has compared how many each finds. The soak does not replace them: it computes what selfsame itself "
+        "computes, and so finds what would spoil a run.",
     .examples = "selfsame doctor\tbefore the first run on a new machine\n"
-                "selfsame doctor --format json\tfor reporting a problem\n",
+                "selfsame doctor --format json\tfor reporting a problem\n"
+                "selfsame doctor --soak 8h\ta night of known answers, before a long run\n",
     .operands_min = 0,
     .operands_max = 0,
     .run = run_doctor,

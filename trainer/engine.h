@@ -89,6 +89,10 @@ struct engine_operations {
                            struct error *error);
     /* The machine's measured rate of fused multiply-adds under this engine's threads and instructions, in flop/s. */
     double (*peak_flops)(struct engine *engine);
+    /* For a test of the processor: values[i] <- x * 3.9 after x = fma(-x, x, x), b32, `passes` times over all of them,
+     * in the vectors of the engine's instruction set, on the calling thread. count is a multiple of 16, and values are
+     * aligned to 64 bytes. Returns the lanes of a vector. NULL where there is no such thing. */
+    uint32_t (*exercise)(struct engine *engine, float *values, size_t count, uint32_t passes);
     void (*close)(struct engine *engine);
 };
 

@@ -22,7 +22,7 @@ enum { BATCH = 16, STEPS = 3 };
 
 /* The forms of the three published recipes, so that together they reach every operation: msra's, He et al.'s and
  * akamaster's. The third step has the end of the images: continued in one stream, or short. */
-static const struct recipe recipes[] = {
+const struct recipe proof_recipes[PROOF_RECIPES] = {
     {
         .model = { .depth = 8,
                    .shortcut = SHORTCUT_PROJECTION,
@@ -197,8 +197,8 @@ enum status proof_run(const struct engine_operations *operations, enum arithmeti
     enum status status = STATUS_OK;
     memset(proof, 0, sizeof *proof);
     sha256_start(&sha256);
-    for (size_t i = 0; status == STATUS_OK && i < sizeof recipes / sizeof *recipes; i++) {
-        struct recipe recipe = recipes[i];
+    for (size_t i = 0; status == STATUS_OK && i < PROOF_RECIPES; i++) {
+        struct recipe recipe = proof_recipes[i];
         recipe.arithmetic = arithmetic;
         status = run_recipe(operations, options, &recipe, training, validation, &sha256, proof, error);
     }

@@ -14,6 +14,10 @@ enum { PROOF_TRAINING_IMAGES = 40, PROOF_VALIDATION_IMAGES = 24, PROOF_TEXT_BYTE
  * holds it. It changes with the arithmetic's version, and with nothing else. NULL for fast. */
 const char *proof_known_digest(enum arithmetic arithmetic);
 
+/* The recipes that are run, in exact-1: msra's, He et al.'s and akamaster's, at depth 8. */
+enum { PROOF_RECIPES = 3 };
+extern const struct recipe proof_recipes[PROOF_RECIPES];
+
 struct proof {
     bool opened;                        /* the engine works here: what fails after this is no absence */
     char digest[DIGEST_HEX_BYTES];      /* "" until all has been computed */

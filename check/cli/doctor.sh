@@ -74,4 +74,40 @@ prints "^exact: no "
 prints "^cpu     scalar   exact-2   exact: "
 says "not exact here: .*cpu scalar in exact-1"
 
+# ---- a soak ----
+
+expect 0 "a soak of two seconds" doctor --soak 2s
+prints "^soak of .* core"
+prints "^  core [0-9]"
+prints "^  vectors, .* KiB"
+prints "^  network of 1 image "
+prints "checks, 0 wrong"
+expect 0 "  as JSON" doctor --soak 1s --format json
+prints '"wrong": 0'
+rm -f stderr # so that the next line is of this soak
+"$SELFSAME" doctor --soak 1h > stdout 2> stderr &
+soak=$!
+grows $soak stderr 0
+kill -INT $soak
+wait $soak
+status=$?
+if [ "$status" -eq 130 ]; then pass "a soak that is interrupted: exit 130"; else fail "interrupted: exit $status, expected 130"; fi
+prints "checks, 0 wrong"
+says "nothing was wrong so far"
+for duration in 0s 10 m 5x -1s 1.5h 9999999s; do
+    expect 2 "a soak of $duration" doctor "--soak=$duration"
+    says "is no duration; give a number and a unit"
+done
+
+expect 2 "a soak with threads" doctor --soak 1s --threads 1
+says "leave out --threads, or run it under taskset"
+if command -v taskset > /dev/null; then
+    core=$(taskset -cp $$ | sed 's/.*[ ,-]//')
+    taskset -c "$core" "$SELFSAME" doctor --soak 1s > stdout 2> stderr
+    status=$?
+    if [ "$status" -eq 0 ]; then pass "a soak of one core: exit 0"; else fail "a soak of one core: exit $status"; fi
+    prints "on 1 core,"
+    prints "^  core $core "
+fi
+
 expect 2 "doctor of something" doctor here

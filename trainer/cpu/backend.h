@@ -80,6 +80,14 @@ static inline enum status backend_check_arithmetic(const char *what, struct erro
                      what, rule);
 }
 
+/* The logistic map, in two roundings: it keeps numbers between 0 and 1, and doubles a wrong bit in most passes. For
+ * selfsame doctor --soak. */
+#define BACKEND_EXERCISE_RATE 3.9f
+static inline float backend_exercise(float x)
+{
+    return BACKEND_EXERCISE_RATE * fmaf(-x, x, x);
+}
+
 struct backend; /* the implementation's own */
 
 struct backend_operations {
@@ -107,6 +115,10 @@ struct backend_operations {
     /* Measures, on all threads at once for about 30 ms, the rate of this instruction set's independent fused
      * multiply-adds, in flop/s. */
     double (*peak_flops)(struct backend *backend);
+    /* values[i] <- backend_exercise(values[i]), `passes` times over all of them, in this instruction set's vectors, on
+     * the calling thread. count is a multiple of 16, and values are aligned to 64 bytes. Returns the lanes of a
+     * vector. */
+    uint32_t (*exercise)(float *values, size_t count, uint32_t passes);
     void (*close)(struct backend *backend);
 };
 

@@ -257,6 +257,14 @@ static double cpu_peak_flops(struct engine *engine)
     return engine->operations->peak_flops(engine->backend);
 }
 
+static uint32_t cpu_exercise(struct engine *engine, float *values, size_t count, uint32_t passes)
+{
+    const struct float_environment saved = float_environment_enter();
+    const uint32_t lanes = engine->operations->exercise(values, count, passes);
+    float_environment_leave(saved);
+    return lanes;
+}
+
 static const char *cpu_describe(const struct engine *engine)
 {
     return engine->description;
@@ -300,5 +308,6 @@ const struct engine_operations engine_cpu = {
     .predict_memory = cpu_predict_memory,
     .profile = cpu_profile,
     .peak_flops = cpu_peak_flops,
+    .exercise = cpu_exercise,
     .close = cpu_close,
 };

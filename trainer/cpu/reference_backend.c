@@ -288,6 +288,14 @@ static double reference_peak_flops(struct backend *r)
     }
 }
 
+static uint32_t reference_exercise(float *values, size_t count, uint32_t passes)
+{
+    for (uint32_t pass = 0; pass < passes; pass++)
+        for (size_t i = 0; i < count; i++)
+            values[i] = backend_exercise(values[i]);
+    return 1;
+}
+
 static size_t reference_memory_bytes(const struct backend *r)
 {
     return r->memory_bytes;
@@ -320,5 +328,6 @@ const struct backend_operations backend_reference_plain = {
     .predict_memory = reference_predict_memory,
     .set_profile = reference_set_profile,
     .peak_flops = reference_peak_flops,
+    .exercise = reference_exercise,
     .close = reference_close,
 };

@@ -229,6 +229,18 @@ static double fused_peak_flops(struct backend *f)
     return 2.0 * LANES * PEAK_CHAINS * (double)PEAK_TURNS * items / (clock_seconds() - began);
 }
 
+static uint32_t fused_exercise(float *values, size_t count, uint32_t passes)
+{
+    const vec rate = vec_set(BACKEND_EXERCISE_RATE);
+    for (uint32_t pass = 0; pass < passes; pass++) {
+        for (size_t i = 0; i < count; i += LANES) {
+            const vec x = vec_load(values + i);
+            vec_store(values + i, vec_mul(rate, vec_fnma(x, x, x)));
+        }
+    }
+    return LANES;
+}
+
 static size_t fused_memory_bytes(const struct backend *f)
 {
     return f->memory_bytes;
@@ -264,5 +276,6 @@ const struct backend_operations backend_avx2 = {
     .predict_memory = fused_predict_memory,
     .set_profile = fused_set_profile,
     .peak_flops = fused_peak_flops,
+    .exercise = fused_exercise,
     .close = fused_close,
 };
