@@ -1,12 +1,14 @@
 /* selfsame sweep: what came of the tasks. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "commands/sweep.h"
 #include "commands/table.h"
 #include "results/record.h"
+#include "results/statistics.h"
 
 static const struct table_column run_columns[] = {
     { "run", false, 0 },  { "state", false, 0 }, { "epochs", true, 0 },   { "of", true, 1 },
@@ -16,12 +18,6 @@ static const struct table_column run_columns[] = {
 static const struct table_column manifest_columns[] = {
     { "manifest", false, 0 }, { "arithmetic", false, 1 }, { "runs", true, 0 },   { "finished", true, 0 },
     { "mean", true, 0 },      { "sd", true, 0 },          { "lowest", true, 0 }, { "highest", true, 0 },
-};
-
-/* The errors of a manifest's finished runs: their sum and extremes, and then the squares around their mean. */
-struct spread {
-    size_t count;
-    double sum, squares, lowest, highest;
 };
 
 /* The head of a task's record, or NULL if it has none that can be read. */
@@ -71,55 +67,52 @@ static void add_run(struct table *table, const struct sweep *sweep, const struct
     record_close(record);
 }
 
-static void add_error(struct spread *spread, double value)
+/* The errors of a manifest's finished runs, into values[tasks]. Returns how many there are. */
+static size_t read_errors(const struct sweep *sweep, const struct manifest *manifest, double *values)
 {
-    spread->lowest = spread->count == 0 || value < spread->lowest ? value : spread->lowest;
-    spread->highest = spread->count == 0 || value > spread->highest ? value : spread->highest;
-    spread->sum += value;
-    spread->count++;
-}
-
-/* Twice over the records: the squares need the mean. */
-static struct spread spread_of(const struct sweep *sweep, const struct manifest *manifest)
-{
-    struct spread spread = { .count = 0 };
-    for (int pass = 0; pass < 2; pass++) {
-        const double mean = spread.count > 0 ? spread.sum / (double)spread.count : 0.0;
-        for (size_t i = 0; i < sweep->task_count; i++) {
-            const struct sweep_task *task = &sweep->tasks[i];
-            if (task->manifest != manifest || !sweep_task_is_finished(sweep, task))
-                continue;
-            struct record *record = open_task(sweep, task);
-            if (record == NULL)
-                continue;
-            const double error = record->facts.result.last.validation_error;
-            if (pass == 0)
-                add_error(&spread, error);
-            else
-                spread.squares += (error - mean) * (error - mean);
-            record_close(record);
-        }
+    size_t count = 0;
+    for (size_t i = 0; i < sweep->task_count; i++) {
+        const struct sweep_task *task = &sweep->tasks[i];
+        if (task->manifest != manifest || !sweep_task_is_finished(sweep, task))
+            continue;
+        struct record *record = open_task(sweep, task);
+        if (record != NULL)
+            values[count++] = record->facts.result.last.validation_error;
+        record_close(record);
     }
-    return spread;
+    return count;
 }
 
-static void add_manifest(struct table *table, const struct sweep *sweep, const struct manifest *manifest)
+static enum status add_manifest(struct table *table, const struct sweep *sweep, const struct manifest *manifest,
+                                struct error *error)
 {
+    struct sample sample = { .n = 0 };
+    double lowest = INFINITY, highest = -INFINITY, *values = calloc(sweep->task_count, sizeof *values);
     size_t runs = 0;
+    if (values == NULL)
+        return error_out_of_memory(error, "%zu errors", sweep->task_count);
     for (size_t i = 0; i < sweep->task_count; i++)
         runs += sweep->tasks[i].manifest == manifest;
-    const struct spread spread = spread_of(sweep, manifest);
+    const size_t count = read_errors(sweep, manifest, values);
+    if (count > 0)
+        sample = sample_of(values, count);
+    for (size_t i = 0; i < count; i++) {
+        lowest = fmin(lowest, values[i]);
+        highest = fmax(highest, values[i]);
+    }
+    free(values);
     table_cell(table, "%s", manifest->name);
     table_cell(table, "%s", arithmetic_version(manifest->recipe.arithmetic));
     table_cell(table, "%zu", runs);
-    table_cell(table, "%zu", spread.count);
-    cell_percent(table, spread.count > 0, spread.sum / (double)(spread.count > 0 ? spread.count : 1));
-    if (spread.count > 1)
-        table_cell(table, "%.3f", sqrt(spread.squares / (double)(spread.count - 1)));
+    table_cell(table, "%zu", count);
+    cell_percent(table, count > 0, sample.mean);
+    if (count > 1)
+        table_cell(table, "%.3f", sample.sd);
     else
         table_cell(table, "%s", "");
-    cell_percent(table, spread.count > 0, spread.lowest);
-    cell_percent(table, spread.count > 0, spread.highest);
+    cell_percent(table, count > 0, lowest);
+    cell_percent(table, count > 0, highest);
+    return STATUS_OK;
 }
 
 enum status sweep_print_summary(const struct sweep *sweep, struct error *error)
@@ -132,7 +125,7 @@ enum status sweep_print_summary(const struct sweep *sweep, struct error *error)
     for (size_t i = 0; status == STATUS_OK && text && i < sweep->task_count; i++)
         add_run(runs, sweep, &sweep->tasks[i]);
     for (size_t i = 0; status == STATUS_OK && i < sweep->manifest_count; i++)
-        add_manifest(manifests, sweep, &sweep->manifests[i]);
+        status = add_manifest(manifests, sweep, &sweep->manifests[i], error);
     if (status == STATUS_OK && text)
         status = table_print(runs, format, error);
     if (status == STATUS_OK && text)

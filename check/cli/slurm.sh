@@ -56,7 +56,7 @@ stop_slurm() {
     kill -9 $daemons $(of_slurm) 2> /dev/null
     wait
 }
-# The processes that this Slurm has started, in its jobs (each has our SLURM_CONF); of_slurm b: on node b.
+# The processes of this Slurm's jobs (each has our SLURM_CONF), and Slurm's own above them; of_slurm b: on node b.
 of_slurm() {
     for environment in /proc/[0-9]*/environ; do
         process=${environment#/proc/}
@@ -64,6 +64,8 @@ of_slurm() {
         { [ "$process" != $$ ] && tr '\0' '\n' < "$environment" > variables; } 2> /dev/null || continue
         if grep -q -x "SLURM_CONF=$SLURM_CONF" variables && grep -q -x "SLURMD_NODENAME=${1:-[ab]}" variables; then
             echo "$process"
+            parent=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$process/status" 2> /dev/null)
+            [ "$(cat "/proc/$parent/comm" 2> /dev/null)" != slurmstepd ] || echo "$parent"
         fi
     done
 }
@@ -138,16 +140,14 @@ prints "^summary: .*selfsame sweep tiny.yaml --seeds 1-5 --summary$"
 job=$(job_of)
 summary=$(sed -n 's/^summary: //p' stdout)
 for i in $(seq 100); do
-    task=$(squeue -h -t running -w b -o '%K %A')
-    [ -z "$task" ] || break
+    seed=$(squeue -h -t running -w b -o %K)
+    [ -z "$seed" ] || break
     sleep 0.1
 done
-seed=${task% *}
 steps_in "runs/tiny-seed$seed/ledger.txt" 10
 # All that runs on the node ends at once, as in a power cut.
-stepd=$(pgrep -f "^slurmstepd: \[${task#* }\.batch\]")
-# shellcheck disable=SC2046,SC2086 # lists of processes
-kill -9 $node_b $stepd $(of_slurm b)
+# shellcheck disable=SC2046 # a list of processes
+kill -9 $node_b $(of_slurm b)
 pass "node b dies in the middle of task $seed"
 eval "$summary" > stdout 2> stderr
 prints "^tiny-seed$seed  *stopped "
