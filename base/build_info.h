@@ -10,11 +10,12 @@ extern const char build_flags[];     /* CPPFLAGS and CFLAGS of the common files 
 extern const char build_configure[]; /* configure's arguments */
 
 /* Folders of data that come with the program. */
-enum build_data { BUILD_EXPERIMENTS, BUILD_PLOTS, BUILD_PUBLISHED };
+enum build_data { BUILD_EXPERIMENTS, BUILD_PLOTS, BUILD_PUBLISHED, BUILD_DATA };
 enum { BUILD_FOLDERS = 2 };
 
-/* The folders that are searched, in this order. The installed program looks where `make install` put them, then in the
- * source that it was built from. Any other program looks in the source first. They may not exist. */
+/* The folders that are searched, in this order. A program in its build folder looks in the source tree first, and then
+ * where `make install` puts them. The installed program looks only there: both are the same then. They may not exist.
+ * The texts are the same in every call. */
 void build_folders(enum build_data data, const char *folders[BUILD_FOLDERS]);
 
 #endif

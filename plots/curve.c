@@ -24,11 +24,10 @@ enum status plots_find(const char *name, char path[FILE_PATH_BYTES], struct erro
         if (realpath(found, path) != NULL) /* gnuplot runs in another folder */
             return STATUS_OK;
     }
-    return error_set(
-        error, STATUS_ENVIRONMENT,
-        "%s is not in $SELFSAME_PLOTS, %s or %s; install selfsame, or set SELFSAME_PLOTS to the plots folder of its "
-        "sources",
-        name, folders[1], folders[2]);
+    return error_set(error, STATUS_ENVIRONMENT,
+                     "%s is not in $SELFSAME_PLOTS or %s; install selfsame, or set SELFSAME_PLOTS to the plots folder "
+                     "of its sources",
+                     name, folders[1]);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
