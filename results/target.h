@@ -2,8 +2,8 @@
  *
  * met            what was measured lies within the target's tolerance
  * within-spread  it does not, but a t test cannot tell the two apart. The target must be a mean, and one of the two
- *                spreads must be known: of several runs here, or the published one. A test that is so weak that it would
- *                only see a difference of more than TARGET_WEAK tolerances explains nothing
+ *                spreads must be known: of several runs here, or the published one. A test that is so weak that it
+ *                would only see a difference of more than TARGET_WEAK tolerances explains nothing
  * missed         neither
  * unfinished     a run is not done, or there are fewer runs than the best of n needs
  * not-comparable measured on other images, for another depth, or the best of more runs than the published value */
