@@ -6,8 +6,8 @@
 
 #include "results/record.h"
 
-/* The work of the first `steps` steps and of classifying so many images, in a unit of its own. So one share and one time
- * left can be told for networks of several depths, with their evaluations. */
+/* The work of the first `steps` steps and of classifying so many images, in a unit of its own. So one share and one
+ * time left can be told for networks of several depths, with their evaluations. */
 uint64_t run_work(const struct recipe *recipe, uint64_t steps, uint64_t classified);
 
 /* From a run's record, and the times of its files. */
