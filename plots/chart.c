@@ -284,7 +284,8 @@ static void plot_series(struct clauses *clauses, const struct chart *chart, size
                series->look == SERIES_STEPS ? "fsteps" : "lines", line);
         /* fall through */
     case SERIES_POINTS:
-        clause(clauses, "'data' index %zu using %s:2 every %zu::%zu with points %s notitle", s, x, every, first, line);
+        clause(clauses, "'data' index %zu using %s:2 every %zu::%zu with points %s%s notitle", s, x, every, first, line,
+               series->look == SERIES_POINTS ? " pointsize 1.4" : "");
         break;
     case SERIES_DOTTED:
         clause(clauses, "'data' index %zu using %s:2 with %s %s notitle", s, x, series->count > 1 ? "lines" : "points",

@@ -20,7 +20,7 @@ if (x_high - x_low <= 12) { set xtics 1 }
 # The learning rate, above the frame: each value where it begins.
 do for [i=1:rates] {
     if (i > 1) { set arrow from rate_begin[i], graph 0 to rate_begin[i], graph 1.05 nohead linecolor rgb fine linewidth 1.2 dashtype (2, 3) back }
-    set label rate_label[i] at rate_begin[i], graph 1.03 left offset (i > 1 ? 0.4 : 0),0 textcolor rgb quiet font ",11"
+    set label rate_label[i] at rate_begin[i], graph 1.03 left offset (i > 1 ? 0.4 : 0),0 textcolor rgb quiet font small
 }
 do for [i=1:targets] {
     s = style_of(target_style[i])

@@ -145,6 +145,8 @@ static enum status write_script(const char *folder, const struct drawing *drawin
     fputs("set output 'figure'\n", file);
     print_text(file, "set loadpath ", folder);
     fprintf(file, "dark = %d\n", theme == THEME_DARK);
+    /* Terminals count letters in pixels or in points. */
+    fprintf(file, "small = '%s'\n", strcmp(terminal_of(path), "svg") == 0 ? ",14" : ",10.5");
     print_text(file, "palette_file = ", theme == THEME_AUTO ? palette_name : "");
     print_text(file, "load ", style);
     status = drawing->writer(folder, file, drawing->context, error);

@@ -9,6 +9,7 @@
 #include "plots/figure_kinds.h"
 #include "plots/published.h"
 #include "plots/run_groups.h"
+#include "results/statistics.h"
 
 /* Runs that are shown as one line. */
 struct group {
@@ -16,7 +17,7 @@ struct group {
     size_t count;
 };
 
-/* Sorts the runs by their group. The caller frees *sorted and *groups. */
+/* Sorts the runs by their group. A computation that was made twice is there once. The caller frees *sorted and *groups. */
 static enum status sort_groups(const struct record *const *runs, size_t count, const struct record ***sorted,
                                struct group **groups, size_t *group_count, struct error *error)
 {
@@ -31,13 +32,27 @@ static enum status sort_groups(const struct record *const *runs, size_t count, c
     for (size_t g = 0; g < *group_count; g++) {
         (*groups)[g].runs = *sorted + used;
         for (size_t i = 0; i < count; i++) {
-            if (group_of[i] == g)
+            bool again = group_of[i] != g;
+            for (size_t k = 0; k < (*groups)[g].count; k++)
+                again |= run_repeats((*groups)[g].runs[k], runs[i]);
+            if (!again)
                 (*groups)[g].runs[(*groups)[g].count++] = runs[i];
         }
         used += (*groups)[g].count;
     }
     free(group_of);
     return STATUS_OK;
+}
+
+/* The least and the largest of values. */
+static struct interval range_of(const double *values, size_t count)
+{
+    struct interval range = { values[0], values[0] };
+    for (size_t i = 1; i < count; i++) {
+        range.low = fmin(range.low, values[i]);
+        range.high = fmax(range.high, values[i]);
+    }
+    return range;
 }
 
 /* ---- seeds ------------------------------------------------------------------------------------------------------- */
@@ -58,19 +73,19 @@ static enum status add_band(struct chart *chart, size_t style, const struct grou
     struct series *series =
         chart_add(chart, group->count > 1 ? SERIES_BAND : SERIES_LINE, style, epochs, group->count > 1, error);
     double *values = calloc(group->count, sizeof *values);
-    struct spread spread = { .count = 0 };
+    struct sample sample = { .n = 0 };
     enum status status = series == NULL ? error->status : STATUS_OK;
     if (status == STATUS_OK && values == NULL)
         status = error_out_of_memory(error, "a figure");
     for (size_t e = 0; status == STATUS_OK && e < epochs; e++) {
         for (size_t i = 0; i < group->count; i++)
             values[i] = group->runs[i]->metrics[e].validation_error;
-        spread = spread_of(values, group->count);
+        sample = sample_of(values, group->count);
         series->x[e] = (double)(e + 1);
-        series->y[e] = spread.mean;
+        series->y[e] = sample.mean;
         if (series->low != NULL) {
-            series->low[e] = spread.least;
-            series->high[e] = spread.largest;
+            series->low[e] = range_of(values, group->count).low;
+            series->high[e] = range_of(values, group->count).high;
         }
     }
     if (status == STATUS_OK) {
@@ -80,10 +95,10 @@ static enum status add_band(struct chart *chart, size_t style, const struct grou
                  facts->arithmetic, group->count);
         if (group->count > 1)
             snprintf(series->title, sizeof series->title, "%.24s, %.12s, %zu seeds: %.2f %%, sd %.2f",
-                     facts->manifest_name, facts->arithmetic, group->count, spread.mean, spread.deviation);
+                     facts->manifest_name, facts->arithmetic, group->count, sample.mean, sample.sd);
         else
             snprintf(series->title, sizeof series->title, "%.24s, %.12s, one seed: %.2f %%", facts->manifest_name,
-                     facts->arithmetic, spread.mean);
+                     facts->arithmetic, sample.mean);
     }
     free(values);
     return status;
@@ -94,17 +109,19 @@ enum status figure_open_seeds(struct figure *figure, const struct record *const 
 {
     const struct record **sorted = NULL;
     struct group *groups = NULL;
-    size_t group_count = 0;
+    size_t group_count = 0, most = 0;
     struct chart *chart = NULL;
     enum status status = sort_groups(runs, count, &sorted, &groups, &group_count, error);
-    if (status == STATUS_OK && group_count == count)
+    for (size_t g = 0; g < group_count; g++)
+        most = groups[g].count > most ? groups[g].count : most;
+    if (status == STATUS_OK && most <= 1)
         status = error_set(error, STATUS_NO, "no two of these runs differ in the seed alone");
     if (status == STATUS_OK && group_count > FIGURE_RUNS_MAX)
         status = error_set(error, STATUS_NO, "these runs are of %zu experiments; the figure shows at most %d",
                            group_count, FIGURE_RUNS_MAX);
     if (status == STATUS_OK && (chart = chart_open(error)) == NULL)
         status = error->status;
-    if (status != STATUS_OK)
+    if (status != STATUS_OK || chart == NULL)
         goto out;
     snprintf(chart->heading, sizeof chart->heading, "Several seeds on %s", figure_data_name(runs, count));
     chart->x_label = "training done (epochs)";
@@ -167,12 +184,12 @@ static enum status add_lines(struct chart *chart, struct depth_value *values, si
             for (next = i; next < end && values[next].depth == values[i].depth; next++)
                 sample[next - i] = values[next].value;
             const size_t n = next - i;
-            const struct spread spread = spread_of(sample, n);
+            const struct interval range = range_of(sample, n);
             most = n > most ? n : most;
             series->x[place] = values[i].depth;
-            series->y[place] = quartiles ? (sample[n / 2] + sample[(n - 1) / 2]) / 2.0 : spread.mean;
-            series->low[place] = quartiles ? sample[(n - 1) / 4] : spread.least;
-            series->high[place] = quartiles ? sample[(n - 1) * 3 / 4] : spread.largest;
+            series->y[place] = quartiles ? (sample[n / 2] + sample[(n - 1) / 2]) / 2.0 : sample_of(sample, n).mean;
+            series->low[place] = quartiles ? sample[(n - 1) / 4] : range.low;
+            series->high[place] = quartiles ? sample[(n - 1) * 3 / 4] : range.high;
         }
         series->low_column = quartiles ? "lower quartile" : "least";
         series->high_column = quartiles ? "upper quartile" : "largest";
@@ -325,8 +342,8 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
             const struct metrics_row *row = &runs[i]->metrics[e];
             values[used].depth = (double)facts->depth;
             values[used].value = row->training_seconds + row->validation_seconds;
-            snprintf(values[used].line, sizeof values[used].line, "%.60s, %.60s, %.12s", facts->host_cpu,
-                     facts->engine_description, facts->arithmetic);
+            snprintf(values[used].line, sizeof values[used].line, "%.60s; %.12s; %.60s", facts->engine_description,
+                     facts->arithmetic, facts->host_cpu);
         }
     }
     if (status == STATUS_OK) {

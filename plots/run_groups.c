@@ -1,6 +1,5 @@
 #include "plots/run_groups.h"
 
-#include <math.h>
 #include <string.h>
 
 static bool is_same_but_for_seed(const struct record *a, const struct record *b)
@@ -26,17 +25,9 @@ size_t run_groups(const struct record *const *runs, size_t count, size_t *group_
     return groups;
 }
 
-struct spread spread_of(const double *values, size_t count)
+bool run_repeats(const struct record *a, const struct record *b)
 {
-    struct spread spread = { .count = count, .mean = 0.0, .least = INFINITY, .largest = -INFINITY };
-    double squares = 0.0;
-    for (size_t i = 0; i < count; i++) {
-        spread.mean += values[i] / (double)count;
-        spread.least = fmin(spread.least, values[i]);
-        spread.largest = fmax(spread.largest, values[i]);
-    }
-    for (size_t i = 0; i < count; i++)
-        squares += (values[i] - spread.mean) * (values[i] - spread.mean);
-    spread.deviation = count > 1 ? sqrt(squares / (double)(count - 1)) : NAN;
-    return spread;
+    const size_t last = (a->epochs < b->epochs ? a->epochs : b->epochs) - 1; /* that both have; SIZE_MAX: none */
+    return a->facts.seed == b->facts.seed && last != SIZE_MAX &&
+           strcmp(a->metrics[last].weights_sha256, b->metrics[last].weights_sha256) == 0;
 }

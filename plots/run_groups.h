@@ -8,11 +8,7 @@
  * there are. */
 size_t run_groups(const struct record *const *runs, size_t count, size_t *group_of);
 
-/* Mean, standard deviation (NaN for one value), least and largest of values. */
-struct spread {
-    size_t count;
-    double mean, deviation, least, largest;
-};
-struct spread spread_of(const double *values, size_t count);
+/* Whether two runs of one group are one computation, made twice: it says nothing about the seeds. */
+bool run_repeats(const struct record *a, const struct record *b);
 
 #endif

@@ -1,6 +1,7 @@
 # How every figure looks: the one place for colours, dashes and marks. selfsame loads it first; gnuplot 5.2 or later.
 #
-# Given: dark (1: light lines on a dark ground), palette_file ('' for none: a file for the pairs of colours).
+# Given: small (the font of quiet letters), dark (1: light lines on a dark ground), palette_file (a file for the pairs of
+# colours; '' for none).
 #
 # Run i (from 1, up to 28) has a colour, a dash and a mark of its own, so that two runs also differ in black and white,
 # and to an eye that sees fewer colours. What was published is a broad band in a tint of its run's colour, below
