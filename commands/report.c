@@ -50,10 +50,10 @@ static enum status write_page(const struct report *report, const struct report_f
         snprintf(title, sizeof title, "%zu runs compared", report->count);
     page_begin(report->page, title, style);
     enum status status = report_lead(report, error);
-    if (status == STATUS_OK) {
-        report_verdict(report);
+    if (status == STATUS_OK)
+        status = report_verdict(report, error);
+    if (status == STATUS_OK)
         status = report_results(report, error);
-    }
     if (status == STATUS_OK)
         report_figures(report, figures, figure_count);
     if (status == STATUS_OK)

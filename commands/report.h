@@ -17,7 +17,7 @@ struct report {
 
 /* report_results.c: what came out. */
 enum status report_lead(const struct report *report, struct error *error) MUST_USE;
-void report_verdict(const struct report *report);
+enum status report_verdict(const struct report *report, struct error *error) MUST_USE;
 enum status report_results(const struct report *report, struct error *error) MUST_USE;
 
 /* report_figures.c: draws all figures before the page begins, since their style is in its head. */

@@ -6,10 +6,9 @@
 
 #include "commands/report.h"
 #include "commands/report_page.h"
-#include "plots/run_groups.h"
 #include "results/compare.h"
 #include "results/labels.h"
-#include "results/statistics.h"
+#include "results/target.h"
 
 /* ---- the lead ---------------------------------------------------------------------------------------------------- */
 
@@ -68,14 +67,6 @@ enum status report_lead(const struct report *report, struct error *error)
 
 /* ---- targets ----------------------------------------------------------------------------------------------------- */
 
-static double measured(const struct record *record, bool best)
-{
-    double value = record->metrics[record->epochs - 1].validation_error;
-    for (size_t e = 0; best && e < record->epochs; e++)
-        value = fmin(value, record->metrics[e].validation_error);
-    return value;
-}
-
 static void number_cell(FILE *page, int digits, double value)
 {
     if (isnan(value))
@@ -98,51 +89,61 @@ static void name_cell(FILE *page, const char *text)
     fputs("</th>", page);
 }
 
-static void print_target(FILE *page, const struct record *record, const struct manifest_target *target)
+static enum status print_target(FILE *page, const struct run_group *group, const struct manifest_target *target,
+                                struct error *error)
 {
-    const char *mark = manifest_test_mark(&record->manifest, record->facts.validation_data_sha256);
-    const bool whole = record->epochs > 0 && record->epochs == record->facts.epochs_wanted;
-    const double value = record->epochs > 0 ? measured(record, target->best) : NAN;
+    static const enum page_colour colours[TARGET_VERDICTS] = { [TARGET_MET] = PAGE_GOOD,
+                                                               [TARGET_WITHIN_SPREAD] = PAGE_GOOD,
+                                                               [TARGET_MISSED] = PAGE_BAD,
+                                                               [TARGET_UNFINISHED] = PAGE_OPEN,
+                                                               [TARGET_NOT_COMPARABLE] = PAGE_OPEN };
+    char name[RUN_NAME_BYTES + 32];
+    struct judgement judgement;
+    enum status status = target_judge(group, &group->records[0]->manifest, target, &judgement, error);
+    if (status != STATUS_OK)
+        return status;
+    run_group_name(group, name, sizeof name);
     page_row_begin(page);
-    name_cell(page, record->name);
+    name_cell(page, name);
     fputs("<td>", page);
-    if (mark != NULL)
-        page_verdict(page, PAGE_OPEN, "not comparable: %s", mark);
-    else if (!whole)
-        page_verdict(page, PAGE_OPEN, "unfinished: %zu of %" PRIu64, record->epochs, record->facts.epochs_wanted);
-    else if (fabs(value - target->value) <= target->tolerance + 1e-9) /* a hair: both have two digits */
-        page_verdict(page, PAGE_GOOD, "met");
-    else
-        page_verdict(page, PAGE_BAD, "missed");
+    page_verdict(page, colours[judgement.verdict], "%s", target_verdict_name(judgement.verdict));
+    page_text(page, "%s%s", judgement.detail[0] != '\0' ? ": " : "", judgement.detail);
     fputs("</td>", page);
     text_cell(page, target->best ? "best error" : "final error");
-    number_cell(page, 2, value);
+    number_cell(page, 2, judgement.measured);
     number_cell(page, 2, target->value);
     number_cell(page, 2, target->tolerance);
+    text_cell(page, judgement.because);
     text_cell(page, target->source);
     page_row_end(page);
+    return STATUS_OK;
 }
 
-static void print_targets(const struct report *report)
+/* Runs that differ in the seed alone are judged together, as selfsame targets does. */
+static enum status print_targets(const struct report *report, struct error *error)
 {
     FILE *page = report->page;
-    size_t targets = 0;
-    for (size_t i = 0; i < report->count; i++)
-        targets += report->records[i]->manifest.target_count;
-    if (targets == 0) {
+    struct run_group *groups = NULL;
+    size_t count = 0, targets = 0;
+    enum status status = run_groups_make(report->records, report->count, true, &groups, &count, error);
+    for (size_t g = 0; g < count && status == STATUS_OK; g++)
+        targets += groups[g].records[0]->manifest.target_count;
+    if (status == STATUS_OK && targets == 0)
         page_element(page, "p", "%s no target, so no published result decides about %s.",
                      report->count == 1 ? "The manifest names" : "The manifests name",
                      report->count == 1 ? "this run" : "these runs");
-        return;
+    if (status == STATUS_OK && targets > 0) {
+        page_table_begin(page, "Targets of the manifests, in percent of the test images");
+        page_table_headings(page, "run|verdict|metric|#measured|#published|#tolerance|why|source");
+        for (size_t g = 0; g < count && status == STATUS_OK; g++) {
+            const struct manifest *manifest = &groups[g].records[0]->manifest;
+            for (size_t t = 0; t < manifest->target_count && status == STATUS_OK; t++)
+                status = print_target(page, &groups[g], &manifest->targets[t], error);
+        }
+        page_table_end(page);
     }
-    page_table_begin(page, "Targets of the manifests, in percent of the test images");
-    page_table_headings(page, "run|verdict|metric|#measured|#published|#tolerance|source");
-    for (size_t i = 0; i < report->count; i++) {
-        const struct record *record = report->records[i];
-        for (size_t t = 0; t < record->manifest.target_count; t++)
-            print_target(page, record, &record->manifest.targets[t]);
-    }
-    page_table_end(page);
+    run_groups_free(groups, count);
+    return status;
 }
 
 /* ---- bits -------------------------------------------------------------------------------------------------------- */
@@ -203,25 +204,18 @@ static void print_bits(const struct report *report)
     page_table_end(page);
 }
 
-void report_verdict(const struct report *report)
+enum status report_verdict(const struct report *report, struct error *error)
 {
     page_element(report->page, "h2", "Verdict");
     if (report->count > 1)
         page_element(report->page, "h3", "Targets");
-    print_targets(report);
-    if (report->count > 1)
+    enum status status = print_targets(report, error);
+    if (status == STATUS_OK && report->count > 1)
         print_bits(report);
+    return status;
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
-
-static double mean_seconds(const struct record *record)
-{
-    double sum = 0.0;
-    for (size_t e = 0; e < record->epochs; e++)
-        sum += record->metrics[e].training_seconds + record->metrics[e].validation_seconds;
-    return record->epochs > 0 ? sum / (double)record->epochs : NAN;
-}
 
 static void print_run(FILE *page, const struct record *record)
 {
@@ -234,79 +228,73 @@ static void print_run(FILE *page, const struct record *record)
     text_cell(page, record->facts.arithmetic);
     fprintf(page, "<td class=\"n\">%" PRIu64 "</td><td class=\"n\">%zu</td>", record->facts.seed, record->epochs);
     number_cell(page, 2, last != NULL ? last->validation_error : NAN);
-    number_cell(page, 2, last != NULL ? measured(record, true) : NAN);
+    number_cell(page, 2, run_group_error(record, true));
     number_cell(page, 2, last != NULL ? last->training_error : NAN);
     number_cell(page, 4, last != NULL ? last->validation_loss : NAN);
     number_cell(page, 4, last != NULL ? last->training_loss : NAN);
-    number_cell(page, 1, mean_seconds(record));
+    number_cell(page, 1, run_group_seconds(record->metrics, record->epochs));
     fputs("<td><code>", page);
     page_text(page, "%.12s", last != NULL ? last->weights_sha256 : "");
     fputs("</code></td>", page);
     page_row_end(page);
 }
 
-static void print_group(FILE *page, const struct record *record, double *values, size_t count)
+static enum status print_group(FILE *page, const struct run_group *group, struct error *error)
 {
-    const struct sample sample = sample_of(values, count);
-    const struct interval interval = interval_of_mean(&sample, STATISTICS_LEVEL);
+    double *values = run_group_errors(group, false);
+    if (values == NULL)
+        return error_out_of_memory(error, "the results");
+    const struct sample sample = sample_of(values, group->count);
+    const struct interval interval = interval_of_mean(&sample, STATISTICS_CONFIDENCE);
     double least = values[0], largest = values[0];
-    for (size_t i = 1; i < count; i++) {
+    for (size_t i = 1; i < group->count; i++) {
         least = fmin(least, values[i]);
         largest = fmax(largest, values[i]);
     }
+    free(values);
     page_row_begin(page);
-    name_cell(page, record->facts.manifest_name);
-    text_cell(page, record->facts.arithmetic);
-    fprintf(page, "<td class=\"n\">%zu</td>", count);
+    name_cell(page, group->records[0]->facts.manifest_name);
+    text_cell(page, group->records[0]->facts.arithmetic);
+    fprintf(page, "<td class=\"n\">%zu</td>", group->count);
     number_cell(page, 3, sample.mean);
     number_cell(page, 3, sample.sd);
-    fputs("<td class=\"n\">", page);
-    if (count > 1)
-        fprintf(page, "%.3f to %.3f", interval.low, interval.high);
-    fputs("</td>", page);
+    fprintf(page, "<td class=\"n\">%.3f to %.3f</td>", interval.low, interval.high);
     number_cell(page, 2, least);
     number_cell(page, 2, largest);
     page_row_end(page);
+    return STATUS_OK;
 }
 
 /* Finished runs that differ in the seed alone, as mean and deviation. A run that was computed twice counts once. */
 static enum status print_seeds(const struct report *report, struct error *error)
 {
-    const struct record *const *records = (const struct record *const *)report->records;
-    size_t *group_of = calloc(report->count, sizeof *group_of);
-    double *values = calloc(report->count, sizeof *values);
-    enum status status = group_of != NULL && values != NULL ? STATUS_OK : error_out_of_memory(error, "the results");
-    const size_t groups = status == STATUS_OK ? run_groups(records, report->count, group_of) : report->count;
+    struct record **whole = calloc(report->count, sizeof *whole);
+    struct run_group *groups = NULL;
+    size_t wholes = 0, count = 0;
     bool begun = false;
-    for (size_t g = 0; g < groups && groups < report->count; g++) {
-        const struct record *first = NULL;
-        size_t used = 0;
-        for (size_t i = 0; i < report->count; i++) {
-            const struct record *record = records[i];
-            if (group_of[i] != g || record->epochs == 0 || record->epochs < record->facts.epochs_wanted)
-                continue;
-            first = first != NULL ? first : record;
-            bool again = false;
-            for (size_t k = 0; k < i; k++)
-                again |= group_of[k] == g && run_repeats(records[k], record);
-            if (!again)
-                values[used++] = record->metrics[record->epochs - 1].validation_error;
-        }
-        if (used < 2)
+    if (whole == NULL)
+        return error_out_of_memory(error, "the results");
+    for (size_t i = 0; i < report->count; i++) {
+        if (run_group_is_whole(report->records[i]))
+            whole[wholes++] = report->records[i];
+    }
+    enum status status = wholes > 0 ? run_groups_make(whole, wholes, false, &groups, &count, error) : STATUS_OK;
+    for (size_t g = 0; g < count && status == STATUS_OK; g++) {
+        if (groups[g].count < 2)
             continue;
         if (!begun) {
             page_table_begin(report->page, "Final error over seeds, in percent of the test images: finished runs that "
-                                           "differ in the seed alone, each seed once");
+                                           "differ in the seed alone, each computation once");
             page_table_headings(report->page,
                                 "experiment|arithmetic|#seeds|#mean|#sd|#95 % interval of the mean|#least|#largest");
             begun = true;
         }
-        print_group(report->page, first, values, used);
+        status = print_group(report->page, &groups[g], error);
     }
     if (begun)
         page_table_end(report->page);
-    free(group_of);
-    free(values);
+    run_groups_free(groups, count);
+    free(whole);
     return status;
 }
 

@@ -59,9 +59,11 @@ cat > seeds.py <<'PY'
 import json, re, statistics
 values = [json.loads(open(f"runs/tiny-seed{n}/metrics.jsonl").readlines()[-1])["validation_error"] for n in (1, 2)]
 cells = re.search(r'<th scope="row">tiny</th><td>exact-1</td>(.*?)</tr>', open("many.html").read()).group(1)
-numbers = [float(x) for x in re.findall(r"[\d.]+(?=<| to)", cells)]
+numbers = [float(x) for x in re.findall(r"-?[\d.]+(?=<| to)", cells)]
 assert numbers[0] == 2, "a run that was computed twice counts once"
 assert abs(numbers[1] - statistics.mean(values)) < 6e-4 and abs(numbers[2] - statistics.stdev(values)) < 6e-4, (numbers, values)
+half = 12.706204736 * statistics.stdev(values) / 2 ** 0.5 # Student's t for 95 % and one degree of freedom
+assert abs(numbers[3] - statistics.mean(values) + half) < 6e-4 and abs(numbers[4] - statistics.mean(values) - half) < 6e-4, numbers
 PY
 if python3 seeds.py 2> stderr; then pass "  mean and deviation over seeds"; else fail "  another mean or deviation"; fi
 
