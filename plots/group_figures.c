@@ -8,41 +8,8 @@
 #include "plots/chart.h"
 #include "plots/figure_kinds.h"
 #include "plots/published.h"
-#include "plots/run_groups.h"
+#include "results/run_group.h"
 #include "results/statistics.h"
-
-/* Runs that are shown as one line. */
-struct group {
-    const struct record **runs; /* [count]; a part of the array of all runs */
-    size_t count;
-};
-
-/* Sorts the runs by their group. A computation that was made twice is there once. The caller frees *sorted and *groups. */
-static enum status sort_groups(const struct record *const *runs, size_t count, const struct record ***sorted,
-                               struct group **groups, size_t *group_count, struct error *error)
-{
-    size_t *group_of = calloc(count, sizeof *group_of), used = 0;
-    *sorted = calloc(count, sizeof **sorted);
-    *groups = calloc(count, sizeof **groups);
-    if (group_of == NULL || *sorted == NULL || *groups == NULL) {
-        free(group_of);
-        return error_out_of_memory(error, "a figure of %zu runs", count);
-    }
-    *group_count = run_groups(runs, count, group_of);
-    for (size_t g = 0; g < *group_count; g++) {
-        (*groups)[g].runs = *sorted + used;
-        for (size_t i = 0; i < count; i++) {
-            bool again = group_of[i] != g;
-            for (size_t k = 0; k < (*groups)[g].count; k++)
-                again |= run_repeats((*groups)[g].runs[k], runs[i]);
-            if (!again)
-                (*groups)[g].runs[(*groups)[g].count++] = runs[i];
-        }
-        used += (*groups)[g].count;
-    }
-    free(group_of);
-    return STATUS_OK;
-}
 
 /* The least and the largest of values. */
 static struct interval range_of(const double *values, size_t count)
@@ -58,17 +25,17 @@ static struct interval range_of(const double *values, size_t count)
 /* ---- seeds ------------------------------------------------------------------------------------------------------- */
 
 /* The epochs that all runs of a group have. */
-static size_t common_epochs(const struct group *group)
+static size_t common_epochs(const struct run_group *group)
 {
     size_t epochs = SIZE_MAX;
     for (size_t i = 0; i < group->count; i++)
-        epochs = group->runs[i]->epochs < epochs ? group->runs[i]->epochs : epochs;
+        epochs = group->records[i]->epochs < epochs ? group->records[i]->epochs : epochs;
     return epochs;
 }
 
-static enum status add_band(struct chart *chart, size_t style, const struct group *group, struct error *error)
+static enum status add_band(struct chart *chart, size_t style, const struct run_group *group, struct error *error)
 {
-    const struct record_facts *facts = &group->runs[0]->facts;
+    const struct record_facts *facts = &group->records[0]->facts;
     const size_t epochs = common_epochs(group);
     struct series *series =
         chart_add(chart, group->count > 1 ? SERIES_BAND : SERIES_LINE, style, epochs, group->count > 1, error);
@@ -79,7 +46,7 @@ static enum status add_band(struct chart *chart, size_t style, const struct grou
         status = error_out_of_memory(error, "a figure");
     for (size_t e = 0; status == STATUS_OK && e < epochs; e++) {
         for (size_t i = 0; i < group->count; i++)
-            values[i] = group->runs[i]->metrics[e].validation_error;
+            values[i] = group->records[i]->metrics[e].validation_error;
         sample = sample_of(values, group->count);
         series->x[e] = (double)(e + 1);
         series->y[e] = sample.mean;
@@ -107,12 +74,11 @@ static enum status add_band(struct chart *chart, size_t style, const struct grou
 enum status figure_open_seeds(struct figure *figure, const struct record *const *runs, size_t count,
                               struct error *error)
 {
-    const struct record **sorted = NULL;
-    struct group *groups = NULL;
+    struct run_group *groups = NULL;
     size_t group_count = 0, most = 0;
     struct chart *chart = NULL;
-    enum status status = sort_groups(runs, count, &sorted, &groups, &group_count, error);
-    for (size_t g = 0; g < group_count; g++)
+    enum status status = run_groups_make((struct record *const *)runs, count, false, &groups, &group_count, error);
+    for (size_t g = 0; g < group_count && status == STATUS_OK; g++)
         most = groups[g].count > most ? groups[g].count : most;
     if (status == STATUS_OK && most <= 1)
         status = error_set(error, STATUS_NO, "no two of these runs differ in the seed alone");
@@ -139,8 +105,7 @@ enum status figure_open_seeds(struct figure *figure, const struct record *const 
         "go from the least to the largest value. The legend has the mean and the standard deviation (sd) after "
         "the last epoch that all of them have.");
 out:
-    free(sorted);
-    free(groups);
+    run_groups_free(groups, group_count);
     return status;
 }
 
