@@ -17,6 +17,7 @@
 #include "trainer/dataset.h"
 #include "trainer/network.h"
 #include "trainer/recipe.h"
+#include "trainer/step_trace.h"
 
 /* What one training step leaves behind. */
 struct step_result {
@@ -69,6 +70,11 @@ struct engine_operations {
      * then *done counts the good results, all of them reported, and the state is undefined. */
     enum status (*run_steps)(struct engine *engine, uint64_t first, uint64_t last, const struct step_listener *listener,
                              uint64_t *done, struct error *error);
+    /* Runs one step and gives every tensor of it to the trace, which was opened for as many images: the state after it
+     * and *result are those of run_steps. A non-finite number is no error here: trace->non_finite says it. Slow. NULL
+     * where the engine cannot; use engine_can_trace. */
+    enum status (*trace)(struct engine *engine, uint64_t step, struct step_trace *trace, struct step_result *result,
+                         struct error *error);
     /* Predicts every image of the validation set with the running statistics: predictions[count], and *loss the mean
      * cross entropy. */
     enum status (*evaluate)(struct engine *engine, uint8_t *predictions, double *loss, struct error *error);
@@ -114,6 +120,8 @@ extern const size_t engine_entry_count;
  * errors   STATUS_INPUT if it does not compute the arithmetic; STATUS_ENVIRONMENT if this build does not have it. */
 enum status engine_choose(const char *name, enum arithmetic arithmetic, const struct engine_operations **operations,
                           struct error *error) MUST_USE;
+/* STATUS_INPUT if the engine cannot trace a step, saying which can. */
+enum status engine_can_trace(const struct engine_operations *operations, struct error *error) MUST_USE;
 /* What memory_bytes will be; opens the engine on images of noise where that is the only way. */
 enum status engine_predict_memory(const struct engine_operations *operations, const struct recipe *recipe,
                                   const struct network *network, uint32_t training_images, uint32_t validation_images,

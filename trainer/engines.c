@@ -62,6 +62,14 @@ enum status engine_choose(const char *name, enum arithmetic arithmetic, const st
     return STATUS_OK;
 }
 
+enum status engine_can_trace(const struct engine_operations *operations, struct error *error)
+{
+    if (operations->trace != NULL)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT, "the engine %s cannot trace a step%s", operations->name,
+                     operations->exact ? "; pass --engine cpu, which computes the same bits" : "");
+}
+
 bool engine_any_device(enum arithmetic arithmetic)
 {
     size_t engines = 0;

@@ -25,6 +25,7 @@
 #include "trainer/non_finite.h"
 #include "trainer/recipe.h"
 #include "trainer/sampler.h"
+#include "trainer/step_trace.h"
 
 _Static_assert(sizeof(size_t) >= 8,
                "the buffers of a batch do not fit a 32-bit address space; build for a 64-bit machine");
@@ -104,6 +105,9 @@ struct backend_operations {
     /* One training step. After a non-finite outcome the state is undefined. */
     void (*step)(struct backend *backend, const struct backend_batch *batch, float learning_rate,
                  struct backend_outcome *outcome);
+    /* The same step, with every tensor of it for the trace, but for the batch and the state: those are the caller's. */
+    void (*trace)(struct backend *backend, const struct backend_batch *batch, float learning_rate,
+                  struct step_trace *trace, struct backend_outcome *outcome);
     /* Inference with the running statistics: predictions[count], losses[count]. */
     void (*evaluate)(struct backend *backend, const struct backend_batch *batch, uint8_t *predictions, float *losses);
     size_t (*memory_bytes)(const struct backend *backend);

@@ -173,27 +173,40 @@ static enum status cpu_get_state(struct engine *engine, float *values, float *mo
     return STATUS_OK;
 }
 
+static struct backend_batch draw_batch(struct engine *engine, uint64_t step)
+{
+    sampler_batch(engine->sampler, step, engine->samples);
+    return (struct backend_batch){ .count = schedule_batch(&engine->recipe.training, engine->training->count, step),
+                                   .data = engine->training,
+                                   .input = engine->input,
+                                   .samples = engine->samples };
+}
+
+static struct step_result result_of(const struct backend_batch *batch, const struct backend_outcome *outcome)
+{
+    return (struct step_result){ .loss = outcome->loss,
+                                 .errors = outcome->errors,
+                                 .images = batch->count,
+                                 .digest = { outcome->digest[0], outcome->digest[1] } };
+}
+
+static float learning_rate_of(const struct engine *engine, uint64_t step)
+{
+    return schedule_learning_rate(&engine->recipe.training, engine->training->count, step);
+}
+
 static enum status run_steps(struct engine *engine, uint64_t first, uint64_t last, const struct step_listener *listener,
                              uint64_t *done, struct error *error)
 {
-    const struct training_config *training = &engine->recipe.training;
-    const uint32_t images = engine->training->count;
     bool wanted = true;
     *done = 0;
     for (uint64_t step = first; step < last && wanted; step++) {
-        struct backend_batch batch = { .count = schedule_batch(training, images, step),
-                                       .data = engine->training,
-                                       .input = engine->input,
-                                       .samples = engine->samples };
+        const struct backend_batch batch = draw_batch(engine, step);
         struct backend_outcome outcome;
-        sampler_batch(engine->sampler, step, engine->samples);
-        engine->operations->step(engine->backend, &batch, schedule_learning_rate(training, images, step), &outcome);
+        engine->operations->step(engine->backend, &batch, learning_rate_of(engine, step), &outcome);
         if (outcome.non_finite[0] != '\0')
             return non_finite_error(error, step, outcome.non_finite);
-        const struct step_result result = { .loss = outcome.loss,
-                                            .errors = outcome.errors,
-                                            .images = batch.count,
-                                            .digest = { outcome.digest[0], outcome.digest[1] } };
+        const struct step_result result = result_of(&batch, &outcome);
         (*done)++;
         wanted = listener->steps(listener->context, step, &result, 1);
     }
@@ -208,6 +221,28 @@ static enum status cpu_run_steps(struct engine *engine, uint64_t first, uint64_t
     enum status status = run_steps(engine, first, last, listener, done, error);
     float_environment_leave(saved);
     return status;
+}
+
+static enum status cpu_trace(struct engine *engine, uint64_t step, struct step_trace *trace, struct step_result *result,
+                             struct error *error)
+{
+    assert(engine->sampler != NULL);
+    (void)error;
+    struct backend_outcome outcome;
+    const struct float_environment saved = float_environment_enter();
+    const struct backend_batch batch = draw_batch(engine, step);
+    const float learning_rate = learning_rate_of(engine, step);
+    step_trace_batch(trace, engine->samples, engine->training->labels, learning_rate);
+    engine->operations->get_state(engine->backend, trace->values, trace->momentum);
+    step_trace_state(trace, false, trace->values, trace->momentum);
+    engine->operations->trace(engine->backend, &batch, learning_rate, trace, &outcome);
+    engine->operations->get_state(engine->backend, trace->values, trace->momentum);
+    step_trace_state(trace, true, trace->values, trace->momentum);
+    float_environment_leave(saved);
+    step_trace_finish(trace);
+    memcpy(trace->non_finite, outcome.non_finite, sizeof trace->non_finite);
+    *result = result_of(&batch, &outcome);
+    return STATUS_OK;
 }
 
 static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, double *loss, struct error *error)
@@ -301,6 +336,7 @@ const struct engine_operations engine_cpu = {
     .set_state = cpu_set_state,
     .get_state = cpu_get_state,
     .run_steps = cpu_run_steps,
+    .trace = cpu_trace,
     .evaluate = cpu_evaluate,
     .describe = cpu_describe,
     .facts = cpu_facts,

@@ -171,20 +171,35 @@ static void project_item(const struct pass *pass, struct worker *worker, uint32_
                     worker->scratch);
 }
 
+void reference_convolve(struct backend *r, const struct backend_batch *batch, uint32_t l,
+                        struct backend_outcome *outcome)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    reference_make_filters(r, l, false);
+    reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
+    finish_norm(r, layer, norm_of(layer), r->norm + (size_t)l * FEATURES, batch->count, outcome);
+}
+
+void reference_project(struct backend *r, uint32_t N, uint32_t l, struct backend_outcome *outcome)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    reference_run((struct pass){ .r = r, .l = l, .item = project_item }, N);
+    finish_norm(r, layer, projection_norm_of(layer), r->projection_norm[projection_of(layer)], N, outcome);
+}
+
+void reference_activate_layer(struct backend *r, uint32_t N, uint32_t l)
+{
+    reference_run((struct pass){ .r = r, .l = l, .item = activate_item }, N);
+}
+
 void reference_forward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < r->network->conv_count; l++) {
         double began = clock_seconds();
-        reference_make_filters(r, l, false);
-        reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = convolve_item }, batch->count);
-        const struct conv_layer *layer = &r->network->convs[l];
-        finish_norm(r, layer, norm_of(layer), r->norm + (size_t)l * FEATURES, batch->count, outcome);
-        if (layer->projection_gamma >= 0) {
-            reference_run((struct pass){ .r = r, .l = l, .item = project_item }, batch->count);
-            finish_norm(r, layer, projection_norm_of(layer), r->projection_norm[projection_of(layer)], batch->count,
-                        outcome);
-        }
-        reference_run((struct pass){ .r = r, .l = l, .item = activate_item }, batch->count);
+        reference_convolve(r, batch, l, outcome);
+        if (r->network->convs[l].projection_gamma >= 0)
+            reference_project(r, batch->count, l, outcome);
+        reference_activate_layer(r, batch->count, l);
         if (r->profile != NULL)
             r->profile->forward_s[l] += clock_seconds() - began;
     }
@@ -255,8 +270,7 @@ void reference_head(struct backend *r, const struct backend_batch *batch, struct
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
-/* The gradient of layer l's batch norm's output. That of a block's sum is kept for the shortcut. */
-static float *norm_output_gradient(const struct backend *r, uint32_t l)
+float *reference_activation_gradient(const struct backend *r, uint32_t l)
 {
     return is_second(l) ? r->residual : r->d;
 }
@@ -266,7 +280,7 @@ static void relu_item(const struct pass *pass, struct worker *worker, uint32_t n
     struct backend *r = pass->r;
     const uint32_t l = pass->l, K = r->network->convs[l].filters;
     const size_t count = output_floats(&r->network->convs[l]), at = n * count;
-    float *g = norm_output_gradient(r, l) + at;
+    float *g = reference_activation_gradient(r, l) + at;
     relu_backward(count, r->a[l + 1] + at, r->d + at, g);
     batch_norm_backward_sums(K, (uint32_t)(count / K), r->norm + (size_t)l * FEATURES, g, r->y[l] + at,
                              r->sums + (size_t)n * 2 * FEATURES, worker->scratch);
@@ -310,8 +324,7 @@ static void projection_norm_item(const struct pass *pass, struct worker *worker,
                         r->projection_y[p] + at, r->projection_dy + at);
 }
 
-/* From the gradient of a block's sum to that of its projection's output. */
-static void projection_norm_backward(struct backend *r, uint32_t l, uint32_t N, struct backend_outcome *outcome)
+void reference_backward_projection_norm(struct backend *r, uint32_t N, uint32_t l, struct backend_outcome *outcome)
 {
     const struct conv_layer *layer = &r->network->convs[l];
     reference_run((struct pass){ .r = r, .l = l, .item = projection_sums_item }, N);
@@ -333,7 +346,7 @@ static void norm_item(const struct pass *pass, struct worker *worker, uint32_t n
     const size_t count = output_floats(&r->network->convs[l]), at = n * count;
     (void)worker;
     batch_norm_backward(K, (uint32_t)(count / K), r->norm + (size_t)l * FEATURES, r->norm_gradient,
-                        norm_output_gradient(r, l) + at, r->y[l] + at, r->dy + at);
+                        reference_activation_gradient(r, l) + at, r->y[l] + at, r->dy + at);
 }
 
 /* Through the convolution to the layer's input; at a block's first layer the shortcut's gradient joins. */
@@ -427,34 +440,40 @@ static void projection_tree_item(const struct pass *pass, struct worker *worker,
                (size_t)(k + 1) * C, gradient(r, r->network->convs[pass->l].projection));
 }
 
+void reference_backward_norm(struct backend *r, uint32_t N, uint32_t l, struct backend_outcome *outcome)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    reference_run((struct pass){ .r = r, .l = l, .item = relu_item }, N);
+    finish_norm_backward(r, layer, norm_of(layer), r->norm + (size_t)l * FEATURES, r->norm_gradient, N, outcome);
+    reference_run((struct pass){ .r = r, .l = l, .item = norm_item }, N);
+}
+
+void reference_backward_convolution(struct backend *r, const struct backend_batch *batch, uint32_t l)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    const bool winograd = is_winograd(r, layer);
+    reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_group_item : group_item },
+                  groups_of(r, layer, batch->count));
+    reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_tree_item : tree_item },
+                  layer->filters);
+    if (layer->projection >= 0) {
+        reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item },
+                      groups_of(r, layer - 1, batch->count));
+        reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_tree_item }, layer->filters);
+    }
+    reference_make_filters(r, l, true);
+    if (l > 0)
+        reference_run((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
+}
+
 void reference_backward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = r->network->conv_count; l-- > 0;) {
-        const struct conv_layer *layer = &r->network->convs[l];
-        const uint32_t groups = groups_of(r, layer, batch->count);
         double began = clock_seconds();
-        reference_run((struct pass){ .r = r, .l = l, .item = relu_item }, batch->count);
-        finish_norm_backward(r, layer, norm_of(layer), r->norm + (size_t)l * FEATURES, r->norm_gradient, batch->count,
-                             outcome);
-        reference_run((struct pass){ .r = r, .l = l, .item = norm_item }, batch->count);
-        if (layer->projection_gamma >= 0)
-            projection_norm_backward(r, l, batch->count, outcome);
-        const bool winograd = is_winograd(r, layer);
-        reference_run(
-            (struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_group_item : group_item },
-            groups);
-        reference_run(
-            (struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_tree_item : tree_item },
-            layer->filters);
-        if (layer->projection >= 0) {
-            reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item },
-                          groups_of(r, layer - 1, batch->count));
-            reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_tree_item },
-                          layer->filters);
-        }
-        reference_make_filters(r, l, true);
-        if (l > 0)
-            reference_run((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
+        reference_backward_norm(r, batch->count, l, outcome);
+        if (r->network->convs[l].projection_gamma >= 0)
+            reference_backward_projection_norm(r, batch->count, l, outcome);
+        reference_backward_convolution(r, batch, l);
         if (r->profile != NULL)
             r->profile->backward_s[l] += clock_seconds() - began;
     }

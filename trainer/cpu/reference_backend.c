@@ -169,7 +169,7 @@ static void update_item(const struct pass *pass, struct worker *worker, uint32_t
     ledger_digest(tensor->count, w, tensor->offset, r->digests[item]);
 }
 
-static void update_pass(struct backend *r, float learning_rate, struct backend_outcome *outcome)
+void reference_update(struct backend *r, float learning_rate, struct backend_outcome *outcome)
 {
     reference_run((struct pass){ .r = r, .learning_rate = learning_rate, .item = update_item },
                   r->network->tensor_count);
@@ -191,7 +191,7 @@ static void reference_step(struct backend *r, const struct backend_batch *batch,
     double headed = clock_seconds();
     reference_backward(r, batch, outcome);
     double passed = clock_seconds();
-    update_pass(r, learning_rate, outcome);
+    reference_update(r, learning_rate, outcome);
     if (r->profile != NULL) {
         r->profile->head_s += headed - began;
         r->profile->update_s += clock_seconds() - passed;
@@ -323,6 +323,7 @@ const struct backend_operations backend_reference_plain = {
     .set_state = reference_set_state,
     .get_state = reference_get_state,
     .step = reference_step,
+    .trace = reference_trace,
     .evaluate = reference_evaluate,
     .memory_bytes = reference_memory_bytes,
     .predict_memory = reference_predict_memory,

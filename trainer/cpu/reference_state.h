@@ -1,5 +1,5 @@
-/* What the scalar backend holds, and how its two halves call each other: reference_backend.c opens, updates and
- * evaluates, and reference.c has the passes of a step. */
+/* What the scalar backend holds, and how its parts call each other: reference_backend.c opens, updates and evaluates,
+ * reference.c has the passes of a step, and reference_trace.c traces one. */
 #ifndef SELFSAME_REFERENCE_STATE_H
 #define SELFSAME_REFERENCE_STATE_H
 
@@ -15,6 +15,15 @@
 #define reference_load_image reference_load_image_fma
 #define reference_make_filters reference_make_filters_fma
 #define reference_activate reference_activate_fma
+#define reference_convolve reference_convolve_fma
+#define reference_project reference_project_fma
+#define reference_activate_layer reference_activate_layer_fma
+#define reference_activation_gradient reference_activation_gradient_fma
+#define reference_backward_norm reference_backward_norm_fma
+#define reference_backward_projection_norm reference_backward_projection_norm_fma
+#define reference_backward_convolution reference_backward_convolution_fma
+#define reference_update reference_update_fma
+#define reference_trace reference_trace_fma
 #endif
 
 enum { FEATURES = NETWORK_FEATURES, CLASSES = NETWORK_CLASSES, IMAGE_FLOATS_MAX = 16 * 32 * 32, PROJECTIONS = 2 };
@@ -135,6 +144,24 @@ void reference_forward(struct backend *r, const struct backend_batch *batch, str
 /* From the last block's output to the loss, and back to the gradient of that output. */
 void reference_head(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome);
 void reference_backward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome);
+void reference_update(struct backend *r, float learning_rate, struct backend_outcome *outcome);
+
+/* The parts of a layer's forward pass: the convolution with its norm's constants; of a block's second convolution, the
+ * projection with those of its norm, if it has one; batch norm, shortcut and ReLU. */
+void reference_convolve(struct backend *r, const struct backend_batch *batch, uint32_t l,
+                        struct backend_outcome *outcome);
+void reference_project(struct backend *r, uint32_t N, uint32_t l, struct backend_outcome *outcome);
+void reference_activate_layer(struct backend *r, uint32_t N, uint32_t l);
+/* And of its backward pass: ReLU and norm; the projection's norm; the gradients of weights and input. */
+void reference_backward_norm(struct backend *r, uint32_t N, uint32_t l, struct backend_outcome *outcome);
+void reference_backward_projection_norm(struct backend *r, uint32_t N, uint32_t l, struct backend_outcome *outcome);
+void reference_backward_convolution(struct backend *r, const struct backend_batch *batch, uint32_t l);
+/* The gradient of layer l's batch norm's output. That of a block's sum is kept for the shortcut. */
+float *reference_activation_gradient(const struct backend *r, uint32_t l);
+
+/* backend_operations.trace: reference_trace.c. */
+void reference_trace(struct backend *r, const struct backend_batch *batch, float learning_rate,
+                     struct step_trace *trace, struct backend_outcome *outcome);
 
 void reference_load_image(const struct backend_batch *batch, uint32_t n, float *x);
 /* The filters of layer l at the points of tiles, where it is computed by them. */

@@ -161,6 +161,21 @@ static void backward_soon(const struct backend *f, uint32_t l, uint32_t n, uint3
     prefetch_spread(soon, count * conv->kernels->backward_turns);
 }
 
+/* How the gradient of convolution l's output is made in image n; g: the batch's gradients of its norm's output. */
+static struct row_source gradient_source(const struct backend *f, uint32_t l, uint32_t n, const float *g, float *out)
+{
+    const struct conv *conv = &f->convs[l];
+    return (struct row_source){ .load = row_gradient,
+                                .side = conv->out_side,
+                                .channels = conv->K,
+                                .y = y_of(f, NULL, l, n),
+                                .g = g + n * plain_floats(conv->K, conv->out_side),
+                                .scale = conv->scale,
+                                .slope = conv->slope,
+                                .constant = conv->constant,
+                                .out = out };
+}
+
 /* Convolution l's weight gradient over the images n .. n+count-1 of a unit, which goes on in `unit`'s partial sums, or
  * begins them if these are its first images; and the data gradient of the same images, while dy is in the cache. */
 static void backward_images(struct backend *f, struct worker *worker, const struct backend_batch *batch, uint32_t l,
@@ -186,15 +201,7 @@ static void backward_images(struct backend *f, struct worker *worker, const stru
         images.x = l % 2 == 1 ? a_of(f, NULL, b, n) : worker->x[stage];
     }
     for (uint32_t i = 0; i < count; i++) {
-        dy_sources[i] = (struct row_source){ .load = row_gradient,
-                                             .side = conv->out_side,
-                                             .channels = conv->K,
-                                             .y = y_of(f, NULL, l, n + i),
-                                             .g = route->in + (n + i) * plain_out,
-                                             .scale = conv->scale,
-                                             .slope = conv->slope,
-                                             .constant = conv->constant,
-                                             .out = worker->dy[out_stage] + i * stage_padded(out_stage) };
+        dy_sources[i] = gradient_source(f, l, n + i, route->in, worker->dy[out_stage] + i * stage_padded(out_stage));
         if (l > 0 && l % 2 == 0)
             x_sources[i] = norm_source(f, NULL, l - 1, n + i, worker->x[stage] + i * stage_padded(stage));
         else
@@ -333,38 +340,55 @@ static void backward_item(const struct pass *pass, struct worker *worker, uint32
     }
 }
 
+/* The constants of the norm behind convolution l, from the sums that the pass above left. */
+static void backward_norm(struct backend *f, uint32_t N, uint32_t l, struct backend_outcome *outcome)
+{
+    finish_backward(f, &f->convs[l], norm_tensors_of(f, l, false), N, outcome);
+}
+
+/* The same of the projection of the block whose second convolution is l, where a norm follows it. */
+static void backward_projection_norm(struct backend *f, uint32_t N, uint32_t l, struct backend_outcome *outcome)
+{
+    run_pass((struct pass){ .f = f, .l = l, .item = projection_sums_item }, N, false);
+    finish_backward(f, f->convs[l].projection, norm_tensors_of(f, l, true), N, outcome);
+}
+
+/* Convolution l's gradients by its weights and its input. */
+static void backward_convolution(struct backend *f, const struct backend_batch *batch, uint32_t l)
+{
+    const struct conv *conv = &f->convs[l];
+    struct pass pass = {
+        .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 }
+    };
+    if (l % 2 == 1)
+        pass.route =
+            (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
+    const uint32_t units = unit_count(conv, batch->count);
+    run_pass(pass, units, l % 2 == 1);
+    if (conv->kernels->points == POINTS) {
+        pass.item = reduce_winograd_item;
+        run_pass(pass, conv->K * conv->C / POINT_REDUCE_FLOATS, false);
+    } else {
+        pass.item = reduce_item;
+        run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
+    }
+    if (conv->stride == 2) {
+        if (f->convs[l + 1].projection_data != NULL)
+            reduce_projection(f, l, units);
+        float *swap = f->G0;
+        f->G0 = f->G2;
+        f->G2 = swap;
+    }
+}
+
 static void backward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = f->network->conv_count; l-- > 0;) {
-        const struct conv *conv = &f->convs[l];
         double began = clock_seconds();
-        finish_backward(f, &f->convs[l], norm_tensors_of(f, l, false), batch->count, outcome);
-        if (conv->projection != NULL) {
-            run_pass((struct pass){ .f = f, .l = l, .item = projection_sums_item }, batch->count, false);
-            finish_backward(f, conv->projection, norm_tensors_of(f, l, true), batch->count, outcome);
-        }
-        struct pass pass = {
-            .f = f, .batch = batch, .l = l, .item = backward_item, .route = { .in = f->G0, .out = f->G1 }
-        };
-        if (l % 2 == 1)
-            pass.route =
-                (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
-        const uint32_t units = unit_count(conv, batch->count);
-        run_pass(pass, units, l % 2 == 1);
-        if (conv->kernels->points == POINTS) {
-            pass.item = reduce_winograd_item;
-            run_pass(pass, conv->K * conv->C / POINT_REDUCE_FLOATS, false);
-        } else {
-            pass.item = reduce_item;
-            run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
-        }
-        if (conv->stride == 2) {
-            if (f->convs[l + 1].projection_data != NULL)
-                reduce_projection(f, l, units);
-            float *swap = f->G0;
-            f->G0 = f->G2;
-            f->G2 = swap;
-        }
+        backward_norm(f, batch->count, l, outcome);
+        if (f->convs[l].projection != NULL)
+            backward_projection_norm(f, batch->count, l, outcome);
+        backward_convolution(f, batch, l);
         if (f->profile != NULL)
             profile_add(&f->profile->backward_s[l], began);
     }

@@ -254,20 +254,30 @@ static void forward_item(const struct pass *pass, struct worker *worker, uint32_
     forward_images(pass->f, worker, pass->batch, l, item * step, images_left(item * step, step, N), NULL, &soon);
 }
 
-/* Directions alternate, so that what a pass leaves in the caches is what the next one begins with. */
+/* Convolution l with its norm's constants. Directions alternate, so that what a pass leaves in the caches is what the
+ * next one begins with. */
+static void convolve(struct backend *f, const struct backend_batch *batch, uint32_t l, struct backend_outcome *outcome)
+{
+    const uint32_t step = f->convs[l].kernels->forward_images;
+    run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item }, (batch->count + step - 1) / step,
+             l % 2 == 1);
+    finish_forward(f, &f->convs[l], norm_tensors_of(f, l, false), batch->count, outcome);
+}
+
+/* Where a norm follows the projection of the block whose second convolution is l. */
+static void project(struct backend *f, uint32_t N, uint32_t l, struct backend_outcome *outcome)
+{
+    run_pass((struct pass){ .f = f, .l = l, .item = project_item }, N, false);
+    finish_forward(f, f->convs[l].projection, norm_tensors_of(f, l, true), N, outcome);
+}
+
 static void forward_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     for (uint32_t l = 0; l < f->network->conv_count; l++) {
         double began = clock_seconds();
-        const uint32_t step = f->convs[l].kernels->forward_images;
-        run_pass((struct pass){ .f = f, .batch = batch, .l = l, .item = forward_item },
-                 (batch->count + step - 1) / step, l % 2 == 1);
-        struct conv *conv = &f->convs[l];
-        finish_forward(f, conv, norm_tensors_of(f, l, false), batch->count, outcome);
-        if (conv->projection != NULL) {
-            run_pass((struct pass){ .f = f, .l = l, .item = project_item }, batch->count, false);
-            finish_forward(f, conv->projection, norm_tensors_of(f, l, true), batch->count, outcome);
-        }
+        convolve(f, batch, l, outcome);
+        if (f->convs[l].projection != NULL)
+            project(f, batch->count, l, outcome);
         if (f->profile != NULL)
             profile_add(&f->profile->forward_s[l], began);
     }

@@ -27,6 +27,8 @@
 
 #include "trainer/cpu/fused/backward.h"
 
+#include "trainer/cpu/fused/trace.h"
+
 #include "base/clock.h"
 #include "trainer/cpu/backend.h"
 #include "trainer/exact.h"
@@ -116,6 +118,14 @@ static void fused_step(struct backend *f, const struct backend_batch *batch, flo
     update_pass(f, learning_rate, outcome);
     if (f->profile != NULL)
         profile_add(&f->profile->update_s, began);
+}
+
+static void fused_trace(struct backend *f, const struct backend_batch *batch, float learning_rate,
+                        struct step_trace *trace, struct backend_outcome *outcome)
+{
+    memset(outcome, 0, sizeof *outcome);
+    trace_passes(f, batch, trace, outcome);
+    update_pass(f, learning_rate, outcome);
 }
 
 /* ---- evaluation -------------------------------------------------------------------------------------------------- */
@@ -271,6 +281,7 @@ const struct backend_operations backend_avx2 = {
     .set_state = fused_set_state,
     .get_state = fused_get_state,
     .step = fused_step,
+    .trace = fused_trace,
     .evaluate = fused_evaluate,
     .memory_bytes = fused_memory_bytes,
     .predict_memory = fused_predict_memory,

@@ -44,12 +44,13 @@ static void tree_over_images(const float *rows, uint32_t count, size_t stride, u
 }
 
 struct head {
-    float *pool;    /* [batch][64], batch: the largest */
-    float *z;       /* [batch][10] logits before their norm */
-    float *dz;      /* [batch][10] */
-    float *dpool;   /* [batch][64], already times 1/64: the gradient of each pixel */
-    float *product; /* [batch][64] */
-    double *column; /* [batch] */
+    float *pool;                     /* [batch][64], batch: the largest */
+    float *z;                        /* [batch][10] logits before their norm */
+    float *dz;                       /* [batch][10] */
+    float *dpool;                    /* [batch][64], already times 1/64: the gradient of each pixel */
+    float *product;                  /* [batch][64] */
+    double *column;                  /* [batch] */
+    struct exact_norm norm[CLASSES]; /* the batch norm over the logits, of the batch */
 };
 
 /* z of one image; bias may be NULL. */
@@ -94,7 +95,7 @@ struct head_state {
 static float head_train(struct head *head, const struct head_state *state, const uint8_t *labels,
                         const uint32_t *images, uint32_t N, uint32_t *errors, bool *norm_finite)
 {
-    struct exact_norm norm[CLASSES];
+    struct exact_norm *norm = head->norm;
     float *dz = head->dz;
     *norm_finite = true;
     *errors = 0;
