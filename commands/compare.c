@@ -8,9 +8,9 @@
 #include "base/text.h"
 #include "commands/command.h"
 #include "commands/compare_statistics.h"
+#include "commands/compare_traces.h"
 #include "commands/table.h"
 #include "experiments/settings_difference.h"
-#include "results/checkpoint.h"
 #include "results/compare.h"
 #include "results/weights_check.h"
 
@@ -29,7 +29,7 @@ struct job {
     struct compared *first; /* what the others are held against */
     struct tolerance tolerances[16];
     size_t tolerance_count;
-    bool all; /* --all */
+    bool all, traces; /* --all, --trace */
 };
 
 static const char *path_of(const struct compared *run)
@@ -259,31 +259,6 @@ static enum status show_circumstances(const struct job *job, const struct compar
 
 /* ---- one comparison ---------------------------------------------------------------------------------------------- */
 
-/* The last checkpoint that both have and that comes before the difference: what to recompute from. */
-static enum status find_common_checkpoint(const struct job *job, const struct compared *run, bool *found,
-                                          uint64_t *step, struct error *error)
-{
-    uint64_t *first = NULL, *second = NULL;
-    size_t first_count, second_count;
-    *found = false;
-    enum status status = checkpoint_list(job->first->record->path, &first, &first_count, error);
-    if (status == STATUS_OK)
-        status = checkpoint_list(run->record->path, &second, &second_count, error);
-    for (size_t i = 0, k = 0; status == STATUS_OK && i < first_count && k < second_count;) {
-        if (first[i] == second[k] && first[i] <= run->comparison.step) {
-            *found = true;
-            *step = first[i];
-        }
-        if (first[i] <= second[k])
-            i++;
-        else
-            k++;
-    }
-    free(first);
-    free(second);
-    return status;
-}
-
 static void print_extent(const struct job *job, const struct compared *run)
 {
     const struct comparison *c = &run->comparison;
@@ -298,12 +273,9 @@ static void print_extent(const struct job *job, const struct compared *run)
 }
 
 /* What was found, apart from the verdict. */
-static enum status print_findings(const struct job *job, const struct compared *run, struct error *error)
+static void print_findings(const struct job *job, const struct compared *run)
 {
     const struct comparison *c = &run->comparison;
-    bool found = false;
-    uint64_t step = 0;
-    enum status status = STATUS_OK;
     print_extent(job, run);
     if (c->step_differs)
         printf("  first difference: epoch %" PRIu64 ", step %" PRIu64 " (from 1): %s\n", c->epoch_of_step + 1,
@@ -315,16 +287,13 @@ static enum status print_findings(const struct job *job, const struct compared *
     if (c->epoch_differs)
         printf("  largest difference of validation error: %.2f points, epoch %" PRIu64 "\n",
                c->largest_error_difference, c->largest_error_epoch + 1);
-    if (c->verdict == VERDICT_DIFFERS && c->step_differs)
-        status = find_common_checkpoint(job, run, &found, &step, error);
-    if (found)
-        printf("  to recompute from: both have the checkpoint of step %" PRIu64 "\n", step);
+    if (c->verdict == VERDICT_DIFFERS && c->step_differs && !job->traces)
+        printf("  to name the tensor: compare these two with --trace\n");
     if (!c->step_differs && !c->epoch_differs && c->same_experiment && c->epochs > 0)
         printf("  weights after epoch %" PRIu64 ": %s\n", c->epochs,
                run->record->metrics[c->epochs - 1].weights_sha256);
     if (!c->same_validation)
         printf("  validation images: they differ, so losses and errors on them are not compared\n");
-    return status;
 }
 
 static enum status print_comparison(const struct job *job, const struct compared *run, struct error *error)
@@ -337,8 +306,9 @@ static enum status print_comparison(const struct job *job, const struct compared
     }
     text_line(stdout, "  %s and %s", run->original != NULL ? path_of(run->original) : path_of(job->first),
               path_of(run));
-    enum status status = print_findings(job, run, error);
-    if (status == STATUS_OK && (!c->same_experiment || job->all))
+    print_findings(job, run);
+    enum status status = STATUS_OK;
+    if (!c->same_experiment || job->all)
         status = show_settings(job, run, NULL, error);
     if (status == STATUS_OK && (c->step_differs || c->epoch_differs || job->tolerance_count > 0 || job->all))
         status = show_metrics(job, run, NULL, error);
@@ -498,17 +468,35 @@ static enum status conclude(const struct job *job, struct error *error)
     return verdict_status(worst(job));
 }
 
+/* What --trace adds to a comparison of two runs. */
+static enum status trace_difference(const struct job *job, const struct arguments *arguments, struct error *error)
+{
+    const struct compared *other = job->first == job->runs ? &job->runs[1] : &job->runs[0];
+    const struct comparison *c = &other->comparison;
+    if (job->first == NULL || c->verdict != VERDICT_DIFFERS || !c->step_differs)
+        return STATUS_OK; /* no step to trace */
+    return compare_runs_at(job->first->record, other->record, c->step, arguments, error);
+}
+
 static enum status run_compare(const struct arguments *arguments, struct error *error)
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
-    struct job job = { .count = arguments->operand_count, .all = arguments_flag(arguments, "all") };
-    enum status status = parse_tolerances(arguments, &job, error);
+    struct job job = { .count = arguments->operand_count,
+                       .all = arguments_flag(arguments, "all"),
+                       .traces = arguments_flag(arguments, "trace") };
+    if (compare_has_traces(arguments))
+        return compare_traces(arguments, error);
+    enum status status = compare_check_trace(arguments, error);
+    if (status == STATUS_OK)
+        status = parse_tolerances(arguments, &job, error);
     if (status != STATUS_OK)
         return status;
     if (arguments_flag(arguments, "statistics")) {
-        if (job.tolerance_count > 0 || job.all)
+        if (job.tolerance_count > 0 || job.all || job.traces)
             return error_set(error, STATUS_INPUT, "--statistics compares no bits: it cannot be given together with %s",
-                             job.all ? "--all" : "--tolerance");
+                             job.all      ? "--all"
+                             : job.traces ? "--trace"
+                                          : "--tolerance");
         return compare_statistics(arguments, error);
     }
     if (arguments_text(arguments, "points") != NULL)
@@ -523,6 +511,8 @@ static enum status run_compare(const struct arguments *arguments, struct error *
         compare_all(&job);
         status = print_job(&job, arguments_text(arguments, "format"), error);
     }
+    if (status == STATUS_OK && job.traces)
+        status = trace_difference(&job, arguments, error);
     if (status == STATUS_OK)
         status = conclude(&job, error);
     for (size_t i = 0; i < job.count; i++)
@@ -540,6 +530,12 @@ static const struct option_definition options[] = {
     { "points", "X", OPTION_TEXT, 0, 0, NULL,
       "with --statistics: say how many runs it takes to see X percentage points; default: 0.3" },
     { "all", NULL, OPTION_FLAG, 0, 0, NULL, "also show what does not differ, and times" },
+    { "trace", NULL, OPTION_FLAG, 0, 0, NULL,
+      "compute the first step that differs again, from a checkpoint of each run, and name the tensor" },
+    OPTION_DATA,
+    OPTION_ENGINE,
+    OPTION_THREADS,
+    OPTION_ISA,
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "text|table|csv|json",
       "text, a table with a row for each run, the same as csv, or json; steps and epochs count from 1, in json from 0; "
       "default: text" },
@@ -564,8 +560,8 @@ const struct command compare_command = {
         "2.\n\n"
         "other-experiment: the experiment digests differ. It lists the keys, those of the data first. Exit status "
         "1.\n\n"
-        "differs: it names the first step and the first epoch with other bits, and the last checkpoint before them "
-        "that both have. With --tolerance: a metric differs by more. Exit status 1.\n\n"
+        "differs: it names the first step and the first epoch with other bits. With --tolerance: a metric differs by "
+        "more. Exit status 1.\n\n"
         "incomplete: all common steps agree, but one run ends earlier, or inside an epoch. Exit status 0.\n\n"
         "identical: every step, every epoch and the final weights agree, from two independent records. Exit status "
         "0.\n\n"
@@ -574,6 +570,13 @@ const struct command compare_command = {
         "errors on validation images are compared only where these are the same. After the verdict comes only what "
         "differs: keys of the manifests that move bits, results, engines, programs and hosts. A default that neither "
         "manifest changes is no difference.\n\n"
+        "--trace: if two runs differ, it computes the first step that differs again, from the last checkpoint of each "
+        "run before it, as selfsame trace does. If the two come out differently, it names the first tensor whose "
+        "inputs agree and whose value does not. If they come out the same, at least one of the runs did not compute "
+        "what its manifest says. It names that run: trace the step on that run's machine.\n\n"
+        "A and B may also be two files of selfsame trace. It names the first tensor whose inputs agree and whose "
+        "value does not: that tensor was computed otherwise, and all else follows from it. Exit status 0: all tensors "
+        "agree. 1: some differ. 2: a file is malformed, or the traces are of other steps or arithmetics.\n\n"
         "With several runs, the exit status is that of the worst verdict: 2 before 1 before 0.\n\n"
         "--statistics is for runs whose bits were never promised to agree: other seeds, another arithmetic, fast "
         "arithmetic. It compares two sides by their mean validation errors after the last epoch. Put the word vs "
@@ -589,6 +592,8 @@ const struct command compare_command = {
     .examples =
         "selfsame compare quick-resnet20-seed1 published/quick/quick-resnet20-seed1\tdid I get the published bits?\n"
         "selfsame compare --statistics runs/a-seed* vs runs/b-seed*\tdo two groups of seeds agree?\n"
+        "selfsame compare mine theirs --trace --data FOLDER\twhich tensor differs first?\n"
+        "selfsame compare mine-step778.trace theirs-step778.trace\tthe same, from two files\n"
         "selfsame compare mine theirs --tolerance validation_error=abs:0.3\tdid I get the result?\n",
     .operands_min = 2,
     .operands_max = SIZE_MAX,

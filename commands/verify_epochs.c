@@ -177,12 +177,8 @@ static enum status hear_steps(void *context, uint64_t first, const struct step_r
     const struct record *record = audit->record;
     char label[64];
     for (uint64_t i = 0; i < count; i++) {
-        const struct step_result *is = &results[i];
-        const struct ledger_row *was = &record->ledger[first + i];
-        const char *what = memcmp(&is->loss, &was->loss, sizeof is->loss) != 0       ? "loss"
-                           : is->errors != was->errors                               ? "errors in the batch"
-                           : memcmp(is->digest, was->digest, sizeof is->digest) != 0 ? "weights after it"
-                                                                                     : NULL;
+        const struct ledger_row row = ledger_row_of(&results[i]);
+        const char *what = ledger_difference(&record->ledger[first + i], &row);
         if (what != NULL)
             return error_set(error, STATUS_NO,
                              "%s does not follow: step %" PRIu64 " (from 1) of epoch %" PRIu64

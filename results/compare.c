@@ -111,16 +111,6 @@ enum status tolerance_parse(const char *text, struct tolerance *tolerance, struc
 
 /* ---- bits -------------------------------------------------------------------------------------------------------- */
 
-/* What differs in a step, or NULL: losses by their bits, so that -0 and +0 differ and equal NaNs do not. */
-static const char *step_difference(const struct ledger_row *a, const struct ledger_row *b)
-{
-    if (memcmp(&a->loss, &b->loss, sizeof a->loss) != 0)
-        return "loss";
-    if (a->errors != b->errors)
-        return "errors in the batch";
-    return memcmp(a->digest, b->digest, sizeof a->digest) != 0 ? "weights after it" : NULL;
-}
-
 static bool column_differs(const struct metrics_column *column, const struct metrics_row *a,
                            const struct metrics_row *b)
 {
@@ -160,7 +150,7 @@ static uint64_t epoch_of(const struct record *record, uint64_t step)
 static void compare_steps(const struct record *first, const struct record *second, struct comparison *c)
 {
     for (uint64_t step = 0; step < c->steps && !c->step_differs; step++) {
-        c->step_what = step_difference(&first->ledger[step], &second->ledger[step]);
+        c->step_what = ledger_difference(&first->ledger[step], &second->ledger[step]);
         c->step_differs = c->step_what != NULL;
         c->step = step;
     }

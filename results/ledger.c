@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "fetch/gunzip.h"
+#include "trainer/engine.h"
 
 enum { LEDGER_STEP_DIGITS = 10, LEDGER_LOSS_DIGITS = 15, LEDGER_ERROR_DIGITS = 6 };
 static const size_t LEDGER_FILE_LIMIT = (size_t)1 << 32;
@@ -85,6 +86,35 @@ static bool parse_line(const char *line, uint64_t step, struct ledger_row *row)
     row->errors = (uint32_t)errors;
     return parse_hex(line + DIGEST, &row->digest[0]) && parse_hex(line + DIGEST + 16, &row->digest[1]) &&
            line[LEDGER_LINE_BYTES - 1] == '\n';
+}
+
+bool ledger_parse(const char *line, uint64_t step, struct ledger_row *row)
+{
+    char whole[LEDGER_LINE_BYTES + 1];
+    size_t length = strcspn(line, "\n");
+    if (length != LEDGER_LINE_BYTES - 1)
+        return false;
+    memcpy(whole, line, length);
+    whole[length] = '\n';
+    whole[length + 1] = '\0';
+    return parse_line(whole, step, row);
+}
+
+struct ledger_row ledger_row_of(const struct step_result *result)
+{
+    return (struct ledger_row){ .loss = result->loss,
+                                .errors = result->errors,
+                                .digest = { result->digest[0], result->digest[1] } };
+}
+
+/* Losses by their bits, so that -0 and +0 differ and equal NaNs do not. */
+const char *ledger_difference(const struct ledger_row *a, const struct ledger_row *b)
+{
+    if (memcmp(&a->loss, &b->loss, sizeof a->loss) != 0)
+        return "loss";
+    if (a->errors != b->errors)
+        return "errors in the batch";
+    return memcmp(a->digest, b->digest, sizeof a->digest) != 0 ? "weights after it" : NULL;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */

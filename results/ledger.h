@@ -26,9 +26,15 @@ struct ledger_row {
 };
 
 /* line gets LEDGER_LINE_BYTES and a NUL. ledger_format is false where a number is too wide for its column: a step from
- * 10^10 on, or a million errors in a batch. */
+ * 10^10 on, or a million errors in a batch. ledger_parse is true for what ledger_format would have written for that
+ * step, of which the line's end may be missing. */
 void ledger_heading(char line[LEDGER_LINE_BYTES + 1]);
 bool ledger_format(char line[LEDGER_LINE_BYTES + 1], uint64_t step, const struct ledger_row *row);
+bool ledger_parse(const char *line, uint64_t step, struct ledger_row *row);
+struct step_result; /* trainer/engine.h */
+struct ledger_row ledger_row_of(const struct step_result *result);
+/* The first thing in which two rows differ, such as "loss"; NULL where they are the same bits. */
+const char *ledger_difference(const struct ledger_row *a, const struct ledger_row *b);
 
 /* The whole lines of a ledger. */
 struct ledger_lines {

@@ -126,7 +126,7 @@ static enum status record_steps(void *context, uint64_t first, const struct step
     assert(recorder->entry_count + count <= recorder->entry_room);
     for (uint64_t i = 0; i < count; i++) {
         const struct step_result *result = &results[i];
-        struct ledger_row row = { result->loss, result->errors, { result->digest[0], result->digest[1] } };
+        const struct ledger_row row = ledger_row_of(result);
         digest_step(recorder->entries + recorder->entry_count++ * DIGEST_STEP_BYTES, first + i, row.loss, row.errors,
                     row.digest);
         if (!ledger_format(text + lines++ * LEDGER_LINE_BYTES, first + i, &row))
