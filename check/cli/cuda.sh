@@ -17,8 +17,8 @@ with() {
     "$@"
     unset "SELFSAME_CUDA_HOST_${setting%%=*}"
 }
-# recorded RUN NAME: a number of record.json; records FILE PATTERN: it has such a line.
-recorded() { sed -n "s/^ *\"$2\": \([0-9]*\),*\$/\1/p" "$1/record.json"; }
+# recorded RUN NAME: a number of the engine in record.json; records FILE PATTERN: it has such a line.
+recorded() { sed -n "/^  \"engine\": {/,/^  }/s/^ *\"$2\": \([0-9]*\),*$/\1/p" "$1/record.json"; }
 records() { if grep -q -- "$2" "$1/record.json"; then pass "  record.json has $2"; else fail "  record.json does not have $2"; fi; }
 # What the imitation says, of work or memory left behind, is a fault.
 quiet() { if grep "cuda_host" stderr; then fail "  the imitation complains"; else pass "  nothing is left on the card"; fi; }
