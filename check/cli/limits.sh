@@ -20,7 +20,8 @@ limited() {
     )
     status=$?
 }
-for kib in 16 32 64 128 255; do
+# With less than 32 KiB the dynamic loader itself may not get as far as main(): it depends on the environment's size.
+for kib in 32 64 128 255; do
     limited s $kib manifest tiny.yaml
     if [ "$status" -eq 3 ]; then pass "a stack of $kib KiB: exit 3"; else fail "a stack of $kib KiB: exit $status"; fi
     says "the stack is limited to $kib KiB, but selfsame needs 256: run ulimit -s 8192 first"
