@@ -108,14 +108,6 @@ static enum status find_sides(struct job *job, const char *const *operands, stru
 
 /* ---- printing ---------------------------------------------------------------------------------------------------- */
 
-static void number_cell(struct table *table, int digits, double value)
-{
-    if (isfinite(value))
-        table_cell(table, "%.*f", digits, value);
-    else
-        table_cell(table, "%s", "");
-}
-
 static enum status print_table(const struct job *job, const char *format, struct error *error)
 {
     static const struct table_column columns[] = {
@@ -133,10 +125,10 @@ static enum status print_table(const struct job *job, const char *format, struct
         table_cell(table, "%s", name);
         table_cell(table, "%s", job->groups[side].records[0]->facts.arithmetic);
         table_cell(table, "%zu", job->groups[side].count);
-        number_cell(table, 2, c->samples[side].n > 0 ? c->samples[side].mean : NAN);
-        number_cell(table, 3, c->samples[side].n > 0 ? c->samples[side].sd : NAN);
-        number_cell(table, 2, c->samples[side].n > 0 ? c->intervals[side].low : NAN);
-        number_cell(table, 2, c->samples[side].n > 0 ? c->intervals[side].high : NAN);
+        table_number(table, 2, c->samples[side].n > 0 ? c->samples[side].mean : NAN);
+        table_number(table, 3, c->samples[side].n > 0 ? c->samples[side].sd : NAN);
+        table_number(table, 2, c->samples[side].n > 0 ? c->intervals[side].low : NAN);
+        table_number(table, 2, c->samples[side].n > 0 ? c->intervals[side].high : NAN);
         if (format != NULL)
             table_cell(table, "%s", verdict_name(c->verdict));
     }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,14 @@ void table_cell(struct table *table, const char *format, ...)
     va_end(arguments);
     table->lost = table->lost || text == NULL;
     table->cells[table->cell_count++] = text;
+}
+
+void table_number(struct table *table, int digits, double value)
+{
+    if (isfinite(value))
+        table_cell(table, "%.*f", digits, value);
+    else
+        table_cell(table, "%s", "");
 }
 
 static const char *cell(const struct table *table, size_t row, size_t column)

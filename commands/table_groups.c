@@ -44,14 +44,6 @@ enum status table_published_error(const char *family, const struct record *recor
     return STATUS_OK;
 }
 
-static void number_cell(struct table *table, int digits, double value)
-{
-    if (isfinite(value))
-        table_cell(table, "%.*f", digits, value);
-    else
-        table_cell(table, "%s", "");
-}
-
 /* ---- seeds ------------------------------------------------------------------------------------------------------- */
 
 static const struct table_column seed_columns[] = {
@@ -83,12 +75,12 @@ static enum status add_group(struct table *table, const struct run_group *group,
     table_cell(table, "%" PRIu64, first->facts.depth);
     table_cell(table, "%s", first->facts.arithmetic);
     table_cell(table, "%zu", group->count);
-    number_cell(table, 2, j.sample.mean);
-    number_cell(table, 3, j.sample.sd);
-    number_cell(table, 2, group->count > 1 ? j.interval.low : NAN);
-    number_cell(table, 2, group->count > 1 ? j.interval.high : NAN);
-    number_cell(table, 2, published_2016);
-    number_cell(table, 2, paper);
+    table_number(table, 2, j.sample.mean);
+    table_number(table, 3, j.sample.sd);
+    table_number(table, 2, group->count > 1 ? j.interval.low : NAN);
+    table_number(table, 2, group->count > 1 ? j.interval.high : NAN);
+    table_number(table, 2, published_2016);
+    table_number(table, 2, paper);
     if (target == NULL && j.detail[0] == '\0')
         table_cell(table, "no target");
     else
@@ -160,8 +152,8 @@ static enum status add_machine(struct table *table, struct record *const *record
     table_cell(table, "%" PRIu64, facts->depth);
     table_cell(table, "%s", facts->arithmetic);
     table_cell(table, "%zu", runs);
-    number_cell(table, median < 10.0 ? 1 : 0, median);
-    number_cell(table, 0, bytes > 0 ? (double)bytes / 1048576.0 : NAN);
+    table_number(table, median < 10.0 ? 1 : 0, median);
+    table_number(table, 0, bytes > 0 ? (double)bytes / 1048576.0 : NAN);
     table_cell(table, "%s", facts->engine_description);
     table_cell(table, "%s", facts->host_cpu);
     return STATUS_OK;
