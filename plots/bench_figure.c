@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "plots/chart.h"
+#include "plots/figure_kinds.h"
 
 enum { BENCH_BYTES_MAX = 1 << 24, LAYERS_MAX = 10000 };
 
@@ -103,12 +104,5 @@ enum status figure_open_bench(struct figure *figure, const char *const *files, s
         enum status finished = chart_finish(chart, figure, status == STATUS_OK ? error : &ignored);
         status = status == STATUS_OK ? finished : status;
     }
-    if (status != STATUS_OK) {
-        figure_close(figure);
-        return status;
-    }
-    figure->drawing.title = figure->title;
-    figure->drawing.description = figure->description;
-    figure->drawing.context = figure->content;
-    return STATUS_OK;
+    return figure_opened(figure, status);
 }

@@ -17,13 +17,8 @@ static figure_opener *const openers[FIGURE_KINDS] = {
     [FIGURE_TIME] = figure_open_time, [FIGURE_MACHINES] = figure_open_machines,
 };
 
-enum status figure_open(struct figure *figure, enum figure_kind kind, const struct record *const *runs, size_t count,
-                        struct error *error)
+enum status figure_opened(struct figure *figure, enum status status)
 {
-    *figure = (struct figure){ .content = NULL };
-    if (openers[kind] == NULL)
-        return error_set(error, STATUS_NO, "the figure %s is not of runs", figure_names[kind]);
-    enum status status = openers[kind](figure, runs, count, error);
     if (status != STATUS_OK) {
         figure_close(figure);
         return status;
@@ -32,6 +27,15 @@ enum status figure_open(struct figure *figure, enum figure_kind kind, const stru
     figure->drawing.description = figure->description;
     figure->drawing.context = figure->content;
     return STATUS_OK;
+}
+
+enum status figure_open(struct figure *figure, enum figure_kind kind, const struct record *const *runs, size_t count,
+                        struct error *error)
+{
+    *figure = (struct figure){ .content = NULL };
+    if (openers[kind] == NULL)
+        return error_set(error, STATUS_NO, "the figure %s is not of runs", figure_names[kind]);
+    return figure_opened(figure, openers[kind](figure, runs, count, error));
 }
 
 void figure_close(struct figure *figure)

@@ -1,5 +1,5 @@
-/* The kinds of figures, for figure.c alone. Each fills title, description, sheet, content and drawing, or leaves
- * nothing behind. */
+/* The kinds of figures, for figure.c and for each other. Each fills title, description, sheet, content and drawing, or
+ * leaves nothing behind. */
 #ifndef SELFSAME_FIGURE_KINDS_H
 #define SELFSAME_FIGURE_KINDS_H
 
@@ -17,5 +17,8 @@ const char *figure_data_name(const struct record *const *runs, size_t count);
 figure_opener figure_open_full, figure_open_zoom;                         /* error_figure.c */
 figure_opener figure_open_rate, figure_open_loss, figure_open_time;       /* epoch_figures.c */
 figure_opener figure_open_seeds, figure_open_depth, figure_open_machines; /* group_figures.c */
+
+/* How every opening ends: with what the drawing needs, or, after an error, with nothing of the figure left. */
+enum status figure_opened(struct figure *figure, enum status status) MUST_USE;
 
 #endif
