@@ -1,9 +1,11 @@
 /* selfsame check: whether the files of runs agree with each other. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "commands/command.h"
 #include "results/record.h"
+#include "results/source_changes.h"
 #include "results/weights_check.h"
 
 static void print_result(const struct record *record, const struct weights_found *found)
@@ -27,6 +29,12 @@ static void print_result(const struct record *record, const struct weights_found
         printf("  %-20s not there\n", RECORD_WEIGHTS_FILE);
     if (found->checkpoints > 0)
         printf("  %-20s %zu, all good\n", RECORD_CHECKPOINTS_FOLDER, found->checkpoints);
+    if (facts->source_changes_bytes > 0)
+        printf("  %-20s %" PRIu64 " bytes%s\n", SOURCE_CHANGES_FILE, facts->source_changes_bytes,
+               found->source_changes ? ", as recorded" : ", but not there");
+    if (facts->program_after_sha256[0] != '\0' && strcmp(facts->program_after_sha256, facts->program_sha256) != 0)
+        printf("  %-20s the file was replaced during the training: SHA-256 %.16s..., then %.16s...\n", "program",
+               facts->program_sha256, facts->program_after_sha256);
 }
 
 static enum status check_run(const char *runs, const char *run, struct error *error)
@@ -73,7 +81,8 @@ const struct command check_command = {
         "Reads all files of each run and compares them with each other. It checks the digests of the record and of "
         "the manifest, lengths and learning rates, the last and the best epoch, and the means over the ledger's "
         "steps. It also checks the chain of digests over metrics and ledger, the digests of the weights, and the "
-        "checkpoints. It does not train anything again.\n\n"
+        "checkpoints, the data before and after the training, and the changes of the program's sources. It does not "
+        "train anything again.\n\n"
         "Every other command that reads a run makes the same checks first, except for checkpoints and for weights "
         "that it does not use. Editors and file transfers may add a byte order mark or carriage returns. These make "
         "no difference, because digests are computed without them.\n\n"

@@ -98,6 +98,8 @@ const struct command pack_command = {
         "tar --format=ustar --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=0644 -cf FILE run/record.json "
         "run/manifest.yaml run/metrics.jsonl run/ledger.txt run/weights.safetensors run/checkpoints/* "
         "run/attestations/*\n\n"
+        "A run of a program that was built from changed sources also has run/source-changes.diff.gz, after the "
+        "weights. "
         "Signed statements (selfsame attest) go along. Other files in the run's folder stay out, and are named.",
     .examples = "selfsame pack msra-resnet20-seed1\tinto msra-resnet20-seed1.tar\n",
     .operands_min = 1,

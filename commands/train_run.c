@@ -8,6 +8,7 @@
 #include "base/machine.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "commands/build_changes.h"
 #include "results/record.h"
 #include "results/recorder.h"
 #include "results/run_progress.h"
@@ -349,11 +350,13 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         .training_data_sha256 = job->training->sha256,
         .validation_data_sha256 = job->validation->sha256,
         .notes = notes,
+        .changes = &build_changes,
         .epochs = job->epochs,
         .engine_name = job->operations->name,
         .engine_description = job->operations->describe(engine),
         .engine_facts = job->operations->facts(engine),
         .engine_bytes = job->operations->memory_bytes(engine),
+        .pci_address = job->operations->pci_address != NULL ? job->operations->pci_address(engine) : NULL,
         .say = tell,
     };
     /* Of several runs that are resumed, some may have nothing left to do. */

@@ -1,13 +1,18 @@
 #include "results/environment.h"
 
+#include <archive.h>
 #include <assert.h>
+#include <curl/curl.h>
 #include <openssl/crypto.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
+#include <yaml.h>
+#include <zlib.h>
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
 #endif
@@ -46,7 +51,6 @@ static void read_variables(struct environment *environment)
 void environment_read(struct environment *environment)
 {
     struct utsname system;
-    struct error ignored;
     *environment = (struct environment){ .cpus = machine_processors_online() };
     if (uname(&system) == 0) {
         snprintf(environment->host, sizeof environment->host, "%s", system.nodename);
@@ -56,8 +60,7 @@ void environment_read(struct environment *environment)
     machine_processor_name(environment->cpu);
     machine_microcode(environment->microcode);
     machine_caches(MACHINE_CACHES, environment->caches);
-    if (file_sha256("/proc/self/exe", environment->program_sha256, &ignored) != STATUS_OK)
-        environment->program_sha256[0] = '\0';
+    environment_program_sha256(environment->program_sha256);
     read_variables(environment);
 }
 
@@ -79,12 +82,24 @@ void environment_describe(const struct environment *environment, struct record_f
     facts->program_flags = build_flags;
     facts->program_configured = build_configure;
     facts->libcrypto_version = OpenSSL_version(OPENSSL_VERSION);
-    facts->jansson_version = JANSSON_VERSION;
+    facts->jansson_version = jansson_version_str();
+    facts->libz_version = zlibVersion();
+    facts->libyaml_version = yaml_get_version_string();
+    facts->libarchive_version = archive_version_string();
+    facts->libcurl_version = curl_version_info(CURLVERSION_NOW)->version;
+    facts->sqlite_version = sqlite3_libversion();
 #ifdef __GLIBC__
     facts->libc_version = gnu_get_libc_version();
 #else
     facts->libc_version = "unknown";
 #endif
+}
+
+void environment_program_sha256(char hex[DIGEST_HEX_BYTES])
+{
+    struct error ignored;
+    if (file_sha256("/proc/self/exe", hex, &ignored) != STATUS_OK)
+        hex[0] = '\0';
 }
 
 double environment_cpu_seconds(void)

@@ -25,6 +25,9 @@ void environment_read(struct environment *environment);
 /* Sets the facts on the host, which then point into the struct, and on this program. */
 void environment_describe(const struct environment *environment, struct record_facts *facts);
 
+/* The SHA-256 of this program's file as it is now; "" where it cannot be read. */
+void environment_program_sha256(char hex[DIGEST_HEX_BYTES]);
+
 /* The processor time that all threads of this process have had so far. */
 double environment_cpu_seconds(void);
 /* The most memory that this process has had so far. */

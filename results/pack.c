@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "results/record_data.h"
+#include "results/source_changes.h"
 
 enum { BLOCK = 512, PADDED = 20 * BLOCK, NAME_BYTES = 100, CHUNK = 1 << 20 };
 static const char top[] = "run/";
@@ -30,6 +31,7 @@ static const struct member {
     { LEDGER_FILE, NULL, NULL, (uint64_t)1 << 32 },
     { LEDGER_GZIP_FILE, NULL, NULL, (uint64_t)1 << 32 },
     { RECORD_WEIGHTS_FILE, NULL, NULL, (uint64_t)1 << 32 },
+    { SOURCE_CHANGES_FILE, NULL, NULL, (uint64_t)1 << 20 },
     { RECORD_CHECKPOINTS_FOLDER "/", "step-", ".safetensors", (uint64_t)1 << 32 },
     { RECORD_ATTESTATIONS_FOLDER "/", "", ".json", (uint64_t)1 << 24 },
 };

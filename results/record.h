@@ -5,6 +5,8 @@
  * metrics.jsonl        a line for each epoch (results/metrics.h)
  * ledger.txt           a line for each training step (results/ledger.h); ledger.txt.gz in published runs
  * weights.safetensors  after the last whole epoch
+ * source-changes.diff.gz
+ *                      how the sources of the program differed from its commit (results/source_changes.h)
  * checkpoints/         step-NNNNNNNN.safetensors (results/checkpoint.h)
  * attestations/        signed statements (results/attestation.h)
  * tags/, note.txt      what people say about it (results/labels.h); no part of the record

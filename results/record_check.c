@@ -263,9 +263,31 @@ out:
     return status;
 }
 
+/* A training that finished had the same data in memory at its end. */
+static enum status check_after(const struct record *record, struct error *error)
+{
+    const struct record_facts *facts = &record->facts;
+    const struct {
+        const char *what, *before, *after;
+    } data[] = {
+        { "training", facts->training_data_sha256, facts->training_data_after_sha256 },
+        { "validation", facts->validation_data_sha256, facts->validation_data_after_sha256 },
+    };
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
+        if (facts->state == RECORD_FINISHED && data[i].after[0] != '\0' && strcmp(data[i].before, data[i].after) != 0)
+            return error_set(error, STATUS_INPUT,
+                             "%s/%s contradicts itself: the run is finished, but \"after.%s_data_sha256\" is %s, and "
+                             "\"%s_data.sha256\" is %s",
+                             record->path, RECORD_FILE, data[i].what, data[i].after, data[i].what, data[i].before);
+    }
+    return STATUS_OK;
+}
+
 enum status record_check(const struct record *record, struct error *error)
 {
     enum status status = check_manifest(record, error);
+    if (status == STATUS_OK)
+        status = check_after(record, error);
     if (status == STATUS_OK)
         status = check_epochs(record, error);
     return status == STATUS_OK ? check_steps(record, error) : status;

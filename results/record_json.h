@@ -64,20 +64,30 @@ struct record_facts {
     const char *program_commit;      /* of its source, in full */
     char program_sha256[DIGEST_HEX_BYTES];
     const char *program_version, *program_compiler, *program_flags, *program_configured;
-    const char *libc_version, *libcrypto_version, *jansson_version;
+    /* How its source differed from the commit (results/source_changes.h): the bytes of that text, and their digest. */
+    uint64_t source_changes_bytes;
+    char source_changes_sha256[DIGEST_HEX_BYTES];
+    const char *libc_version, *libcrypto_version, *jansson_version, *libz_version, *libyaml_version,
+        *libarchive_version, *libcurl_version, *sqlite_version;
     const char *host_name, *host_system, *host_cpu;
     uint64_t host_cpus;
     const char *host_microcode, *host_caches, *host_container; /* of the first processor; the kind of container */
     uint64_t host_memory_bytes;
+    const char *gpu_driver, *gpu_uuid, *gpu_vbios; /* of the card that computes, as its driver's library tells (NVML) */
+    double gpu_power_limit_watts;
+    uint64_t gpu_clock_mhz;
     const char *const *environment; /* variables that matter, as NAME=VALUE; NULL: none of them is set */
     const char *time_started, *time_updated;
     double wall_seconds;
     double cpu_seconds;    /* of all threads */
     double package_joules; /* of the machine's processors, with all that ran on them; 0: not known */
+    double gpu_joules;     /* of the card, likewise */
     uint64_t sessions;
     uint64_t peak_memory_bytes;
-    /* Of the data in memory when the training ended: the same as before it, if the memory is good. */
+    /* When the training ended, of the data in memory, which are the same as before it if the memory is good; and of the
+     * program's file and manifest.yaml. */
     char training_data_after_sha256[DIGEST_HEX_BYTES], validation_data_after_sha256[DIGEST_HEX_BYTES];
+    char program_after_sha256[DIGEST_HEX_BYTES], manifest_after_sha256[DIGEST_HEX_BYTES];
 
     json_t *document; /* what was read, which owns the texts; NULL where none was */
 };

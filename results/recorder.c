@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/lock.h"
+#include "base/nvml.h"
 #include "base/text.h"
 #include "fetch/weights/weights.h"
 #include "results/checkpoint.h"
@@ -41,7 +42,10 @@ struct recorder {
     double opened_s;       /* clock_seconds() at the start of this session */
     double seconds_before; /* wall time of the sessions before this one; the same of: */
     double cpu_before, joules_before;
-    struct machine_energy energy; /* of this session */
+    struct machine_energy energy; /* of this session; the same of the card: */
+    struct nvml *card;
+    double card_joules_before;
+    struct nvml_card card_facts;
 };
 
 static enum status inside(const struct recorder *recorder, const char *file, char path[FILE_PATH_BYTES],
@@ -94,6 +98,17 @@ static void describe_run(struct recorder *recorder)
     snprintf(facts->validation_data_sha256, DIGEST_HEX_BYTES, "%s", options->validation_data_sha256);
     environment_read(&recorder->environment);
     environment_describe(&recorder->environment, facts);
+    if (options->changes != NULL && options->changes->bytes > 0) {
+        facts->source_changes_bytes = options->changes->bytes;
+        snprintf(facts->source_changes_sha256, DIGEST_HEX_BYTES, "%s", options->changes->sha256);
+    }
+    if (options->pci_address != NULL)
+        recorder->card = nvml_open(options->pci_address, &recorder->card_facts);
+    facts->gpu_driver = recorder->card_facts.driver;
+    facts->gpu_uuid = recorder->card_facts.uuid;
+    facts->gpu_vbios = recorder->card_facts.vbios;
+    facts->gpu_power_limit_watts = recorder->card_facts.power_limit_watts;
+    facts->gpu_clock_mhz = recorder->card_facts.clock_mhz;
     environment_time(recorder->started);
 }
 
@@ -107,6 +122,7 @@ static enum status write_record(struct recorder *recorder, struct error *error)
     facts->cpu_seconds = recorder->cpu_before + environment_cpu_seconds();
     machine_energy_update(&recorder->energy);
     facts->package_joules = recorder->joules_before + recorder->energy.joules;
+    facts->gpu_joules = recorder->card_joules_before + nvml_joules(recorder->card);
     facts->peak_memory_bytes = environment_peak_memory_bytes();
     if (facts->result.epochs > 0)
         sha256_hex(recorder->metrics_text, recorder->metrics_bytes, facts->result.metrics_sha256);
@@ -261,12 +277,25 @@ void recorder_data_after(struct recorder *recorder, const char *training_sha256,
     snprintf(recorder->facts.validation_data_after_sha256, DIGEST_HEX_BYTES, "%s", validation_sha256);
 }
 
+/* The program's file, and the run's manifest, as they are now. */
+static void digest_files(struct recorder *recorder)
+{
+    struct record_facts *facts = &recorder->facts;
+    char path[FILE_PATH_BYTES];
+    struct error ignored;
+    environment_program_sha256(facts->program_after_sha256);
+    if (inside(recorder, RECORD_MANIFEST_FILE, path, &ignored) != STATUS_OK ||
+        file_sha256(path, facts->manifest_after_sha256, &ignored) != STATUS_OK)
+        facts->manifest_after_sha256[0] = '\0';
+}
+
 enum status recorder_finish(struct recorder *recorder, enum status outcome, const char *message, struct error *error)
 {
     recorder->facts.state = outcome == STATUS_OK   ? RECORD_FINISHED
                             : outcome == STATUS_NO ? RECORD_FAILED
                                                    : RECORD_INTERRUPTED;
     recorder->failure[0] = '\0';
+    digest_files(recorder);
     if (outcome != STATUS_OK && outcome != STATUS_INTERRUPTED)
         (void)text_escape(recorder->failure, sizeof recorder->failure, TEXT_TERMINAL, message);
     return write_record(recorder, error);
@@ -313,6 +342,7 @@ static enum status check_free(const char *folder, struct error *error)
                                         RECORD_LOCK_FILE,
                                         RECORD_LOCK_FILE LOCK_OWNER_SUFFIX,
                                         RECORD_MANIFEST_FILE,
+                                        SOURCE_CHANGES_FILE,
                                         RECORD_CHECKPOINTS_FOLDER,
                                         LEDGER_FILE,
                                         METRICS_FILE,
@@ -377,6 +407,7 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, cha
         recorder->seconds_before = facts->wall_seconds;
         recorder->cpu_before = facts->cpu_seconds;
         recorder->joules_before = facts->package_joules;
+        recorder->card_joules_before = facts->gpu_joules;
         recorder->facts.sessions += facts->sessions;
     }
     record_close(record);
@@ -430,6 +461,8 @@ static enum status open_files(struct recorder *recorder, uint64_t keep_metrics, 
     enum status status = inside(recorder, RECORD_MANIFEST_FILE, path, error);
     if (status == STATUS_OK)
         status = file_write(path, options->manifest_text, strlen(options->manifest_text), error);
+    if (status == STATUS_OK)
+        status = source_changes_write(options->changes, recorder->path, error);
     if (status == STATUS_OK)
         status = inside(recorder, METRICS_FILE, path, error);
     if (status == STATUS_OK)
@@ -579,6 +612,7 @@ void recorder_close(struct recorder *recorder)
         return;
     append_close(&recorder->ledger);
     append_close(&recorder->metrics);
+    nvml_close(recorder->card);
     lock_release(&recorder->lock);
     free(recorder->metrics_text);
     free(recorder->entries);

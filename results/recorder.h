@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "results/metrics.h"
+#include "results/source_changes.h"
 #include "trainer/network.h"
 #include "trainer/recipe.h"
 #include "trainer/train.h"
@@ -29,12 +30,14 @@ struct recorder_options {
     const struct network *network;
     uint32_t training_images, validation_images;
     const char *training_data_sha256, *validation_data_sha256;
-    const char *const *notes; /* on the data, for the record; NULL after the last; may be NULL */
-    uint64_t keep_every;      /* keep the checkpoints of epochs that this divides; 0: the usual ones */
-    uint64_t epochs;          /* stop after so many; 0: all of the recipe */
+    const struct source_changes *changes; /* of the program; may be NULL */
+    const char *const *notes;             /* on the data, for the record; NULL after the last; may be NULL */
+    uint64_t keep_every;                  /* keep the checkpoints of epochs that this divides; 0: the usual ones */
+    uint64_t epochs;                      /* stop after so many; 0: all of the recipe */
     const char *engine_name, *engine_description;
     const char *const *engine_facts; /* texts up to a NULL, or NULL */
     size_t engine_bytes;
+    const char *pci_address;          /* of the device that computes; NULL: the processor */
     void (*say)(const char *message); /* news that need no action, such as a damaged checkpoint; may be NULL */
 };
 
@@ -50,7 +53,8 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
 /* The callbacks steps, epoch and interrupted of a listener whose context is the recorder; the others are NULL. */
 struct train_listener recorder_listener(struct recorder *recorder);
 
-/* The digests of the data in memory after the training, for the record that recorder_finish writes. */
+/* The digests of the data in memory after the training, for the record that recorder_finish writes. Those of the program
+ * and of the manifest it takes itself. */
 void recorder_data_after(struct recorder *recorder, const char *training_sha256, const char *validation_sha256);
 
 /* Records how the training ended: OK is finished, STATUS_NO failed with `message`, anything else interrupted. */

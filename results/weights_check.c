@@ -8,6 +8,7 @@
 
 #include "fetch/weights/weights.h"
 #include "results/checkpoint.h"
+#include "results/source_changes.h"
 #include "trainer/digests.h"
 
 static void digest_of(const struct network *network, const float *values, char hex[DIGEST_HEX_BYTES])
@@ -187,6 +188,8 @@ enum status record_open_whole(struct record **record, const char *runs, const ch
         if (status != STATUS_OK)
             return status;
         status = weights_check_all(*record, found, error);
+        if (status == STATUS_OK)
+            status = source_changes_check(*record, &found->source_changes, error);
         if (status == STATUS_OK)
             return status;
         const bool locked = (*record)->locked;

@@ -20,6 +20,7 @@ struct weights_found {
     bool weights;
     uint64_t epoch; /* theirs, from 0 */
     size_t checkpoints;
+    bool source_changes; /* that file (results/source_changes.h) */
 };
 enum status weights_check_all(const struct record *record, struct weights_found *found, struct error *error) MUST_USE;
 

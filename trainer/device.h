@@ -25,8 +25,9 @@ struct device {
     size_t shared_bytes; /* shared memory that a block may ask for */
     bool ecc;            /* memory errors are found and corrected */
     int driver_version,
-        runtime_version; /* 1000 major + 10 minor: the CUDA that the driver knows, and that of this program */
-    char driver[32];     /* the driver's own version, such as "580.65.06"; "" where the system does not tell */
+        runtime_version;  /* 1000 major + 10 minor: the CUDA that the driver knows, and that of this program */
+    char driver[32];      /* the driver's own version, such as "580.65.06"; "" where the system does not tell */
+    char pci_address[32]; /* such as "0000:65:00.0" */
 };
 
 /* What this build compiled its kernels for, such as "8.0 9.0+PTX", and with which CUDA; "" without CUDA. */

@@ -44,6 +44,17 @@ if [ -r /sys/devices/system/cpu/cpu0/cache/index0/size ]; then
 fi
 is after.training_data_sha256 "$(field training_data.sha256)"
 is after.validation_data_sha256 "$(field validation_data.sha256)"
+is after.program_sha256 "$(field program.sha256)"
+is after.manifest_sha256 "\"$(sha256sum < runs/tiny-seed1/manifest.yaml | cut -d ' ' -f 1)\""
+for library in libc libcrypto jansson zlib libyaml libarchive libcurl sqlite; do
+    case $(field program.libraries.$library) in
+    *[0-9].[0-9]*) pass "the version of $library" ;;
+    *) fail "the version of $library: $(field program.libraries.$library)" ;;
+    esac
+done
+for fact in host.name host.system host.cpu host.cpus host.memory_bytes program.compiler program.flags program.configured time.wall_seconds time.cpu_seconds; do
+    if [ "$(field $fact)" != null ]; then pass "$fact is recorded"; else fail "no $fact"; fi
+done
 first=$(field time.cpu_seconds)
 "$SELFSAME" train tiny.yaml --runs runs --resume > stdout 2> stderr || fail "the second epoch"
 if python3 -c "import sys; sys.exit(not 0 < $first < $(field time.cpu_seconds))"; then pass "processor time of both sessions"; else fail "processor time: $first, then $(field time.cpu_seconds)"; fi
@@ -51,15 +62,41 @@ is environment.variables null
 
 # No identity depends on any of it: without it, the record is whole and the same run.
 cp -r runs/tiny-seed1 plain
+rm -f plain/source-changes.diff.gz
 python3 - <<'PY'
 import json
 record = json.load(open("plain/record.json"))
 for section, key in (("program", "sha256"), ("program", "commit"), ("host", "microcode"), ("host", "caches"),
-                     ("host", "memory_bytes"), ("host", "container"), ("time", "cpu_seconds")):
+                     ("host", "memory_bytes"), ("host", "container"), ("time", "cpu_seconds"), ("program", "source_changes"),
+                     ("program", "libraries")):
     record[section].pop(key, None)
-for key in ("record_sha256", "environment", "energy", "after"):
+for key in ("record_sha256", "environment", "energy", "after", "gpu"):
     record.pop(key, None)
 json.dump(record, open("plain/record.json", "w"), indent=2)
 PY
 expect 0 "a record without these fields" check plain
 expect 0 "  is of the same run" compare runs/tiny-seed1 plain
+
+# What was measured after the training is compared with what was measured before it.
+# after KEY DIGIT: a copy of the run whose field after.KEY is of another file.
+after() {
+    rm -rf other
+    cp -r runs/tiny-seed1 other
+    rm -rf other/checkpoints
+    python3 - "$1" <<'PY'
+import json, sys
+record = json.load(open("other/record.json"))
+record.pop("record_sha256")
+record["after"][sys.argv[1]] = 64 * "0"
+json.dump(record, open("other/record.json", "w"), indent=2)
+PY
+}
+after training_data_sha256
+expect 2 "other training data after a finished training" check other
+says 'contradicts itself: the run is finished, but "after.training_data_sha256" is 0000'
+after validation_data_sha256
+expect 2 "other validation data" check other
+says '"after.validation_data_sha256" is 0000'
+after program_sha256
+expect 0 "another program file" check other
+prints "^  program  *the file was replaced during the training: SHA-256 "

@@ -50,7 +50,7 @@ awk -F': *' '
     {
         split($0, file, " ")
         from = room(file[1]); to = room(file[2])
-        if (file[2] == "build_facts.h") next # made by the build from nothing
+        if (file[2] == "build_facts.h" || file[2] == "build_changes_text.h") next # made by the build from nothing
         if (!(from in known)) print file[1] ": " from " is no room of the table"
         else if (!((from, to) in allowed)) print file[1] " includes " file[2] ": " from " may not know " to
     }

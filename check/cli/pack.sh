@@ -26,8 +26,10 @@ same tiny-seed1.tar elsewhere.tar "  gives the same bytes"
 if tar --version 2> /dev/null | grep -q GNU; then
     mkdir -p by-tar
     cp -r $run by-tar/run
+    changes=
+    if [ -e by-tar/run/source-changes.diff.gz ]; then changes=run/source-changes.diff.gz; fi # as a changed tree's program writes it
     (cd by-tar && tar --format=ustar --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=0644 -cf ../by-tar.tar run/record.json run/manifest.yaml \
-        run/metrics.jsonl run/ledger.txt run/weights.safetensors run/checkpoints/*)
+        run/metrics.jsonl run/ledger.txt run/weights.safetensors $changes run/checkpoints/*)
     same tiny-seed1.tar by-tar.tar "  and so does GNU tar"
 fi
 expect 0 "without checkpoints" pack $run --no-checkpoints --out small.tar

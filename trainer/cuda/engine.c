@@ -123,6 +123,7 @@ const struct engine_operations engine_cuda = {
     .evaluate = gpu_evaluate,
     .describe = gpu_describe,
     .facts = gpu_facts,
+    .pci_address = gpu_pci_address,
     .memory_bytes = gpu_memory_bytes,
     .predict_memory = cuda_predict_memory,
     .profile = gpu_profile,

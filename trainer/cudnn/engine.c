@@ -224,6 +224,7 @@ const struct engine_operations engine_cudnn = {
     .evaluate = gpu_evaluate,
     .describe = gpu_describe,
     .facts = gpu_facts,
+    .pci_address = gpu_pci_address,
     .memory_bytes = gpu_memory_bytes,
     .predict_memory = fast_predict_memory,
     .profile = gpu_profile,

@@ -169,6 +169,8 @@ static enum status describe(struct device *device, struct error *error)
     device->multiprocessors = (uint32_t)properties.multiProcessorCount;
     device->memory_bytes = properties.totalGlobalMem;
     device->ecc = properties.ECCEnabled != 0;
+    snprintf(device->pci_address, sizeof device->pci_address, "%04x:%02x:%02x.0", (unsigned)properties.pciDomainID,
+             (unsigned)properties.pciBusID, (unsigned)properties.pciDeviceID);
     device->shared_bytes = (size_t)attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin);
     device->l2_bytes = (size_t)attribute(device, cudaDevAttrL2CacheSize);
     return STATUS_OK;

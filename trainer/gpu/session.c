@@ -385,6 +385,11 @@ const char *const *gpu_facts(const struct engine *engine)
     return (const char *const *)((const struct gpu_session *)engine)->facts;
 }
 
+const char *gpu_pci_address(const struct engine *engine)
+{
+    return ((const struct gpu_session *)engine)->device.pci_address;
+}
+
 size_t gpu_memory_bytes(const struct engine *engine)
 {
     return ((const struct gpu_session *)engine)->bytes;

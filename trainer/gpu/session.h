@@ -153,6 +153,7 @@ enum status gpu_evaluate(struct engine *engine, uint8_t *predictions, double *lo
 double gpu_peak_flops(struct engine *engine);
 const char *gpu_describe(const struct engine *engine);
 const char *const *gpu_facts(const struct engine *engine);
+const char *gpu_pci_address(const struct engine *engine);
 size_t gpu_memory_bytes(const struct engine *engine);
 
 #endif
