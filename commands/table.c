@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,9 @@
 struct table {
     const struct table_column *columns;
     size_t column_count, cell_count, room;
-    char **cells;
+    size_t *cells; /* where the text of each begins */
+    char *texts;   /* of all cells, one after the other, since a long list has many */
+    size_t used, size;
     bool lost; /* a cell did not fit into memory */
 };
 
@@ -29,28 +32,52 @@ struct table *table_open(const struct table_column *columns, size_t count)
     return table;
 }
 
-void table_cell(struct table *table, const char *format, ...)
+/* Adds a cell. False without memory. */
+static bool add_cell(struct table *table, const char *text)
 {
-    char *text = NULL;
-    va_list arguments;
+    const size_t bytes = strlen(text) + 1;
     if (table->cell_count == table->room) {
         const size_t room = 2 * table->room + 64;
-        char **cells = realloc(table->cells, room * sizeof *cells);
-        if (cells == NULL) {
-            table->lost = true;
-            return;
-        }
+        size_t *cells = realloc(table->cells, room * sizeof *cells);
+        if (cells == NULL)
+            return false;
         table->cells = cells;
         table->room = room;
     }
+    if (table->size - table->used < bytes) {
+        const size_t size = 2 * table->size + bytes;
+        char *texts = realloc(table->texts, size);
+        if (texts == NULL)
+            return false;
+        table->texts = texts;
+        table->size = size;
+    }
+    memcpy(table->texts + table->used, text, bytes);
+    table->cells[table->cell_count++] = table->used;
+    table->used += bytes;
+    return true;
+}
+
+void table_cell(struct table *table, const char *format, ...)
+{
+    char usual[128], *whole = NULL;
+    const char *text = usual;
+    va_list arguments;
     va_start(arguments, format);
-    if (strcmp(format, "%s") == 0) /* most cells are texts, and a long list has many */
-        text = strdup(va_arg(arguments, const char *));
-    else if (vasprintf(&text, format, arguments) < 0)
+    if (strcmp(format, "%s") == 0) /* as most cells are */
+        text = va_arg(arguments, const char *);
+    else if (vsnprintf(usual, sizeof usual, format, arguments) >= (int)sizeof usual)
         text = NULL;
     va_end(arguments);
-    table->lost = table->lost || text == NULL;
-    table->cells[table->cell_count++] = text;
+    if (text == NULL) {
+        va_start(arguments, format);
+        if (vasprintf(&whole, format, arguments) < 0)
+            whole = NULL;
+        va_end(arguments);
+        text = whole;
+    }
+    table->lost = table->lost || text == NULL || !add_cell(table, text);
+    free(whole);
 }
 
 void table_number(struct table *table, int digits, double value)
@@ -63,20 +90,27 @@ void table_number(struct table *table, int digits, double value)
 
 static const char *cell(const struct table *table, size_t row, size_t column)
 {
-    return table->cells[row * table->column_count + column];
+    return table->texts + table->cells[row * table->column_count + column];
 }
 
 enum { CELL_BYTES = 1024 };
+
+/* The length of a text of printable ASCII alone, as most are, which is printed as it is; else SIZE_MAX. */
+static size_t plain_length(const char *text)
+{
+    size_t length = 0;
+    while (text[length] >= 0x20 && text[length] < 0x7f)
+        length++;
+    return text[length] == '\0' ? length : SIZE_MAX;
+}
 
 /* As it is printed. */
 static size_t width_of(const char *text)
 {
     char escaped[CELL_BYTES];
-    size_t width = 0;
-    while (text[width] >= 0x20 && text[width] < 0x7f)
-        width++;
-    if (text[width] == '\0') /* as most are: nothing is escaped */
-        return width < sizeof escaped ? width : sizeof escaped - 1;
+    const size_t length = plain_length(text);
+    if (length != SIZE_MAX)
+        return length < sizeof escaped ? length : sizeof escaped - 1;
     (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
     return text_width(escaped);
 }
@@ -85,8 +119,8 @@ static void print_blanks(size_t count)
 {
     static const char blanks[] = "                                ";
     for (; count >= sizeof blanks; count -= sizeof blanks - 1)
-        fwrite(blanks, 1, sizeof blanks - 1, stdout);
-    fwrite(blanks, 1, count, stdout);
+        fwrite_unlocked(blanks, 1, sizeof blanks - 1, stdout);
+    fwrite_unlocked(blanks, 1, count, stdout);
 }
 
 static void write_shortened(const char *text, size_t width)
@@ -99,9 +133,12 @@ static void write_shortened(const char *text, size_t width)
 
 static void print_aligned(const struct table_column *column, const char *text, size_t width)
 {
-    const size_t whole = width_of(text), fill = width > whole ? width - whole : 0;
+    const size_t length = plain_length(text), whole = length <= width ? length : width_of(text),
+                 fill = width > whole ? width - whole : 0;
     print_blanks(column->number ? fill : 0);
-    if (whole > width)
+    if (length <= width) /* one thread prints, so that its locks would only take time */
+        fwrite_unlocked(text, 1, length, stdout);
+    else if (whole > width)
         write_shortened(text, width);
     else
         text_write(stdout, TEXT_TERMINAL, text);
@@ -248,21 +285,77 @@ static json_t *json_of_text(const char *text)
     return json_string(escaped);
 }
 
+/* Most texts need no escape. */
+static bool print_json_text(const char *text)
+{
+    const char *c = text;
+    while (*c >= 0x20 && *c < 0x7f && *c != '"' && *c != '\\')
+        c++;
+    if (*c == '\0') {
+        putchar('"');
+        fputs(text, stdout);
+        putchar('"');
+        return true;
+    }
+    json_t *json = json_of_text(text);
+    char *escaped = json == NULL ? NULL : json_dumps(json, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    json_decref(json);
+    if (escaped != NULL)
+        fputs(escaped, stdout);
+    free(escaped);
+    return escaped != NULL;
+}
+
+/* Whether a cell of a column of numbers is one as JSON writes it. */
+static bool is_json_number(const char *text)
+{
+    text += *text == '-';
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || (digits > 1 && text[0] == '0'))
+        return false;
+    text += digits;
+    if (*text == '.') {
+        digits = strspn(++text, "0123456789");
+        text += digits;
+    }
+    return digits > 0 && *text == '\0';
+}
+
+/* Of columns that were named twice the first is printed, since a key comes once. */
+static bool comes_first(const struct table *table, size_t column)
+{
+    size_t c = 0;
+    while (strcmp(table->columns[c].name, table->columns[column].name) != 0)
+        c++;
+    return c == column;
+}
+
+/* Written as it goes: a tree of a long list would take longer than all else. Numbers are those of the table, digit for
+ * digit. */
 static enum status print_json(const struct table *table, size_t rows, struct error *error)
 {
-    json_t *list = json_array();
-    for (size_t row = 0; row < rows; row++) {
-        json_t *object = json_object();
-        for (size_t c = 0; c < table->column_count; c++) {
+    bool first[TABLE_COLUMNS_MAX], good = true;
+    for (size_t c = 0; c < table->column_count; c++)
+        first[c] = comes_first(table, c);
+    putchar('[');
+    for (size_t row = 0; row < rows && good; row++) {
+        fputs(row > 0 ? ",\n  {" : "\n  {", stdout);
+        for (size_t c = 0; c < table->column_count && good; c++) {
             const char *text = cell(table, row, c);
-            json_t *value = text[0] == '\0' ? json_null() : NULL;
-            if (value == NULL)
-                value = table->columns[c].number ? json_loads(text, JSON_DECODE_ANY, NULL) : json_of_text(text);
-            json_object_set_new(object, table->columns[c].name, value);
+            if (!first[c])
+                continue;
+            fputs(c > 0 ? ",\n    " : "\n    ", stdout);
+            good = print_json_text(table->columns[c].name);
+            fputs(": ", stdout);
+            if (text[0] == '\0' || (table->columns[c].number && is_json_number(text)))
+                fputs(text[0] == '\0' ? "null" : text, stdout);
+            else
+                good = good && print_json_text(text);
         }
-        json_array_append_new(list, object);
+        fputs("\n  }", stdout);
     }
-    return json_print(list, error);
+    fputs(rows > 0 ? "\n]\n" : "]\n", stdout);
+    return good ? STATUS_OK : error_out_of_memory(error, "what is printed");
 }
 
 enum status table_print(const struct table *table, const char *format, struct error *error)
@@ -285,8 +378,7 @@ void table_close(struct table *table)
 {
     if (table == NULL)
         return;
-    for (size_t i = 0; i < table->cell_count; i++)
-        free(table->cells[i]);
+    free(table->texts);
     free(table->cells);
     free(table);
 }

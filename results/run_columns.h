@@ -23,6 +23,7 @@ enum run_column_source {
     FROM_KNOWN,  /* the same, where 0 means that it is not known */
     FROM_LAST,   /* a member of struct metrics_row, of the last epoch */
     FROM_LISTED, /* a member of struct listed_run */
+    FROM_COLUMN, /* nowhere: it is the value of the column `same` */
     FROM_FOLDER  /* nowhere: it is the path of the run's folder, as you name the runs folder now */
 };
 
@@ -34,6 +35,7 @@ struct run_column {
     unsigned digits; /* that are shown: of a digest, and of a real number after the point */
     unsigned rank;   /* as in commands/table.h */
     bool shown;      /* without --columns */
+    const char *same;
 };
 
 /* A run as it is put into the index. Texts are owned by the caller. */
@@ -47,6 +49,8 @@ struct listed_run {
 extern const struct run_column run_columns[];
 extern const size_t run_column_count;
 
+/* Whether the index has it. */
+bool run_column_is_stored(const struct run_column *column);
 /* A column by its name or alias; NULL for another. */
 const struct run_column *run_column_find(const char *name);
 /* The text "there is no column 'x'; did you mean 'y'?", or all names. */

@@ -41,7 +41,8 @@ static const char *sql_type(enum run_column_type type)
     return type == RUN_COLUMN_INTEGER ? "INTEGER" : type == RUN_COLUMN_REAL ? "REAL" : "TEXT";
 }
 
-/* The first column is the run's name. NULL without memory. */
+/* The first column is the run's name. What is asked of every row comes next, since SQLite reads a row from its beginning.
+ * How the files looked has a table of its own, which every process reads as a whole. NULL without memory. */
 static char *make_schema(void)
 {
     char *schema = NULL;
@@ -49,16 +50,17 @@ static char *make_schema(void)
     FILE *file = open_memstream(&schema, &size);
     if (file == NULL)
         return NULL;
-    fputs("CREATE TABLE run (", file);
-    for (size_t i = 0; i < run_column_count; i++) {
-        if (run_columns[i].source != FROM_FOLDER)
-            fprintf(file, "\"%s\" %s%s, ", run_columns[i].name, sql_type(run_columns[i].type),
-                    i == 0 ? " PRIMARY KEY" : "");
+    fprintf(file, "CREATE TABLE run (\"%s\" TEXT PRIMARY KEY, problem TEXT, mark TEXT", run_columns[0].name);
+    for (size_t i = 1; i < run_column_count; i++) {
+        if (run_column_is_stored(&run_columns[i]))
+            fprintf(file, ", \"%s\" %s", run_columns[i].name, sql_type(run_columns[i].type));
     }
-    fprintf(file,
-            "%s) WITHOUT ROWID;"
-            "CREATE TABLE tag (run TEXT, tag TEXT, PRIMARY KEY (run, tag)) WITHOUT ROWID",
-            RUN_INDEX_OWN_COLUMNS);
+    fputs(") WITHOUT ROWID;"
+          "CREATE INDEX left_out ON run (problem) WHERE problem IS NOT NULL;"
+          "CREATE TABLE seen (run TEXT PRIMARY KEY, stamp BLOB, labels INTEGER, locked INTEGER, open INTEGER)"
+          " WITHOUT ROWID;"
+          "CREATE TABLE tag (run TEXT, tag TEXT, PRIMARY KEY (run, tag)) WITHOUT ROWID",
+          file);
     if (fclose(file) == 0)
         return schema;
     free(schema);
@@ -72,20 +74,24 @@ static enum status prepare_all(struct run_index *index, struct error *error)
     FILE *file = open_memstream(&sql, &size);
     if (file == NULL)
         return error_out_of_memory(error, "the index of the runs");
-    fputs("REPLACE INTO run VALUES (?", file);
+    fputs("REPLACE INTO run VALUES (?, ?, ?", file);
     for (size_t i = 1; i < run_column_count; i++)
-        fputs(run_columns[i].source != FROM_FOLDER ? ", ?" : "", file);
-    fputs(", ?, ?, ?, ?, ?, ?)", file);
+        fputs(run_column_is_stored(&run_columns[i]) ? ", ?" : "", file);
+    fputs(")", file);
     enum status status = fclose(file) == 0 ? STATUS_OK : error_out_of_memory(error, "the index of the runs");
     if (status == STATUS_OK)
         status = run_index_prepare(index, sql, &index->put_run, error);
     free(sql);
+    if (status == STATUS_OK)
+        status = run_index_prepare(index, "REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", &index->put_seen, error);
     if (status == STATUS_OK)
         status = run_index_prepare(index, "REPLACE INTO tag VALUES (?, ?)", &index->put_tag, error);
     if (status == STATUS_OK)
         status = run_index_prepare(index, "DELETE FROM tag WHERE run = ?", &index->drop_tags, error);
     if (status == STATUS_OK)
         status = run_index_prepare(index, "DELETE FROM run WHERE \"run\" = ?", &index->drop_run, error);
+    if (status == STATUS_OK)
+        status = run_index_prepare(index, "DELETE FROM seen WHERE run = ?", &index->drop_seen, error);
     return status;
 }
 
@@ -131,7 +137,8 @@ static bool is_ours(const char *path)
     return lstat(path, &about) == 0 && S_ISREG(about.st_mode) && about.st_uid == geteuid();
 }
 
-/* Takes the file's database over into memory. False where there is none that is good. */
+/* Reads the file. Its database is read where it lies, since most processes change nothing. False where there is none that
+ * is good. */
 static bool load(struct run_index *index)
 {
     char line[2 * FILE_PATH_BYTES], digest[DIGEST_HEX_BYTES], *data = NULL;
@@ -145,15 +152,17 @@ static bool load(struct run_index *index)
     const size_t head = end != NULL ? (size_t)(end - data) + 1 : bytes, size = bytes - head;
     digest_of(index, data + head, size, digest);
     const int length = print_line(index, digest, line, sizeof line);
-    unsigned char *copy = NULL;
-    if (size > 0 && (size_t)length == head && memcmp(line, data, head) == 0 &&
-        (copy = sqlite3_malloc64(size)) != NULL) {
-        memcpy(copy, data + head, size);
-        good = sqlite3_deserialize(index->database, "main", copy, (sqlite3_int64)size, (sqlite3_int64)size,
-                                   SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE) == SQLITE_OK;
+    if (size > 0 && (size_t)length == head && memcmp(line, data, head) == 0)
+        good = sqlite3_deserialize(index->database, "main", (unsigned char *)data + head, (sqlite3_int64)size,
+                                   (sqlite3_int64)size, SQLITE_DESERIALIZE_READONLY) == SQLITE_OK;
+    if (!good) {
+        free(data);
+        return false;
     }
-    free(data);
-    return good;
+    index->file_data = data;
+    index->database_at = head;
+    index->database_bytes = size;
+    return true;
 }
 
 void run_index_save(struct run_index *index)
@@ -179,29 +188,58 @@ void run_index_save(struct run_index *index)
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
+static enum status set_up(struct run_index *index, struct error *error)
+{
+    return run_index_execute(
+        index, "PRAGMA journal_mode = OFF; PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 1073741824", error);
+}
+
 static void close_database(struct run_index *index)
 {
     sqlite3_finalize(index->put_run);
+    sqlite3_finalize(index->put_seen);
     sqlite3_finalize(index->put_tag);
     sqlite3_finalize(index->drop_run);
+    sqlite3_finalize(index->drop_seen);
     sqlite3_finalize(index->drop_tags);
     sqlite3_close(index->database);
-    index->put_run = index->put_tag = index->drop_run = index->drop_tags = NULL;
+    free(index->file_data);
+    index->file_data = NULL;
+    index->put_run = index->put_seen = index->put_tag = NULL;
+    index->drop_run = index->drop_seen = index->drop_tags = NULL;
     index->database = NULL;
 }
 
 /* A database in memory: the file's, or an empty one. */
 static enum status open_database(struct run_index *index, bool from_file, struct error *error)
 {
-    if (sqlite3_open_v2(":memory:", &index->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX; /* one thread uses it */
+    if (sqlite3_open_v2(":memory:", &index->database, flags, NULL) != SQLITE_OK)
         return error_out_of_memory(error, "the index of the runs");
     const bool loaded = from_file && load(index);
-    enum status status = run_index_execute(index, "PRAGMA journal_mode = OFF; PRAGMA trusted_schema = OFF", error);
+    enum status status = set_up(index, error);
     if (status == STATUS_OK && !loaded)
         status = run_index_execute(index, index->schema, error);
-    if (status == STATUS_OK)
-        status = prepare_all(index, error);
     return status;
+}
+
+enum status run_index_begin(struct run_index *index, struct error *error)
+{
+    enum status status = STATUS_OK;
+    if (index->file_data != NULL) {
+        const sqlite3_int64 bytes = (sqlite3_int64)index->database_bytes;
+        unsigned char *copy = sqlite3_malloc64((sqlite3_uint64)bytes);
+        if (copy == NULL)
+            return error_out_of_memory(error, "the index of the runs");
+        memcpy(copy, index->file_data + index->database_at, index->database_bytes);
+        if (sqlite3_deserialize(index->database, "main", copy, bytes, bytes,
+                                SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE) != SQLITE_OK)
+            return run_index_sql_error(index, error);
+        free(index->file_data);
+        index->file_data = NULL;
+        status = set_up(index, error);
+    }
+    return status == STATUS_OK ? prepare_all(index, error) : status;
 }
 
 enum status run_index_open(struct run_index **index, const char *runs, const char *store,

@@ -186,8 +186,8 @@ static enum status compare_with_index(struct run_index *index, struct entries *e
     sqlite3_stmt *known;
     int step = SQLITE_DONE;
     size_t i = 0;
-    enum status status = run_index_prepare(
-        index, "SELECT \"run\", stamp, labels, locked, open FROM run ORDER BY \"run\"", &known, error);
+    enum status status =
+        run_index_prepare(index, "SELECT run, stamp, labels, locked, open FROM seen ORDER BY run", &known, error);
     while (status == STATUS_OK && (step = sqlite3_step(known)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(known, 0);
         while (i < entries->count && strcmp(entries->list[i].name, name) < 0)
@@ -281,8 +281,8 @@ static enum status put_tags(struct run_index *index, const char *run, const char
 
 static enum status forget(struct run_index *index, const char *run, struct error *error)
 {
-    sqlite3_stmt *const statements[] = { index->drop_tags, index->drop_run };
-    for (size_t i = 0; i < 2; i++) {
+    sqlite3_stmt *const statements[] = { index->drop_tags, index->drop_run, index->drop_seen };
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
         sqlite3_reset(statements[i]);
         if (bind_text(statements[i], 1, run) != SQLITE_OK || sqlite3_step(statements[i]) != SQLITE_DONE)
             return run_index_sql_error(index, error);
@@ -295,34 +295,38 @@ static enum status put_run(struct run_index *index, const struct entry *entry, c
                            const struct listed_run *run, const char *problem, struct error *error)
 {
     sqlite3_stmt *statement = index->put_run;
-    int place = 1, code = SQLITE_OK;
+    int place = 3;
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
-    for (size_t i = 0; i < run_column_count && code == SQLITE_OK; i++) {
-        if (run_columns[i].source == FROM_FOLDER)
-            continue;
-        if (record != NULL)
-            code = bind_column(statement, place, &run_columns[i], record, run);
-        else if (place == 1)
-            code = bind_text(statement, place, entry->name);
-        place++;
+    int code = bind_text(statement, 1, entry->name);
+    if (code == SQLITE_OK)
+        code = bind_text(statement, 2, problem);
+    if (code == SQLITE_OK && record != NULL)
+        code = bind_text(statement, 3, manifest_test_mark(&record->manifest, record->facts.validation_data_sha256));
+    for (size_t i = 1; i < run_column_count && code == SQLITE_OK && record != NULL; i++) {
+        if (run_column_is_stored(&run_columns[i]))
+            code = bind_column(statement, ++place, &run_columns[i], record, run);
     }
+    return code == SQLITE_OK && sqlite3_step(statement) == SQLITE_DONE ? STATUS_OK : run_index_sql_error(index, error);
+}
+
+static enum status put_seen(struct run_index *index, const struct entry *entry, const struct record *record,
+                            struct error *error)
+{
+    sqlite3_stmt *statement = index->put_seen;
     const bool open = record == NULL || record->locked || record->facts.state == RECORD_RUNNING ||
                       record->facts.state == RECORD_INTERRUPTED;
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    int code = bind_text(statement, 1, entry->name);
     if (code == SQLITE_OK && entry->settled)
-        code = sqlite3_bind_blob(statement, place, entry->stamp_now, DIGEST_BYTES, SQLITE_TRANSIENT);
+        code = sqlite3_bind_blob(statement, 2, entry->stamp_now, DIGEST_BYTES, SQLITE_TRANSIENT);
     if (code == SQLITE_OK)
-        code = sqlite3_bind_int(statement, place + 1, entry->labels_now);
+        code = sqlite3_bind_int(statement, 3, entry->labels_now);
     if (code == SQLITE_OK)
-        code = sqlite3_bind_int(statement, place + 2, record != NULL && record->locked);
+        code = sqlite3_bind_int(statement, 4, record != NULL && record->locked);
     if (code == SQLITE_OK)
-        code = sqlite3_bind_int(statement, place + 3, open);
-    if (code == SQLITE_OK)
-        code = bind_text(statement, place + 4, problem);
-    if (code == SQLITE_OK)
-        code = bind_text(statement, place + 5,
-                         record != NULL ? manifest_test_mark(&record->manifest, record->facts.validation_data_sha256)
-                                        : NULL);
+        code = sqlite3_bind_int(statement, 5, open);
     if (code != SQLITE_OK || sqlite3_step(statement) != SQLITE_DONE)
         return run_index_sql_error(index, error);
     index->changed = index->changed || entry->settled;
@@ -369,6 +373,8 @@ static enum status read_run(struct run_index *index, struct entry *entry, struct
     } else if (put == STATUS_OK) {
         put = put_run(index, entry, NULL, NULL, problem.message, error);
     }
+    if (put == STATUS_OK)
+        put = put_seen(index, entry, status == STATUS_OK ? record : NULL, error);
     record_close(record);
     free(tags);
     free(note);
@@ -377,14 +383,26 @@ static enum status read_run(struct run_index *index, struct entry *entry, struct
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */
 
+static bool is_changed(const struct entry *entry)
+{
+    return entry->is_run ? !entry->is_same : entry->known;
+}
+
 static enum status read_changed(struct run_index *index, struct entries *entries,
                                 void (*reading)(void *context, size_t done, size_t total), void *context,
                                 struct error *error)
 {
     static const double SAVE_EVERY_S = 5.0; /* so that little is lost where it is stopped */
     double saved_s = clock_seconds();
-    enum status status = run_index_execute(index, "BEGIN", error);
-    for (size_t i = 0; i < entries->total && status == STATUS_OK; i++) {
+    size_t next = 0;
+    while (next < entries->total && !is_changed(&entries->list[next]))
+        next++;
+    if (next == entries->total)
+        return STATUS_OK;
+    enum status status = run_index_begin(index, error);
+    if (status == STATUS_OK)
+        status = run_index_execute(index, "BEGIN", error);
+    for (size_t i = next; i < entries->total && status == STATUS_OK; i++) {
         struct entry *entry = &entries->list[i];
         if (!entry->is_run && entry->known) {
             status = forget(index, entry->name, error);

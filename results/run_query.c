@@ -13,7 +13,7 @@ const char *run_query_sql(const struct run_column *column, char sql[QUERY_SQL_BY
     if (column->source == FROM_FOLDER)
         snprintf(sql, QUERY_SQL_BYTES, "(?1 || run.\"run\")");
     else
-        snprintf(sql, QUERY_SQL_BYTES, "run.\"%s\"", column->name);
+        snprintf(sql, QUERY_SQL_BYTES, "run.\"%s\"", column->source == FROM_COLUMN ? column->same : column->name);
     return sql;
 }
 
