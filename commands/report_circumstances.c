@@ -112,6 +112,8 @@ static void print_keys(const struct report *report, const struct keys *keys, boo
 
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 
+static const char seed_key[] = "training.seed";
+
 /* Every key in which some run differs from the first. */
 static enum status gather_differences(const struct report *report, struct keys *keys, struct error *error)
 {
@@ -137,6 +139,95 @@ static enum status gather_differences(const struct report *report, struct keys *
     return keys->failed ? error_out_of_memory(error, "the settings") : STATUS_OK;
 }
 
+/* Runs that differ in the seed alone share a column: the number of the first run of each run's column. NULL without
+ * memory. */
+static size_t *find_columns(const struct keys *keys)
+{
+    size_t *columns = calloc(keys->runs, sizeof *columns);
+    for (size_t r = 0; columns != NULL && r < keys->runs; r++) {
+        columns[r] = r;
+        for (size_t other = 0; other < r && columns[r] == r; other++) {
+            bool same = columns[other] == other;
+            for (size_t i = 0; i < keys->count && same; i++)
+                same = strcmp(keys->rows[i].key, seed_key) == 0 ||
+                       strcmp(value_of(&keys->rows[i], r), value_of(&keys->rows[i], other)) == 0;
+            columns[r] = same ? other : r;
+        }
+    }
+    return columns;
+}
+
+static void print_column_name(const struct report *report, const size_t *columns, size_t column)
+{
+    size_t runs = 0;
+    for (size_t r = 0; r < report->count; r++)
+        runs += columns[r] == column;
+    const struct record *record = report->records[column];
+    if (runs > 1)
+        page_text(report->page, "%s, %zu runs", record->facts.manifest_name, runs);
+    else
+        page_text(report->page, "%s", record->name);
+}
+
+static void print_setting(const struct report *report, const size_t *columns, size_t column, const struct key *row)
+{
+    FILE *page = report->page;
+    fputs("<td class=\"long\">", page);
+    page_text(page, "%s", value_of(row, column));
+    for (size_t r = column + 1; r < report->count && strcmp(row->key, seed_key) == 0; r++) {
+        if (columns[r] == column)
+            page_text(page, ", %s", value_of(row, r));
+    }
+    fputs("</td>", page);
+}
+
+/* A row for each key; or, where there are many columns and few keys, a row for each of these columns. */
+static enum status print_differences(const struct report *report, const struct keys *keys, struct error *error)
+{
+    enum { COLUMNS_MANY = 4 };
+    FILE *page = report->page;
+    size_t *columns = find_columns(keys), count = 0;
+    if (columns == NULL)
+        return error_out_of_memory(error, "the settings");
+    for (size_t r = 0; r < report->count; r++)
+        count += columns[r] == r;
+    const bool keys_across = count > COLUMNS_MANY && count > keys->count;
+    const size_t rows = keys_across ? report->count : keys->count, across = keys_across ? keys->count : report->count;
+    page_table_begin(page, "The settings that differ");
+    fprintf(page, "<thead><tr><th scope=\"col\">%s</th>", keys_across ? "runs" : "key");
+    for (size_t i = 0; i < across; i++) {
+        if (!keys_across && columns[i] != i)
+            continue;
+        fputs("<th scope=\"col\">", page);
+        if (keys_across)
+            page_text(page, "%s", keys->rows[i].key);
+        else
+            print_column_name(report, columns, i);
+        fputs("</th>", page);
+    }
+    fputs("</tr></thead>\n<tbody>\n", page);
+    for (size_t i = 0; i < rows; i++) {
+        if (keys_across && columns[i] != i)
+            continue;
+        page_row_begin(page);
+        fputs("<th scope=\"row\">", page);
+        if (keys_across)
+            print_column_name(report, columns, i);
+        else
+            page_text(page, "%s", keys->rows[i].key);
+        fputs("</th>", page);
+        for (size_t j = 0; j < across; j++) {
+            const size_t column = keys_across ? i : j;
+            if (columns[column] == column)
+                print_setting(report, columns, column, &keys->rows[keys_across ? j : i]);
+        }
+        page_row_end(page);
+    }
+    page_table_end(page);
+    free(columns);
+    return STATUS_OK;
+}
+
 enum status report_configuration(const struct report *report, struct error *error)
 {
     FILE *page = report->page;
@@ -145,8 +236,8 @@ enum status report_configuration(const struct report *report, struct error *erro
     enum status status = gather_differences(report, &keys, error);
     if (status == STATUS_OK && report->count > 1 && keys.count == 0)
         page_element(page, "p", "All these runs have the same settings.");
-    if (status == STATUS_OK && report->count > 1)
-        print_keys(report, &keys, false, "The settings that differ");
+    if (status == STATUS_OK && keys.count > 0)
+        status = print_differences(report, &keys, error);
     for (size_t i = 0; i < report->count && status == STATUS_OK; i++) {
         if (report->count > 1) {
             fputs("<details>\n<summary>", page);
@@ -186,9 +277,15 @@ static void visit_pair(void *context, const char *key, const char *value, const 
                                              "validation_data.", NULL };
     const struct section *section = context;
     const bool digest = strstr(key, "sha256") != NULL;
+    char rounded[64];
     (void)same;
     if (digest != section->digests || (!digest && begins_with_any(key, elsewhere)) || value[0] == '\0')
         return;
+    const char *unit = strrchr(key, '_');
+    if (unit != NULL && (strcmp(unit, "_seconds") == 0 || strcmp(unit, "_joules") == 0)) {
+        snprintf(rounded, sizeof rounded, "%.1f", strtod(value, NULL));
+        value = rounded;
+    }
     set_key(section->keys, key, section->run, value);
 }
 

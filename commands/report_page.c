@@ -24,12 +24,14 @@ static const char style_sheet[] =
     ".box{overflow-x:auto;margin:.6rem 0}.box:focus-visible{outline:2px solid var(--line)}\n"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}tbody th{white-space:nowrap}\n"
     "th,td{text-align:left;vertical-align:top;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line);"
-    "overflow-wrap:normal}td{max-width:28rem}th.n,td.n{text-align:right}\n"
-    "td.long{overflow-wrap:anywhere;min-width:12rem}\n"
+    "overflow-wrap:normal}td{max-width:28rem}th.n,td.n{text-align:right}td.n{white-space:nowrap}\n"
+    "td.long{overflow-wrap:anywhere;min-width:12rem}td.reason{min-width:16rem}\n"
+    "@media screen and (max-width:40rem){tbody th{white-space:normal;font-size:.9rem}td.long{min-width:7rem}}\n"
     "pre{background:var(--soft);padding:.7rem;overflow-x:auto;font-size:.9rem;line-height:1.4}\n"
     "figure{margin:1.2rem 0}figure svg{display:block;width:100%;max-width:44rem;height:auto}\n"
     "summary{cursor:pointer;padding:.3rem 0}\n"
     "@media print{body{max-width:none;padding:0;font-size:10pt}.box,pre{overflow:visible}pre{white-space:pre-wrap}"
+    "table{font-size:8.5pt}tbody th{white-space:normal}td.long{min-width:0}th,td{overflow-wrap:anywhere}"
     "figure,tr{break-inside:avoid}h2,h3{break-after:avoid}figure svg{max-width:14cm}}\n";
 
 void page_begin(FILE *page, const char *title, const char *style)

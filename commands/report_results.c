@@ -113,7 +113,9 @@ static enum status print_target(FILE *page, const struct run_group *group, const
     number_cell(page, 2, judgement.measured);
     number_cell(page, 2, target->value);
     number_cell(page, 2, target->tolerance);
-    text_cell(page, judgement.because);
+    fputs("<td class=\"long reason\">", page);
+    page_text(page, "%s", judgement.because);
+    fputs("</td>", page);
     text_cell(page, target->source);
     page_row_end(page);
     return STATUS_OK;

@@ -83,10 +83,10 @@ enum status figure_open_bench(struct figure *figure, const char *const *files, s
             status = add_bench(chart, files[i], i, &bench, count > 1, error);
         if (status == STATUS_OK && i == 0) {
             if (count == 1)
-                snprintf(chart->heading, sizeof chart->heading, "ResNet-%d, batch %d: share of the FMA peak by layer",
+                snprintf(chart->heading, sizeof chart->heading, "ResNet-%d, batch %d: speed of each convolution",
                          (int)bench.depth, (int)bench.batch);
             else
-                snprintf(chart->heading, sizeof chart->heading, "Share of the FMA peak by layer");
+                snprintf(chart->heading, sizeof chart->heading, "Speed of each convolution");
             snprintf(figure->description, sizeof figure->description,
                      "The share of the machine's measured FMA peak that each convolution reaches, forward and "
                      "backward, in the order of the network. It counts the operations of direct convolutions, so an "
@@ -99,7 +99,7 @@ enum status figure_open_bench(struct figure *figure, const char *const *files, s
         struct error ignored;
         chart->x_label = "convolution, from the input";
         chart->x_column = "convolution";
-        chart->y_label = "share of the measured FMA peak (%)";
+        chart->y_label = "share of the measured multiply-add peak (%)";
         chart->from_zero = true;
         enum status finished = chart_finish(chart, figure, status == STATUS_OK ? error : &ignored);
         status = status == STATUS_OK ? finished : status;

@@ -80,7 +80,8 @@ enum status figure_open_rate(struct figure *figure, const struct record *const *
 {
     enum status status = check_count(count, error);
     struct chart *chart =
-        status == STATUS_OK ? open_chart("Learning rate", "learning rate of the epoch's last step", error) : NULL;
+        status == STATUS_OK ? open_chart("Learning rate of each epoch", "learning rate of the epoch's last step", error)
+                            : NULL;
     bool filled = true;
     if (chart == NULL)
         return error->status;
@@ -100,20 +101,23 @@ enum status figure_open_rate(struct figure *figure, const struct record *const *
             break;
         figure_name_run(runs[i], name);
         if (others > 0)
-            snprintf(series->title, sizeof series->title, "%s, and %zu more with the same rates", name, others);
+            snprintf(series->title, sizeof series->title, "%s and %zu more like it", name, others);
         else
             snprintf(series->title, sizeof series->title, "%s", name);
         snprintf(series->column, sizeof series->column, "%s", runs[i]->name);
     }
-    return finish(chart, figure, "The learning rate after each epoch, on a logarithmic axis. It falls in steps.",
+    return finish(chart, figure,
+                  "The learning rate after each epoch, on a logarithmic axis. It falls in steps. Runs with the same "
+                  "rates share a line.",
                   filled, error);
 }
 
 enum status figure_open_loss(struct figure *figure, const struct record *const *runs, size_t count, struct error *error)
 {
     enum status status = check_count(count, error);
-    struct chart *chart =
-        status == STATUS_OK ? open_chart("Loss", "loss (cross entropy, mean of the images)", error) : NULL;
+    struct chart *chart = status == STATUS_OK ? open_chart("Training and validation loss by epoch",
+                                                           "loss (cross entropy, mean of the images)", error)
+                                              : NULL;
     bool filled = true;
     if (chart == NULL)
         return error->status;
@@ -138,8 +142,9 @@ enum status figure_open_loss(struct figure *figure, const struct record *const *
 enum status figure_open_time(struct figure *figure, const struct record *const *runs, size_t count, struct error *error)
 {
     enum status status = check_count(count, error);
-    struct chart *chart =
-        status == STATUS_OK ? open_chart("Time of each epoch", "seconds (training and validation)", error) : NULL;
+    struct chart *chart = status == STATUS_OK
+                              ? open_chart("Time that each epoch took", "seconds (training and validation)", error)
+                              : NULL;
     bool filled = true;
     if (chart == NULL)
         return error->status;

@@ -455,18 +455,33 @@ static enum status make_sheet(const struct error_figure *figure, struct sheet *s
     return STATUS_OK;
 }
 
+static double last_error(const struct record *record)
+{
+    return record->metrics[record->epochs - 1].validation_error;
+}
+
+/* The legend has every run's error, too. */
 static void describe(const struct error_figure *figure, char description[FIGURE_DESCRIPTION_BYTES])
 {
+    enum { DESCRIBED_MAX = 4 };
     size_t length = (size_t)snprintf(description, FIGURE_DESCRIPTION_BYTES, "%s after each epoch, in percent.",
                                      figure->kind == FIGURE_FULL ? "Validation error as a line with marks, training "
                                                                    "error as a dotted line,"
                                                                  : "Validation error");
-    for (size_t i = 0; i < figure->count && length < FIGURE_DESCRIPTION_BYTES; i++) {
+    const struct record *least = figure->runs[0], *largest = figure->runs[0];
+    for (size_t i = 0; i < figure->count; i++) {
         const struct record *record = figure->runs[i];
-        length += (size_t)snprintf(description + length, FIGURE_DESCRIPTION_BYTES - length,
-                                   " %.64s: validation error %.2f after epoch %zu.", record->name,
-                                   record->metrics[record->epochs - 1].validation_error, record->epochs);
+        least = last_error(record) < last_error(least) ? record : least;
+        largest = last_error(record) > last_error(largest) ? record : largest;
+        if (figure->count <= DESCRIBED_MAX && length < FIGURE_DESCRIPTION_BYTES)
+            length += (size_t)snprintf(description + length, FIGURE_DESCRIPTION_BYTES - length,
+                                       " %.64s: validation error %.2f after epoch %zu.", record->name,
+                                       last_error(record), record->epochs);
     }
+    if (figure->count > DESCRIBED_MAX)
+        snprintf(description + length, FIGURE_DESCRIPTION_BYTES - length,
+                 " After their last epoch, the %zu runs have from %.2f (%.64s) to %.2f (%.64s).", figure->count,
+                 last_error(least), least->name, last_error(largest), largest->name);
 }
 
 static enum status open_error_figure(struct figure *to, enum figure_kind kind, const struct record *const *runs,

@@ -89,7 +89,8 @@ enum status figure_open_seeds(struct figure *figure, const struct record *const 
         status = error->status;
     if (status != STATUS_OK || chart == NULL)
         goto out;
-    snprintf(chart->heading, sizeof chart->heading, "Several seeds on %s", figure_data_name(runs, count));
+    snprintf(chart->heading, sizeof chart->heading, "Validation error over several seeds on %s",
+             figure_data_name(runs, count));
     chart->x_label = "training done (epochs)";
     chart->x_column = "epochs done";
     chart->y_label = "validation error (% of the test images)";
@@ -312,7 +313,8 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
         }
     }
     if (status == STATUS_OK) {
-        chart = open_depth_chart("Time per epoch, machine for machine", "seconds per epoch (median, quartiles)", error);
+        chart = open_depth_chart("Time per epoch by depth, on each machine", "seconds per epoch (median, quartiles)",
+                                 error);
         status = chart != NULL ? add_lines(chart, values, used, true, error) : error->status;
     }
     if (status == STATUS_OK && cifar10)

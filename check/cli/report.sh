@@ -51,8 +51,10 @@ expect 0 "  give the same bits" compare tiny-seed1 promised --runs runs
 expect 0 "several runs" report tiny-seed1 tiny-seed2 again other-seed1 --runs runs --out many.html $figures
 has '<h1>4 runs compared</h1>' many.html
 has '<span class="good">identical</span>' many.html
-has '<th scope="row">training.batch_size</th><td class="long">64</td><td class="long">64</td><td class="long">64</td><td class="long">32</td>' many.html
-has '<th scope="row">training.seed</th><td class="long">1</td><td class="long">2</td><td class="long">1</td><td class="long">1</td>' many.html
+# Runs that differ in the seed alone share a column.
+has '<th scope="col">key</th><th scope="col">tiny, 3 runs</th><th scope="col">other-seed1</th>' many.html
+has '<th scope="row">training.batch_size</th><td class="long">64</td><td class="long">32</td>' many.html
+has '<th scope="row">training.seed</th><td class="long">1, 2, 1</td><td class="long">1</td>' many.html
 has '<td>finished 1 of 2</td>' many.html
 has 'selfsame train manifest.yaml --name again --epochs 1' many.html
 cat > seeds.py <<'PY'
@@ -66,6 +68,15 @@ half = 12.706204736 * statistics.stdev(values) / 2 ** 0.5 # Student's t for 95 %
 assert abs(numbers[3] - statistics.mean(values) + half) < 6e-4 and abs(numbers[4] - statistics.mean(values) - half) < 6e-4, numbers
 PY
 if python3 seeds.py 2> stderr; then pass "  mean and deviation over seeds"; else fail "  another mean or deviation"; fi
+
+# Of many recipes that differ in one key, each has a row.
+for rate in 0.1 0.2 0.3 0.4 0.5; do
+    printf 'inherit: other.yaml\ntraining: {epochs: 1, schedule: {drop_epochs: [], learning_rate: %s}}\n' "$rate" > rate.yaml
+    "$SELFSAME" train rate.yaml --runs rates --name "rate-$rate" > /dev/null 2>&1
+done
+expect 0 "five recipes" report rate-0.1 rate-0.2 rate-0.3 rate-0.4 rate-0.5 --runs rates --out rates.html --no-figures
+has '<th scope="col">runs</th><th scope="col">training.schedule.learning_rate</th></tr>' rates.html
+has '<th scope="row">rate-0.3</th><td class="long">0.3</td></tr>' rates.html
 
 # Signatures: not verified, good, and bad.
 "$SELFSAME" key new signer > /dev/null 2>&1
@@ -92,7 +103,7 @@ has '&lt;/pre&gt;&lt;script src=&quot;https://example.invalid/x.js&quot;' evil.h
 
 if [ -z "$figures" ]; then
     has '<h3>ResNet-8 on the embedded data set: validation error</h3>' one.html
-    has '<h3>Several seeds on the embedded data set</h3>' many.html
+    has '<h3>Validation error over several seeds on the embedded data set</h3>' many.html
     mkdir nothing
     ln -s "$(command -v env)" nothing/env
     PATH=$PWD/nothing "$SELFSAME" report tiny-seed1 --runs runs --out none.html > stdout 2> stderr
