@@ -18,6 +18,7 @@
 #include "fetch/data/embedded.h"
 #include "trainer/engine.h"
 #include "trainer/proof.h"
+#include "trainer/schedule.h"
 
 enum { STEPS_MAX = 80, VALIDATION = 21 };
 
@@ -430,6 +431,59 @@ static void test_memory(void **state)
     }
 }
 
+static struct step_trace *trace_of(const struct engine_operations *operations, const struct world *world, uint64_t step,
+                                   struct outcome *state)
+{
+    const struct engine_options options = { .threads = 2 };
+    const uint32_t images = schedule_batch(&world->recipe.training, world->training.count, step);
+    struct step_trace *trace;
+    struct engine *engine;
+    struct error error;
+    assert_int_equal(
+        operations->open(&engine, &world->recipe, world->network, &world->training, NULL, &options, &error), STATUS_OK);
+    assert_int_equal(step_trace_open(&trace, world->network, &world->recipe, images, &error), STATUS_OK);
+    assert_int_equal(operations->set_state(engine, state->values, state->momentum, &error), STATUS_OK);
+    assert_int_equal(operations->trace(engine, step, trace, &state->results[0], &error), STATUS_OK);
+    assert_int_equal(operations->get_state(engine, state->values, state->momentum, &error), STATUS_OK);
+    operations->close(engine);
+    return trace;
+}
+
+/* Two traced steps; the second one's state is what the first left. */
+static void expect_same_traces(const struct experiment *e, uint64_t step)
+{
+    struct world world;
+    open_world(&world, e);
+    struct outcome *expected = begin(&world), *found = begin(&world);
+    for (uint64_t at = step; at < step + 2; at++) {
+        struct step_trace *cpu = trace_of(&engine_cpu, &world, at, expected),
+                          *cuda = trace_of(&engine_cuda, &world, at, found);
+        uint32_t root = 0, differing;
+        assert_int_equal(trace_lines_part(&cpu->list, &cuda->list), cpu->list.count);
+        if (trace_roots(&cpu->list, &cuda->list, &root, 1, &differing) > 0)
+            fail_msg("step %" PRIu64 ": %u tensors differ, the first is %s", at, differing, cpu->list.lines[root].name);
+        assert_memory_equal(expected->results[0].digest, found->results[0].digest, sizeof found->results[0].digest);
+        assert_true(expected->results[0].loss == found->results[0].loss);
+        assert_int_equal(expected->results[0].errors, found->results[0].errors);
+        assert_string_equal(cpu->non_finite, cuda->non_finite);
+        expect_same_state(&world, expected, found);
+        step_trace_close(cpu);
+        step_trace_close(cuda);
+    }
+    end(expected);
+    end(found);
+    close_world(&world);
+}
+
+static void test_traces(void **state)
+{
+    static const struct experiment remade = { .depth = 38, .batch = 1, .images = 8, .rate = 0.05f };
+    (void)state;
+    expect_same_traces(&msra, 0);
+    expect_same_traces(&akamaster, 4); /* the last batch of a pass is shorter */
+    expect_same_traces(&remade, 2);
+}
+
 /* What selfsame doctor asks of it. */
 static void test_proof(void **state)
 {
@@ -454,7 +508,7 @@ int main(void)
         cmocka_unit_test(test_variants),        cmocka_unit_test(test_proof),
         cmocka_unit_test(test_many_steps),      cmocka_unit_test(test_remade_outputs),
         cmocka_unit_test(test_stop_and_change), cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_profile),         cmocka_unit_test(test_traces),
 #ifdef CUDA_HOST
         cmocka_unit_test(test_failures),        cmocka_unit_test(test_too_little_memory),
 #endif

@@ -120,6 +120,7 @@ const struct engine_operations engine_cuda = {
     .set_state = gpu_set_state,
     .get_state = gpu_get_state,
     .run_steps = gpu_run_steps,
+    .trace = cuda_trace,
     .evaluate = gpu_evaluate,
     .describe = gpu_describe,
     .facts = gpu_facts,

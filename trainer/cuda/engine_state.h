@@ -24,8 +24,9 @@ struct layout {
 struct engine {
     struct gpu_session session;
     struct layout layout;
-    cudaStream_t side;      /* in addition to the session's */
-    cudaEvent_t fork, join; /* between the two */
+    cudaStream_t side;       /* in addition to the session's */
+    cudaEvent_t fork, join;  /* between the two */
+    struct tracing *tracing; /* while a step is traced; else NULL */
 };
 
 /* gpu_engine's prepare, discard and lay_out. */
@@ -37,6 +38,24 @@ void layout_pieces(const struct network *network, struct gpu_piece *pieces);
 /* Where layer l's weights are packed. */
 void layout_packed(const struct network *network, uint32_t l, size_t *forward, size_t *backward);
 uint32_t layout_groups(const struct conv_layer *layer, uint32_t images);
+
+/* ---- a traced step: trace.c -------------------------------------------------------------------------------------- */
+
+/* engine_operations.trace. */
+enum status cuda_trace(struct engine *engine, uint64_t step, struct step_trace *trace, struct step_result *result,
+                       struct error *error) MUST_USE;
+/* step.c calls these behind its launches. They do nothing unless a step is traced; graphs are captured without them. */
+struct launches;
+void traced_begin(struct launches *run);
+/* y[l] and the constants of its norm; what layer l leaves, once it is kept; pool and logits; the head. */
+void traced_convolution(struct launches *run, uint32_t l);
+void traced_activation(struct launches *run, uint32_t l);
+void traced_logits(struct launches *run);
+void traced_head(struct launches *run);
+/* g, the gradient of layer l's batch norm's output, and the constants that come of it. */
+void traced_gradient(struct launches *run, uint32_t l, const float *g, const struct exact_norm_gradient *gradients);
+/* All gradients, before the update. */
+void traced_gradients(struct launches *run);
 
 /* gpu_engine's launches. */
 enum status step_launch(void *engine, uint32_t images, struct queue_marks *marks, struct error *error) MUST_USE;

@@ -123,6 +123,10 @@ static void convolve(struct launches *run, uint32_t l, struct cuda_activation in
     if (run->status == STATUS_OK)
         check(run, cuda_forward(&arguments, engine->session.stream), "cuda_forward");
     launch_mark(run);
+    if (run->training && l > 0)
+        traced_activation(run, l - 1);
+    if (run->training)
+        traced_convolution(run, l);
 }
 
 /* A block's projection, once the block's input is kept. */
@@ -161,6 +165,10 @@ static void forward(struct launches *run)
              .bias = value_of(&engine->session, network->linear_bias),
              .pool = buffers->pool,
              .z = buffers->logits });
+    if (run->training) {
+        traced_activation(run, network->conv_count - 1);
+        traced_logits(run);
+    }
 }
 
 /* ---- head -------------------------------------------------------------------------------------------------------- */
@@ -173,6 +181,7 @@ static void head(struct launches *run)
     const struct network *network = engine->session.network;
     const uint32_t last = network->conv_count - 1;
     launch_head(run, engine->session.culprits.logits, engine->session.culprits.loss);
+    traced_head(run);
     fork_side(run);
     LAUNCH(run, engine->side, cuda_linear_weight,
            { .count = run->images,
@@ -189,6 +198,7 @@ static void head(struct launches *run)
              .g = layout->g,
              .statistics = gradient_statistics_of(engine, last) });
     launch_mark(run);
+    traced_gradient(run, last, layout->g, norm_gradients(engine, last));
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
@@ -285,6 +295,7 @@ static void descend(struct launches *run, uint32_t l, const float *g, struct cud
              .below = engine->layout.y[l - 1],
              .g = result,
              .statistics = gradient_statistics_of(engine, l - 1) });
+    traced_gradient(run, l - 1, result, norm_gradients(engine, l - 1));
 }
 
 /* Makes the outputs from the last one kept before block b's input up to that one again. */
@@ -358,9 +369,11 @@ enum status step_launch(void *context, uint32_t images, struct queue_marks *mark
     run.marks = marks;
     launch_mark(&run);
     launch_begin(&run);
+    traced_begin(&run);
     forward(&run);
     head(&run);
     backward(&run);
+    traced_gradients(&run);
     launch_update(&run, engine->layout.packed, engine->session.culprits.update);
     launch_mark(&run);
     return run.status;

@@ -165,26 +165,32 @@ static enum status send(struct step_queue *queue, const struct series *series, s
     return STATUS_OK;
 }
 
+static struct step_result result_of(const struct step_queue *queue, uint64_t step, const struct gpu_step_result *found)
+{
+    return (struct step_result){ .loss = found->loss,
+                                 .errors = found->errors,
+                                 .images = schedule_batch(queue->training, queue->images, step),
+                                 .digest = { found->digest[0], found->digest[1] } };
+}
+
 /* Waits for a series and reports it. */
 static enum status hear(struct step_queue *queue, const struct series *series, const struct step_listener *listener,
                         uint64_t *done, bool *wanted, struct error *error)
 {
     const struct gpu_step_result *found = queue->results + series->place * QUEUE_SERIES_STEPS;
     struct step_result results[QUEUE_SERIES_STEPS];
+    char text[NON_FINITE_BYTES];
     uint32_t good = 0;
     TRY(error, cudaEventSynchronize, queue->done[series->place]);
     for (; good < series->count && found[good].culprit == GPU_NO_CULPRIT; good++)
-        results[good] = (struct step_result){
-            .loss = found[good].loss,
-            .errors = found[good].errors,
-            .images = schedule_batch(queue->training, queue->images, series->first + good),
-            .digest = { found[good].digest[0], found[good].digest[1] },
-        };
+        results[good] = result_of(queue, series->first + good, &found[good]);
     if (good > 0)
         *wanted = listener->steps(listener->context, series->first, results, good) && *wanted;
     *done += good;
-    return good == series->count ? STATUS_OK
-                                 : queue->blame(queue->context, series->first + good, found[good].culprit, error);
+    if (good == series->count)
+        return STATUS_OK;
+    queue->blame(queue->context, found[good].culprit, text);
+    return non_finite_error(error, series->first + good, text);
 }
 
 enum status queue_run(struct step_queue *queue, uint64_t first, uint64_t last, const struct step_listener *listener,
@@ -214,6 +220,35 @@ enum status queue_run(struct step_queue *queue, uint64_t first, uint64_t last, c
     if (status != STATUS_OK)
         (void)cudaStreamSynchronize(queue->stream); /* nothing may run on into what comes next */
     return status;
+}
+
+/* Launches one step as it is, without a graph. */
+static enum status launch_step(struct step_queue *queue, uint64_t step, struct queue_marks *marks, struct error *error)
+{
+    const struct series one = { step, 1, 0 };
+    enum status status = send_schedules(queue, &one, error);
+    if (status == STATUS_OK)
+        status = order_step(queue, step, queue->schedules, error);
+    if (status == STATUS_OK)
+        status = queue->launch(queue->context, schedule_batch(queue->training, queue->images, step), marks, error);
+    if (status != STATUS_OK)
+        return status;
+    TRY(error, cudaStreamSynchronize, queue->stream);
+    return STATUS_OK;
+}
+
+enum status queue_step(struct step_queue *queue, uint64_t step, struct step_result *result,
+                       char non_finite[NON_FINITE_BYTES], struct error *error)
+{
+    enum status status = launch_step(queue, step, NULL, error);
+    if (status != STATUS_OK)
+        return status;
+    TRY(error, cudaMemcpy, queue->results, queue->device_results, sizeof *queue->results, cudaMemcpyDeviceToHost);
+    *result = result_of(queue, step, queue->results);
+    non_finite[0] = '\0';
+    if (queue->results[0].culprit != GPU_NO_CULPRIT)
+        queue->blame(queue->context, queue->results[0].culprit, non_finite);
+    return STATUS_OK;
 }
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
@@ -277,16 +312,10 @@ static enum status time_steps(struct step_queue *queue, uint64_t first, uint64_t
 static enum status time_parts(struct step_queue *queue, uint32_t layers, uint64_t step, double steps,
                               struct queue_marks *marks, struct engine_profile *profile, struct error *error)
 {
-    const struct series one = { step, 1, 0 };
     double seconds = 0.0;
-    enum status status = send_schedules(queue, &one, error);
-    if (status == STATUS_OK)
-        status = order_step(queue, step, queue->schedules, error);
-    if (status == STATUS_OK)
-        status = queue->launch(queue->context, schedule_batch(queue->training, queue->images, step), marks, error);
+    enum status status = launch_step(queue, step, marks, error);
     if (status != STATUS_OK)
         return status;
-    TRY(error, cudaStreamSynchronize, queue->stream);
     assert(marks->count == 2 * layers + 3);
     for (uint32_t i = 1; i < marks->count; i++) {
         status = seconds_between(marks->events[i - 1], marks->events[i], &seconds, error);

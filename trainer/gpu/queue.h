@@ -2,13 +2,14 @@
  * one series are read while the next one runs. The engine decides which kernels a step has.
  *
  * order    The stream keeps steps and orders of images apart; a step's graph may use other streams inside.
- * errors   STATUS_ENVIRONMENT, naming the call of the runtime that failed; STATUS_NO from blame. */
+ * errors   STATUS_ENVIRONMENT, naming the call of the runtime that failed; STATUS_NO for what is not finite. */
 #ifndef SELFSAME_GPU_QUEUE_H
 #define SELFSAME_GPU_QUEUE_H
 
 #include "trainer/device.h"
 #include "trainer/gpu/kernels.h"
 #include "trainer/engine.h"
+#include "trainer/non_finite.h"
 
 enum { QUEUE_SERIES_STEPS = 32, QUEUE_SERIES = 2, QUEUE_SLOTS = QUEUE_SERIES * QUEUE_SERIES_STEPS };
 
@@ -30,8 +31,8 @@ struct step_queue {
     /* Launches a step of that many images; marks may be NULL. */
     enum status (*launch)(void *context, uint32_t images, struct queue_marks *marks, struct error *error);
     uint32_t first_images; /* of a step that runs before any is captured; 0: each that is to be captured runs once */
-    /* Says what a step's culprit is, as STATUS_NO. */
-    enum status (*blame)(const void *context, uint64_t step, uint32_t culprit, struct error *error);
+    /* Says what a step's culprit is. */
+    void (*blame)(const void *context, uint32_t culprit, char text[NON_FINITE_BYTES]);
     void *context;
 
     cudaGraphExec_t graphs[2]; /* of a step of batch_size images, and of a shorter last one */
@@ -56,6 +57,10 @@ void queue_close(struct step_queue *queue);
 /* engine_operations.run_steps. */
 enum status queue_run(struct step_queue *queue, uint64_t first, uint64_t last, const struct step_listener *listener,
                       uint64_t *done, struct error *error) MUST_USE;
+
+/* One step without a graph, so that the launches may read what they leave. non_finite: what blame says, or "". */
+enum status queue_step(struct step_queue *queue, uint64_t step, struct step_result *result,
+                       char non_finite[NON_FINITE_BYTES], struct error *error) MUST_USE;
 
 /* engine_operations.profile. A step marks its begin, each layer forward, the head, each layer backward from the last
  * one, and the update: 2 layers + 3 marks. */

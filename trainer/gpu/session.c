@@ -212,14 +212,13 @@ void gpu_session_device_facts(struct gpu_session *session)
 }
 
 /* step_queue.blame. */
-static enum status blame(const void *context, uint64_t step, uint32_t number, struct error *error)
+static void blame(const void *context, uint32_t number, char text[NON_FINITE_BYTES])
 {
     const struct gpu_session *session = context;
     const struct network *network = session->network;
     const struct gpu_culprits *culprits = &session->culprits;
     enum non_finite what = NON_FINITE_FORWARD;
     const char *name = "";
-    char text[NON_FINITE_BYTES];
     if (number >= culprits->update) {
         what = NON_FINITE_UPDATE;
         name = network->tensors[number - culprits->update].name;
@@ -234,8 +233,7 @@ static enum status blame(const void *context, uint64_t step, uint32_t number, st
     } else {
         name = network->tensors[network->convs[number].weight].name;
     }
-    non_finite_describe(text, sizeof text, what, name);
-    return non_finite_error(error, step, text);
+    non_finite_describe(text, NON_FINITE_BYTES, what, name);
 }
 
 enum status gpu_session_ready(struct gpu_session *session, struct error *error)
