@@ -2,7 +2,8 @@
  * refuses; none finds other numbers, and none calls the run identical to what it is not. A run that resumes all the
  * same ends with the files that it would have had.
  *
- * EDITS=N does N edits instead of 1,000, and SEED=N other ones. Linked with --wrap=fsync: nothing need outlive us. */
+ * Linked with --wrap=fsync: nothing need outlive us. */
+#include "check/support/edits.h"
 #include "check/support/forged_record.h"
 #include "check/support/simulated_training.h"
 
@@ -17,18 +18,6 @@ int __wrap_fsync(int descriptor)
 {
     (void)descriptor;
     return 0;
-}
-
-/* ---- random numbers ---------------------------------------------------------------------------------------------- */
-
-static uint64_t random_state;
-
-static uint64_t random_below(uint64_t count)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (random_state >> 16) % count;
 }
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
@@ -117,8 +106,7 @@ static void copy_run(const char *from, const char *to)
 static int setup(void **state)
 {
     struct error error;
-    const char *seed = getenv("SEED");
-    random_state = 0x9e3779b97f4a7c15u ^ (seed != NULL ? strtoull(seed, NULL, 10) << 32 : 0);
+    edits_begin();
     if (simulated_setup(state) != 0)
         return -1;
     for (int killed = 0; killed < 2; killed++) {
@@ -144,80 +132,11 @@ static int teardown(void **state)
 
 /* ---- edits ------------------------------------------------------------------------------------------------------- */
 
-static size_t random_line(const struct file *file, size_t *bytes)
-{
-    size_t lines = 0, start = 0;
-    for (size_t i = 0; i < file->bytes; i++)
-        lines += file->data[i] == '\n';
-    for (size_t n = lines > 0 ? random_below(lines) : 0; n > 0; n--)
-        start = (size_t)((char *)memchr(file->data + start, '\n', file->bytes - start) - file->data) + 1;
-    const char *end = start < file->bytes ? memchr(file->data + start, '\n', file->bytes - start) : NULL;
-    *bytes = end != NULL ? (size_t)(end - file->data) - start + 1 : file->bytes - start;
-    return start;
-}
-
-/* One edit; the file's data have room for twice as much and some more. What it was, for messages. */
-static const char *edit(struct file *file, const struct file *foreign)
-{
-    char *data = file->data;
-    size_t at = file->bytes > 0 ? random_below(file->bytes) : 0, length = 0, count = 1 + random_below(64);
-    if (count > file->bytes - at)
-        count = file->bytes - at;
-    switch (random_below(12)) {
-    case 0:
-        file->bytes = at;
-        return "cut";
-    case 1:
-        if (file->bytes > 0)
-            data[at] ^= (char)(1u << random_below(8));
-        return "a flipped bit";
-    case 2:
-    case 3:
-        for (size_t i = 0; i < file->bytes && (data[at] < '0' || data[at] > '9'); i++)
-            at = (at + 1) % file->bytes;
-        if (file->bytes > 0 && data[at] >= '0' && data[at] <= '9')
-            data[at] = (char)('0' + (data[at] - '0' + 1 + (int)random_below(9)) % 10);
-        return "another digit";
-    case 4:
-        memset(data + at, 0, count);
-        return "zeros";
-    case 5:
-        memset(data + at, 0, file->bytes - at);
-        return "zeros to the end";
-    case 6:
-        memmove(data + at, data + at + count, file->bytes - at - count);
-        file->bytes -= count;
-        return "bytes less";
-    case 7:
-        memmove(data + at + count, data + at, file->bytes - at);
-        file->bytes += count;
-        return "bytes doubled";
-    case 8:
-        at = random_line(file, &length);
-        memmove(data + at, data + at + length, file->bytes - at - length);
-        file->bytes -= length;
-        return "a line less";
-    case 9:
-        at = random_line(file, &length);
-        memmove(data + at + length, data + at, file->bytes - at);
-        file->bytes += length;
-        return "a line doubled";
-    case 10:
-        memcpy(data, foreign->data, foreign->bytes);
-        file->bytes = foreign->bytes;
-        return "another run's file";
-    default:
-        for (size_t i = 0; i < count; i++)
-            data[at + i] = (char)random_below(256);
-        return "rubbish";
-    }
-}
-
 /* What editors and transfers do, which must not matter. */
 static const char *convert(struct file *file)
 {
     char *from = malloc(file->bytes + 1), *to = file->data;
-    const uint64_t what = random_below(3);
+    const uint64_t what = edits_below(3);
     assert_non_null(from);
     memcpy(from, file->data, file->bytes);
     if (what == 0) {
@@ -402,12 +321,6 @@ static void print_verdicts(unsigned long edits)
     print_message("; none agrees in word and not in bits\n");
 }
 
-static unsigned long edits_wanted(void)
-{
-    const char *wanted = getenv("EDITS");
-    return wanted != NULL ? strtoul(wanted, NULL, 10) : 1000;
-}
-
 static void test_forgeries(void **state)
 {
     (void)state;
@@ -416,7 +329,7 @@ static void test_forgeries(void **state)
     for (size_t r = 0; r < RUNS; r++) {
         copy_run(run_names[r], "forged");
         for (unsigned long i = 0; i < edits / RUNS; i++)
-            check_verdict(runs[r].record, "forged", forge_record(runs[r].record, "forged", random_below));
+            check_verdict(runs[r].record, "forged", forge_record(runs[r].record, "forged", edits_below));
     }
     differ = verdict_counts[VERDICT_DIFFERS];
     print_verdicts(edits / RUNS * RUNS);
@@ -432,18 +345,18 @@ static void test_edits(void **state)
     unsigned long read = 0, changed = 0;
     const char *last = NULL;
     for (unsigned long i = 0; i < edits; i++) {
-        const size_t r = random_below(RUNS), f = random_below(FILES);
+        const size_t r = edits_below(RUNS), f = edits_below(FILES);
         const struct run *run = &runs[r];
-        const struct file *whole = &run->files[f];
+        const struct file *whole = &run->files[f], *foreign = &runs[(r + 1) % RUNS].files[f];
         const bool text = f < 4, resumes = i % RESUME_EVERY == 0 && r > 0, benign = text && i % CONVERT_EVERY == 1;
         const bool packed = f == 3 && i % 2 == 1;
         struct file file = *whole;
         char what[160];
-        file.data = malloc(2 * whole->bytes + 2 * runs[(r + 1) % RUNS].files[f].bytes + 128);
+        file.data = malloc(edits_room(whole->bytes, foreign->bytes));
         assert_non_null(file.data);
         memcpy(file.data, whole->data, whole->bytes);
         snprintf(what, sizeof what, "%s of %s: %s", file.name, run_names[r],
-                 benign ? convert(&file) : edit(&file, &runs[(r + 1) % RUNS].files[f]));
+                 benign ? convert(&file) : edit_bytes(file.data, &file.bytes, foreign->data, foreign->bytes));
         if (last != run_names[r])
             copy_run(run_names[r], "edited");
         last = run_names[r];
