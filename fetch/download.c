@@ -291,7 +291,9 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
         return refuse(transfer, VERDICT_MISSING, "more than %d redirects (%s)", REDIRECTS_MAX, text);
     case CURLE_PEER_FAILED_VERIFICATION:
         return refuse(transfer, VERDICT_MISSING,
-                      "its certificate is not trusted (%s); name a trusted one with --cacert FILE", text);
+                      "its certificate is not trusted (%s); name a trusted one with CURL_CA_BUNDLE=FILE, or with "
+                      "selfsame fetch --cacert FILE",
+                      text);
     case CURLE_URL_MALFORMAT:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:

@@ -47,6 +47,61 @@ prints "^same-document: "
 expect 3 "  one that is not there" compare "file://$PWD/none.tar" $run
 expect 1 "targets" targets tiny-seed1.tar
 says "tiny-seed1.tar: its manifest tiny has no targets"
+# ---- over the network: http, and https with a certificate of our own ----
+
+if command -v openssl > stdout && python3 -c 'import ssl' 2> stderr; then
+    unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout tls.key -out tls.pem -days 2 -subj "/CN=localhost" -addext subjectAltName=DNS:localhost 2> stderr
+    mkdir www
+    cp tiny-seed1.tar www/
+    python3 -c 'import sys; data = bytearray(open("tiny-seed1.tar", "rb").read()); data[len(data) // 2] ^= 1; open("www/flipped.tar", "wb").write(data)'
+    head -c 100000 tiny-seed1.tar > www/cut.tar
+    cat > server.py <<'PY'
+import functools, http.server, ssl, threading
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="www")
+plain, tls = (http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("tls.pem", "tls.key")
+tls.socket = context.wrap_socket(tls.socket, server_side=True)
+threading.Thread(target=plain.serve_forever, daemon=True).start()
+open("ports.new", "w").write(f"{plain.server_port} {tls.server_port}\n")
+__import__("os").rename("ports.new", "ports")
+tls.serve_forever()
+PY
+    python3 server.py 2> server.log &
+    server=$!
+    trap 'kill "$server" 2> /dev/null' EXIT
+    while [ ! -s ports ] && kill -0 "$server" 2> /dev/null; do sleep 0.05; done
+    read -r plain tls < ports
+    plain=http://127.0.0.1:$plain tls=https://localhost:$tls
+    expect 0 "another computation of it" train tiny.yaml --runs again
+    expect 0 "compare with a packed run over http" compare "$plain/tiny-seed1.tar" again/tiny-seed1
+    prints "^identical: "
+    prints "$plain/tiny-seed1.tar and again/tiny-seed1"
+    expect 3 "over https, with a certificate that nobody vouches for" compare again/tiny-seed1 "$tls/tiny-seed1.tar"
+    says "its certificate is not trusted .*CURL_CA_BUNDLE=FILE"
+    CURL_CA_BUNDLE=$PWD/tls.pem
+    export CURL_CA_BUNDLE
+    expect 0 "  which CURL_CA_BUNDLE has trusted" compare again/tiny-seed1 "$tls/tiny-seed1.tar" --format json
+    if python3 -c 'import json; r, = json.load(open("stdout")); assert r["verdict"] == "identical"'; then pass "  identical"; else fail "  not identical"; fi
+    expect 0 "  one of each" compare "$plain/tiny-seed1.tar" "$tls/tiny-seed1.tar"
+    prints "^same-document: "
+    expect 0 "  checked there" check "$tls/tiny-seed1.tar"
+    expect 0 "  traced there, too" compare "$tls/tiny-seed1.tar" again/tiny-seed1 --trace
+    for kind in flipped cut; do
+        expect 2 "  a $kind one" compare again/tiny-seed1 "$tls/$kind.tar"
+        says "$tls/$kind.tar"
+    done
+    expect 3 "  one that is not there" compare again/tiny-seed1 "$tls/none.tar"
+    says "404"
+    kill "$server"
+    wait "$server" 2> /dev/null
+    expect 3 "  a server that is gone" compare again/tiny-seed1 "$plain/tiny-seed1.tar"
+    unset CURL_CA_BUNDLE
+else
+    echo "skipped: packed runs over the network, which take openssl and python3"
+fi
+
 if find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'selfsame-run-*' -newer tiny.yaml 2> /dev/null | grep -q .; then
     fail "a temporary folder is left"
 else
