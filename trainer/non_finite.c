@@ -20,7 +20,7 @@ void non_finite_describe(char *text, size_t size, enum non_finite what, const ch
 enum status non_finite_error(struct error *error, uint64_t step, const char *description)
 {
     return error_set(error, STATUS_NO,
-                     "step %" PRIu64 ": a number that is not finite (NaN or infinity) in %s; the training diverged: a "
-                     "lower learning rate or a warm-up is the usual cure",
-                     step, description);
+                     "step %" PRIu64 " (from 1): a number that is not finite (NaN or infinity) in %s; the training "
+                     "diverged: a lower learning rate or a warm-up is the usual cure",
+                     step + 1, description);
 }

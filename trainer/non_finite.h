@@ -14,7 +14,7 @@ enum { NON_FINITE_BYTES = 128 };
 
 /* The message about it; name: the layer's weight or the tensor, or "". */
 void non_finite_describe(char *text, size_t size, enum non_finite what, const char *name);
-/* STATUS_NO, with what to do. */
+/* STATUS_NO, with what to do. The step counts from 0, and the message from 1. */
 enum status non_finite_error(struct error *error, uint64_t step, const char *description);
 
 #endif

@@ -160,4 +160,7 @@ says "gone.safetensors"
 sed 's/name: tiny/name: wild/; s/drop_epochs: \[2\]/drop_epochs: [2], learning_rate: 1000/' tiny.yaml > wild.yaml
 sed -i 's/training: {/training: {optimizer: {weight_decay: 1}, /' wild.yaml
 expect 1 "a training that becomes non-finite" train wild.yaml --runs runs
-says "step [0-9]*: a number that is not finite"
+says "step [0-9]* (from 1): a number that is not finite"
+diverged=$(sed -n 's/.* step \([0-9]*\) (from 1): .*/\1/p' stderr)
+expect 1 "  which trace names in the same way" trace runs/wild-seed1 --step "$diverged"
+says "step $diverged: .*; the trace is written"
