@@ -72,3 +72,22 @@ void build_folders(enum build_data data, const char *folders[BUILD_FOLDERS])
         folders[0] = source[data];
     }
 }
+
+void build_modules_folder(char *folder, size_t size)
+{
+    char program[PATH_MAX], tried[PATH_MAX + 16];
+    snprintf(folder, size, "%s", BUILD_MODULES);
+    if (is_installed() || realpath("/proc/self/exe", program) == NULL)
+        return;
+    for (int level = 0; level < 3; level++) {
+        char *slash = strrchr(program, '/');
+        if (slash == NULL)
+            return;
+        *slash = '\0';
+        snprintf(tried, sizeof tried, "%s/ranks", program);
+        if (access(tried, F_OK) == 0) {
+            snprintf(folder, size, "%s", tried);
+            return;
+        }
+    }
+}

@@ -11,6 +11,7 @@
 #include "commands/bench_against.h"
 #include "commands/command.h"
 #include "commands/table.h"
+#include "commands/with_ranks.h"
 #include "experiments/manifest.h"
 #include "trainer/engine.h"
 
@@ -31,6 +32,8 @@ struct measurement {
     enum arithmetic arithmetic;
     const char *engine; /* its description */
     const char *const *facts;
+    struct ranks *ranks;          /* NULL: this process alone */
+    struct ranks_traffic traffic; /* of all measured steps */
 };
 
 static bool hear_nothing(void *context, uint64_t first, const struct step_result *results, uint64_t count)
@@ -130,6 +133,7 @@ static enum status measure_steps(struct engine *engine, uint64_t first, double f
 {
     const uint32_t most = series_steps(m->operations);
     double step_s[SERIES_STEPS_MOST];
+    const struct ranks_traffic before_all = ranks_traffic(m->ranks);
     m->peaks[0] = m->operations->peak_flops(engine);
     for (uint32_t i = 0; i < m->steps;) {
         const uint32_t count = m->steps - i < most ? m->steps - i : most;
@@ -146,6 +150,9 @@ static enum status measure_steps(struct engine *engine, uint64_t first, double f
             m->shares[i] = flops / step_s[j] / ((before + after) / 2.0);
         }
     }
+    const struct ranks_traffic after_all = ranks_traffic(m->ranks);
+    m->traffic.exchanges = after_all.exchanges - before_all.exchanges;
+    m->traffic.bytes = after_all.bytes - before_all.bytes;
     qsort(m->step_ms, m->steps, sizeof *m->step_ms, compare_doubles);
     qsort(m->shares, m->steps, sizeof *m->shares, compare_doubles);
     qsort(m->peaks, m->steps + 1, sizeof *m->peaks, compare_doubles);
@@ -252,6 +259,11 @@ static void print_table(const struct network *network, const struct measurement 
     printf("step            %.2f ms lower quartile, %.2f median, %.2f upper quartile of %u (%.2f to %.2f)\n",
            quartile(m->step_ms, m->steps, 1), step_ms, quartile(m->step_ms, m->steps, 3), m->steps, m->step_ms[0],
            m->step_ms[m->steps - 1]);
+    if (m->ranks != NULL) {
+        text_line(stdout, "ranks           %s", ranks_describe(m->ranks));
+        printf("exchanged       %" PRIu64 " times a step; each rank gets %.1f KiB a step (rank 0)\n",
+               m->traffic.exchanges / m->steps, (double)m->traffic.bytes / m->steps / 1024.0);
+    }
     printf("images          %.0f per second in training, %.0f in evaluation (medians)\n", 1e3 * m->batch / step_ms,
            evaluation_rate(m));
     printf("arithmetic      %.2f GFLOP a step in direct convolutions, %.1f GFLOP/s\n", 1e-9 * flops,
@@ -283,7 +295,8 @@ static enum status print_json(const struct network *network, const struct measur
                                         1e-9 * backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
     }
     json_t *json = json_pack(
-        "{s:i, s:i, s:s, s:s, s:i, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:b, s:f, s:f, s:I, s:I, s:o}",
+        "{s:i, s:i, s:s, s:s, s:i, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:b, s:f, s:f, s:I, s:I, s:I, "
+        "s:I, s:I, s:o}",
         "depth", (int)network->model.depth, "batch", (int)m->batch, "engine", m->engine, "arithmetic",
         arithmetic_version(m->arithmetic), "steps", (int)m->steps, "step_ms", "median", step_ms, "min", m->step_ms[0],
         "lower_quartile", quartile(m->step_ms, m->steps, 1), "upper_quartile", quartile(m->step_ms, m->steps, 3), "max",
@@ -291,7 +304,9 @@ static enum status print_json(const struct network *network, const struct measur
         evaluation_rate(m), "gflop_per_step", 1e-9 * flops, "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak",
         median(m->shares, m->steps), "disturbed", (int)disturbed(m), "head_ms", 1e3 * m->head_s / m->steps, "update_ms",
         1e3 * m->update_s / m->steps, "engine_bytes", (json_int_t)m->engine_bytes, "process_bytes",
-        (json_int_t)m->process_bytes, "layers", layers);
+        (json_int_t)m->process_bytes, "ranks", (json_int_t)ranks_count(m->ranks), "exchanges_per_step",
+        (json_int_t)(m->traffic.exchanges / m->steps), "bytes_received_per_step",
+        (json_int_t)(m->traffic.bytes / m->steps), "layers", layers);
     return json_print(json, error);
 }
 
@@ -455,7 +470,18 @@ static enum status bench_against(struct stepper *stepper, const struct arguments
     return status;
 }
 
-static enum status bench(struct manifest *manifest, const struct arguments *arguments, struct error *error)
+/* The same from every rank, or an error on all. */
+static enum status check_ranks(const struct arguments *arguments, const struct engine_operations *operations,
+                               struct ranks *ranks, struct error *error)
+{
+    if (ranks != NULL && (arguments_flag(arguments, "in-turn") || arguments_text(arguments, "against") != NULL))
+        return error_set(error, STATUS_INPUT,
+                         "--against and --in-turn are for one process; leave them out, or start one");
+    return ranks_check_engine(ranks, operations, error);
+}
+
+static enum status bench(struct manifest *manifest, const struct arguments *arguments, struct ranks *ranks,
+                         struct error *error)
 {
     struct recipe recipe = manifest->recipe;
     const char *format = arguments_text(arguments, "format");
@@ -464,18 +490,24 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     recipe.training.length_unit = UNIT_STEP;
     recipe.training.length = UINT32_MAX;
     struct engine_options engine_options = { .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
-                                             .isa = arguments_text(arguments, "isa") };
-    struct measurement m = { .steps = (uint32_t)arguments_integer(arguments, "steps", 20),
+                                             .isa = arguments_text(arguments, "isa"),
+                                             .ranks = ranks };
+    struct measurement m = { .ranks = ranks,
+                             .steps = (uint32_t)arguments_integer(arguments, "steps", 20),
                              .batch = recipe.training.batch_size };
     struct network *network = NULL;
     struct engine *engine = NULL;
     struct dataset noise = { .count = 0 };
     const bool json = format != NULL && strcmp(format, "json") == 0;
+    const bool leads = ranks_own(ranks) == 0;
     enum status status = choose(arguments, &recipe, &m.operations, error);
+    if (status == STATUS_OK)
+        status = check_ranks(arguments, m.operations, ranks, error);
     if (status == STATUS_OK)
         status = network_open(&network, &recipe.model, error);
     if (status == STATUS_OK && arguments_flag(arguments, "dry-run")) {
-        status = predict(&recipe, network, m.operations, &engine_options, json, error);
+        if (leads)
+            status = predict(&recipe, network, m.operations, &engine_options, json, error);
         goto out;
     }
     if (status == STATUS_OK)
@@ -492,9 +524,10 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
         goto out;
     }
     m.arithmetic = recipe.arithmetic;
+    status = ranks_agree(ranks, status, NULL, error);
     if (status == STATUS_OK)
         status = measure(network, &m, engine, &noise, error);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && leads) {
         if (json)
             status = print_json(network, &m, error);
         else
@@ -516,11 +549,14 @@ out:
 static enum status run_bench(const struct arguments *arguments, struct error *error)
 {
     struct manifest manifest;
+    struct ranks *ranks;
     const char *path = arguments->operand_count > 0 ? arguments->operands[0] : "msra/resnet20.yaml";
     enum status status = manifest_read(path, &manifest, error);
     if (status != STATUS_OK)
         return status;
-    status = bench(&manifest, arguments, error);
+    status = ranks_open(&ranks, error);
+    if (status == STATUS_OK)
+        status = ranks_leave(ranks, "bench", bench(&manifest, arguments, ranks, error), error);
     manifest_free(&manifest);
     return status;
 }
@@ -539,10 +575,13 @@ const struct command bench_command = {
         "The peak is measured before and after each step, on the same threads and with the same instructions. The "
         "share counts the operations of direct convolutions. exact-2 needs fewer, so its share may pass 100 %. "
         "check/tools/bench_pytorch.py in the source tree compares this with PyTorch.\n\n"
+        "Under mpirun, the ranks compute each step together. The output then says how often they exchanged something, "
+        "and how many bytes.\n\n"
         "With --against, this program and another build take their steps in turn. Other programs on the machine then "
         "disturb both alike.",
     .examples = "selfsame bench\tResNet-20 at batch 128\n"
                 "selfsame bench --depth 110 --threads 2\tResNet-110 on two threads\n"
+                "mpirun -n 2 selfsame bench --threads 1\ttwo ranks of one thread\n"
                 "selfsame bench --against ../before/selfsame\tagainst another build, step by step\n"
                 "selfsame bench --arithmetic exact-2 --against 'selfsame --arithmetic exact-1'\tagainst itself\n",
     .operands_min = 0,

@@ -12,6 +12,7 @@
 #include "commands/doctor_soak.h"
 #include "commands/table.h"
 #include "fetch/data/embedded.h"
+#include "ranks/ranks.h"
 #include "results/environment.h"
 #include "trainer/device.h"
 #include "trainer/engine.h"
@@ -41,7 +42,7 @@ struct finding {
     struct error error; /* VERDICT_MISSING, VERDICT_FAILED */
 };
 
-enum { FINDINGS_MAX = 16 };
+enum { FINDINGS_MAX = 16, MODULE_REASON_BYTES = 4096 };
 
 struct report {
     uint32_t threads;
@@ -213,6 +214,16 @@ static void print_finding(const struct finding *finding)
     }
 }
 
+/* The modules for ranks. */
+static void print_modules(void)
+{
+    char library[MODULE_REASON_BYTES];
+    const char *name;
+    for (size_t i = 0; (name = ranks_module(i, library, sizeof library)) != NULL; i++)
+        text_line(stdout, "%-10s %s%s", i == 0 ? "ranks" : "", library[0] != '\0' ? library : name,
+                  library[0] != '\0' ? "" : ": not in this build; configure finds it by its mpicc");
+}
+
 static void print_table(const struct report *report)
 {
     struct environment environment;
@@ -223,6 +234,7 @@ static void print_table(const struct report *report)
     text_line(stdout, "processor  %s, %" PRIu64 " processors, %u threads used", environment.cpu, environment.cpus,
               report->threads);
     print_device(report);
+    print_modules();
     printf("\n%-7s %-8s %-9s ResNet-8 by three recipes, three steps each and an evaluation\n", "engine", "set", "bits");
     for (size_t i = 0; i < report->count; i++)
         print_finding(&report->findings[i]);
@@ -230,6 +242,16 @@ static void print_table(const struct report *report)
            all_exact(report) ? "yes" : "no", count_verdict(report, VERDICT_EXACT),
            count_verdict(report, VERDICT_EXACT) + count_verdict(report, VERDICT_OTHER_BITS),
            proof_known_digest(ARITHMETIC_EXACT_1), proof_known_digest(ARITHMETIC_EXACT_2));
+}
+
+static json_t *modules_json(void)
+{
+    char library[MODULE_REASON_BYTES];
+    const char *name;
+    json_t *object = json_object();
+    for (size_t i = 0; (name = ranks_module(i, library, sizeof library)) != NULL; i++)
+        json_object_set_new(object, name, library[0] != '\0' ? json_string(library) : json_null());
+    return object;
 }
 
 static json_t *text_or_null(const char *text)
@@ -281,16 +303,17 @@ static enum status print_json(const struct report *report, struct error *error)
     environment_describe(&environment, &facts);
     for (size_t i = 0; i < report->count; i++)
         json_array_append_new(engines, finding_json(&report->findings[i]));
-    json_t *json = json_pack("{s:s, s:o, s:o, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:s, s:{s:s, s:s}, s:b}", "arithmetic",
-                             arithmetic_version(ARITHMETIC_EXACT_1), "program", record_json_section(&facts, "program"),
-                             "host", record_json_section(&facts, "host"), "threads", (int)report->threads, "build_cuda",
-                             "toolkit", text_or_null(device_build_toolkit), "architectures",
-                             text_or_null(device_build_architectures), "device", device_json(report), "device_error",
-                             text_or_null(report->device_status != STATUS_OK ? report->device_error.message : NULL),
-                             "engines", engines, "known_digest", proof_known_digest(ARITHMETIC_EXACT_1),
-                             "known_digests", arithmetic_version(ARITHMETIC_EXACT_1),
-                             proof_known_digest(ARITHMETIC_EXACT_1), arithmetic_version(ARITHMETIC_EXACT_2),
-                             proof_known_digest(ARITHMETIC_EXACT_2), "exact", (int)all_exact(report));
+    json_t *json =
+        json_pack("{s:s, s:o, s:o, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:s, s:{s:s, s:s}, s:b}", "arithmetic",
+                  arithmetic_version(ARITHMETIC_EXACT_1), "program", record_json_section(&facts, "program"), "host",
+                  record_json_section(&facts, "host"), "threads", (int)report->threads, "build_cuda", "toolkit",
+                  text_or_null(device_build_toolkit), "architectures", text_or_null(device_build_architectures),
+                  "device", device_json(report), "device_error",
+                  text_or_null(report->device_status != STATUS_OK ? report->device_error.message : NULL), "ranks",
+                  modules_json(), "engines", engines, "known_digest", proof_known_digest(ARITHMETIC_EXACT_1),
+                  "known_digests", arithmetic_version(ARITHMETIC_EXACT_1), proof_known_digest(ARITHMETIC_EXACT_1),
+                  arithmetic_version(ARITHMETIC_EXACT_2), proof_known_digest(ARITHMETIC_EXACT_2), "exact",
+                  (int)all_exact(report));
     return json_print(json, error);
 }
 

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "commands/command.h"
 #include "commands/train_run.h"
+#include "commands/with_ranks.h"
 #include "experiments/manifest.h"
 #include "trainer/engine.h"
 #include "trainer/schedule.h"
@@ -19,7 +20,7 @@
 
 /* The command line that continues the stopped runs, from the folder in which the program was started. whole: to the
  * end, without --epochs. */
-static void print_resume_line(const struct arguments *arguments, bool whole)
+static void print_resume_line(const struct arguments *arguments, bool ranks, bool whole)
 {
     char *text = NULL;
     size_t size;
@@ -28,23 +29,25 @@ static void print_resume_line(const struct arguments *arguments, bool whole)
         return;
     arguments_write_line(line, arguments, (const char *const[]){ "resume", whole ? "epochs" : NULL, NULL }, "resume");
     if (fclose(line) == 0)
-        text_line(stderr, "selfsame train: to go on: %s", text);
+        text_line(stderr, "selfsame train: to go on%s: %s", ranks ? ", with any number of ranks" : "", text);
     free(text);
 }
 
 /* What to do next, where something is left to do: after a stop the same again, after --epochs the rest. */
-static void print_next(const struct train_run *runs, size_t count, const struct arguments *arguments,
+static void print_next(const struct train_run *runs, size_t count, const struct train_session *session,
                        enum status status)
 {
+    const struct arguments *arguments = session->arguments;
+    const bool ranks = session->ranks != NULL;
     if (status == STATUS_INTERRUPTED || status == STATUS_ENVIRONMENT) {
-        print_resume_line(arguments, false);
+        print_resume_line(arguments, ranks, false);
     } else if (status == STATUS_OK && count > 0) {
         const struct manifest *last = runs[count - 1].manifest;
         const uint64_t all = schedule_epochs(&last->recipe.training, last->training_images),
                        epochs = train_run_epochs(arguments, last);
         if (epochs < all) {
             text_line(stderr, "selfsame train: %" PRIu64 " of the manifest's %" PRIu64 " epochs are done", epochs, all);
-            print_resume_line(arguments, true);
+            print_resume_line(arguments, ranks, true);
         }
     }
 }
@@ -67,7 +70,7 @@ static struct train_run *take(struct queue *queue)
     struct train_run *run = NULL;
     pthread_mutex_lock(&queue->session->lock);
     const bool alone = queue->session->together == 1;
-    if (queue->next < queue->count && !(alone && queue->status != STATUS_OK) && !stop_requested(NULL))
+    if (queue->next < queue->count && !(alone && queue->status != STATUS_OK) && !train_stop_requested(queue->session))
         run = &queue->runs[queue->next++];
     pthread_mutex_unlock(&queue->session->lock);
     return run;
@@ -121,8 +124,11 @@ static enum status train_all(struct queue *queue, struct error *error)
     pthread_t *threads = calloc(session->together, sizeof *threads);
     if (threads == NULL)
         return error_out_of_memory(error, "%zu threads", session->together);
-    stop_watch("\nselfsame train: stopping with a checkpoint; Ctrl-C again ends it at once\n",
-               "\nselfsame train: ended at once; --resume goes on from the last checkpoint\n");
+    if (train_leads(session))
+        stop_watch("\nselfsame train: stopping with a checkpoint; Ctrl-C again ends it at once\n",
+                   "\nselfsame train: ended at once; --resume goes on from the last checkpoint\n");
+    else
+        stop_watch(NULL, NULL);
     progress_open(&session->progress, "steps");
     train_together(queue, threads);
     free(threads);
@@ -168,6 +174,8 @@ static enum status add_runs(struct queue *queue, const struct manifest *manifest
     const size_t seeds = seeds_of(manifest, arguments);
     enum status status =
         engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
+    if (status == STATUS_OK)
+        status = ranks_check_engine(session->ranks, operations, error);
     if (status != STATUS_OK)
         return status;
     struct train_run *runs = realloc(queue->runs, (queue->count + seeds) * sizeof *runs);
@@ -212,6 +220,10 @@ static enum status plan(struct queue *queue, struct error *error)
         return error_set(error, STATUS_INPUT, "--keep-checkpoints %s is neither all nor a number from 1 on", keep);
     session->runs = queue->count;
     session->together = together < queue->count ? (size_t)together : queue->count;
+    if (session->ranks != NULL && session->together > 1)
+        return error_set(error, STATUS_INPUT,
+                         "--together %" PRIu64 ": ranks train one run at a time; leave it out, or start one process",
+                         together);
     if (name != NULL && queue->count > 1)
         return error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time", name, queue->count);
     for (size_t i = 0; i < queue->count && session->together > 1; i++) {
@@ -242,7 +254,9 @@ static enum status run_train(const struct arguments *arguments, struct error *er
     pthread_mutex_init(&session.lock, NULL);
     pthread_mutex_init(&session.opening, NULL);
     pthread_mutex_init(&session.after_lock, NULL);
-    enum status status = shared_data_open(&session.data, &data, error);
+    enum status status = ranks_open(&session.ranks, error);
+    if (status == STATUS_OK)
+        status = shared_data_open(&session.data, &data, error);
     for (; read < count && status == STATUS_OK; read++) {
         status = train_run_read_manifest(arguments->operands[read], arguments, &manifests[read], error);
         if (status != STATUS_OK)
@@ -253,15 +267,20 @@ static enum status run_train(const struct arguments *arguments, struct error *er
         status = plan(&queue, error);
     if (status == STATUS_OK)
         status = after_open(&session.after, arguments_text(arguments, "after"), error);
+    status = ranks_agree(session.ranks, status, NULL, error);
+    const bool leads = train_leads(&session);
     if (status == STATUS_OK && arguments_flag(arguments, "dry-run")) {
-        status = describe_all(&queue, error);
+        status = leads ? describe_all(&queue, error) : STATUS_OK;
     } else if (status == STATUS_OK) {
-        status = train_mlflow_open(&session.mlflow, arguments_text(arguments, "mlflow"), queue.count, tell_mlflow,
-                                   &session, error);
+        if (leads)
+            status = train_mlflow_open(&session.mlflow, arguments_text(arguments, "mlflow"), queue.count, tell_mlflow,
+                                       &session, error);
+        status = ranks_agree(session.ranks, status, NULL, error);
         if (status == STATUS_OK)
             status = train_all(&queue, error);
         train_mlflow_close(session.mlflow);
-        print_next(queue.runs, queue.count, arguments, status);
+        if (leads)
+            print_next(queue.runs, queue.count, &session, status);
     }
     after_close(session.after);
     shared_data_close(session.data);
@@ -272,7 +291,7 @@ static enum status run_train(const struct arguments *arguments, struct error *er
     for (size_t i = 0; i < read; i++)
         manifest_free(&manifests[i]);
     free(manifests);
-    return status;
+    return ranks_leave(session.ranks, "train", status, error);
 }
 
 static const struct option_definition train_options[] = {
@@ -320,6 +339,13 @@ const struct command train_command = {
         "SIGINT (Ctrl-C), SIGTERM and SIGHUP stop it with a checkpoint. A second signal ends it at once, and the "
         "work since the last epoch is lost. In both cases --resume continues the run, and it ends with the bits of a "
         "run that was never stopped. If you name several runs, --resume skips those that are finished.\n\n"
+        "If mpirun, mpiexec or srun starts the program several times, these processes (ranks) train one run together "
+        "on "
+        "the engine cpu, each with --threads threads. The bits are those of one process. Rank 0 alone prints and "
+        "writes. "
+        "The default of --threads is all processors that the launcher gave to a rank; ranks of one host that may use "
+        "all of its processors divide them. If a rank ends, all do, and --resume continues the run with any number of "
+        "ranks. SELFSAME_MPI_MODULE names another module for MPI than the launcher's.\n\n"
         "A small network leaves much of a large graphics card idle: --together trains several runs on it at a time. "
         "On a CPU they share the processors. A run that fails leaves the others alone. The exit status is that of "
         "the first run that failed.",
@@ -329,7 +355,8 @@ const struct command train_command = {
         "selfsame fetch msra/resnet20.yaml && selfsame train msra/resnet20.yaml\tthe replication of 2016, on "
         "CIFAR-10\n"
         "selfsame train msra/resnet20.yaml --data ~/cifar10 --resume\tcontinue after it was stopped\n"
-        "selfsame train msra/resnet20.yaml msra/resnet32.yaml --engine cuda --together 2\ttwo runs on one card\n",
+        "selfsame train msra/resnet20.yaml msra/resnet32.yaml --engine cuda --together 2\ttwo runs on one card\n"
+        "mpirun -n 4 selfsame train msra/resnet20.yaml\tone run, by four processes\n",
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .run = run_train,

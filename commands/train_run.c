@@ -29,53 +29,19 @@ uint64_t train_run_work(const struct arguments *arguments, const struct manifest
                     epochs * manifest->test_images);
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------- */
-
-/* `-exact-2` in that arithmetic, and once where the manifest's name ends with it. */
-void train_run_default_name(const struct manifest *manifest, uint64_t seed, char name[RUN_NAME_BYTES])
-{
-    static const char suffix[] = "-exact-2";
-    const size_t length = strlen(manifest->name), tail = strlen(suffix);
-    const bool named = length > tail && strcmp(manifest->name + length - tail, suffix) == 0;
-    snprintf(name, RUN_NAME_BYTES, "%.*s%s-seed%" PRIu64, (int)(named ? length - tail : length), manifest->name,
-             manifest->recipe.arithmetic == ARITHMETIC_EXACT_2 ? suffix : "", seed);
-}
-
-/* ---- manifests --------------------------------------------------------------------------------------------------- */
-
-/* What can be told before any data is read. */
-static enum status check_manifest(const struct manifest *manifest, const struct arguments *arguments,
-                                  struct error *error)
-{
-    const struct engine_operations *operations;
-    uint64_t epochs = arguments_integer(arguments, "epochs", 0),
-             all = schedule_epochs(&manifest->recipe.training, manifest->training_images);
-    if (epochs > all)
-        return error_set(error, STATUS_INPUT, "--epochs %" PRIu64 ": the training of %s has %" PRIu64, epochs,
-                         manifest->name, all);
-    return engine_choose(arguments_text(arguments, "engine"), manifest->recipe.arithmetic, &operations, error);
-}
-
-enum status train_run_read_manifest(const char *path, const struct arguments *arguments, struct manifest *manifest,
-                                    struct error *error)
-{
-    struct manifest given;
-    enum arithmetic arithmetic;
-    enum status status = manifest_read(path, &given, error);
-    if (status != STATUS_OK)
-        return status;
-    arithmetic = arguments_arithmetic(arguments, given.recipe.arithmetic);
-    status = manifest_with_arithmetic(&given, arithmetic, manifest, error);
-    manifest_free(&given);
-    if (status != STATUS_OK)
-        return status;
-    status = check_manifest(manifest, arguments, error);
-    if (status != STATUS_OK)
-        manifest_free(manifest);
-    return status;
-}
-
 /* ---- a training -------------------------------------------------------------------------------------------------- */
+
+bool train_leads(const struct train_session *session)
+{
+    return ranks_own(session->ranks) == 0;
+}
+
+bool train_stop_requested(struct train_session *session)
+{
+    bool stop = stop_requested(NULL);
+    struct error ignored;
+    return ranks_agree(session->ranks, STATUS_OK, &stop, &ignored) != STATUS_OK || stop;
+}
 
 struct job {
     const struct train_run *run;
@@ -85,11 +51,18 @@ struct job {
     const struct dataset *training, *validation;
     struct recipe recipe;
     char experiment_sha256[DIGEST_HEX_BYTES];
-    uint64_t epochs;  /* to stop after; 0: all */
-    uint64_t counted; /* of this run's work, what is in the session's */
-    struct recorder *recorder;
+    uint64_t epochs;                 /* to stop after; 0: all */
+    uint64_t counted;                /* of this run's work, what is in the session's */
+    struct recorder *recorder;       /* NULL on ranks that do not lead */
     struct train_listener recording; /* the recorder's callbacks */
+    bool stop;                       /* of any rank, after the last report */
 };
+
+/* How all ranks go on after what this one did. */
+static enum status agree(struct job *job, enum status status, struct error *error)
+{
+    return ranks_agree(job->session->ranks, status, NULL, error);
+}
 
 static void tell(const char *message)
 {
@@ -144,10 +117,20 @@ static enum status hear_steps(void *context, uint64_t first, const struct step_r
                               struct error *error)
 {
     struct job *job = context;
-    enum status status = job->recording.steps(job->recording.context, first, results, count, error);
-    if (status == STATUS_OK)
-        show_progress(job, first + count, count);
-    return status;
+    enum status status = STATUS_OK;
+    if (job->recorder != NULL) {
+        status = job->recording.steps(job->recording.context, first, results, count, error);
+        if (status == STATUS_OK)
+            show_progress(job, first + count, count);
+    }
+    job->stop = stop_requested(NULL);
+    return ranks_agree(job->session->ranks, status, &job->stop, error);
+}
+
+static bool hear_stop(void *context)
+{
+    const struct job *job = context;
+    return job->session->ranks != NULL ? job->stop : stop_requested(NULL);
 }
 
 /* Where several runs print at a time, each line begins with its run's name. */
@@ -170,10 +153,9 @@ static void print_heading(struct train_session *session)
     session->heading = true;
 }
 
-static enum status hear_epoch(void *context, const struct epoch_report *report, const struct training_state *state,
-                              struct error *error)
+static enum status record_epoch(struct job *job, const struct epoch_report *report, const struct training_state *state,
+                                struct error *error)
 {
-    struct job *job = context;
     struct train_session *session = job->session;
     enum status status = job->recording.epoch(job->recording.context, report, state, error);
     if (status != STATUS_OK)
@@ -190,10 +172,19 @@ static enum status hear_epoch(void *context, const struct epoch_report *report, 
     return status;
 }
 
+static enum status hear_epoch(void *context, const struct epoch_report *report, const struct training_state *state,
+                              struct error *error)
+{
+    struct job *job = context;
+    return agree(job, job->recorder != NULL ? record_epoch(job, report, state, error) : STATUS_OK, error);
+}
+
 static enum status hear_interruption(void *context, const struct training_state *state, struct error *error)
 {
     struct job *job = context;
-    return job->recording.interrupted(job->recording.context, state, error);
+    enum status status =
+        job->recorder != NULL ? job->recording.interrupted(job->recording.context, state, error) : STATUS_OK;
+    return agree(job, status, error);
 }
 
 static void print_outcome(const struct job *job)
@@ -243,13 +234,15 @@ static enum status check_data(struct job *job, struct error *error)
     struct dataset training = *job->training, validation = *job->validation;
     dataset_digest(&training);
     dataset_digest(&validation);
-    recorder_data_after(job->recorder, training.sha256, validation.sha256);
+    if (job->recorder != NULL)
+        recorder_data_after(job->recorder, training.sha256, validation.sha256);
     if (strcmp(training.sha256, job->training->sha256) == 0 && strcmp(validation.sha256, job->validation->sha256) == 0)
         return STATUS_OK;
     return error_set(error, STATUS_NO,
                      "%s: the data in memory changed during the training (the training data's SHA-256 was %s and is "
                      "%s); test this machine's memory, and train the run again under another name",
-                     recorder_path(job->recorder), job->training->sha256, training.sha256);
+                     job->recorder != NULL ? recorder_path(job->recorder) : job->run->name, job->training->sha256,
+                     training.sha256);
 }
 
 static enum status train_recorded(struct job *job, struct engine *engine, struct training_state *state,
@@ -259,14 +252,21 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
                                        .steps = hear_steps,
                                        .epoch = hear_epoch,
                                        .interrupted = hear_interruption,
-                                       .stop_requested = stop_requested };
-    job->recording = recorder_listener(job->recorder);
-    enum status status = begin(job, engine, state->step, error);
+                                       .stop_requested = hear_stop };
+    enum status status = STATUS_OK;
+    if (job->recorder != NULL) {
+        job->recording = recorder_listener(job->recorder);
+        status = begin(job, engine, state->step, error);
+    }
+    status = agree(job, status, error);
     if (status == STATUS_OK)
         status = train(job->operations, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
                        &listener, error);
     if (status == STATUS_OK)
         status = check_data(job, error);
+    status = agree(job, status, error);
+    if (job->recorder == NULL)
+        return status;
     struct error write_error;
     enum status written = recorder_finish(job->recorder, status, error->message, &write_error);
     if (status == STATUS_OK && written != STATUS_OK) {
@@ -274,21 +274,6 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
         return written;
     }
     return status == STATUS_OK ? end(job, error) : status;
-}
-
-bool train_run_is_finished(const char *runs, const char *name, const char *experiment_sha256, uint64_t epochs)
-{
-    char path[FILE_PATH_BYTES];
-    struct record *record;
-    struct error ignored;
-    if (file_path(path, &ignored, "%s/%s", runs, name) != STATUS_OK ||
-        record_open_head(&record, runs, path, &ignored) != STATUS_OK)
-        return false;
-    const struct record_facts *facts = &record->facts;
-    bool is = facts->state == RECORD_FINISHED && strcmp(facts->experiment_sha256, experiment_sha256) == 0 &&
-              facts->result.epochs >= (epochs != 0 ? epochs : facts->epochs_wanted);
-    record_close(record);
-    return is;
 }
 
 /* A run is finished, in this call or before. */
@@ -300,7 +285,8 @@ static enum status finish(struct job *job, const struct recorder_options *option
     progress_clear(&session->progress);
     pthread_mutex_unlock(&session->lock);
     pthread_mutex_lock(&session->after_lock);
-    enum status status = after_run(session->after, options->runs, options->name, error);
+    enum status status =
+        train_leads(session) ? after_run(session->after, options->runs, options->name, error) : STATUS_OK;
     pthread_mutex_unlock(&session->after_lock);
     return status;
 }
@@ -312,6 +298,35 @@ static uint64_t keep_every(const struct arguments *arguments)
     if (given == NULL)
         return 0;
     return strcmp(given, "all") == 0 ? 1 : strtoull(given, NULL, 10);
+}
+
+/* Opens the run's record on rank 0, and gives all ranks the state from which it goes on. *done: nothing is left to
+ * do. */
+static enum status open_record(struct job *job, const struct recorder_options *options, struct training_state *state,
+                               bool *done, struct error *error)
+{
+    struct train_session *session = job->session;
+    struct ranks *ranks = session->ranks;
+    const size_t floats = options->network->value_count;
+    enum status status = STATUS_OK;
+    *done = false;
+    if (train_leads(session)) {
+        /* Of several runs that are resumed, some may have nothing left to do. */
+        *done = options->resume && session->runs > 1 &&
+                train_run_is_finished(options->runs, options->name, job->experiment_sha256, job->epochs);
+        if (!*done)
+            status = recorder_open(&job->recorder, options, state, error);
+    }
+    status = ranks_agree(ranks, status, done, error);
+    if (status != STATUS_OK || *done)
+        return status;
+    struct training_state arrays = *state;
+    ranks_send_all(ranks, state, sizeof *state);
+    state->values = arrays.values;
+    state->momentum = arrays.momentum;
+    ranks_send_all(ranks, state->values, floats * sizeof *state->values);
+    ranks_send_all(ranks, state->momentum, floats * sizeof *state->momentum);
+    return STATUS_OK;
 }
 
 static enum status record_and_train(struct job *job, const struct network *network, struct engine *engine,
@@ -329,7 +344,8 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         snprintf(other_test_data, sizeof other_test_data, "errors were measured on test data of SHA-256 %s, %s",
                  job->validation->sha256, mark);
         notes[note_count++] = other_test_data;
-        fprintf(stderr, "selfsame train: %s\n", other_test_data);
+        if (train_leads(job->session))
+            fprintf(stderr, "selfsame train: %s\n", other_test_data);
     }
     struct recorder_options options = {
         .runs = record_runs_folder(arguments_text(arguments, "runs")),
@@ -356,16 +372,18 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         .engine_description = job->operations->describe(engine),
         .engine_facts = job->operations->facts(engine),
         .engine_bytes = job->operations->memory_bytes(engine),
+        .ranks = ranks_count(job->session->ranks),
+        .ranks_description = ranks_describe(job->session->ranks),
         .pci_address = job->operations->pci_address != NULL ? job->operations->pci_address(engine) : NULL,
         .say = tell,
     };
-    /* Of several runs that are resumed, some may have nothing left to do. */
-    if (options.resume && job->session->runs > 1 &&
-        train_run_is_finished(options.runs, options.name, job->experiment_sha256, job->epochs)) {
-        text_line(stderr, "selfsame train: %s/%s is finished", options.runs, options.name);
+    bool done;
+    enum status status = open_record(job, &options, state, &done, error);
+    if (status == STATUS_OK && done) {
+        if (train_leads(job->session))
+            text_line(stderr, "selfsame train: %s/%s is finished", options.runs, options.name);
         return finish(job, &options, error);
     }
-    enum status status = recorder_open(&job->recorder, &options, state, error);
     if (status == STATUS_OK)
         status = train_recorded(job, engine, state, error);
     if (job->recorder != NULL)
@@ -377,16 +395,20 @@ static enum status record_and_train(struct job *job, const struct network *netwo
     return status == STATUS_OK ? finish(job, &options, error) : status;
 }
 
-/* Runs that are trained at a time share the processors. */
+/* Runs that are trained at a time share the processors; so do the ranks of a host, where the launcher has not given
+ * each its own. */
 static struct engine_options engine_options(const struct train_session *session)
 {
     const struct arguments *arguments = session->arguments;
     uint32_t threads = (uint32_t)arguments_integer(arguments, "threads", 0);
-    if (threads == 0 && session->together > 1) {
-        threads = machine_processors_usable() / (uint32_t)session->together;
-        threads = threads > 0 ? threads : 1;
-    }
-    return (struct engine_options){ .threads = threads, .isa = arguments_text(arguments, "isa") };
+    const uint32_t processors = machine_processors_usable();
+    uint32_t sharers = (uint32_t)session->together;
+    if (session->ranks != NULL)
+        sharers = processors == machine_processors_online() ? ranks_here(session->ranks) : 1;
+    if (threads == 0 && sharers > 1)
+        threads = processors > sharers ? processors / sharers : 1;
+    return (
+        struct engine_options){ .threads = threads, .isa = arguments_text(arguments, "isa"), .ranks = session->ranks };
 }
 
 static enum status open_engine(struct job *job, const struct network *network, struct engine **engine,
@@ -407,26 +429,30 @@ static void close_engine(struct job *job, struct engine *engine)
     pthread_mutex_unlock(&job->session->opening);
 }
 
+/* Everything that a training computes with, before its first step. */
+static enum status set_up(struct job *job, struct network **network, struct engine **engine,
+                          struct training_state *state, struct error *error)
+{
+    enum status status = network_open(network, &job->recipe.model, error);
+    if (status != STATUS_OK)
+        return status;
+    const size_t count = (*network)->value_count;
+    state->values = calloc(count, sizeof *state->values);
+    state->momentum = calloc(count, sizeof *state->momentum);
+    if (state->values == NULL || state->momentum == NULL)
+        return error_out_of_memory(error, "the %zu weights of depth %" PRIu32, count, job->recipe.model.depth);
+    network_initialize(*network, job->recipe.training.seed, state->values);
+    return open_engine(job, *network, engine, error);
+}
+
 static enum status run_job(struct job *job, struct error *error)
 {
     struct network *network = NULL;
     struct engine *engine = NULL;
     struct training_state state = { .step = 0 };
-    enum status status = network_open(&network, &job->recipe.model, error);
-    if (status != STATUS_OK)
-        goto out;
-    state.values = calloc(network->value_count, sizeof *state.values);
-    state.momentum = calloc(network->value_count, sizeof *state.momentum);
-    if (state.values == NULL || state.momentum == NULL) {
-        status = error_out_of_memory(error, "the %zu weights of depth %" PRIu32, network->value_count,
-                                     job->recipe.model.depth);
-        goto out;
-    }
-    network_initialize(network, job->recipe.training.seed, state.values);
-    status = open_engine(job, network, &engine, error);
+    enum status status = agree(job, set_up(job, &network, &engine, &state, error), error);
     if (status == STATUS_OK)
-        status = record_and_train(job, network, engine, &state, error);
-out:
+        status = agree(job, record_and_train(job, network, engine, &state, error), error);
     if (engine != NULL)
         close_engine(job, engine);
     free(state.values);
@@ -471,11 +497,26 @@ static struct job job_of(const struct train_run *run)
                          .epochs = arguments_integer(run->session->arguments, "epochs", 0) };
 }
 
+/* Rank 0 first: what it downloads, the others find in the store. */
+static enum status take_data(struct job *job, struct error *error)
+{
+    struct train_session *session = job->session;
+    const struct manifest *manifest = job->run->manifest;
+    const bool leads = train_leads(session);
+    enum status status = STATUS_OK;
+    if (leads)
+        status = shared_data_take(session->data, manifest, &job->training, &job->validation, error);
+    status = agree(job, status, error);
+    if (status == STATUS_OK && !leads)
+        status = shared_data_take(session->data, manifest, &job->training, &job->validation, error);
+    return agree(job, status, error);
+}
+
 enum status train_run_train(struct train_run *run, struct error *error)
 {
     struct train_session *session = run->session;
     struct job job = job_of(run);
-    enum status status = shared_data_take(session->data, run->manifest, &job.training, &job.validation, error);
+    enum status status = take_data(&job, error);
     if (status == STATUS_OK)
         status = prepare(&job, error);
     if (status == STATUS_OK) {

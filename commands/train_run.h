@@ -10,12 +10,14 @@
 #include "commands/shared_data.h"
 #include "commands/train_mlflow.h"
 #include "experiments/manifest.h"
+#include "ranks/ranks.h"
 #include "results/find_run.h"
 #include "trainer/engine.h"
 
 /* What the runs of one call share. */
 struct train_session {
     const struct arguments *arguments;
+    struct ranks *ranks;   /* that train together; NULL: this process alone */
     size_t runs, together; /* of the call, and how many of them at a time */
     int name_width;        /* of the runs' names, where several runs print at a time; else 0 */
     struct shared_data *data;
@@ -40,6 +42,12 @@ struct train_run {
     const struct engine_operations *operations;
     char name[RUN_NAME_BYTES]; /* --name, or the default */
 };
+
+/* With ranks, all of them take the same way: what one alone can know or do (a signal, the record, the output), it tells
+ * the others by ranks_agree. Only rank 0 prints and writes. */
+bool train_leads(const struct train_session *session);
+/* Whether any rank was asked to stop. Collective. */
+bool train_stop_requested(struct train_session *session);
 
 /* Reads a manifest as the options of train change it: --arithmetic. STATUS_INPUT where --epochs is more than it has;
  * STATUS_INPUT or STATUS_ENVIRONMENT where no engine (or not that of --engine) can compute it. */

@@ -79,6 +79,8 @@ static const struct field fields[] = {
     FIELD("engine.description", FIELD_TEXT, MAY_MISS, engine_description),
     FIELD("engine.memory_bytes", FIELD_INTEGER, MAY_MISS, engine_memory_bytes),
     FIELD("engine.facts", FIELD_TEXTS, IF_SET, engine_facts),
+    FIELD("engine.ranks", FIELD_INTEGER, IF_SET, ranks),
+    FIELD("engine.ranks_description", FIELD_TEXT, IF_SET, ranks_description),
     FIELD("program.version", FIELD_TEXT, MAY_MISS, program_version),
     FIELD("program.commit", FIELD_TEXT, IF_SET, program_commit),
     FIELD("program.sha256", FIELD_DIGEST, IF_SET, program_sha256),

@@ -61,6 +61,8 @@ struct record_facts {
     const char *engine_name, *engine_description;
     uint64_t engine_memory_bytes;
     const char *const *engine_facts; /* NULL: no such list */
+    uint64_t ranks;                  /* 0: one process */
+    const char *ranks_description;   /* their MPI library and hosts */
     const char *program_commit;      /* of its source, in full */
     char program_sha256[DIGEST_HEX_BYTES];
     const char *program_version, *program_compiler, *program_flags, *program_configured;

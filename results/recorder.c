@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "fetch/weights/weights.h"
 #include "results/checkpoint.h"
+#include "results/claims.h"
 #include "results/environment.h"
 #include "results/ledger.h"
 #include "results/record.h"
@@ -32,6 +33,7 @@ struct recorder {
     struct appender ledger, metrics;
     struct record_facts facts; /* what record.json says; its texts are the options' and those of the next two */
     struct environment environment;
+    struct claims claims;
     char started[ENVIRONMENT_TIME_BYTES], failure[ERROR_MESSAGE_BYTES];
     uint8_t chain[DIGEST_BYTES]; /* after the epochs that are recorded */
     char *metrics_text;          /* of them, for their digest */
@@ -59,10 +61,6 @@ static enum status inside(const struct recorder *recorder, const char *file, cha
 /* What the options say. */
 static void describe_run(struct recorder *recorder)
 {
-    /* Which repetitions give the same bits: what the engines that compute the arithmetic can show. */
-    static const char *const exact_claims[] = { "RUN_TO_RUN", "THREADS", "ISA", "COMPILER", "DEVICE", NULL },
-                             *const cpu_claims[] = { "RUN_TO_RUN", "THREADS", "ISA", "COMPILER", NULL },
-                             *const fast_claims[] = { "RUN_TO_RUN", NULL };
     const struct recorder_options *options = recorder->options;
     const struct training_config *training = &options->recipe->training;
     struct record_facts *facts = &recorder->facts;
@@ -77,9 +75,7 @@ static void describe_run(struct recorder *recorder)
         .steps_wanted = schedule_steps(training, options->training_images),
         .arithmetic = options->arithmetic,
         .exact = options->exact,
-        .claims = !options->exact       ? fast_claims
-                  : options->any_device ? exact_claims
-                                        : cpu_claims,
+        .claims = recorder->claims.list,
         .depth = options->recipe->model.depth,
         .parameters = options->network->parameter_count,
         .training_images = options->training_images,
@@ -89,6 +85,8 @@ static void describe_run(struct recorder *recorder)
         .engine_description = options->engine_description,
         .engine_memory_bytes = options->engine_bytes,
         .engine_facts = options->engine_facts,
+        .ranks = options->ranks > 1 ? options->ranks : 0,
+        .ranks_description = options->ranks_description,
         .time_started = recorder->started,
         .sessions = 1,
     };
@@ -96,6 +94,7 @@ static void describe_run(struct recorder *recorder)
     snprintf(facts->experiment_sha256, DIGEST_HEX_BYTES, "%s", options->experiment_sha256);
     snprintf(facts->training_data_sha256, DIGEST_HEX_BYTES, "%s", options->training_data_sha256);
     snprintf(facts->validation_data_sha256, DIGEST_HEX_BYTES, "%s", options->validation_data_sha256);
+    claims_list(&recorder->claims, options->exact, options->any_device, options->ranks > 1);
     environment_read(&recorder->environment);
     environment_describe(&recorder->environment, facts);
     if (options->changes != NULL && options->changes->bytes > 0) {
@@ -409,6 +408,7 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, cha
         recorder->joules_before = facts->package_joules;
         recorder->card_joules_before = facts->gpu_joules;
         recorder->facts.sessions += facts->sessions;
+        claims_keep_ranks(&recorder->claims, facts->claims);
     }
     record_close(record);
     return status;

@@ -37,6 +37,8 @@ struct recorder_options {
     const char *engine_name, *engine_description;
     const char *const *engine_facts; /* texts up to a NULL, or NULL */
     size_t engine_bytes;
+    uint32_t ranks;                   /* that compute together; 1: this process alone */
+    const char *ranks_description;    /* their library and hosts; NULL for one */
     const char *pci_address;          /* of the device that computes; NULL: the processor */
     void (*say)(const char *message); /* news that need no action, such as a damaged checkpoint; may be NULL */
 };

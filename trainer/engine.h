@@ -35,10 +35,14 @@ struct step_listener {
     bool (*steps)(void *context, uint64_t first, const struct step_result *results, uint64_t count);
 };
 
+struct ranks;
+
 struct engine_options {
     uint32_t threads; /* 0: as many as the process may use */
     const char *isa;  /* NULL: the best that the CPU has; else "scalar", "avx2", "avx512" */
     bool inference;   /* evaluate only: nothing is allocated for steps, and run_steps and profile must not be called */
+    struct ranks *ranks; /* that compute together, each with an engine of its own; NULL: this process alone. Only where
+                          * the engine takes ranks. run_steps and evaluate are collective then */
 };
 
 /* Where the time of some steps went, in wall seconds. The caller owns the arrays and zeroes all but step_s. */
@@ -54,6 +58,7 @@ struct engine; /* the engine's own */
 struct engine_operations {
     const char *name;
     bool exact;
+    bool takes_ranks; /* several processes can compute one training */
     /* The names that options->isa may have in this build, fastest first: number `index` of them, NULL past the last.
      * NULL for an engine that has none. */
     const char *(*isa)(size_t index);

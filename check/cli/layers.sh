@@ -6,8 +6,9 @@ cd "$TOP" || exit 99
 # room: the rooms that it may include, in addition to itself. A room may name only rooms above its own line, so that arrows
 # point down only.
 table='base:
+ranks: base
 trainer: base
-trainer/cpu: base trainer
+trainer/cpu: base ranks trainer
 trainer/cpu/fused: base trainer trainer/cpu
 trainer/gpu: base trainer
 trainer/cuda: base trainer trainer/gpu
@@ -19,7 +20,7 @@ fetch/data: base trainer experiments fetch/weights fetch
 results: base trainer experiments fetch/weights fetch
 plots: base trainer experiments results
 exchange: base trainer experiments fetch results
-commands: base trainer experiments fetch/weights fetch fetch/data results plots exchange
+commands: base ranks trainer experiments fetch/weights fetch fetch/data results plots exchange
 selfsame.c: base commands'
 
 # ---- the table itself ----

@@ -125,7 +125,7 @@ enum status trial_run(const struct trial *trial, const struct network *network, 
     else
         status = input_open(&input, &recipe.input, data, error);
     if (status == STATUS_OK)
-        status = operations->open(&backend, &recipe, network, threads, false, error);
+        status = operations->open(&backend, &recipe, network, threads, false, NULL, error);
     if (status == STATUS_OK) {
         trial_state(trial, network, trace->values, trace->momentum);
         operations->set_state(backend, trace->values, trace->momentum);

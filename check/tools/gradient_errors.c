@@ -75,7 +75,7 @@ static struct run run_exact(struct step_case *c, enum arithmetic arithmetic)
     c->recipe.training.weight_decay = 0.0;
     float *values = allocate(c->network->value_count, sizeof *values),
           *momentum = allocate(c->network->value_count, sizeof *momentum);
-    if (fastest()->open(&backend, &c->recipe, c->network, 2, false, &error) != STATUS_OK) {
+    if (fastest()->open(&backend, &c->recipe, c->network, 2, false, NULL, &error) != STATUS_OK) {
         fprintf(stderr, "gradient_errors: %s\n", error.message);
         exit(3);
     }

@@ -96,7 +96,7 @@ static void expect_predicted(const struct backend_operations *operations, const 
     struct backend *backend;
     const struct recipe recipe = trial_recipe(trial);
     assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
-    assert_int_equal(operations->open(&backend, &recipe, network, threads, inference, &error), STATUS_OK);
+    assert_int_equal(operations->open(&backend, &recipe, network, threads, inference, NULL, &error), STATUS_OK);
     assert_int_equal(operations->predict_memory(&recipe, network, threads, inference),
                      operations->memory_bytes(backend));
     operations->close(backend);

@@ -91,7 +91,7 @@ static struct after run_steps(const struct step_case *c, const struct training_c
     struct after after = { .values = allocate(c->network->value_count, sizeof *after.values),
                            .momentum = allocate(c->network->value_count, sizeof *after.momentum) };
     recipe.training = *training;
-    assert_int_equal(operations->open(&backend, &recipe, c->network, 2, false, &error), STATUS_OK);
+    assert_int_equal(operations->open(&backend, &recipe, c->network, 2, false, NULL, &error), STATUS_OK);
     operations->set_state(backend, c->values, momentum != NULL ? momentum : after.momentum);
     const struct backend_batch batch = { .count = c->N, .data = &c->data, .input = c->input };
     for (uint32_t step = 0; step < steps; step++) {
@@ -232,7 +232,7 @@ static void test_evaluation(void **state)
             for (size_t i = 0; i < tensor->count && strstr(tensor->name, "running_var") != NULL; i++)
                 value[i] = 0.5f + fabsf(value[i]);
         }
-        assert_int_equal(reference()->open(&backend, &c.recipe, c.network, 2, false, &error), STATUS_OK);
+        assert_int_equal(reference()->open(&backend, &c.recipe, c.network, 2, false, NULL, &error), STATUS_OK);
         reference()->set_state(backend, c.values, momentum);
         const struct backend_batch batch = { .count = IMAGES, .data = &c.data, .input = c.input };
         reference()->evaluate(backend, &batch, predictions, losses);

@@ -22,6 +22,7 @@
 #include "trainer/exact.h"
 #include "trainer/input.h"
 #include "trainer/network.h"
+#include "trainer/cpu/shares.h"
 #include "trainer/non_finite.h"
 #include "trainer/recipe.h"
 #include "trainer/sampler.h"
@@ -37,7 +38,15 @@ struct backend_batch {
     const struct input *input;
     const struct sample *samples; /* [count]; NULL: the plain images first, first+1, ... */
     uint32_t first;
+    /* With ranks, a step's batch is one rank's share of `whole`, from that batch's image `first` on. NULL: all of it. */
+    const struct backend_batch *whole;
 };
+
+/* The batch whose sums a step takes. */
+static inline const struct backend_batch *backend_whole(const struct backend_batch *batch)
+{
+    return batch->whole != NULL ? batch->whole : batch;
+}
 
 /* The number in the data set of a batch's image n. */
 uint32_t backend_image(const struct backend_batch *batch, uint32_t n);
@@ -95,10 +104,12 @@ struct backend_operations {
     const char *isa;     /* the name for --isa: "scalar", "avx2", "avx512" */
     const char *variant; /* for the record, such as "AVX-512, fused" or "scalar reference with FMA instructions" */
     bool (*supported)(void);
-    /* Borrows the network. With `inference` nothing that only a step needs is allocated, and step must not be called.
+    /* Borrows the network and the shares. shares: of several ranks, to which open declares the weight gradients; NULL:
+     * this process computes whole batches. With `inference` nothing that only a step needs is allocated, and step must
+     * not be called.
      * errors   STATUS_ENVIRONMENT without memory or threads, or when backend_check_arithmetic says so. */
     enum status (*open)(struct backend **backend, const struct recipe *recipe, const struct network *network,
-                        uint32_t threads, bool inference, struct error *error) MUST_USE;
+                        uint32_t threads, bool inference, struct shares *shares, struct error *error) MUST_USE;
     /* Copy the state in and out: network.value_count floats each. Momentum of running statistics is +0. */
     void (*set_state)(struct backend *backend, const float *values, const float *momentum);
     void (*get_state)(const struct backend *backend, float *values, float *momentum);

@@ -8,6 +8,7 @@
 #include "base/float_environment.h"
 #include "base/machine.h"
 #include "trainer/cpu/backend.h"
+#include "trainer/cpu/shares.h"
 #include "trainer/cpu/team.h"
 #include "trainer/engine.h"
 #include "trainer/exact.h"
@@ -34,9 +35,13 @@ struct engine {
     const struct dataset *training, *validation;
     struct input *input;
     struct sampler *sampler;
-    struct sample *samples; /* [batch_size]; neither without steps to run */
-    float *losses;          /* [validation images] */
-    double *tree;           /* [validation images] */
+    struct sample *samples;     /* [batch_size]; neither without steps to run */
+    struct ranks *ranks;        /* NULL: this process alone */
+    struct shares *shares;      /* of the ranks, in a step's batch; NULL without ranks or steps */
+    struct backend_batch whole; /* the step's, of all ranks */
+    size_t *bytes;              /* [ranks] of an evaluation's exchange */
+    float *losses;              /* [validation images] */
+    double *tree;               /* [validation images] */
     char description[96];
 };
 
@@ -97,12 +102,25 @@ static void cpu_close(struct engine *engine)
         return;
     if (engine->backend != NULL)
         engine->operations->close(engine->backend);
+    shares_close(engine->shares);
+    free(engine->bytes);
     input_close(engine->input);
     sampler_close(engine->sampler);
     free(engine->samples);
     free(engine->losses);
     free(engine->tree);
     free(engine);
+}
+
+static void describe(struct engine *engine, uint32_t threads)
+{
+    const uint32_t ranks = ranks_count(engine->ranks);
+    int length = snprintf(engine->description, sizeof engine->description, "%s, ", engine->operations->variant);
+    if (ranks > 1)
+        length +=
+            snprintf(engine->description + length, sizeof engine->description - (size_t)length, "%u ranks of ", ranks);
+    snprintf(engine->description + length, sizeof engine->description - (size_t)length, "%u thread%s", threads,
+             threads == 1 ? "" : "s");
 }
 
 static enum status set_up(struct engine *engine, const struct engine_options *options, struct error *error)
@@ -128,13 +146,20 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
     size_t validated = engine->validation == NULL ? 1 : engine->validation->count;
     engine->samples = calloc(steps ? engine->recipe.training.batch_size : 1, sizeof *engine->samples);
     engine->losses = calloc(validated, sizeof *engine->losses);
+    engine->ranks = options->ranks;
+    engine->bytes = calloc(ranks_count(engine->ranks), sizeof *engine->bytes);
     engine->tree = calloc(validated, sizeof *engine->tree);
-    if (engine->samples == NULL || engine->losses == NULL || engine->tree == NULL)
+    if (engine->samples == NULL || engine->losses == NULL || engine->tree == NULL || engine->bytes == NULL)
         return error_out_of_memory(error, "%zu images", validated);
-    snprintf(engine->description, sizeof engine->description, "%s, %u thread%s", engine->operations->variant, threads,
-             threads == 1 ? "" : "s");
-    return engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads, options->inference,
-                                    error);
+    describe(engine, threads);
+    if (engine->ranks != NULL && steps)
+        status = shares_open(&engine->shares, engine->ranks, &engine->recipe, engine->training->count, error);
+    if (status == STATUS_OK)
+        status = engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads,
+                                          options->inference, engine->shares, error);
+    if (status == STATUS_OK && engine->shares != NULL)
+        status = shares_allocate(engine->shares, error);
+    return status;
 }
 
 static enum status cpu_open(struct engine **out, const struct recipe *recipe, const struct network *network,
@@ -176,17 +201,27 @@ static enum status cpu_get_state(struct engine *engine, float *values, float *mo
 static struct backend_batch draw_batch(struct engine *engine, uint64_t step)
 {
     sampler_batch(engine->sampler, step, engine->samples);
-    return (struct backend_batch){ .count = schedule_batch(&engine->recipe.training, engine->training->count, step),
+    engine->whole =
+        (struct backend_batch){ .count = schedule_batch(&engine->recipe.training, engine->training->count, step),
+                                .data = engine->training,
+                                .input = engine->input,
+                                .samples = engine->samples };
+    if (engine->shares == NULL)
+        return engine->whole;
+    const struct share share = shares_begin(engine->shares, engine->whole.count);
+    return (struct backend_batch){ .count = share.count,
                                    .data = engine->training,
                                    .input = engine->input,
-                                   .samples = engine->samples };
+                                   .samples = engine->samples + share.first,
+                                   .first = share.first,
+                                   .whole = &engine->whole };
 }
 
 static struct step_result result_of(const struct backend_batch *batch, const struct backend_outcome *outcome)
 {
     return (struct step_result){ .loss = outcome->loss,
                                  .errors = outcome->errors,
-                                 .images = batch->count,
+                                 .images = backend_whole(batch)->count,
                                  .digest = { outcome->digest[0], outcome->digest[1] } };
 }
 
@@ -245,12 +280,29 @@ static enum status cpu_trace(struct engine *engine, uint64_t step, struct step_t
     return STATUS_OK;
 }
 
+/* Each rank has evaluated its share. */
+static void gather_evaluation(struct engine *engine, uint8_t *predictions, uint32_t count)
+{
+    const size_t sizes[] = { sizeof *predictions, sizeof *engine->losses };
+    void *const lists[] = { predictions, engine->losses };
+    const uint32_t ranks = ranks_count(engine->ranks);
+    for (int i = 0; i < 2 && ranks > 1; i++) {
+        for (uint32_t r = 0; r < ranks; r++)
+            engine->bytes[r] = sizes[i] * shares_of(count, 1, ranks, r).count;
+        ranks_gather(engine->ranks, lists[i], engine->bytes);
+    }
+}
+
 static enum status cpu_evaluate(struct engine *engine, uint8_t *predictions, double *loss, struct error *error)
 {
     const uint32_t count = engine->validation->count;
-    const struct backend_batch all = { .count = count, .data = engine->validation, .input = engine->input };
+    const struct share share = shares_of(count, 1, ranks_count(engine->ranks), ranks_own(engine->ranks));
+    const struct backend_batch batch = {
+        .count = share.count, .data = engine->validation, .input = engine->input, .first = share.first
+    };
     const struct float_environment saved = float_environment_enter();
-    engine->operations->evaluate(engine->backend, &all, predictions, engine->losses);
+    engine->operations->evaluate(engine->backend, &batch, predictions + share.first, engine->losses + share.first);
+    gather_evaluation(engine, predictions, count);
     for (uint32_t i = 0; i < count; i++)
         engine->tree[i] = (double)engine->losses[i];
     *loss = exact_tree64(engine->tree, count, 1) / (double)count;
@@ -313,7 +365,7 @@ static const char *const *cpu_facts(const struct engine *engine)
 
 static size_t cpu_memory_bytes(const struct engine *engine)
 {
-    return engine->operations->memory_bytes(engine->backend);
+    return engine->operations->memory_bytes(engine->backend) + shares_memory_bytes(engine->shares);
 }
 
 static size_t cpu_predict_memory(const struct recipe *recipe, const struct network *network, uint32_t training_images,
@@ -323,7 +375,8 @@ static size_t cpu_predict_memory(const struct recipe *recipe, const struct netwo
     struct error ignored;
     const uint32_t threads = options->threads != 0 ? options->threads : machine_processors_usable();
     (void)training_images, (void)validation_images;
-    if (threads > THREADS_MAX || choose_backend(options->isa, &operations, &ignored) != STATUS_OK)
+    if (options->ranks != NULL || threads > THREADS_MAX ||
+        choose_backend(options->isa, &operations, &ignored) != STATUS_OK)
         return 0;
     return operations->predict_memory(recipe, network, threads, options->inference);
 }
@@ -331,6 +384,7 @@ static size_t cpu_predict_memory(const struct recipe *recipe, const struct netwo
 const struct engine_operations engine_cpu = {
     .name = "cpu",
     .exact = true,
+    .takes_ranks = true,
     .isa = cpu_isa,
     .open = cpu_open,
     .set_state = cpu_set_state,

@@ -107,12 +107,24 @@ static void activate_item(const struct pass *pass, struct worker *worker, uint32
     reference_activate(r, worker, l, r->y[l] + n * out, block, r->a[l + 1] + n * out);
 }
 
-/* T64 over the images' sums. */
-static double images_tree(struct backend *r, uint32_t N, uint32_t i)
+/* T64 over the sums of the batch's images, for each of `width` columns. N: images of this process. */
+static void images_trees(struct backend *r, uint32_t N, uint32_t width, double *trees)
 {
-    for (uint32_t n = 0; n < N; n++)
-        r->column[n] = (double)r->sums[(size_t)n * 2 * FEATURES + i];
-    return exact_tree64(r->column, N, 1);
+    if (r->shares != NULL) {
+        shares_sum_images(r->shares, r->sums, (size_t)2 * FEATURES, width, trees);
+        return;
+    }
+    for (uint32_t i = 0; i < width; i++) {
+        for (uint32_t n = 0; n < N; n++)
+            r->column[n] = (double)r->sums[(size_t)n * 2 * FEATURES + i];
+        trees[i] = exact_tree64(r->column, N, 1);
+    }
+}
+
+/* Images of the batch that this process has N of. */
+static uint32_t all_images(const struct backend *r, uint32_t N)
+{
+    return r->shares != NULL ? shares_images(r->shares) : N;
 }
 
 /* The running mean and variance of one channel or class take a share of the batch's. */
@@ -147,10 +159,11 @@ static void finish_norm(struct backend *r, const struct conv_layer *layer, struc
 {
     const struct model_config *model = &r->recipe.model;
     const uint32_t K = layer->filters;
-    const double M = (double)N * (double)(output_floats(layer) / K);
+    const double M = (double)all_images(r, N) * (double)(output_floats(layer) / K);
+    double sums[2 * FEATURES];
+    images_trees(r, N, 2 * K, sums);
     for (uint32_t k = 0; k < K; k++) {
-        double sum = images_tree(r, N, k), squares = images_tree(r, N, K + k);
-        norms[k] = exact_norm_from_sums(sum, squares, M, model->batch_norm_epsilon, value(r, tensors.gamma)[k],
+        norms[k] = exact_norm_from_sums(sums[k], sums[K + k], M, model->batch_norm_epsilon, value(r, tensors.gamma)[k],
                                         value(r, tensors.beta)[k]);
         if (!exact_norm_finite(&norms[k]))
             backend_blame(outcome, NON_FINITE_FORWARD, r->network->tensors[tensors.weight].name);
@@ -207,14 +220,26 @@ void reference_forward(struct backend *r, const struct backend_batch *batch, str
 
 /* ---- head -------------------------------------------------------------------------------------------------------- */
 
+/* The head is computed for the batches of all ranks, from features that they exchange: it is a thousandth of a step's
+ * work. `first`: of this process's images among them. */
+static uint32_t first_of(const struct backend_batch *batch)
+{
+    return batch->whole != NULL ? batch->first : 0;
+}
+
 /* From the last block's output to the loss. */
 static void head_forward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     const struct network *network = r->network;
+    const uint32_t first = first_of(batch);
+    for (uint32_t n = 0; n < batch->count; n++)
+        pool_forward(r->a[network->conv_count] + (size_t)n * FEATURES * 64, r->pool + (first + n) * FEATURES,
+                     r->workers[0].scratch);
+    if (r->shares != NULL)
+        shares_gather(r->shares, r->pool, FEATURES);
+    batch = backend_whole(batch);
     const uint32_t N = batch->count;
     for (uint32_t n = 0; n < N; n++) {
-        pool_forward(r->a[network->conv_count] + (size_t)n * FEATURES * 64, r->pool + n * FEATURES,
-                     r->workers[0].scratch);
         linear_forward(r->pool + n * FEATURES, value(r, network->linear_weight), value(r, network->linear_bias),
                        r->z + n * CLASSES);
     }
@@ -245,10 +270,11 @@ static void head_forward(struct backend *r, const struct backend_batch *batch, s
 }
 
 /* From the probabilities to the gradient of the last block's output, in d. */
-static void head_backward(struct backend *r, const struct backend_batch *batch)
+static void head_backward(struct backend *r, const struct backend_batch *share)
 {
     const struct network *network = r->network;
-    const uint32_t N = batch->count;
+    const struct backend_batch *batch = backend_whole(share);
+    const uint32_t N = batch->count, first = first_of(share);
     for (uint32_t n = 0; n < N; n++)
         softmax_backward(N, batch->data->labels[backend_image(batch, n)], r->dz + n * CLASSES, r->dz + n * CLASSES);
     for (uint32_t k = 0; k < CLASSES && network->logits_gamma >= 0; k++) {
@@ -258,8 +284,8 @@ static void head_backward(struct backend *r, const struct backend_batch *batch)
     }
     linear_backward(N, r->pool, value(r, network->linear_weight), r->dz, gradient(r, network->linear_weight),
                     gradient(r, network->linear_bias), r->dpool, r->column);
-    for (uint32_t n = 0; n < N; n++)
-        pool_backward(r->dpool + n * FEATURES, r->d + (size_t)n * FEATURES * 64);
+    for (uint32_t n = 0; n < share->count; n++)
+        pool_backward(r->dpool + (first + n) * FEATURES, r->d + (size_t)n * FEATURES * 64);
 }
 
 void reference_head(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
@@ -291,9 +317,11 @@ static void finish_norm_backward(struct backend *r, const struct conv_layer *lay
                                  struct backend_outcome *outcome)
 {
     const uint32_t K = layer->filters;
-    const double M = (double)N * (double)(output_floats(layer) / K);
+    const double M = (double)all_images(r, N) * (double)(output_floats(layer) / K);
+    double sums[2 * FEATURES];
+    images_trees(r, N, 2 * K, sums);
     for (uint32_t k = 0; k < K; k++) {
-        double G1 = images_tree(r, N, k), G2 = images_tree(r, N, K + k);
+        const double G1 = sums[k], G2 = sums[K + k];
         if (!exact_finite(G1) || !exact_finite(G2))
             backend_blame(outcome, NON_FINITE_BACKWARD, r->network->tensors[tensors.weight].name);
         gradients[k] = exact_norm_backward(&norms[k], G1, G2, M);
@@ -393,8 +421,7 @@ static void tree_item(const struct pass *pass, struct worker *worker, uint32_t k
     const struct conv_layer *layer = &r->network->convs[pass->l];
     const size_t taps = (size_t)layer->channels * 9;
     (void)worker;
-    group_tree(r->parts, groups_of(r, layer, pass->batch->count), layer->filters * taps, k * taps, (k + 1) * taps,
-               gradient(r, layer->weight));
+    group_tree(r->parts, pass->groups, layer->filters * taps, k * taps, (k + 1) * taps, gradient(r, layer->weight));
 }
 
 /* The same by tiles, whose groups are whole images. */
@@ -415,7 +442,7 @@ static void winograd_tree_item(const struct pass *pass, struct worker *worker, u
     const struct conv2d d = shape_of(layer);
     const size_t count = (size_t)d.C * EXACT_WINOGRAD_POINTS;
     float *sums = worker->scratch;
-    group_tree(r->parts + k * count, groups_of(r, layer, pass->batch->count), d.K * count, 0, count, sums);
+    group_tree(r->parts + k * count, pass->groups, d.K * count, 0, count, sums);
     winograd_taps(&d, sums, gradient(r, layer->weight) + (size_t)k * d.C * 9);
 }
 
@@ -436,8 +463,8 @@ static void projection_tree_item(const struct pass *pass, struct worker *worker,
     const struct conv_layer *layer = &r->network->convs[pass->l - 1];
     const uint32_t C = layer->channels;
     (void)worker;
-    group_tree(r->parts, groups_of(r, layer, pass->batch->count), (size_t)layer->filters * C, (size_t)k * C,
-               (size_t)(k + 1) * C, gradient(r, r->network->convs[pass->l].projection));
+    group_tree(r->parts, pass->groups, (size_t)layer->filters * C, (size_t)k * C, (size_t)(k + 1) * C,
+               gradient(r, r->network->convs[pass->l].projection));
 }
 
 void reference_backward_norm(struct backend *r, uint32_t N, uint32_t l, struct backend_outcome *outcome)
@@ -448,22 +475,60 @@ void reference_backward_norm(struct backend *r, uint32_t N, uint32_t l, struct b
     reference_run((struct pass){ .r = r, .l = l, .item = norm_item }, N);
 }
 
+/* From the groups' partial sums to the gradient of layer l's weights, and of its projection's. */
+static void sum_weights(struct backend *r, uint32_t l, uint32_t groups)
+{
+    const struct conv_layer *layer = &r->network->convs[l];
+    reference_run(
+        (struct pass){
+            .r = r, .l = l, .groups = groups, .item = is_winograd(r, layer) ? winograd_tree_item : tree_item },
+        layer->filters);
+}
+
+static void sum_projection(struct backend *r, uint32_t l, uint32_t groups)
+{
+    reference_run((struct pass){ .r = r, .l = l, .groups = groups, .item = projection_tree_item },
+                  r->network->convs[l].filters);
+}
+
 void reference_backward_convolution(struct backend *r, const struct backend_batch *batch, uint32_t l)
 {
     const struct conv_layer *layer = &r->network->convs[l];
-    const bool winograd = is_winograd(r, layer);
-    reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_group_item : group_item },
-                  groups_of(r, layer, batch->count));
-    reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = winograd ? winograd_tree_item : tree_item },
-                  layer->filters);
+    uint32_t groups = groups_of(r, layer, batch->count);
+    reference_run(
+        (struct pass){
+            .r = r, .batch = batch, .l = l, .item = is_winograd(r, layer) ? winograd_group_item : group_item },
+        groups);
+    if (r->shares != NULL)
+        shares_add(r->shares, gradient_of(l), r->parts, r->team);
+    else
+        sum_weights(r, l, groups);
     if (layer->projection >= 0) {
-        reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item },
-                      groups_of(r, layer - 1, batch->count));
-        reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_tree_item }, layer->filters);
+        groups = groups_of(r, layer - 1, batch->count);
+        reference_run((struct pass){ .r = r, .batch = batch, .l = l, .item = projection_item }, groups);
+        if (r->shares != NULL)
+            shares_add(r->shares, projection_gradient_of(r, layer), r->parts, r->team);
+        else
+            sum_projection(r, l, groups);
     }
     reference_make_filters(r, l, true);
     if (l > 0)
         reference_run((struct pass){ .r = r, .l = l, .item = data_item }, batch->count);
+}
+
+/* What all ranks' sums make of the weight gradients: a tree over one group. */
+static void exchange_gradients(struct backend *r)
+{
+    shares_exchange(r->shares, r->team);
+    for (uint32_t l = 0; l < r->network->conv_count; l++) {
+        const struct conv_layer *layer = &r->network->convs[l];
+        shares_take(r->shares, gradient_of(l), r->parts);
+        sum_weights(r, l, 1);
+        if (layer->projection < 0)
+            continue;
+        shares_take(r->shares, projection_gradient_of(r, layer), r->parts);
+        sum_projection(r, l, 1);
+    }
 }
 
 void reference_backward(struct backend *r, const struct backend_batch *batch, struct backend_outcome *outcome)
@@ -477,4 +542,6 @@ void reference_backward(struct backend *r, const struct backend_batch *batch, st
         if (r->profile != NULL)
             r->profile->backward_s[l] += clock_seconds() - began;
     }
+    if (r->shares != NULL)
+        exchange_gradients(r);
 }

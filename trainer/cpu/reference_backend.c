@@ -10,7 +10,7 @@
 static void lay_out(struct backend *r, struct arena *arena)
 {
     const struct network *network = r->network;
-    const size_t batch = r->batch;
+    const size_t batch = r->batch, whole = r->whole; /* the head is computed for all ranks' images */
     r->a = arena_take(arena, (network->conv_count + 1) * sizeof *r->a);
     r->y = arena_take(arena, network->conv_count * sizeof *r->y);
     r->filters = arena_take(arena, network->conv_count * sizeof *r->filters);
@@ -18,7 +18,7 @@ static void lay_out(struct backend *r, struct arena *arena)
     r->norm = arena_take(arena, (size_t)network->conv_count * FEATURES * sizeof *r->norm);
     r->digests = arena_take(arena, network->tensor_count * sizeof *r->digests);
     r->finite = arena_take(arena, network->tensor_count * sizeof *r->finite);
-    r->column = arena_take(arena, batch * sizeof *r->column);
+    r->column = arena_take(arena, whole * sizeof *r->column);
     r->values = arena_floats(arena, network->value_count);
     r->momentum = arena_floats(arena, network->value_count);
     r->gradients = arena_floats(arena, network->value_count);
@@ -26,10 +26,10 @@ static void lay_out(struct backend *r, struct arena *arena)
     r->residual = arena_floats(arena, batch * IMAGE_FLOATS_MAX);
     r->dy = arena_floats(arena, batch * IMAGE_FLOATS_MAX);
     r->sums = arena_floats(arena, batch * 2 * FEATURES);
-    r->pool = arena_floats(arena, batch * FEATURES);
-    r->dpool = arena_floats(arena, batch * FEATURES);
-    r->z = arena_floats(arena, batch * CLASSES);
-    r->dz = arena_floats(arena, batch * CLASSES);
+    r->pool = arena_floats(arena, whole * FEATURES);
+    r->dpool = arena_floats(arena, whole * FEATURES);
+    r->z = arena_floats(arena, whole * CLASSES);
+    r->dz = arena_floats(arena, whole * CLASSES);
     size_t parts = 0;
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *layer = &network->convs[l];
@@ -68,6 +68,28 @@ static void lay_out(struct backend *r, struct arena *arena)
     }
 }
 
+static void declare_gradient(struct backend *r, const struct conv_layer *layer, size_t floats)
+{
+    const uint32_t side = layer->side / layer->stride,
+                   rows = is_winograd(r, layer) ? side * exact_winograd_group_images(side) : exact_group_rows(side);
+    shares_declare(r->shares, rows > side ? rows / side : 1, rows > side ? 1 : side / rows, floats);
+}
+
+/* Numbered as gradient_of and projection_gradient_of say. */
+static void declare_gradients(struct backend *r)
+{
+    const struct network *network = r->network;
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv_layer *layer = &network->convs[l];
+        declare_gradient(r, layer, (size_t)layer->filters * layer->channels * points_of(r, layer));
+    }
+    for (uint32_t l = 1; l < network->conv_count; l++) {
+        const struct conv_layer *first = &network->convs[l - 1];
+        if (network->convs[l].projection >= 0)
+            declare_gradient(r, first, (size_t)first->filters * first->channels);
+    }
+}
+
 static void reference_close(struct backend *r)
 {
     if (r == NULL)
@@ -78,7 +100,7 @@ static void reference_close(struct backend *r)
 }
 
 static enum status reference_open(struct backend **out, const struct recipe *recipe, const struct network *network,
-                                  uint32_t threads, bool inference, struct error *error)
+                                  uint32_t threads, bool inference, struct shares *shares, struct error *error)
 {
     *out = NULL;
     enum status status = backend_check_arithmetic("the scalar backend", error);
@@ -90,7 +112,11 @@ static enum status reference_open(struct backend **out, const struct recipe *rec
     r->recipe = *recipe;
     r->network = network;
     r->threads = threads;
-    r->batch = inference ? 0 : recipe->training.batch_size;
+    r->shares = shares;
+    r->whole = inference ? 0 : recipe->training.batch_size;
+    r->batch = shares != NULL ? shares_most(shares) : r->whole;
+    if (shares != NULL)
+        declare_gradients(r);
     struct arena arena = backend_arena();
     lay_out(r, &arena);
     status = backend_allocate(&arena, recipe, error);
@@ -113,6 +139,7 @@ static size_t reference_predict_memory(const struct recipe *recipe, const struct
     struct backend r = {
         .recipe = *recipe, .network = network, .threads = threads, .batch = inference ? 0 : recipe->training.batch_size
     };
+    r.whole = r.batch;
     struct arena arena = backend_arena();
     lay_out(&r, &arena);
     return arena.bytes;

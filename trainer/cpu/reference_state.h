@@ -38,7 +38,9 @@ struct worker {
 struct backend {
     struct recipe recipe;
     const struct network *network;
-    uint32_t threads, batch; /* batch: images of the largest step; 0 with inference */
+    uint32_t threads;
+    uint32_t batch, whole; /* images of the largest step: this process's share, and those of all; 0 with inference */
+    struct shares *shares; /* of several ranks; NULL: this process computes whole batches */
     struct team *team;
     struct worker *workers;
     struct backend_profile *profile;      /* NULL: nobody asks */
@@ -90,6 +92,18 @@ static inline uint32_t projection_of(const struct conv_layer *layer)
     return layer->filters == FEATURES ? 1 : 0;
 }
 
+/* The number of a weight gradient among those that ranks share: of layer l, and of the projection of a block's second
+ * layer. */
+static inline uint32_t gradient_of(uint32_t l)
+{
+    return l;
+}
+
+static inline uint32_t projection_gradient_of(const struct backend *r, const struct conv_layer *layer)
+{
+    return r->network->conv_count + projection_of(layer);
+}
+
 /* Whether the layer is computed by tiles. */
 static inline bool is_winograd(const struct backend *r, const struct conv_layer *layer)
 {
@@ -129,7 +143,7 @@ static inline float *gradient(const struct backend *r, int64_t tensor)
 struct pass {
     struct backend *r;
     const struct backend_batch *batch;
-    uint32_t l;
+    uint32_t l, groups; /* groups: whose partial sums a tree adds */
     float learning_rate;
     uint8_t *predictions;
     float *losses;

@@ -12,8 +12,7 @@ static void finish_backward(struct backend *f, struct conv *conv, struct norm_te
                             struct backend_outcome *outcome)
 {
     const struct tensor *tensors = f->network->tensors;
-    double sums[SUMS_STRIDE], M = (double)N * conv->out_side * conv->out_side;
-    tree_over_images(f->sums, N, SUMS_STRIDE, 2 * conv->K, sums);
+    double sums[SUMS_STRIDE], M = (double)sum_images(f, N, 2 * conv->K, sums) * conv->out_side * conv->out_side;
     for (uint32_t k = 0; k < conv->K; k++) {
         struct exact_norm_gradient gradient = exact_norm_backward(&conv->norm[k], sums[k], sums[conv->K + k], M);
         if (!exact_finite(sums[k]) || !exact_finite(sums[conv->K + k]))
@@ -266,7 +265,7 @@ static void reduce_item(const struct pass *pass, struct worker *worker, uint32_t
     float *gradient = f->gradients + f->network->tensors[f->network->convs[pass->l].weight].offset;
     float sum[REDUCE_FLOATS];
     (void)worker, (void)after;
-    tree_over_units(f->parts + begin, unit_count(conv, pass->batch->count), count, width, sum);
+    tree_over_units(f->parts + begin, pass->units, count, width, sum);
     for (uint32_t i = 0; i < width; i += LANES) {
         uint32_t v = (begin + i) / LANES, s = v % 3, c = v / 3 % inner, r = v / 3 / inner % 3;
         uint32_t channel = v / 9 / inner % blocks * inner + c, k = v / 9 / inner / blocks * LANES;
@@ -285,8 +284,8 @@ static void reduce_winograd_item(const struct pass *pass, struct worker *worker,
     float sums[POINTS][POINT_REDUCE_FLOATS] __attribute__((aligned(64)));
     (void)worker, (void)after;
     for (uint32_t point = 0; point < POINTS; point++)
-        tree_over_units(f->parts + (size_t)point * C * C + begin, unit_count(conv, pass->batch->count),
-                        (size_t)POINTS * C * C, POINT_REDUCE_FLOATS, sums[point]);
+        tree_over_units(f->parts + (size_t)point * C * C + begin, pass->units, (size_t)POINTS * C * C,
+                        POINT_REDUCE_FLOATS, sums[point]);
     for (uint32_t i = 0; i < POINT_REDUCE_FLOATS; i += LANES) {
         const uint32_t at = begin + i, k = at / G / C * G + at % G, c = at / G % C;
         float taps[9][LANES] __attribute__((aligned(64)));
@@ -353,6 +352,34 @@ static void backward_projection_norm(struct backend *f, uint32_t N, uint32_t l, 
     finish_backward(f, f->convs[l].projection, norm_tensors_of(f, l, true), N, outcome);
 }
 
+/* From partial sums of units to the gradient of convolution l's weights. */
+static void reduce_convolution(struct backend *f, uint32_t l, uint32_t units)
+{
+    const struct conv *conv = &f->convs[l];
+    struct pass pass = { .f = f, .l = l, .units = units, .item = reduce_item };
+    uint32_t items = (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS;
+    if (conv->kernels->points == POINTS) {
+        pass.item = reduce_winograd_item;
+        items = conv->K * conv->C / POINT_REDUCE_FLOATS;
+    }
+    run_pass(pass, items, false);
+}
+
+/* With ranks, the trees over units end after the backward pass, with one exchange for all layers. The sums of all ranks
+ * are then those of one unit. */
+static void exchange_gradients(struct backend *f)
+{
+    shares_exchange(f->shares, f->team);
+    for (uint32_t l = 0; l < f->network->conv_count; l++) {
+        shares_take(f->shares, gradient_of(l), f->parts);
+        reduce_convolution(f, l, 1);
+        if (f->convs[l].projection_data == NULL)
+            continue;
+        shares_take(f->shares, projection_gradient_of(f, l), f->projection_parts);
+        reduce_projection(f, l - 1, 1);
+    }
+}
+
 /* Convolution l's gradients by its weights and its input. */
 static void backward_convolution(struct backend *f, const struct backend_batch *batch, uint32_t l)
 {
@@ -364,17 +391,18 @@ static void backward_convolution(struct backend *f, const struct backend_batch *
         pass.route =
             (struct gradient_route){ .in = f->G1, .residual = f->G0, .out = conv->stride == 1 ? f->G0 : f->G2 };
     const uint32_t units = unit_count(conv, batch->count);
+    const bool projected = conv->stride == 2 && f->convs[l + 1].projection_data != NULL;
     run_pass(pass, units, l % 2 == 1);
-    if (conv->kernels->points == POINTS) {
-        pass.item = reduce_winograd_item;
-        run_pass(pass, conv->K * conv->C / POINT_REDUCE_FLOATS, false);
+    if (f->shares != NULL) {
+        shares_add(f->shares, gradient_of(l), f->parts, f->team);
+        if (projected)
+            shares_add(f->shares, projection_gradient_of(f, l + 1), f->projection_parts, f->team);
     } else {
-        pass.item = reduce_item;
-        run_pass(pass, (conv->K * conv->C * 9 + REDUCE_FLOATS - 1) / REDUCE_FLOATS, false);
+        reduce_convolution(f, l, units);
+        if (projected)
+            reduce_projection(f, l, units);
     }
     if (conv->stride == 2) {
-        if (f->convs[l + 1].projection_data != NULL)
-            reduce_projection(f, l, units);
         float *swap = f->G0;
         f->G0 = f->G2;
         f->G2 = swap;
@@ -392,6 +420,8 @@ static void backward_pass(struct backend *f, const struct backend_batch *batch, 
         if (f->profile != NULL)
             profile_add(&f->profile->backward_s[l], began);
     }
+    if (f->shares != NULL)
+        exchange_gradients(f);
 }
 
 #endif

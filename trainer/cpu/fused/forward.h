@@ -171,14 +171,25 @@ static struct norm_tensors norm_tensors_of(const struct backend *f, uint32_t l, 
                                   layer->weight };
 }
 
+/* T64 over the images' sums, for each of `width` columns. Returns the images of the batch, of which this process has
+ * N. */
+static uint32_t sum_images(struct backend *f, uint32_t N, uint32_t width, double *sums)
+{
+    if (f->shares != NULL) {
+        shares_sum_images(f->shares, f->sums, SUMS_STRIDE, width, sums);
+        return shares_images(f->shares);
+    }
+    tree_over_images(f->sums, N, SUMS_STRIDE, width, sums);
+    return N;
+}
+
 /* The batch norm behind a convolution, from the images' sums; running statistics follow. */
 static void finish_forward(struct backend *f, struct conv *conv, struct norm_tensors at, uint32_t N,
                            struct backend_outcome *outcome)
 {
     const struct model_config *model = &f->recipe.model;
     const struct tensor *tensors = f->network->tensors;
-    double sums[SUMS_STRIDE], M = (double)N * conv->out_side * conv->out_side;
-    tree_over_images(f->sums, N, SUMS_STRIDE, 2 * conv->K, sums);
+    double sums[SUMS_STRIDE], M = (double)sum_images(f, N, 2 * conv->K, sums) * conv->out_side * conv->out_side;
     float *running_mean = f->values + tensors[at.mean].offset;
     float *running_variance = f->values + tensors[at.variance].offset;
     for (uint32_t k = 0; k < conv->K; k++) {
@@ -311,12 +322,11 @@ static struct head_state head_state(struct backend *f)
     };
 }
 
-/* The last block's gradient of image n: the pooled one, masked, and its sums. */
-static void unpool_image(const struct backend *f, uint32_t n)
+/* The last block's gradient of image n: the pooled one, d, masked, and its sums. */
+static void unpool_image(const struct backend *f, uint32_t n, const float *d)
 {
     const struct conv *conv = &f->convs[f->network->conv_count - 1];
     const float *a = a_of(f, NULL, f->network->block_count, n), *y = y_of(f, NULL, f->network->conv_count - 1, n);
-    const float *d = f->head.dpool + (size_t)n * FEATURES;
     float *g = f->G0 + n * plain_floats(FEATURES, 8);
     float sums[8][SUMS_STRIDE] __attribute__((aligned(64)));
     for (uint32_t c = 0; c < FEATURES; c += LANES) {
@@ -340,35 +350,56 @@ static void unpool_image(const struct backend *f, uint32_t n)
     copy_sums(f->sums + (size_t)n * SUMS_STRIDE, sums[0], SUMS_STRIDE);
 }
 
+/* Where the images of this process begin in the batch of all ranks, for which the head is computed. */
+static uint32_t first_of(const struct backend_batch *batch)
+{
+    return batch->whole != NULL ? batch->first : 0;
+}
+
 static void logits_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
 {
     struct backend *f = pass->f;
     struct head_state state = head_state(f);
+    const size_t at = first_of(pass->batch) + n;
     (void)worker, (void)after;
-    pool_image(f, NULL, n, f->head.pool + (size_t)n * FEATURES);
-    head_logits(f->head.pool + (size_t)n * FEATURES, state.weight, state.bias, f->head.z + (size_t)n * CLASSES);
+    pool_image(f, NULL, n, f->head.pool + at * FEATURES);
+    head_logits(f->head.pool + at * FEATURES, state.weight, state.bias, f->head.z + at * CLASSES);
+}
+
+/* Every rank computes the head for the images of all, from their pooled features: it is a thousandth of a step's
+ * work. */
+static void gather_logits(struct backend *f, uint32_t N)
+{
+    struct head_state state = head_state(f);
+    shares_gather(f->shares, f->head.pool, FEATURES);
+    for (size_t n = 0; n < N; n++)
+        head_logits(f->head.pool + n * FEATURES, state.weight, state.bias, f->head.z + n * CLASSES);
 }
 
 static void unpool_item(const struct pass *pass, struct worker *worker, uint32_t n, uint32_t after)
 {
+    struct backend *f = pass->f;
     (void)worker, (void)after;
-    unpool_image(pass->f, n);
+    unpool_image(f, n, f->head.dpool + (size_t)(first_of(pass->batch) + n) * FEATURES);
 }
 
 static void head_pass(struct backend *f, const struct backend_batch *batch, struct backend_outcome *outcome)
 {
     struct head_state state = head_state(f);
-    uint32_t N = batch->count;
-    run_pass((struct pass){ .f = f, .item = logits_item }, N, false);
+    const struct backend_batch *whole = backend_whole(batch);
+    const uint32_t N = whole->count;
+    run_pass((struct pass){ .f = f, .batch = batch, .item = logits_item }, batch->count, false);
+    if (f->shares != NULL)
+        gather_logits(f, N);
     for (uint32_t n = 0; n < N; n++)
-        f->images[n] = backend_image(batch, n);
+        f->images[n] = backend_image(whole, n);
     bool norm_finite;
     outcome->loss = head_train(&f->head, &state, batch->data->labels, f->images, N, &outcome->errors, &norm_finite);
     if (!norm_finite)
         backend_blame(outcome, NON_FINITE_LOGITS, "");
     if (!exact_finite((double)outcome->loss))
         backend_blame(outcome, NON_FINITE_LOSS, "");
-    run_pass((struct pass){ .f = f, .item = unpool_item }, N, true);
+    run_pass((struct pass){ .f = f, .batch = batch, .item = unpool_item }, batch->count, true);
 }
 
 #endif

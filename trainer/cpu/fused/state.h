@@ -52,7 +52,9 @@ struct piece {
 struct backend {
     struct recipe recipe;
     const struct network *network;
-    uint32_t threads, batch;              /* batch: images of the largest step; 0 with inference */
+    uint32_t threads;
+    uint32_t batch, whole; /* images of the largest step: this process's share, and those of all; 0 with inference */
+    struct shares *shares; /* of several ranks; NULL: this process computes whole batches */
     float *values, *momentum, *gradients; /* [value_count] */
     struct conv *convs, projections[STAGES - 1];
     float **a;               /* a[b]: block b's input, padded images; a[block_count]: the last block's output */
@@ -219,13 +221,39 @@ static void lay_out(struct backend *f, struct arena *arena)
     f->sums = arena_floats(arena, (size_t)f->batch * SUMS_STRIDE);
     f->parts = arena_floats(arena, parts);
     f->projection_parts = arena_floats(arena, projection_parts);
-    f->images = arena_take(arena, f->batch * sizeof *f->images);
-    f->head.pool = arena_floats(arena, (size_t)f->batch * FEATURES);
-    f->head.dpool = arena_floats(arena, (size_t)f->batch * FEATURES);
-    f->head.product = arena_floats(arena, (size_t)f->batch * FEATURES);
-    f->head.z = arena_floats(arena, (size_t)f->batch * CLASSES);
-    f->head.dz = arena_floats(arena, (size_t)f->batch * CLASSES);
-    f->head.column = arena_take(arena, f->batch * sizeof *f->head.column);
+    f->images = arena_take(arena, f->whole * sizeof *f->images);
+    f->head.pool = arena_floats(arena, (size_t)f->whole * FEATURES);
+    f->head.dpool = arena_floats(arena, (size_t)f->whole * FEATURES);
+    f->head.product = arena_floats(arena, (size_t)f->whole * FEATURES);
+    f->head.z = arena_floats(arena, (size_t)f->whole * CLASSES);
+    f->head.dz = arena_floats(arena, (size_t)f->whole * CLASSES);
+    f->head.column = arena_take(arena, f->whole * sizeof *f->head.column);
+}
+
+/* The number of a weight gradient among those that ranks share: of convolution l, and of the projection in the block
+ * whose second convolution is l. */
+static uint32_t gradient_of(uint32_t l)
+{
+    return l;
+}
+
+static uint32_t projection_gradient_of(const struct backend *f, uint32_t l)
+{
+    return f->network->conv_count + (f->convs[l].K == FEATURES ? 1 : 0);
+}
+
+static void declare_gradients(struct backend *f)
+{
+    const struct network *network = f->network;
+    for (uint32_t l = 0; l < network->conv_count; l++) {
+        const struct conv *conv = &f->convs[l];
+        shares_declare(f->shares, conv->kernels->unit_images, 1, (size_t)conv->C * conv->K * conv->kernels->points);
+    }
+    for (uint32_t l = 1; l < network->conv_count; l++) {
+        const struct conv *first = &f->convs[l - 1];
+        if (network->convs[l].projection >= 0)
+            shares_declare(f->shares, first->kernels->unit_images, 1, (size_t)first->C * first->K);
+    }
 }
 
 static void fused_close(struct backend *f)
@@ -243,7 +271,7 @@ static void fused_close(struct backend *f)
 
 /* A backend without memory or threads; NULL where there is not even memory for that. */
 static struct backend *make(const struct recipe *recipe, const struct network *network, uint32_t threads,
-                            bool inference)
+                            bool inference, struct shares *shares)
 {
     struct backend *f = calloc(1, sizeof *f);
     if (f == NULL)
@@ -251,7 +279,9 @@ static struct backend *make(const struct recipe *recipe, const struct network *n
     f->recipe = *recipe;
     f->network = network;
     f->threads = threads;
-    f->batch = inference ? 0 : recipe->training.batch_size;
+    f->shares = shares;
+    f->whole = inference ? 0 : recipe->training.batch_size;
+    f->batch = shares != NULL ? shares_most(shares) : f->whole;
     if (make_structs(f))
         return f;
     fused_close(f);
@@ -259,15 +289,17 @@ static struct backend *make(const struct recipe *recipe, const struct network *n
 }
 
 static enum status fused_open(struct backend **out, const struct recipe *recipe, const struct network *network,
-                              uint32_t threads, bool inference, struct error *error)
+                              uint32_t threads, bool inference, struct shares *shares, struct error *error)
 {
     *out = NULL;
     enum status status = backend_check_arithmetic("the fused backend", error);
     if (status != STATUS_OK)
         return status;
-    struct backend *f = make(recipe, network, threads, inference);
+    struct backend *f = make(recipe, network, threads, inference, shares);
     if (f == NULL)
         return error_out_of_memory(error, "the fused backend");
+    if (shares != NULL)
+        declare_gradients(f);
     struct arena arena = backend_arena();
     lay_out(f, &arena);
     status = backend_allocate(&arena, recipe, error);
@@ -287,7 +319,7 @@ static enum status fused_open(struct backend **out, const struct recipe *recipe,
 static size_t fused_predict_memory(const struct recipe *recipe, const struct network *network, uint32_t threads,
                                    bool inference)
 {
-    struct backend *f = make(recipe, network, threads, inference);
+    struct backend *f = make(recipe, network, threads, inference, NULL);
     struct arena arena = backend_arena();
     if (f != NULL)
         lay_out(f, &arena);
@@ -326,6 +358,7 @@ struct pass {
         const float *residual; /* of the block's output, for a first convolution */
         float *out;            /* of the layer below */
     } route;
+    uint32_t units; /* whose partial sums a tree adds */
     float learning_rate;
     uint8_t *predictions;
     float *losses;
