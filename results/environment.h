@@ -10,7 +10,7 @@
 
 /* Variables that can change what a program computes, on which device, or how fast: a closed list, so that no record tells
  * a secret. */
-enum { ENVIRONMENT_VARIABLES = 16, ENVIRONMENT_VARIABLE_BYTES = 256 };
+enum { ENVIRONMENT_VARIABLES = 24, ENVIRONMENT_VARIABLE_BYTES = 256 };
 
 /* The host's texts are "" and its number 0 where the system does not tell. */
 struct environment {

@@ -1,5 +1,5 @@
 /* A management library for check/cli/nvml.sh, which compiles it: one card at the address of the imitation's. Its energy
- * grows by a joule at each question. FAKE_NVML names a function that fails, FAKE_NVML_LOG a file for the calls. */
+ * grows by a joule at each question. FAKE_NVML names functions that fail, FAKE_NVML_LOG a file for the calls. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static int called(const char *name)
         fprintf(log, "%s\n", name);
         fclose(log);
     }
-    return fails != NULL && strcmp(fails, name) == 0 ? NOT_SUPPORTED : DONE;
+    return fails != NULL && strstr(fails, name) != NULL ? NOT_SUPPORTED : DONE;
 }
 
 int nvmlInit_v2(void)
