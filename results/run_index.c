@@ -247,17 +247,21 @@ enum status run_index_open(struct run_index **index, const char *runs, const cha
                            struct error *error)
 {
     struct run_index *made = *index = calloc(1, sizeof *made);
+    struct run_index_look *looking = NULL;
     if (made == NULL)
         return error_out_of_memory(error, "the index of the runs");
     made->schema = make_schema();
     enum status status = made->schema != NULL ? file_path(made->runs, error, "%s", runs)
                                               : error_out_of_memory(error, "the index of the runs");
+    if (status == STATUS_OK)
+        status = run_index_look_begin(&looking, made, error);
     if (status == STATUS_OK) {
         find_file(made, store);
         status = open_database(made, true, error);
-        if (status == STATUS_OK)
-            status = run_index_refresh(made, reading, context, error);
     }
+    if (status == STATUS_OK)
+        status = run_index_refresh(made, looking, reading, context, error);
+    run_index_look_end(looking);
     if (status != STATUS_OK) {
         run_index_close(made);
         *index = NULL;

@@ -1,4 +1,5 @@
-/* Makes the index fresh: looks at every run, and reads those that changed. */
+/* Makes the index fresh: looks at every run, and reads those that changed. Most of the time goes into looking. So other
+ * threads list the runs and look at their files while the index itself is read. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,11 +60,11 @@ static bool add_file(struct sha256 *sha256, int folder, char *path, char *end, c
     return there;
 }
 
-static void look(const struct entries *entries, struct entry *entry)
+/* Whether it is a run, and how its files look, with tags and note or without. */
+static void look(const struct entries *entries, struct entry *entry, bool labels)
 {
     enum { SETTLED_S = 3 }; /* as in fetch/stamp.c */
-    char lock[FILE_PATH_BYTES], path[NAME_MAX + 32];
-    struct error ignored;
+    char path[NAME_MAX + 32];
     struct sha256 sha256;
     time_t newest = 0;
     const int folder = entries->folder;
@@ -73,7 +74,7 @@ static void look(const struct entries *entries, struct entry *entry)
     if (!entry->is_run)
         return;
     (void)add_file(&sha256, folder, path, end, "", &newest);
-    if (!entry->known || entry->labels) {
+    if (labels) {
         struct sha256 with = sha256;
         const bool tags = add_file(&with, folder, path, end, "/" LABELS_TAGS_FOLDER, &newest),
                    note = add_file(&with, folder, path, end, "/" LABELS_NOTE_FILE, &newest);
@@ -82,6 +83,23 @@ static void look(const struct entries *entries, struct entry *entry)
     }
     sha256_finish(&sha256, entry->stamp_now);
     entry->settled = newest + SETTLED_S <= entries->now;
+}
+
+static void look_at_files(const struct entries *entries, struct entry *entry)
+{
+    look(entries, entry, false);
+}
+
+/* What the index knows is in the entry now. Only a run that had tags or a note, or is new, is looked at for them: the
+ * time of its folder shows that another got its first. */
+static void compare(const struct entries *entries, struct entry *entry)
+{
+    char lock[FILE_PATH_BYTES];
+    struct error ignored;
+    if (entry->is_run && (!entry->known || entry->labels))
+        look(entries, entry, true);
+    if (!entry->is_run)
+        return;
     entry->is_same = entry->known && entry->has_stamp && memcmp(entry->stamp, entry->stamp_now, DIGEST_BYTES) == 0;
     if (entry->is_same && entry->open)
         entry->is_same =
@@ -92,19 +110,20 @@ static void look(const struct entries *entries, struct entry *entry)
 struct share {
     const struct entries *entries;
     size_t from, to;
+    void (*visit)(const struct entries *entries, struct entry *entry);
     pthread_t thread;
 };
 
-static void *look_at_share(void *context)
+static void *visit_share(void *context)
 {
     const struct share *share = context;
     for (size_t i = share->from; i < share->to; i++)
-        look(share->entries, &share->entries->list[i]);
+        share->visit(share->entries, &share->entries->list[i]);
     return NULL;
 }
 
 /* Looking at a file takes 1 to 3 microseconds, so thousands of runs are looked at by several threads. */
-static void look_at_all(const struct entries *entries)
+static void visit_all(const struct entries *entries, void (*visit)(const struct entries *, struct entry *))
 {
     enum { THREADS_MAX = 8, LEAST = 500 };
     struct share shares[THREADS_MAX];
@@ -113,14 +132,15 @@ static void look_at_all(const struct entries *entries)
     threads = threads > entries->count / LEAST ? entries->count / LEAST + 1 : threads;
     for (size_t i = 0; i < threads; i++)
         shares[i] = (struct share){ .entries = entries,
+                                    .visit = visit,
                                     .from = entries->count * i / threads,
                                     .to = entries->count * (i + 1) / threads };
     while (started + 1 < threads &&
-           pthread_create(&shares[started + 1].thread, NULL, look_at_share, &shares[started + 1]) == 0)
+           pthread_create(&shares[started + 1].thread, NULL, visit_share, &shares[started + 1]) == 0)
         started++;
     for (size_t i = 0; i < threads; i++) {
         if (i == 0 || i > started)
-            look_at_share(&shares[i]);
+            visit_share(&shares[i]);
     }
     for (size_t i = 1; i <= started; i++)
         pthread_join(shares[i].thread, NULL);
@@ -425,19 +445,67 @@ static enum status read_changed(struct run_index *index, struct entries *entries
     return status == STATUS_OK ? run_index_execute(index, "COMMIT", error) : status;
 }
 
-enum status run_index_refresh(struct run_index *index, void (*reading)(void *context, size_t done, size_t total),
-                              void *context, struct error *error)
+struct run_index_look {
+    struct entries entries;
+    pthread_t thread;
+    bool started;
+    enum status status;
+    struct error error;
+};
+
+static void *list_and_look(void *context)
 {
-    struct entries entries = { .index = index, .folder = -1, .now = time(NULL) };
-    enum status status = list_entries(&entries, error);
-    if (status == STATUS_OK)
-        status = compare_with_index(index, &entries, error);
+    struct run_index_look *looking = context;
+    looking->status = list_entries(&looking->entries, &looking->error);
+    if (looking->status == STATUS_OK)
+        visit_all(&looking->entries, look_at_files);
+    return NULL;
+}
+
+enum status run_index_look_begin(struct run_index_look **looking, const struct run_index *index, struct error *error)
+{
+    struct run_index_look *made = *looking = calloc(1, sizeof *made);
+    if (made == NULL)
+        return error_out_of_memory(error, "the runs in %s", index->runs);
+    made->entries = (struct entries){ .index = index, .folder = -1, .now = time(NULL) };
+    made->started = pthread_create(&made->thread, NULL, list_and_look, made) == 0;
+    if (!made->started)
+        list_and_look(made);
+    return STATUS_OK;
+}
+
+static void wait_for(struct run_index_look *looking)
+{
+    if (looking->started)
+        pthread_join(looking->thread, NULL);
+    looking->started = false;
+}
+
+void run_index_look_end(struct run_index_look *looking)
+{
+    if (looking == NULL)
+        return;
+    wait_for(looking);
+    free_entries(&looking->entries);
+    free(looking);
+}
+
+enum status run_index_refresh(struct run_index *index, struct run_index_look *looking,
+                              void (*reading)(void *context, size_t done, size_t total), void *context,
+                              struct error *error)
+{
+    struct entries *entries = &looking->entries;
+    wait_for(looking);
+    if (looking->status != STATUS_OK) {
+        *error = looking->error;
+        return looking->status;
+    }
+    enum status status = compare_with_index(index, entries, error);
     if (status == STATUS_OK) {
-        look_at_all(&entries);
-        status = read_changed(index, &entries, reading, context, error);
+        visit_all(entries, compare);
+        status = read_changed(index, entries, reading, context, error);
     }
     if (status == STATUS_OK && index->changed)
         run_index_save(index);
-    free_entries(&entries);
     return status;
 }

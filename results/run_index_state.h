@@ -33,7 +33,14 @@ enum status run_index_begin(struct run_index *index, struct error *error) MUST_U
 /* Writes the file. Where it cannot be written, the next process reads the runs again: that is no error. */
 void run_index_save(struct run_index *index);
 
-enum status run_index_refresh(struct run_index *index, void (*reading)(void *context, size_t done, size_t total),
-                              void *context, struct error *error) MUST_USE;
+/* Begins to list the runs and to look at their files; the index's runs folder is known. run_index_refresh takes what was
+ * found, and reads the runs that changed. run_index_look_end takes NULL, too. */
+struct run_index_look;
+enum status run_index_look_begin(struct run_index_look **looking, const struct run_index *index,
+                                 struct error *error) MUST_USE;
+enum status run_index_refresh(struct run_index *index, struct run_index_look *looking,
+                              void (*reading)(void *context, size_t done, size_t total), void *context,
+                              struct error *error) MUST_USE;
+void run_index_look_end(struct run_index_look *looking);
 
 #endif
