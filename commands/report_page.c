@@ -31,7 +31,7 @@ static const char style_sheet[] =
     "figure{margin:1.2rem 0}figure svg{display:block;width:100%;max-width:44rem;height:auto}\n"
     "summary{cursor:pointer;padding:.3rem 0}\n"
     "@media print{body{max-width:none;padding:0;font-size:10pt}.box,pre{overflow:visible}pre{white-space:pre-wrap}"
-    "table{font-size:8.5pt}tbody th{white-space:normal}td.long{min-width:0}th,td{overflow-wrap:anywhere}"
+    "table{font-size:7.5pt}th,td{padding-right:.4rem}tbody th{white-space:normal}td.long{min-width:0}"
     "figure,tr{break-inside:avoid}h2,h3{break-after:avoid}figure svg{max-width:14cm}}\n";
 
 void page_begin(FILE *page, const char *title, const char *style)
