@@ -122,7 +122,7 @@ static enum status run_export(const struct arguments *arguments, struct error *e
 
 static const struct option_definition options[] = {
     OPTION_RUNS,
-    { "format", "NAME", OPTION_CHOICE, 0, 0, "tensorboard|mlflow|model-card|ro-crate|mllog|croissant",
+    { "format", "NAME", OPTION_CHOICE, 0, 0, "tensorboard|mlflow|model-card|ro-crate|mllog|croissant|csv",
       "the format, as below" },
     { "out", "PATH", OPTION_TEXT, 0, 0, NULL, "the folder or file to write" },
     OPTION_FORCE,
@@ -165,7 +165,10 @@ const struct command export_command = {
         "lines say that it is research, and no submission.\n\n"
         "--format croissant --out FILE: the data set of one run on CIFAR-10, with the archives that its manifest "
         "names. "
-        "--license is then the data's; their authors state none.",
+        "--license is then the data's; their authors state none.\n\n"
+        "--format csv --out FOLDER: the epochs of each run as a table, NAME.csv, for a spreadsheet or a script. "
+        "Trackio "
+        "reads it with trackio.import_csv(FILE, PROJECT, NAME).",
     .examples = "selfsame export msra-resnet20-seed1 --format tensorboard --out logs\tthen: tensorboard --logdir logs\n"
                 "selfsame export msra-resnet20-seed1 --format mlflow --to http://localhost:5000\tto a server\n"
                 "selfsame export runs/* --format ro-crate --license CC-BY-4.0 --out crate\tfor a paper's data\n",

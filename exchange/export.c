@@ -8,9 +8,13 @@
 #include <time.h>
 
 const struct export_format export_formats[] = {
-    { "tensorboard", "FOLDER", false, export_tensorboard }, { "model-card", "FILE", true, export_model_card },
-    { "ro-crate", "FOLDER", false, export_ro_crate },       { "mllog", "FOLDER", false, export_mllog },
-    { "croissant", "FILE", true, export_croissant },        { NULL, NULL, false, NULL },
+    { "tensorboard", "FOLDER", false, export_tensorboard },
+    { "model-card", "FILE", true, export_model_card },
+    { "ro-crate", "FOLDER", false, export_ro_crate },
+    { "mllog", "FOLDER", false, export_mllog },
+    { "croissant", "FILE", true, export_croissant },
+    { "csv", "FOLDER", false, export_csv },
+    { NULL, NULL, false, NULL },
 };
 
 enum status export_may_write(const struct export_job *job, const char *path, struct error *error)

@@ -157,6 +157,22 @@ if python3 check.py > stdout 2> stderr; then pass "  names every file, with size
 expect 2 "  is kept" export tiny-seed1 --format ro-crate --out crate --license MIT
 says "ro-crate-metadata.json exists"
 
+expect 0 "a table" export $published tiny-seed1 --format csv --out tables
+cat > table.py <<'PY'
+import csv, datetime, json
+for name, record in (("quick-resnet20-seed1", "PUBLISHED"), ("tiny-seed1", "runs/tiny-seed1")):
+    rows = list(csv.DictReader(open(f"tables/{name}.csv", newline="")))
+    epochs = [json.loads(line) for line in open(record + "/metrics.jsonl")]
+    assert len(rows) == len(epochs)
+    for row, epoch in zip(rows, epochs):
+        assert int(row["step"]) == epoch["epoch"] + 1
+        datetime.datetime.strptime(row["timestamp"], "%Y-%m-%dT%H:%M:%SZ")
+        for key in ("training_loss", "validation_error", "learning_rate", "end_step", "training_seconds"):
+            assert float(row[key]) == epoch[key], key
+PY
+sed -i "s#PUBLISHED#$TOP/results/$published#" table.py
+if python3 table.py 2> stderr; then pass "  which has the epochs, digit for digit"; else fail "  which has other numbers"; fi
+expect 2 "  not over another" export tiny-seed1 --format csv --out tables
 expect 0 "a log for MLPerf's tools" export $published tiny-seed1 --format mllog --out mllog
 cat > check.py <<'PY'
 import json, sys

@@ -97,6 +97,23 @@ PY
     judged "  MLPerf's parser reads it"
 fi
 
+if has trackio; then
+    expect 0 "a table" export tiny-seed1 $published --format csv --out tables
+    cat > check.py <<'PY'
+import json, os, sys
+os.environ["TRACKIO_DIR"] = os.path.join(os.getcwd(), "trackio")
+import trackio
+from trackio.sqlite_storage import SQLiteStorage
+for name, record in (("tiny-seed1", "runs/tiny-seed1"), ("quick-resnet20-seed1", sys.argv[1])):
+    trackio.import_csv(f"tables/{name}.csv", "project-" + name, name)
+    logs = SQLiteStorage.get_logs("project-" + name, name)
+    epochs = [json.loads(line) for line in open(record + "/metrics.jsonl")]
+    assert [(log["step"], log["validation_error"], log["training_loss"]) for log in logs] == [
+        (e["epoch"] + 1, e["validation_error"], e["training_loss"]) for e in epochs]
+PY
+    judged "  Trackio imports it" "$TOP/results/$published"
+fi
+
 # A manifest of CIFAR-10 and a record of it: the run that is published, if there is one.
 cifar10=$(grep -l '"name": "msra-resnet20"' "$TOP"/results/published/*/record.json 2> /dev/null | head -n 1)
 if [ -n "$cifar10" ] && has mlcroissant; then
