@@ -262,3 +262,30 @@ expect 0 "prune" fetch --prune
 prints "^index .* removed$"
 prints "bytes freed$"
 if [ "store/index/$(index)" = "$file" ]; then pass "  the other index is there"; else fail "  indexes: $(index)"; fi
+
+# Many runs, which several threads look at.
+mkdir many
+rm -rf runs/tiny-seed1/checkpoints runs/tiny-seed1/weights.safetensors
+for i in $(seq 1100); do cp -r runs/tiny-seed1 "many/run-$i"; done
+run runs --runs many
+settle
+run runs --runs many
+"$SELFSAME" tag run-700 late --runs many > /dev/null
+"$SELFSAME" note run-3 first --runs many
+rm -r many/run-900 many/run-1
+printf '{' > many/run-1000/record.json
+# many "NAMES" WORD...: the runs that are found.
+many() {
+    wanted=$1
+    shift
+    "$SELFSAME" runs --runs many --columns run "$@" > stdout 2> stderr
+    names=$(sed 1d stdout | tr -d ' ' | tr '\n' ' ')
+    if [ "$names" = "$wanted" ]; then pass "of many runs $*: $wanted"; else fail "of many runs $*: $names"; fi
+}
+many "run-700 " --where "tag = 'late'"
+says "left out: many/run-1000/record.json"
+many "run-3 " --where "note = 'first'"
+many "" --where "run = 'run-900' or run = 'run-1' or run = 'run-1000'"
+"$SELFSAME" runs --runs many --format csv > listed 2> stderr
+SELFSAME_STORE=$PWD/elsewhere "$SELFSAME" runs --runs many --format csv > plain 2> stderr
+if [ "$(wc -l < listed)" -eq 1098 ] && cmp -s listed plain; then pass "  1097 of 1100 are left, as without an index"; else fail "  $(wc -l < listed) lines"; fi

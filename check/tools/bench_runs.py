@@ -4,8 +4,9 @@
 usage: check/tools/bench_runs.py [--selfsame PROGRAM] [--runs 10000] [--rounds 15] [--folder FOLDER] [--mlflow]
 
 Trains 40 small runs (four recipes, ten seeds, two epochs) and copies them until there are enough. A folder that was
-made before is used again. Prints the median and the extremes of the rounds in milliseconds, for a warm index, and the
-seconds of a new one. A round starts a process, as a user does.
+made before is used again. Prints the median of the rounds, for a warm index: of the time that a user waits, of the least
+such time, and of the time of processors, which other programs on the machine change less. A round starts a process, as a
+user does.
 
 With --mlflow, the same runs go into MLflow's SQLite database, and a server on loopback answers runs/search. MLflow has no
 groups: a client fetches all runs and groups them. It needs the package mlflow (PyPI).
@@ -14,6 +15,7 @@ import argparse
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -65,21 +67,23 @@ def make_runs(program, folder, count):
     return runs
 
 
-def show(what, times, unit="ms"):
-    factor = 1000.0 if unit == "ms" else 1.0
-    print(f"{what:28} median {factor * statistics.median(times):8.1f} {unit}  ({factor * min(times):.1f} to {factor * max(times):.1f})", flush=True)
+def show(what, times):
+    """Of pairs of seconds: waited, and of processors."""
+    waited, worked = zip(*times)
+    print(f"{what:40} {1000 * statistics.median(waited):8.1f} ms, at least {1000 * min(waited):8.1f}, of processors {1000 * statistics.median(worked):8.1f}", flush=True)
 
 
 def time_selfsame(program, runs, folder, rounds):
     environment = {**os.environ, "SELFSAME_STORE": os.path.join(folder, "store")}
 
     def ask(words):
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([program, "runs", "--runs", runs, *words], check=True, env=environment, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - begun
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.perf_counter() - begun, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     shutil.rmtree(os.path.join(folder, "store"), ignore_errors=True)
-    show("selfsame, a new index", [ask([])], "s")
+    show("selfsame, a new index", [ask([])])
     time.sleep(4)  # the files are old enough now for their times to be believed
     ask([])
     for name, words in QUERIES.items():
@@ -125,6 +129,20 @@ def fill_mlflow(database, runs, sources):
     os.rename(f"{database}.new", database)
 
 
+def processor_seconds(group):
+    """Of all processes of a group, so far."""
+    ticks = 0
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def time_mlflow(folder, runs, rounds):
     import mlflow
     database = os.path.join(folder, "mlflow.db")
@@ -143,13 +161,13 @@ def time_mlflow(folder, runs, rounds):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
         def ask(**body):
-            begun = time.perf_counter()
+            begun, before = time.perf_counter(), processor_seconds(server.pid)
             connection.request("POST", "/api/2.0/mlflow/runs/search", json.dumps({"experiment_ids": ["1"], **body}), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             data = answer.read()
-            seconds = time.perf_counter() - begun
+            times = time.perf_counter() - begun, processor_seconds(server.pid) - before
             assert answer.status == 200, data[:500]
-            return seconds, json.loads(data).get("runs", [])
+            return times, json.loads(data).get("runs", [])
 
         for _ in range(600):
             try:
@@ -159,12 +177,12 @@ def time_mlflow(folder, runs, rounds):
                 connection.close()
                 time.sleep(0.2)
         where = "params.`network.depth` = '8' and metrics.validation_error < 90 and params.`manifest.name` = 'small-2'"
-        for what, body in (("list of 10,000", {"max_results": 10000}), ("the first 100", {"max_results": 100}),
+        for what, body in (("list", {"max_results": 10000}), ("the first 100", {"max_results": 100}),
                            ("filter", {"max_results": 10000, "filter": where}), ("filter, the first 100", {"max_results": 100, "filter": where}),
                            ("sort, the first 100", {"max_results": 100, "order_by": ["metrics.validation_error DESC"]})):
             ask(**body)
             answers = [ask(**body) for _ in range(rounds if body["max_results"] == 100 else min(rounds, 3))]
-            show(f"MLflow, {what} ({len(answers[0][1])})", [seconds for seconds, _ in answers])
+            show(f"MLflow, {what} ({len(answers[0][1])} runs)", [times for times, _ in answers])
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()

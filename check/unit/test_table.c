@@ -92,6 +92,33 @@ static void test_json(void **state)
     table_close(table);
 }
 
+/* Numbers keep their digits, what is no number is a text, and a column that was named twice comes once. */
+static void test_json_cells(void **state)
+{
+    (void)state;
+    static const struct table_column odd[] = {
+        { "a", true, 0 }, { "a", false, 0 }, { "b", true, 0 }, { "c \"", false, 0 }, { "d", true, 0 }
+    };
+    struct table *table = table_open(odd, 5);
+    char text[1024];
+    assert_non_null(table);
+    table_cell(table, "%.2f", 8.7);
+    table_cell(table, "other");
+    table_cell(table, "%d %%", 12);
+    table_cell(table, "%s", "a\tb \xc3\xa9");
+    table_cell(table, "%s", "-007");
+    print(table, "json", text);
+    assert_string_equal(text, "[\n"
+                              "  {\n"
+                              "    \"a\": 8.70,\n"
+                              "    \"b\": \"12 %\",\n"
+                              "    \"c \\\"\": \"a\\tb \\u00E9\",\n"
+                              "    \"d\": \"-007\"\n"
+                              "  }\n"
+                              "]\n");
+    table_close(table);
+}
+
 static void test_without_rows(void **state)
 {
     (void)state;
@@ -167,8 +194,9 @@ static void test_long_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_for_people),   cmocka_unit_test(test_csv),   cmocka_unit_test(test_json),
-        cmocka_unit_test(test_without_rows), cmocka_unit_test(test_width), cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_for_people), cmocka_unit_test(test_csv),          cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_cells), cmocka_unit_test(test_without_rows), cmocka_unit_test(test_width),
+        cmocka_unit_test(test_long_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
