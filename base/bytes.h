@@ -1,10 +1,40 @@
-/* Numbers as little-endian bytes, whatever the host's order: what files and digests hold. */
+/* Numbers as little-endian bytes, whatever the host's order: what files and digests hold. And the bits of
+ * floating-point numbers. Code in a header, because the interpreter of kernels and the readers of tensors call it for
+ * each number. */
 #ifndef SELFSAME_BYTES_H
 #define SELFSAME_BYTES_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+static inline uint32_t float_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float float_of_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline uint64_t double_bits(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline double double_of_bits(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 
 static inline void bytes_put_u32(uint8_t *out, uint32_t value)
 {
@@ -32,11 +62,8 @@ static inline void bytes_put_floats(uint8_t *out, const float *values, size_t co
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     memcpy(out, values, 4 * count);
 #else
-    for (size_t i = 0; i < count; i++) {
-        uint32_t word;
-        memcpy(&word, &values[i], sizeof word);
-        bytes_put_u32(out + 4 * i, word);
-    }
+    for (size_t i = 0; i < count; i++)
+        bytes_put_u32(out + 4 * i, float_bits(values[i]));
 #endif
 }
 
@@ -48,7 +75,7 @@ static inline void bytes_get_floats(float *values, const uint8_t *in, size_t cou
     for (size_t i = 0; i < count; i++) {
         uint32_t word =
             in[4 * i] | (uint32_t)in[4 * i + 1] << 8 | (uint32_t)in[4 * i + 2] << 16 | (uint32_t)in[4 * i + 3] << 24;
-        memcpy(&values[i], &word, sizeof word);
+        values[i] = float_of_bits(word);
     }
 #endif
 }

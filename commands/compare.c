@@ -2,15 +2,16 @@
  * decides. */
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "commands/command.h"
+#include "commands/compare_differences.h"
 #include "commands/compare_statistics.h"
 #include "commands/compare_traces.h"
 #include "commands/table.h"
-#include "experiments/settings_difference.h"
 #include "results/compare.h"
 #include "results/weights_check.h"
 
@@ -111,152 +112,6 @@ static enum verdict worst(const struct job *job)
     return verdict;
 }
 
-/* ---- tables of what differs -------------------------------------------------------------------------------------- */
-
-static const struct table_column difference_columns[] = { { "key", false, 0 },
-                                                          { "first", false, 0 },
-                                                          { "second", false, 0 } };
-
-/* The rows of one table, as text and as JSON. */
-struct rows {
-    struct table *table;
-    json_t *json; /* an array; NULL: text */
-    size_t count;
-};
-
-static enum status rows_open(struct rows *rows, bool json, struct error *error)
-{
-    *rows = (struct rows){ .table = NULL };
-    if (json)
-        rows->json = json_array();
-    else
-        rows->table = table_open(difference_columns, 3);
-    return rows->json != NULL || rows->table != NULL ? STATUS_OK : error_out_of_memory(error, "what differs");
-}
-
-/* Digests and other long values are cut for people; JSON has them whole. */
-static void value_cell(struct table *table, const char *value)
-{
-    enum { MOST = 56, DIGITS = 16 };
-    uint8_t digest[DIGEST_BYTES];
-    if (value[0] == '\0')
-        table_cell(table, "-");
-    else if (digest_from_hex(value, digest))
-        table_cell(table, "%.*s...", DIGITS, value);
-    else if (strlen(value) > MOST)
-        table_cell(table, "%.*s...", MOST - 3, value);
-    else
-        table_cell(table, "%s", value);
-}
-
-static void rows_add(struct rows *rows, const char *key, const char *first, const char *second)
-{
-    rows->count++;
-    if (rows->json != NULL) {
-        json_array_append_new(rows->json, json_pack("{s:s, s:s, s:s}", "key", key, "first", first, "second", second));
-        return;
-    }
-    table_cell(rows->table, "%s", key);
-    value_cell(rows->table, first);
-    value_cell(rows->table, second);
-}
-
-/* Prints the table below its heading, or hands the JSON over. */
-static enum status rows_close(struct rows *rows, const char *heading, json_t *object, const char *name,
-                              struct error *error)
-{
-    enum status status = STATUS_OK;
-    if (rows->json != NULL && json_object_set_new(object, name, rows->json) != 0)
-        status = error_out_of_memory(error, "what differs");
-    if (rows->table != NULL && rows->count > 0) {
-        text_line(stdout, "%s", "");
-        text_line(stdout, "%s", heading);
-        status = table_print(rows->table, NULL, error);
-    }
-    table_close(rows->table);
-    return status;
-}
-
-static enum status show_settings(const struct job *job, const struct compared *run, json_t *json, struct error *error)
-{
-    const struct record *a = job->first->record, *b = run->record;
-    struct settings_difference *differences;
-    struct rows rows;
-    size_t count;
-    enum status status =
-        settings_differences(a->manifest_text, a->path, b->manifest_text, b->path, &differences, &count, error);
-    if (status == STATUS_OK)
-        status = rows_open(&rows, json != NULL, error);
-    if (status != STATUS_OK)
-        return status;
-    for (size_t i = 0; i < count; i++) {
-        if (differences[i].moves_bits || job->all)
-            rows_add(&rows, differences[i].key, differences[i].first, differences[i].second);
-    }
-    settings_differences_free(differences, count);
-    return rows_close(&rows, "What differs in the manifests:", json, "settings", error);
-}
-
-static enum status show_metrics(const struct job *job, const struct compared *run, json_t *json, struct error *error)
-{
-    const struct comparison *c = &run->comparison;
-    struct rows rows;
-    char heading[128];
-    enum status status = rows_open(&rows, json != NULL, error);
-    if (status != STATUS_OK)
-        return status;
-    for (size_t i = 0; c->last_first != NULL && i < metrics_column_count; i++) {
-        const struct metrics_column *column = &metrics_columns[i];
-        char a[DIGEST_HEX_BYTES], b[DIGEST_HEX_BYTES];
-        if (column->type == METRICS_DIGEST) {
-            snprintf(a, sizeof a, "%s", (const char *)c->last_first + column->offset);
-            snprintf(b, sizeof b, "%s", (const char *)c->last_second + column->offset);
-        } else {
-            snprintf(a, sizeof a, "%.9g", metric_value(column, c->last_first));
-            snprintf(b, sizeof b, "%.9g", metric_value(column, c->last_second));
-        }
-        if (job->all || (column->depends != METRICS_MACHINE && strcmp(a, b) != 0))
-            rows_add(&rows, column->name, a, b);
-    }
-    if (c->last_first == NULL)
-        heading[0] = '\0';
-    else if (c->last_first->epoch == c->last_second->epoch)
-        snprintf(heading, sizeof heading, "Results after epoch %" PRIu64 ":", c->last_first->epoch + 1);
-    else
-        snprintf(heading, sizeof heading, "Results after the last epochs, %" PRIu64 " and %" PRIu64 ":",
-                 c->last_first->epoch + 1, c->last_second->epoch + 1);
-    return rows_close(&rows, heading, json, "results", error);
-}
-
-struct circumstances {
-    struct rows rows;
-    bool all;
-};
-
-/* Sections that say how a run was computed. With --all, everything; times always differ. */
-static void add_circumstance(void *context, const char *key, const char *first, const char *second)
-{
-    static const char *const sections[] = { "engine.", "program.", "host.", "environment." };
-    struct circumstances *to = context;
-    bool shown = to->all;
-    for (size_t i = 0; i < sizeof sections / sizeof *sections && !shown; i++)
-        shown = strncmp(key, sections[i], strlen(sections[i])) == 0 && strcmp(first, second) != 0;
-    if (shown)
-        rows_add(&to->rows, key, first, second);
-}
-
-static enum status show_circumstances(const struct job *job, const struct compared *run, json_t *json,
-                                      struct error *error)
-{
-    struct circumstances circumstances = { .all = job->all };
-    enum status status = rows_open(&circumstances.rows, json != NULL, error);
-    if (status != STATUS_OK)
-        return status;
-    record_json_pairs(&job->first->record->facts, &run->record->facts, add_circumstance, &circumstances);
-    return rows_close(&circumstances.rows, job->all ? "The records:" : "Computed in other circumstances:", json,
-                      "circumstances", error);
-}
-
 /* ---- one comparison ---------------------------------------------------------------------------------------------- */
 
 static void print_extent(const struct job *job, const struct compared *run)
@@ -309,11 +164,11 @@ static enum status print_comparison(const struct job *job, const struct compared
     print_findings(job, run);
     enum status status = STATUS_OK;
     if (!c->same_experiment || job->all)
-        status = show_settings(job, run, NULL, error);
+        status = show_settings(job->first->record, run->record, job->all, NULL, error);
     if (status == STATUS_OK && (c->step_differs || c->epoch_differs || job->tolerance_count > 0 || job->all))
-        status = show_metrics(job, run, NULL, error);
+        status = show_metrics(c, job->all, NULL, error);
     if (status == STATUS_OK && c->verdict != VERDICT_SAME_DOCUMENT)
-        status = show_circumstances(job, run, NULL, error);
+        status = show_circumstances(job->first->record, run->record, job->all, NULL, error);
     return status;
 }
 
@@ -344,21 +199,13 @@ static enum status to_json(const struct job *job, const struct compared *run, js
         json_object_set_new(json, "first_epoch",
                             json_pack("{s:I, s:s}", "epoch", (json_int_t)c->epoch, "what", c->epoch_what));
     json_object_set_new(json, "largest_validation_error_difference", json_real(c->largest_error_difference));
-    enum status status = show_settings(job, run, json, error);
+    enum status status = show_settings(job->first->record, run->record, job->all, json, error);
     if (status == STATUS_OK)
-        status = show_metrics(job, run, json, error);
-    return status == STATUS_OK ? show_circumstances(job, run, json, error) : status;
+        status = show_metrics(c, job->all, json, error);
+    return status == STATUS_OK ? show_circumstances(job->first->record, run->record, job->all, json, error) : status;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------- */
-
-static void number_cell(struct table *table, bool there, uint64_t number)
-{
-    if (there)
-        table_cell(table, "%" PRIu64, number);
-    else
-        table_cell(table, "%s", "");
-}
 
 /* A row for each run. */
 static enum status print_table(const struct job *job, const char *format, struct error *error)
@@ -381,15 +228,12 @@ static enum status print_table(const struct job *job, const char *format, struct
         const struct comparison *c = &run->comparison;
         table_cell(table, "%s", path_of(run));
         table_cell(table, "%s", run == job->first ? "first" : verdict_name(c->verdict));
-        number_cell(table, record != NULL, record != NULL ? record->epochs : 0);
-        number_cell(table, record != NULL, record != NULL ? record->steps : 0);
-        number_cell(table, run != job->first && c->step_differs, c->step + 1);
+        table_cell_if(table, record != NULL, "%zu", record != NULL ? record->epochs : 0);
+        table_cell_if(table, record != NULL, "%zu", record != NULL ? record->steps : 0);
+        table_cell_if(table, run != job->first && c->step_differs, "%" PRIu64, c->step + 1);
         const struct metrics_row *last =
             record != NULL && record->epochs > 0 ? &record->metrics[record->epochs - 1] : NULL;
-        if (last != NULL)
-            table_cell(table, "%.2f", last->validation_error);
-        else
-            table_cell(table, "%s", "");
+        table_number(table, 2, last != NULL ? last->validation_error : NAN);
         table_cell(table, "%.16s", last != NULL ? last->weights_sha256 : "");
     }
     enum status status = table_print(table, format, error);

@@ -172,7 +172,7 @@ static enum status print_text(const struct job *job, struct error *error)
     status = print_table(job, NULL, error);
     if (status != STATUS_OK || !c->tested)
         return status;
-    const bool welch = sample_has_spread(&c->samples[0]) && sample_has_spread(&c->samples[1]);
+    const bool welch = summary_has_spread(&c->samples[0]) && summary_has_spread(&c->samples[1]);
     printf("\nValidation errors after the last epoch, percent; intervals of 95 %%.\n");
     printf("%s: t = %.3f, %.3g degrees of freedom, two-sided p = %.3g.\n", welch ? "Welch's test" : "Student's test",
            c->test.t, c->test.freedom, c->test.p);

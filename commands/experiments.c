@@ -188,17 +188,6 @@ static const struct table_column script_columns[] = {
     { "memory_is", false, 0 },  { "runs", true, 0 },          { "finished", true, 0 },
 };
 
-static void __attribute__((format(printf, 3, 4))) cell_if(struct table *table, bool known, const char *format, ...)
-{
-    char text[512] = "";
-    va_list arguments;
-    va_start(arguments, format);
-    if (known)
-        vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    table_cell(table, "%s", text);
-}
-
 static void add_text_row(struct table *table, const char *path, const struct manifest *manifest,
                          const struct cost *cost)
 {
@@ -206,10 +195,10 @@ static void add_text_row(struct table *table, const char *path, const struct man
     char time[32];
     duration(time, sizeof time, cost->seconds);
     table_cell(table, "%s", path);
-    cell_if(table, !isnan(cost->seconds), "%s%s", cost->seconds_guessed ? "~ " : "", time);
-    cell_if(table, !isnan(cost->bytes), "%s%.0f", cost->bytes_guessed ? "~ " : "", cost->bytes / 1048576.0);
+    table_cell_if(table, !isnan(cost->seconds), "%s%s", cost->seconds_guessed ? "~ " : "", time);
+    table_cell_if(table, !isnan(cost->bytes), "%s%.0f", cost->bytes_guessed ? "~ " : "", cost->bytes / 1048576.0);
     if (cost->runs == cost->finished)
-        cell_if(table, cost->runs > 0, "%zu", cost->runs);
+        table_cell_if(table, cost->runs > 0, "%zu", cost->runs);
     else
         table_cell(table, "%zu of %zu", cost->finished, cost->runs);
     if (target != NULL)
@@ -229,13 +218,13 @@ static void add_script_row(struct table *table, const char *path, const struct m
     table_cell(table, "%" PRIu32, manifest->recipe.model.depth);
     table_cell(table, "%s", arithmetic_version(manifest->recipe.arithmetic));
     table_cell(table, "%" PRIu64, schedule_epochs(&manifest->recipe.training, manifest->training_images));
-    cell_if(table, target != NULL, "%.2f", target != NULL ? target->value : 0.0);
-    cell_if(table, target != NULL, "%.2f", target != NULL ? target->tolerance : 0.0);
-    cell_if(table, timed, "%.1f", cost->seconds);
-    cell_if(table, timed, "%s", timed ? cost->from->name : "");
-    cell_if(table, timed, "%s", cost->seconds_guessed ? "estimated" : "measured");
-    cell_if(table, sized, "%.1f", cost->bytes / 1048576.0);
-    cell_if(table, sized, "%s", cost->bytes_guessed ? "estimated" : "measured");
+    table_cell_if(table, target != NULL, "%.2f", target != NULL ? target->value : 0.0);
+    table_cell_if(table, target != NULL, "%.2f", target != NULL ? target->tolerance : 0.0);
+    table_cell_if(table, timed, "%.1f", cost->seconds);
+    table_cell_if(table, timed, "%s", timed ? cost->from->name : "");
+    table_cell_if(table, timed, "%s", cost->seconds_guessed ? "estimated" : "measured");
+    table_cell_if(table, sized, "%.1f", cost->bytes / 1048576.0);
+    table_cell_if(table, sized, "%s", cost->bytes_guessed ? "estimated" : "measured");
     table_cell(table, "%zu", cost->runs);
     table_cell(table, "%zu", cost->finished);
 }

@@ -1,4 +1,5 @@
-/* What the runs of selfsame report came from: settings, machines, digests, signatures, and how to compute them again. */
+/* What the runs of selfsame report came from: settings, machines, digests, signatures, and how to compute them again.
+ * */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

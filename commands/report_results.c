@@ -246,7 +246,7 @@ static enum status print_group(FILE *page, const struct run_group *group, struct
     double *values = run_group_errors(group, false);
     if (values == NULL)
         return error_out_of_memory(error, "the results");
-    const struct sample sample = sample_of(values, group->count);
+    const struct summary sample = summary_of(values, group->count);
     const struct interval interval = interval_of_mean(&sample, STATISTICS_CONFIDENCE);
     double least = values[0], largest = values[0];
     for (size_t i = 1; i < group->count; i++) {

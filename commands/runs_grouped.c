@@ -109,14 +109,6 @@ static const struct table_column columns[] = {
     { "high", true, 1 },      { "seeds", false, 0 }, { "recipe", false, 4 },
 };
 
-static void add_number(struct table *table, bool known, double value)
-{
-    if (known)
-        table_cell(table, "%.3f", value);
-    else
-        table_cell(table, "%s", "");
-}
-
 /* Runs of one seed with the same weights are one computation, and count once. `errors`: room for the group's. */
 static bool add_group(struct table *table, const struct group *group, double *errors)
 {
@@ -125,9 +117,9 @@ static bool add_group(struct table *table, const struct group *group, double *er
         if (i == 0 || strcmp(group->first[i].weights, group->first[i - 1].weights) != 0)
             errors[n++] = group->first[i].error;
     }
-    const struct sample sample = sample_of(errors, n);
+    const struct summary sample = summary_of(errors, n);
     const struct interval interval = interval_of_mean(&sample, STATISTICS_CONFIDENCE);
-    const bool spread = sample_has_spread(&sample);
+    const bool spread = summary_has_spread(&sample);
     char *seeds = seeds_of(group);
     if (seeds == NULL)
         return false;
@@ -136,10 +128,10 @@ static bool add_group(struct table *table, const struct group *group, double *er
     table_cell(table, "%" PRId64, group->first->of);
     table_cell(table, "%zu", group->count);
     table_cell(table, "%zu", n);
-    add_number(table, true, sample.mean);
-    add_number(table, spread, sample.sd);
-    add_number(table, spread, interval.low);
-    add_number(table, spread, interval.high);
+    table_number(table, 3, sample.mean);
+    table_cell_if(table, spread, "%.3f", sample.sd);
+    table_cell_if(table, spread, "%.3f", interval.low);
+    table_cell_if(table, spread, "%.3f", interval.high);
     table_cell(table, "%s", seeds);
     table_cell(table, "%.16s", group->first->recipe);
     free(seeds);

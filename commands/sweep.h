@@ -54,8 +54,8 @@ void sweep_program(char path[FILE_PATH_BYTES]);
 char *sweep_command_line(const struct arguments *arguments, const char *const *without, const char *also);
 
 /* Trains all tasks that are not finished here, `jobs` processes at a time.
- * errors   STATUS_INTERRUPTED after a signal: every process has written its checkpoint. Otherwise that of the first task
- *          that failed; a failing one leaves the others alone. */
+ * errors   STATUS_INTERRUPTED after a signal: every process has written its checkpoint. Otherwise that of the first
+ *          task that failed; a failing one leaves the others alone. */
 enum status sweep_run_jobs(const struct sweep *sweep, size_t jobs, struct error *error) MUST_USE;
 
 /* Submits all tasks that are not finished as one array; with --dry-run, prints its script. STATUS_INPUT for a template

@@ -34,14 +34,6 @@ static struct record *open_task(const struct sweep *sweep, const struct sweep_ta
     return NULL;
 }
 
-static void cell_percent(struct table *table, bool known, double value)
-{
-    if (known)
-        table_cell(table, "%.2f", value);
-    else
-        table_cell(table, "%s", "");
-}
-
 static void add_run(struct table *table, const struct sweep *sweep, const struct sweep_task *task)
 {
     char state[RECORD_STATE_BYTES];
@@ -58,8 +50,8 @@ static void add_run(struct table *table, const struct sweep *sweep, const struct
     table_cell(table, "%s", record_state_text(record, state));
     table_cell(table, "%" PRIu64, facts->result.epochs);
     table_cell(table, "%" PRIu64, facts->epochs_wanted);
-    cell_percent(table, any, facts->result.last.validation_error);
-    cell_percent(table, any, facts->result.best_validation_error);
+    table_cell_if(table, any, "%.2f", facts->result.last.validation_error);
+    table_cell_if(table, any, "%.2f", facts->result.best_validation_error);
     table_cell(table, "%.16s", any ? facts->result.last.weights_sha256 : "");
     const char *mark = manifest_test_mark(task->manifest, facts->validation_data_sha256);
     if (mark != NULL)
@@ -86,7 +78,7 @@ static size_t read_errors(const struct sweep *sweep, const struct manifest *mani
 static enum status add_manifest(struct table *table, const struct sweep *sweep, const struct manifest *manifest,
                                 struct error *error)
 {
-    struct sample sample = { .n = 0 };
+    struct summary sample = { .n = 0 };
     double lowest = INFINITY, highest = -INFINITY, *values = calloc(sweep->task_count, sizeof *values);
     size_t runs = 0;
     if (values == NULL)
@@ -95,7 +87,7 @@ static enum status add_manifest(struct table *table, const struct sweep *sweep, 
         runs += sweep->tasks[i].manifest == manifest;
     const size_t count = read_errors(sweep, manifest, values);
     if (count > 0)
-        sample = sample_of(values, count);
+        sample = summary_of(values, count);
     for (size_t i = 0; i < count; i++) {
         lowest = fmin(lowest, values[i]);
         highest = fmax(highest, values[i]);
@@ -105,13 +97,10 @@ static enum status add_manifest(struct table *table, const struct sweep *sweep, 
     table_cell(table, "%s", arithmetic_version(manifest->recipe.arithmetic));
     table_cell(table, "%zu", runs);
     table_cell(table, "%zu", count);
-    cell_percent(table, count > 0, sample.mean);
-    if (count > 1)
-        table_cell(table, "%.3f", sample.sd);
-    else
-        table_cell(table, "%s", "");
-    cell_percent(table, count > 0, lowest);
-    cell_percent(table, count > 0, highest);
+    table_cell_if(table, count > 0, "%.2f", sample.mean);
+    table_cell_if(table, count > 1, "%.3f", sample.sd);
+    table_cell_if(table, count > 0, "%.2f", lowest);
+    table_cell_if(table, count > 0, "%.2f", highest);
     return STATUS_OK;
 }
 

@@ -32,6 +32,8 @@ struct table *table_open(const struct table_column *columns, size_t count)
     return table;
 }
 
+enum { CELL_BYTES = 1024 };
+
 /* Adds a cell. False without memory. */
 static bool add_cell(struct table *table, const char *text)
 {
@@ -80,20 +82,34 @@ void table_cell(struct table *table, const char *format, ...)
     free(whole);
 }
 
-void table_number(struct table *table, int digits, double value)
+void table_cell_if(struct table *table, bool known, const char *format, ...)
+{
+    char text[CELL_BYTES] = "";
+    va_list arguments;
+    va_start(arguments, format);
+    if (known)
+        vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    table_cell(table, "%s", text);
+}
+
+void number_text(char *text, size_t size, int digits, double value)
 {
     if (isfinite(value))
-        table_cell(table, "%.*f", digits, value);
+        snprintf(text, size, "%.*f", digits, value);
     else
-        table_cell(table, "%s", "");
+        text[0] = '\0';
+}
+
+void table_number(struct table *table, int digits, double value)
+{
+    table_cell_if(table, isfinite(value), "%.*f", digits, value);
 }
 
 static const char *cell(const struct table *table, size_t row, size_t column)
 {
     return table->texts + table->cells[row * table->column_count + column];
 }
-
-enum { CELL_BYTES = 1024 };
 
 /* The length of a text of printable ASCII alone, as most are, which is printed as it is; else SIZE_MAX. */
 static size_t plain_length(const char *text)

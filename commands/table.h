@@ -32,8 +32,12 @@ struct table *table_open(const struct table_column *columns, size_t count);
 /* Fills the next cell, row by row. An empty text is a cell without a value (null in JSON). If there is no memory for a
  * cell, table_print fails. */
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same where a value is known, and an empty cell where it is not. */
+void table_cell_if(struct table *table, bool known, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A number with so many digits after the point; an empty cell if it is not finite. */
 void table_number(struct table *table, int digits, double value);
+/* The text of such a cell. */
+void number_text(char *text, size_t size, int digits, double value);
 /* Prints to standard output in "table", "markdown", "json" or "csv"; NULL is "table". */
 enum status table_print(const struct table *table, const char *format, struct error *error) MUST_USE;
 void table_close(struct table *table);

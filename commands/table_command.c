@@ -109,14 +109,6 @@ static enum status add_curve(struct table *table, const struct record *record, s
     return STATUS_OK;
 }
 
-static void add_number(struct table *table, int digits, double value)
-{
-    if (isnan(value))
-        table_cell(table, "%s", "");
-    else
-        table_cell(table, "%.*f", digits, value);
-}
-
 static enum status add_cell(struct table *table, enum column column, enum format format, const struct record *record,
                             struct error *error)
 {
@@ -144,15 +136,15 @@ static enum status add_cell(struct table *table, enum column column, enum format
         table_cell(table, "%" PRIu64, facts->epochs_wanted);
         break;
     case COLUMN_ERROR:
-        add_number(table, 2, last != NULL ? last->validation_error : NAN);
+        table_number(table, 2, last != NULL ? last->validation_error : NAN);
         break;
     case COLUMN_2016:
         status = table_published_error("msra", record, &value, error);
-        add_number(table, 2, value);
+        table_number(table, 2, value);
         break;
     case COLUMN_PAPER:
         status = table_published_error("paper", record, &value, error);
-        add_number(table, 2, value);
+        table_number(table, 2, value);
         break;
     case COLUMN_VERDICT:
         add_verdict(table, record);
@@ -162,10 +154,10 @@ static enum status add_cell(struct table *table, enum column column, enum format
         break;
     case COLUMN_SECONDS:
         value = run_group_seconds(record->metrics, record->epochs);
-        add_number(table, value < 10.0 ? 1 : 0, value);
+        table_number(table, value < 10.0 ? 1 : 0, value);
         break;
     case COLUMN_MEMORY:
-        add_number(table, 0, facts->peak_memory_bytes > 0 ? (double)facts->peak_memory_bytes / 1048576.0 : NAN);
+        table_number(table, 0, facts->peak_memory_bytes > 0 ? (double)facts->peak_memory_bytes / 1048576.0 : NAN);
         break;
     case COLUMN_WEIGHTS:
         table_cell(table, "%.*s", for_people(format) ? 12 : 64, last != NULL ? last->weights_sha256 : "");

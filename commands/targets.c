@@ -81,8 +81,7 @@ static void __attribute__((format(printf, 3, 4))) put(struct line *line, enum co
 
 static void put_number(struct line *line, enum column column, int digits, double value)
 {
-    if (isfinite(value))
-        put(line, column, "%.*f", digits, value);
+    number_text(line->cells[column], sizeof line->cells[column], digits, value);
 }
 
 static void add_line(struct job *job, const struct line *line)

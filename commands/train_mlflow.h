@@ -11,8 +11,8 @@
 
 struct train_mlflow;
 
-/* `runs` runs at most; `say` prints a message, from any thread. Without a URL *mlflow is NULL, which the functions below
- * take. STATUS_INPUT for what is no URL. */
+/* `runs` runs at most; `say` prints a message, from any thread. Without a URL *mlflow is NULL, which the functions
+ * below take. STATUS_INPUT for what is no URL. */
 enum status train_mlflow_open(struct train_mlflow **mlflow, const char *url, size_t runs,
                               void (*say)(void *context, const char *message), void *context,
                               struct error *error) MUST_USE;

@@ -1,5 +1,5 @@
-/* Runs in the formats of other tools. One table (export_formats) has the formats that are files; exchange/mlflow.h sends
- * runs to a server.
+/* Runs in the formats of other tools. One table (export_formats) has the formats that are files; exchange/mlflow.h
+ * sends runs to a server.
  *
  * Every format is made from records alone, and the same records give the same bytes. A file appears whole or not at
  * all. */

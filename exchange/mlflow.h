@@ -1,10 +1,10 @@
 /* Runs on an MLflow server: one run there for each run here, in an experiment of the manifest's name.
  *
- * same     The tag selfsame.run, which follows from the experiment's digest, the start and the host, finds a run that was
- *          sent before. What it has is not sent again: parameters by name, metrics by their last step, files by digest.
- *          So a transfer that was cut, and one during the training, go on with what is missing.
- * metrics  NAME for the columns of metrics.jsonl, over the epochs done; step/loss and step/errors, if asked for, over the
- *          steps from 0
+ * same     The tag selfsame.run, which follows from the experiment's digest, the start and the host, finds a run that
+ *          was sent before. What it has is not sent again: parameters by name, metrics by their last step, files by
+ *          digest. So a transfer that was cut, and one during the training, go on with what is missing.
+ * metrics  NAME for the columns of metrics.jsonl, over the epochs done; step/loss and step/errors, if asked for, over
+ *          the steps from 0
  * files    the record's files, where the server takes them (artifact URI mlflow-artifacts:) */
 #ifndef SELFSAME_MLFLOW_H
 #define SELFSAME_MLFLOW_H

@@ -1,7 +1,7 @@
 /* An MLflow server, as its REST interface shows it: what every caller of it needs.
  *
- * login    MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, from the environment, as for
- *          MLflow's own clients; never in a URL, and in no message
+ * login    MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, from the environment, as
+ *          for MLflow's own clients; never in a URL, and in no message
  * again    a server that is busy (429, 5xx) or does not answer is asked three times */
 #ifndef SELFSAME_MLFLOW_SERVER_H
 #define SELFSAME_MLFLOW_SERVER_H

@@ -60,10 +60,8 @@ void message_add_integer(struct message *message, uint32_t field, uint64_t value
 
 void message_add_double(struct message *message, uint32_t field, double value)
 {
-    uint64_t word;
     uint8_t bytes[8];
-    memcpy(&word, &value, sizeof word);
-    bytes_put_u64(bytes, word);
+    bytes_put_u64(bytes, double_bits(value));
     append_key(message, field, WIRE_64);
     message_append(message, bytes, sizeof bytes);
 }
@@ -167,13 +165,7 @@ bool message_next(struct message_reader *reader, struct message_field *field, bo
 
 double message_field_double(const struct message_field *field)
 {
-    if (field->type == WIRE_32) {
-        const uint32_t word = (uint32_t)field->value;
-        float value;
-        memcpy(&value, &word, sizeof value);
-        return (double)value;
-    }
-    double value;
-    memcpy(&value, &field->value, sizeof value);
-    return value;
+    if (field->type == WIRE_32)
+        return (double)float_of_bits((uint32_t)field->value);
+    return double_of_bits(field->value);
 }

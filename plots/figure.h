@@ -33,8 +33,8 @@ struct figure {
     void (*free_content)(void *content);
 };
 
-/* Makes a figure of runs, each with at least one epoch, which stay until figure_close. STATUS_NO, with the reason, where
- * these runs have nothing that this kind shows. After an error there is nothing to close. */
+/* Makes a figure of runs, each with at least one epoch, which stay until figure_close. STATUS_NO, with the reason,
+ * where these runs have nothing that this kind shows. After an error there is nothing to close. */
 enum status figure_open(struct figure *figure, enum figure_kind kind, const struct record *const *runs, size_t count,
                         struct error *error) MUST_USE;
 /* The kind FIGURE_PEAK, of files. STATUS_INPUT names a file that is not of selfsame bench. */

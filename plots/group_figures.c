@@ -22,6 +22,16 @@ static struct interval range_of(const double *values, size_t count)
     return range;
 }
 
+/* Hands the chart over, also after an error. */
+static enum status finish(enum status status, struct chart *chart, struct figure *figure, struct error *error)
+{
+    struct error ignored;
+    if (chart == NULL)
+        return status;
+    enum status finished = chart_finish(chart, figure, status == STATUS_OK ? error : &ignored);
+    return status == STATUS_OK ? finished : status;
+}
+
 /* ---- seeds ------------------------------------------------------------------------------------------------------- */
 
 /* The epochs that all runs of a group have. */
@@ -40,14 +50,14 @@ static enum status add_band(struct chart *chart, size_t style, const struct run_
     struct series *series =
         chart_add(chart, group->count > 1 ? SERIES_BAND : SERIES_LINE, style, epochs, group->count > 1, error);
     double *values = calloc(group->count, sizeof *values);
-    struct sample sample = { .n = 0 };
+    struct summary sample = { .n = 0 };
     enum status status = series == NULL ? error->status : STATUS_OK;
     if (status == STATUS_OK && values == NULL)
         status = error_out_of_memory(error, "a figure");
     for (size_t e = 0; status == STATUS_OK && e < epochs; e++) {
         for (size_t i = 0; i < group->count; i++)
             values[i] = group->records[i]->metrics[e].validation_error;
-        sample = sample_of(values, group->count);
+        sample = summary_of(values, group->count);
         series->x[e] = (double)(e + 1);
         series->y[e] = sample.mean;
         if (series->low != NULL) {
@@ -97,9 +107,7 @@ enum status figure_open_seeds(struct figure *figure, const struct record *const 
     chart->from_zero = true;
     for (size_t g = 0; g < group_count && status == STATUS_OK; g++)
         status = add_band(chart, g, &groups[g], error);
-    struct error ignored;
-    enum status finished = chart_finish(chart, figure, status == STATUS_OK ? error : &ignored);
-    status = status == STATUS_OK ? finished : status;
+    status = finish(status, chart, figure, error);
     snprintf(
         figure->description, sizeof figure->description,
         "The validation error after each epoch, for runs that differ in the seed alone. Lines are means, and bands "
@@ -153,7 +161,7 @@ static enum status add_lines(struct chart *chart, struct depth_value *values, si
             const struct interval range = range_of(sample, n);
             most = n > most ? n : most;
             series->x[place] = values[i].depth;
-            series->y[place] = quartiles ? (sample[n / 2] + sample[(n - 1) / 2]) / 2.0 : sample_of(sample, n).mean;
+            series->y[place] = quartiles ? (sample[n / 2] + sample[(n - 1) / 2]) / 2.0 : summary_of(sample, n).mean;
             series->low[place] = quartiles ? sample[(n - 1) / 4] : range.low;
             series->high[place] = quartiles ? sample[(n - 1) * 3 / 4] : range.high;
         }
@@ -230,35 +238,30 @@ static struct chart *open_depth_chart(const char *heading, const char *y_label, 
     return chart;
 }
 
-/* Hands the chart over, also after an error. */
-static enum status finish(enum status status, struct chart *chart, struct figure *figure, struct error *error)
-{
-    struct error ignored;
-    if (chart == NULL)
-        return status;
-    enum status finished = chart_finish(chart, figure, status == STATUS_OK ? error : &ignored);
-    return status == STATUS_OK ? finished : status;
-}
-
 enum status figure_open_depth(struct figure *figure, const struct record *const *runs, size_t count,
                               struct error *error)
 {
     struct depth_value *values = calloc(count, sizeof *values);
+    struct run_group *groups = NULL; /* which leave out runs with the same bits */
+    size_t group_count = 0, used = 0;
     struct chart *chart = NULL;
-    size_t used = 0;
     bool cifar10 = false, embedded = false;
     char heading[FIGURE_TITLE_BYTES];
-    enum status status = values != NULL ? STATUS_OK : error_out_of_memory(error, "a figure of %zu runs", count);
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        const struct record *record = runs[i];
-        if (record->epochs < record->facts.epochs_wanted ||
-            manifest_test_mark(&record->manifest, record->facts.validation_data_sha256) != NULL)
-            continue;
-        values[used].depth = (double)record->facts.depth;
-        values[used].value = record->metrics[record->epochs - 1].validation_error;
-        name_line(record, values[used++].line);
-        cifar10 |= is_on_cifar10(record);
-        embedded |= !is_on_cifar10(record);
+    enum status status = run_groups_make((struct record *const *)runs, count, false, &groups, &group_count, error);
+    if (status == STATUS_OK && values == NULL)
+        status = error_out_of_memory(error, "a figure of %zu runs", count);
+    for (size_t g = 0; g < group_count && status == STATUS_OK; g++) {
+        for (size_t i = 0; i < groups[g].count; i++) {
+            const struct record *record = groups[g].records[i];
+            if (!run_group_is_whole(record) ||
+                manifest_test_mark(&record->manifest, record->facts.validation_data_sha256) != NULL)
+                continue;
+            values[used].depth = (double)record->facts.depth;
+            values[used].value = run_group_error(record, false);
+            name_line(record, values[used++].line);
+            cifar10 |= is_on_cifar10(record);
+            embedded |= !is_on_cifar10(record);
+        }
     }
     if (status == STATUS_OK && used == 0)
         status = error_set(error, STATUS_NO, "none of these runs is finished, on its data set's own test images");
@@ -278,6 +281,7 @@ enum status figure_open_depth(struct figure *figure, const struct record *const 
              cifar10 ? " Hollow marks are what others published, with a bar of one standard deviation up and down "
                        "where one was published. Marks of one depth are drawn next to each other."
                      : "");
+    run_groups_free(groups, group_count);
     free(values);
     return status;
 }

@@ -60,7 +60,7 @@ static enum status measure(const struct run_group groups[2], struct groups_compa
         double *errors = run_group_errors(&groups[side], false);
         if (errors == NULL)
             return error_out_of_memory(error, "the errors of %zu runs", groups[side].count);
-        c->samples[side] = sample_of(errors, groups[side].count);
+        c->samples[side] = summary_of(errors, groups[side].count);
         c->intervals[side] = interval_of_mean(&c->samples[side], STATISTICS_CONFIDENCE);
         free(errors);
     }

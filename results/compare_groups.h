@@ -18,7 +18,7 @@ struct groups_comparison {
     enum verdict verdict;
     char sentence[512]; /* without a full stop */
     bool tested;        /* the numbers below are there */
-    struct sample samples[2];
+    struct summary samples[2];
     struct interval intervals[2]; /* 95 %, of the means */
     struct t_test test;
     double sd;   /* of both sides together */

@@ -8,8 +8,8 @@
 #include "base/machine.h"
 #include "results/record_json.h"
 
-/* Variables that can change what a program computes, on which device, or how fast: a closed list, so that no record tells
- * a secret. */
+/* Variables that can change what a program computes, on which device, or how fast: a closed list, so that no record
+ * tells a secret. */
 enum { ENVIRONMENT_VARIABLES = 24, ENVIRONMENT_VARIABLE_BYTES = 256 };
 
 /* The host's texts are "" and its number 0 where the system does not tell. */

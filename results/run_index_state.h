@@ -1,4 +1,5 @@
-/* What the two halves of the index share: run_index.c has the database and its file, run_index_refresh.c reads the runs. */
+/* What the two halves of the index share: run_index.c has the database and its file, run_index_refresh.c reads the
+ * runs. */
 #ifndef SELFSAME_RUN_INDEX_STATE_H
 #define SELFSAME_RUN_INDEX_STATE_H
 

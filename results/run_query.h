@@ -2,11 +2,12 @@
  *
  * expression  TERM, not, and, or, parentheses; `not` binds most, `or` least. A term is COLUMN OPERATOR VALUE. Words may
  *             be in capitals.
- * operators   = (or ==), != (or <>), <, <=, >, >=; for texts also like (with % and _), contains and, before these two, not.
- *             like and contains take no notice of the case of ASCII letters
+ * operators   = (or ==), != (or <>), <, <=, >, >=; for texts also like (with % and _), contains and, before these two,
+ *             not. like and contains take no notice of the case of ASCII letters
  * values      a number; a text between single or double quotes, where a doubled quote is one quote
  * columns     those of results/run_columns.h. A digest is compared by as many digits as the value has. A comparison
- *             with tag holds if it holds for one of the tags, and != if = does not; tag = '' holds for runs without tags
+ *             with tag holds if it holds for one of the tags, and != if = does not; tag = '' holds for runs without
+ *             tags
  * missing     a comparison with a value that a run does not have is false
  * real        numbers that are not whole are equal if they agree to 9 digits
  * safety      Values become parameters of the statement, and nothing of the text becomes SQL. Length, nesting and

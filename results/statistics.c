@@ -7,7 +7,7 @@
 
 /* ---- samples and intervals --------------------------------------------------------------------------------------- */
 
-struct sample sample_of(const double *values, size_t n)
+struct summary summary_of(const double *values, size_t n)
 {
     double sum = 0.0, squares = 0.0, rest = 0.0;
     for (size_t i = 0; i < n; i++)
@@ -19,7 +19,7 @@ struct sample sample_of(const double *values, size_t n)
     }
     /* `rest` is what the rounding of the mean left: 0 but for it. */
     const double variance = (squares - rest * rest / (double)n) / (double)(n - 1);
-    return (struct sample){ n, mean + rest / (double)n, n < 2 ? NAN : sqrt(variance > 0.0 ? variance : 0.0) };
+    return (struct summary){ n, mean + rest / (double)n, n < 2 ? NAN : sqrt(variance > 0.0 ? variance : 0.0) };
 }
 
 static int compare_values(const void *a, const void *b)
@@ -34,14 +34,14 @@ double sample_median(double *values, size_t n)
     return 0.5 * (values[n / 2] + values[(n - 1) / 2]);
 }
 
-bool sample_has_spread(const struct sample *sample)
+bool summary_has_spread(const struct summary *sample)
 {
     return sample->n > 1 && isfinite(sample->sd);
 }
 
-struct interval interval_of_mean(const struct sample *sample, double level)
+struct interval interval_of_mean(const struct summary *sample, double level)
 {
-    if (!sample_has_spread(sample))
+    if (!summary_has_spread(sample))
         return (struct interval){ NAN, NAN };
     const double n = (double)sample->n;
     const double half = student_exceeded(0.5 * (1.0 - level), n - 1.0) * sample->sd / sqrt(n);
@@ -74,41 +74,41 @@ static struct t_test test_of(double difference, double error, double freedom)
     return test;
 }
 
-struct t_test test_one_sample(const struct sample *sample, double value)
+struct t_test test_one_sample(const struct summary *sample, double value)
 {
     const double n = (double)sample->n;
     return test_of(sample->mean - value, sample->sd / sqrt(n), n - 1.0);
 }
 
-double pooled_sd(const struct sample *a, const struct sample *b)
+double pooled_sd(const struct summary *a, const struct summary *b)
 {
-    const double freedom_a = sample_has_spread(a) ? (double)a->n - 1.0 : 0.0,
-                 freedom_b = sample_has_spread(b) ? (double)b->n - 1.0 : 0.0;
+    const double freedom_a = summary_has_spread(a) ? (double)a->n - 1.0 : 0.0,
+                 freedom_b = summary_has_spread(b) ? (double)b->n - 1.0 : 0.0;
     const double squares =
         (freedom_a > 0.0 ? freedom_a * a->sd * a->sd : 0.0) + (freedom_b > 0.0 ? freedom_b * b->sd * b->sd : 0.0);
     return sqrt(squares / (freedom_a + freedom_b)); /* NaN for 0 / 0 */
 }
 
-struct t_test test_equal_spreads(const struct sample *a, const struct sample *b)
+struct t_test test_equal_spreads(const struct summary *a, const struct summary *b)
 {
     const double freedom =
-        (sample_has_spread(a) ? (double)a->n - 1.0 : 0.0) + (sample_has_spread(b) ? (double)b->n - 1.0 : 0.0);
+        (summary_has_spread(a) ? (double)a->n - 1.0 : 0.0) + (summary_has_spread(b) ? (double)b->n - 1.0 : 0.0);
     const double error = pooled_sd(a, b) * sqrt(1.0 / (double)a->n + 1.0 / (double)b->n);
     return test_of(a->mean - b->mean, error, freedom);
 }
 
-struct t_test test_two_samples(const struct sample *a, const struct sample *b)
+struct t_test test_two_samples(const struct summary *a, const struct summary *b)
 {
-    if (!sample_has_spread(a) && !sample_has_spread(b))
+    if (!summary_has_spread(a) && !summary_has_spread(b))
         return (struct t_test){ NAN, NAN, NAN, NAN, NAN };
-    if (!sample_has_spread(a) || !sample_has_spread(b))
+    if (!summary_has_spread(a) || !summary_has_spread(b))
         return test_equal_spreads(a, b);
     const double v_a = a->sd * a->sd / (double)a->n, v_b = b->sd * b->sd / (double)b->n, v = v_a + v_b;
     const double freedom = v * v / (v_a * v_a / ((double)a->n - 1.0) + v_b * v_b / ((double)b->n - 1.0));
     return test_of(a->mean - b->mean, sqrt(v), freedom);
 }
 
-double reference_lowest(const struct sample *reference, uint64_t n, double level)
+double reference_lowest(const struct summary *reference, uint64_t n, double level)
 {
     const double n_reference = (double)reference->n, n_runs = (double)n;
     return reference->mean -

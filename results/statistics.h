@@ -19,24 +19,25 @@
 #define STATISTICS_CONFIDENCE 0.95
 #define STATISTICS_POWER 0.8
 
-struct sample {
+/* Of a sample. */
+struct summary {
     uint64_t n;
     double mean, sd; /* the standard deviation with n - 1; NaN for one value */
 };
 
 /* n at least 1. */
-struct sample sample_of(const double *values, size_t n);
+struct summary summary_of(const double *values, size_t n);
 /* Reorders the values. */
 double sample_median(double *values, size_t n);
 /* Whether its sd says anything. */
-bool sample_has_spread(const struct sample *sample);
+bool summary_has_spread(const struct summary *sample);
 
 struct interval {
     double low, high;
 };
 
 /* Of the mean, by Student's t; NaN for one value. */
-struct interval interval_of_mean(const struct sample *sample, double level);
+struct interval interval_of_mean(const struct summary *sample, double level);
 /* Of the probability of an error, `errors` of `images`, in percent: Wilson's score interval. */
 struct interval interval_wilson(uint64_t errors, uint64_t images, double level);
 
@@ -48,17 +49,17 @@ struct t_test {
 };
 
 /* Whether the mean of a sample is `value`. */
-struct t_test test_one_sample(const struct sample *sample, double value);
+struct t_test test_one_sample(const struct summary *sample, double value);
 /* Whether two means are equal. Welch's test where both have a spread. If one of them is a single value, Student's test,
  * with the spread of the other for both. If neither has a spread, all of it is NaN. */
-struct t_test test_two_samples(const struct sample *a, const struct sample *b);
+struct t_test test_two_samples(const struct summary *a, const struct summary *b);
 /* Student's test, with one spread for both. At least one has one. */
-struct t_test test_equal_spreads(const struct sample *a, const struct sample *b);
+struct t_test test_equal_spreads(const struct summary *a, const struct summary *b);
 
 /* The lowest mean of n runs that a reference accepts: below it, one would say with a one-sided test at this level that
  * they compute something easier. MLPerf's reference convergence points are used so: both sides are taken to have the
  * reference's spread. (MLPerf divides by n in its standard deviation, and we by n - 1.) */
-double reference_lowest(const struct sample *reference, uint64_t n, double level);
+double reference_lowest(const struct summary *reference, uint64_t n, double level);
 
 /* Two sets of predictions of the same images; only images that one of them gets right and the other wrong count. */
 struct mcnemar {
@@ -76,6 +77,6 @@ double test_sees(uint64_t n_a, uint64_t n_b, double sd, double power, double lev
 /* The least number of runs on each side to see a difference that often; UINT64_MAX for more than a million. */
 uint64_t seeds_needed(double difference, double sd, double power, double level);
 /* The spread of two samples together; NaN where neither has one. */
-double pooled_sd(const struct sample *a, const struct sample *b);
+double pooled_sd(const struct summary *a, const struct summary *b);
 
 #endif

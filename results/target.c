@@ -85,8 +85,8 @@ static void say_test(struct judgement *j)
 /* The published spread also says what would be too good. */
 static void say_reference(const struct run_group *group, const struct manifest_target *target, struct judgement *j)
 {
-    const struct sample reference = { target->n, target->value, target->sd };
-    if (!sample_has_spread(&reference) || target->protocol != PROTOCOL_MEAN)
+    const struct summary reference = { target->n, target->value, target->sd };
+    if (!summary_has_spread(&reference) || target->protocol != PROTOCOL_MEAN)
         return;
     const double lowest = reference_lowest(&reference, group->count, STATISTICS_LEVEL);
     if (j->sample.mean < lowest)
@@ -131,7 +131,7 @@ static void measure(const struct run_group *group, const struct manifest_target 
                     struct judgement *j)
 {
     const struct record *first = group->records[0];
-    j->sample = sample_of(errors, group->count);
+    j->sample = summary_of(errors, group->count);
     if (group->count > 1)
         j->interval = interval_of_mean(&j->sample, STATISTICS_CONFIDENCE);
     else if (first->epochs > 0 && !target->best)
@@ -156,7 +156,7 @@ enum status target_judge(const struct run_group *group, const struct manifest *o
     if (!is_comparable(group, owner, target, j) || !is_finished(group, target, j))
         return STATUS_OK;
 
-    const struct sample published = { target->n, target->value, target->sd };
+    const struct summary published = { target->n, target->value, target->sd };
     if (target->protocol == PROTOCOL_MEAN)
         j->test = test_two_samples(&j->sample, &published);
     if (isfinite(j->test.t) && j->test.error > 0.0)

@@ -34,7 +34,7 @@ struct judgement {
     enum target_verdict verdict;
     char detail[128];         /* what is unfinished or not comparable, in a few words; else "" */
     double measured;          /* by the target's protocol, percent; NaN: nothing yet */
-    struct sample sample;     /* of the group */
+    struct summary sample;    /* of the group */
     struct interval interval; /* 95 %: of the mean; of one run, what its number of test images leaves open */
     double difference;        /* measured less published */
     struct t_test test;       /* of the two means; p is NaN where no spread is known */

@@ -47,10 +47,8 @@ void digest_tensor(struct sha256 *sha256, const char *name, uint32_t rank, const
 
 void digest_step(uint8_t entry[DIGEST_STEP_BYTES], uint64_t step, float loss, uint32_t errors, const uint64_t digest[2])
 {
-    uint32_t bits;
-    memcpy(&bits, &loss, sizeof bits);
     bytes_put_u64(entry, step);
-    bytes_put_u32(entry + 8, bits);
+    bytes_put_u32(entry + 8, float_bits(loss));
     bytes_put_u32(entry + 12, errors);
     bytes_put_u64(entry + 16, digest[0]);
     bytes_put_u64(entry + 24, digest[1]);

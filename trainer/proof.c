@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "trainer/digests.h"
 
 const char *proof_known_digest(enum arithmetic arithmetic)
@@ -120,11 +121,8 @@ static void add_tensors(struct sha256 *sha256, const struct network *network, co
 
 static void add_loss(struct sha256 *sha256, double loss)
 {
-    uint64_t bits;
     uint8_t bytes[8];
-    memcpy(&bits, &loss, sizeof bits);
-    for (unsigned i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)(bits >> (8 * i));
+    bytes_put_u64(bytes, double_bits(loss));
     sha256_add(sha256, bytes, sizeof bytes);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/machine.h"
 
 /* ---- what is known ----------------------------------------------------------------------------------------------- */
@@ -115,20 +116,6 @@ static enum status run_step(struct running *running, uint64_t step, struct step_
     if (status == STATUS_OK)
         *result = heard.result;
     return status;
-}
-
-static uint32_t float_bits(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static uint64_t double_bits(double x)
-{
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
 }
 
 static bool step_is_known(const struct soak_network *soaked, enum arithmetic arithmetic, uint64_t step,

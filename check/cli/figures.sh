@@ -51,6 +51,11 @@ for e, row in enumerate(sheet("rate")[1:]):
 PY
 if python3 numbers.py 2> stderr; then pass "the numbers are the records'"; else fail "other numbers"; fi
 
+# A run that was computed twice is one seed.
+cp -r runs/tiny-seed4 runs/twice
+expect 0 "a run and its copy, by depth" plot tiny-seed4 twice --runs runs --out drawn --name twice --format svg --kind depth
+if grep -q "seeds" drawn/twice-depth.svg; then fail "  counted as two seeds"; else pass "  counted once"; fi
+
 # What cannot be shown says why.
 expect 2 "seeds of one run" plot tiny-seed1 --runs runs --out drawn --kind seeds
 says "no two of these runs differ in the seed alone"
@@ -102,20 +107,17 @@ for path in sorted(glob.glob("drawn/*.svg")):
             assert not name.lower().startswith("on") and (not name.endswith("href") or value.startswith("#")), (path, name)
 PY
 if python3 svg.py 2> stderr; then pass "the SVG files are well-formed, described and harmless"; else fail "an SVG file is not"; fi
-if ls drawn | grep -q "^id$" || [ -e figure ]; then fail "gnuplot obeyed a name"; else pass "no name is obeyed"; fi
+if [ -e drawn/id ] || [ -e figure ]; then fail "gnuplot obeyed a name"; else pass "no name is obeyed"; fi
 
 # Contrast, from the one place that has the colours: WCAG 2 wants 3 for lines, and 4.5 for letters.
-cat > contrast.py <<'PY'
+cat > colours.py <<'PY'
 import re, sys
+sys.path.insert(0, sys.argv[2])
+sys.dont_write_bytecode = True
+from contrast import contrast
 text = open(sys.argv[1]).read()
 def colours(name):
     return re.findall(r"#[0-9a-f]{6}", re.search(name + r"\[\d+\] = \[(.*?)\]", text, re.S).group(1))
-def light(colour):
-    parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
-    return sum(w * (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4) for w, p in zip((0.2126, 0.7152, 0.0722), parts))
-def contrast(a, b):
-    bright, dim = sorted((light(a), light(b)), reverse=True)
-    return (bright + 0.05) / (dim + 0.05)
 for name in ("light_colour", "dark_colour"):
     all_colours = colours(name)
     ground, letters, quiet, axes, fine, grid = all_colours[:6]
@@ -126,5 +128,5 @@ for name in ("light_colour", "dark_colour"):
     for colour in (axes, fine, *lines[7:]):
         assert contrast(colour, ground) >= 3, (name, colour, contrast(colour, ground))
 PY
-if python3 contrast.py "$TOP/plots/style.gp" 2> stderr; then pass "every colour has contrast, light and dark"; else fail "a colour lacks contrast"; fi
+if python3 colours.py "$TOP/plots/style.gp" "$TOP/check/cli" 2> stderr; then pass "every colour has contrast, light and dark"; else fail "a colour lacks contrast"; fi
 

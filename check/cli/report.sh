@@ -116,6 +116,9 @@ fi
 cat > page.py <<'PY'
 import re, sys
 from html.parser import HTMLParser
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+from contrast import contrast
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 class Page(HTMLParser):
     def __init__(self, path):
@@ -154,7 +157,7 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self.open and self.open[-1] == "style":
             self.style += data
-for path in sys.argv[1:]:
+for path in sys.argv[2:]:
     page = Page(path)
     assert len(page.ids) == len(set(page.ids)), path
     for names in page.named:
@@ -165,12 +168,6 @@ for path in sys.argv[1:]:
     assert "default-src 'none'" in text and 'name="viewport"' in text and 'lang="en"' in text
     assert "@import" not in page.style and "url(" not in page.style and "@media print" in page.style
 # The contrast of every pair of colours in the style sheet: WCAG 2, level AA.
-def light(colour):
-    parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
-    return sum(w * (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4) for w, p in zip((0.2126, 0.7152, 0.0722), parts))
-def contrast(a, b):
-    bright, dim = sorted((light(a), light(b)), reverse=True)
-    return (bright + 0.05) / (dim + 0.05)
 themes = [dict(re.findall(r"--(\w+):(#[0-9a-f]{6})", block)) for block in re.findall(r":root\{(.*?)\}", page.style)]
 assert len(themes) == 2 and themes[0].keys() == themes[1].keys(), themes
 for theme in themes:
@@ -179,7 +176,7 @@ for theme in themes:
             assert contrast(theme[name], theme[ground]) >= 4.5, (name, ground)
     assert contrast(theme["line"], theme["ground"]) >= 3
 PY
-if python3 page.py one.html many.html signed.html evil.html 2> stderr; then
+if python3 page.py "$TOP/check/cli" one.html many.html signed.html evil.html 2> stderr; then
     pass "the pages are well-formed, ordered and harmless, with contrast"
 else
     fail "a page is not"

@@ -166,7 +166,7 @@ bytes=$(wc -c < good)
 for place in 0 5 40 100 $((bytes / 3)) $((bytes / 2)) $((bytes - 1)); do
     cp good "$file"
     byte=$(od -An -tu1 -j "$place" -N 1 good | tr -d ' ')
-    printf "\\$(printf %o $((255 - byte)))" | dd of="$file" bs=1 seek="$place" conv=notrunc 2> dd.err
+    printf '%b' "\\0$(printf %o $((255 - byte)))" | dd of="$file" bs=1 seek="$place" conv=notrunc 2> dd.err
     fresh "a flipped byte $place"
 done
 for size in 0 1 90 4096 $((bytes - 1)); do

@@ -112,10 +112,10 @@ fi
 named() {
     name=$1 good=$2 step=$3
     shift 3
-    expect 1 "  compare names step $step" compare $good "runs/$name"
+    expect 1 "  compare names step $step" compare "$good" "runs/$name"
     prints "first difference: epoch [0-9]*, step $step (from 1)"
-    [ -f "good-$step.trace" ] || expect 0 "  the step traced where all is well" trace $good --step $step --threads 1 --out "good-$step.trace"
-    faulty $name 0 "  and where it is not" trace "runs/$name" --step $step --threads 1 --out "$name.trace"
+    [ -f "good-$step.trace" ] || expect 0 "  the step traced where all is well" trace "$good" --step "$step" --threads 1 --out "good-$step.trace"
+    faulty "$name" 0 "  and where it is not" trace "runs/$name" --step "$step" --threads 1 --out "$name.trace"
     expect 1 "  the traces are compared" compare "good-$step.trace" "$name.trace"
     prints "^differs: $1 is the first tensor that differs"
     sed -n 's/^  \([a-z0-9_./]*\): [0-9a-f]*\.\.\. and .*/\1/p' stdout > roots

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "check/cudnn/fake_graph.h"
 
 enum { VALUES = 16 };
@@ -36,16 +37,12 @@ static void *memory_of(const struct run *run, int64_t uid)
 
 static float from_bf16(uint16_t half)
 {
-    uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return float_of_bits((uint32_t)half << 16);
 }
 
 static uint16_t to_bf16(float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    const uint32_t bits = float_bits(value);
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 /* A lane of a register, by PTX's name of the type. */
 typedef uint16_t lane_b16, lane_u16;
 typedef uint32_t lane_b32, lane_u32;
@@ -31,37 +33,23 @@ OPERATION float canonical(float x)
     return x == x ? x : __builtin_nanf("0x3fffff");
 }
 
-OPERATION uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-OPERATION float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* Subnormal to zero of its sign. */
 OPERATION float flushed(float x)
 {
-    uint32_t bits = bits_of(x);
-    return float_of((bits & 0x7f800000u) == 0 ? bits & 0x80000000u : bits);
+    uint32_t bits = float_bits(x);
+    return float_of_bits((bits & 0x7f800000u) == 0 ? bits & 0x80000000u : bits);
 }
 
 /* +0 is more than -0; a number is more, and less, than NaN. */
 OPERATION float most_f32(float a, float b)
 {
-    float more = a == b ? float_of(bits_of(a) & bits_of(b)) : a > b ? a : b;
+    float more = a == b ? float_of_bits(float_bits(a) & float_bits(b)) : a > b ? a : b;
     return canonical(a != a ? b : b != b ? a : more);
 }
 
 OPERATION float least_f32(float a, float b)
 {
-    float less = a == b ? float_of(bits_of(a) | bits_of(b)) : a < b ? a : b;
+    float less = a == b ? float_of_bits(float_bits(a) | float_bits(b)) : a < b ? a : b;
     return canonical(a != a ? b : b != b ? a : less);
 }
 

@@ -74,8 +74,8 @@ void softmax64_backward(uint32_t N, uint32_t label, const double *f, double *du)
 
 double *widened(const float *values, size_t count);
 
-/* The largest difference between ours and the float64 values, relative to the largest of these; NaN counts as infinite.
- */
+/* The largest difference between ours and the float64 values, relative to the largest of these. NaN counts as
+ * infinite. */
 double relative_error(size_t count, const float *ours, const double *wide);
 
 #endif

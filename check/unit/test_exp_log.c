@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "trainer/exact.h"
 
 enum { WORKERS = 2 };
@@ -22,18 +23,10 @@ struct sweep {
     uint64_t wrong_kind;             /* NaN, infinity or sign is not the library's */
 };
 
-static float from_bits(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* Orders the floats of one sign, so that neighbours differ by one. */
 static int64_t order_of(float x)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
+    const uint32_t bits = float_bits(x);
     return bits & 0x80000000u ? -(int64_t)(bits & 0x7fffffffu) : (int64_t)bits;
 }
 
@@ -41,7 +34,7 @@ static void *run_sweep(void *argument)
 {
     struct sweep *sweep = argument;
     for (uint64_t bits = sweep->first; bits <= UINT32_MAX; bits += sweep->stride) {
-        float x = from_bits((uint32_t)bits);
+        float x = float_of_bits((uint32_t)bits);
         float ours = sweep->logarithm ? exact_logf(x) : exact_expf(x);
         float theirs = (float)(sweep->logarithm ? log((double)x) : exp((double)x));
         sweep->inputs++;

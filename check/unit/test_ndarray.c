@@ -112,9 +112,7 @@ static void test_damage(void **state)
 
 static void bytes_put_double(uint8_t *out, double value)
 {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    bytes_put_u64(out, bits);
+    bytes_put_u64(out, double_bits(value));
 }
 
 static void test_elements(void **state)
@@ -133,11 +131,9 @@ static void test_elements(void **state)
         else
             assert_true((double)out == ((word & 0x8000) != 0 ? -half : half) &&
                         (1 / out < 0) == ((word & 0x8000) != 0));
-        uint32_t bits;
         element_to_float(ELEMENT_BF16, in, 1, &out, &rounding);
-        memcpy(&bits, &out, sizeof bits);
         if (brain != 255 || (word & 127) == 0)
-            assert_int_equal(bits, word << 16);
+            assert_int_equal(float_bits(out), word << 16);
     }
     assert_int_equal(rounding.rounded, 0);
     /* To the nearest, ties to even, whatever lies beyond the largest to infinity. */

@@ -1,5 +1,5 @@
-/* The language of `selfsame runs`: what an expression means, asked of SQLite on a small table; what it refuses, and where;
- * and that no text becomes SQL. */
+/* The language of `selfsame runs`: what an expression means, asked of SQLite on a small table; what it refuses, and
+ * where; and that no text becomes SQL. */
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -287,7 +287,7 @@ static uint32_t draw(uint32_t *random, uint32_t below)
     return (*random >> 8) % below;
 }
 
-/* Random comparisons, words and bytes: the parser accepts or refuses, and what it accepts is one statement that reads. */
+/* Random comparisons, words and bytes: the parser accepts or refuses. What it accepts is one statement that reads. */
 static void test_random(void **state)
 {
     static const char *const words[] = { "depth", "error", "tag",      "note",   "weights", "=",  "!=",   "<",  ">=",

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/machine.h"
 #include "fetch/data/embedded.h"
 #include "trainer/soak.h"
@@ -141,10 +142,7 @@ static void flip(struct engine *engine, const char *tensor)
     assert_true(index >= 0 && values != NULL && momentum != NULL);
     assert_int_equal(engine_cpu.get_state(engine->real, values, momentum, &error), STATUS_OK);
     float *at = values + network->tensors[index].offset + network->tensors[index].count - 1;
-    uint32_t bits;
-    memcpy(&bits, at, sizeof bits);
-    bits ^= 1 << 20;
-    memcpy(at, &bits, sizeof bits);
+    *at = float_of_bits(float_bits(*at) ^ 1 << 20);
     assert_int_equal(engine_cpu.set_state(engine->real, values, momentum, &error), STATUS_OK);
     free(values);
     free(momentum);
@@ -169,10 +167,8 @@ static enum status fault_evaluate(struct engine *engine, uint8_t *predictions, d
 static uint32_t fault_exercise(struct engine *engine, float *values, size_t count, uint32_t passes)
 {
     if (fault.lane != ANY && faulty(engine) && count > 2048) {
-        uint32_t bits;
-        memcpy(&bits, values + 2048 + fault.lane, sizeof bits);
-        bits ^= 1;
-        memcpy(values + 2048 + fault.lane, &bits, sizeof bits);
+        float *at = values + 2048 + fault.lane;
+        *at = float_of_bits(float_bits(*at) ^ 1);
     }
     return engine_cpu.exercise(engine->real, values, count, passes);
 }

@@ -20,7 +20,7 @@ enum { ARGUMENTS_MAX = 32 };
 
 static double first_sample_test(const double *x, const char *what)
 {
-    const struct sample a = { (uint64_t)x[0], x[1], x[2] }, b = { (uint64_t)x[3], x[4], x[5] };
+    const struct summary a = { (uint64_t)x[0], x[1], x[2] }, b = { (uint64_t)x[3], x[4], x[5] };
     const struct t_test two = test_two_samples(&a, &b), equal = test_equal_spreads(&a, &b);
     return strcmp(what, "two_samples_t") == 0     ? two.t
            : strcmp(what, "two_samples_p") == 0   ? two.p
@@ -30,7 +30,7 @@ static double first_sample_test(const double *x, const char *what)
 
 static double of_sample(const char *name, const double *x, size_t n)
 {
-    struct sample sample = sample_of(x, n);
+    struct summary sample = summary_of(x, n);
     if (strcmp(name, "mean") == 0)
         return sample.mean;
     if (strcmp(name, "sd") == 0)
@@ -62,7 +62,7 @@ static double value_of(const char *name, const double *x, size_t n)
     if (strcmp(name, "mean") == 0 || strcmp(name, "sd") == 0 || strncmp(name, "interval_", 9) == 0)
         return of_sample(name, x, n);
     if (strncmp(name, "one_sample_", 11) == 0) {
-        const struct sample sample = sample_of(x + 1, n - 1);
+        const struct summary sample = summary_of(x + 1, n - 1);
         const struct t_test test = test_one_sample(&sample, x[0]);
         return name[11] == 't' ? test.t : test.p;
     }
@@ -73,7 +73,7 @@ static double value_of(const char *name, const double *x, size_t n)
     if (strncmp(name, "two_samples_", 12) == 0 || strncmp(name, "equal_spreads_", 14) == 0)
         return first_sample_test(x, name);
     if (strcmp(name, "reference_lowest") == 0)
-        return reference_lowest(&(struct sample){ whole[0], x[1], x[2] }, (uint64_t)x[3], x[4]);
+        return reference_lowest(&(struct summary){ whole[0], x[1], x[2] }, (uint64_t)x[3], x[4]);
     if (strcmp(name, "mcnemar_exact") == 0)
         return test_mcnemar(whole[0], whole[1]).exact;
     if (strcmp(name, "mcnemar_square") == 0)
@@ -135,11 +135,11 @@ static void test_printed_tables(void **state)
 static void test_edges(void **state)
 {
     const double equal[] = { 8.3, 8.3, 8.3 }, one[] = { 8.3 };
-    const struct sample three = sample_of(equal, 3), single = sample_of(one, 1), other = { 3, 8.4, 0.0 };
+    const struct summary three = summary_of(equal, 3), single = summary_of(one, 1), other = { 3, 8.4, 0.0 };
     (void)state;
     assert_true(three.mean == 8.3 && three.sd == 0.0);
     assert_true(single.mean == 8.3 && isnan(single.sd));
-    assert_false(sample_has_spread(&single));
+    assert_false(summary_has_spread(&single));
     assert_true(isnan(interval_of_mean(&single, 0.95).low));
     assert_true(isnan(test_two_samples(&single, &single).p));
     /* Without a spread, nothing is left to chance. */

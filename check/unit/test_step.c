@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "check/support/step_case.h"
 #include "check/support/tolerance.h"
 
@@ -337,11 +338,8 @@ static const struct golden {
 static uint32_t state_hash(const struct step_case *c)
 {
     uint32_t hash = 0;
-    for (size_t i = 0; i < c->network->value_count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &c->values[i], sizeof bits);
-        hash = hash * 1664525u + bits + 1013904223u;
-    }
+    for (size_t i = 0; i < c->network->value_count; i++)
+        hash = hash * 1664525u + float_bits(c->values[i]) + 1013904223u;
     return hash;
 }
 

@@ -10,59 +10,23 @@
 
 #include <cmocka.h>
 
+#include "check/support/made_run.h"
 #include "results/compare_groups.h"
 #include "results/target.h"
 
-enum { RUNS = 5, EPOCHS = 2 };
-
-struct run {
-    struct record record;
-    struct metrics_row metrics[EPOCHS];
-};
+enum { RUNS = 5, EPOCHS = MADE_EPOCHS };
 
 struct fixture {
-    struct run runs[2 * RUNS];
+    struct made_run runs[2 * RUNS];
     struct record *list[2 * RUNS];
     struct run_group *groups;
     size_t count;
 };
 
-static struct manifest read_manifest(const char *more)
-{
-    struct manifest manifest;
-    struct error error = { STATUS_OK, "" };
-    char text[1024];
-    snprintf(text, sizeof text, "inherit: quick/resnet20.yaml\nname: made\n%s\n", more);
-    if (manifest_read_text(text, strlen(text), "made.yaml", &manifest, &error) != STATUS_OK)
-        fail_msg("%s", error.message);
-    return manifest;
-}
-
-/* A finished run; its weights are known by `bits`. */
 static void make_run(struct fixture *f, size_t i, const char *more, double final_error, char bits)
 {
-    struct run *run = &f->runs[i];
-    f->list[i] = &run->record;
-    run->record.manifest = read_manifest(more);
-    run->record.metrics = run->metrics;
-    run->record.epochs = EPOCHS;
-    run->record.facts.epochs_wanted = EPOCHS;
-    run->record.facts.arithmetic = "exact-1";
-    run->record.facts.exact = true;
-    run->record.facts.manifest_name = "made";
-    run->record.facts.depth = 20;
-    run->record.facts.name = run->record.facts.host_name = run->record.facts.time_started = "";
-    snprintf(run->record.name, sizeof run->record.name, "made-seed%zu", i);
-    snprintf(run->record.shown, sizeof run->record.shown, "runs/made-seed%zu", i);
-    for (size_t e = 0; e < EPOCHS; e++) {
-        run->metrics[e] = (struct metrics_row){ .epoch = e,
-                                                .end_step = e + 1,
-                                                .validation_error = e + 1 == EPOCHS ? final_error : 5.0,
-                                                .validation_errors = (uint64_t)(final_error * 100.0),
-                                                .validation_images = 10000,
-                                                .training_seconds = (double)(i + 1) };
-        memset(run->metrics[e].weights_sha256, bits, DIGEST_HEX_BYTES - 1);
-    }
+    f->list[i] = &f->runs[i].record;
+    made_run_fill(&f->runs[i], i, more, final_error, bits);
 }
 
 static void group(struct fixture *f, size_t count)
@@ -75,7 +39,7 @@ static void tear_down(struct fixture *f)
 {
     run_groups_free(f->groups, f->count);
     for (size_t i = 0; i < 2 * RUNS; i++)
-        manifest_free(&f->runs[i].record.manifest);
+        made_run_free(&f->runs[i]);
     free(f);
 }
 
@@ -208,7 +172,7 @@ static void test_not_comparable(void **state)
     struct judgement j;
     struct error error;
     struct fixture *f = set_up(1, TARGET(""), near);
-    struct manifest deeper = read_manifest("model: {depth: 32}\n" TARGET(""));
+    struct manifest deeper = made_manifest("model: {depth: 32}\n" TARGET(""));
     assert_int_equal(target_judge(&f->groups[0], &deeper, &deeper.targets[0], &j, &error), STATUS_OK);
     assert_int_equal(j.verdict, TARGET_NOT_COMPARABLE);
     assert_string_equal(j.detail, "depth 20 by a target for depth 32");
@@ -297,7 +261,7 @@ static void test_manifest_keys(void **state)
         assert_non_null(strstr(error.message, bad[i].said));
     }
     /* What is not given changes neither the text nor the digest. */
-    struct manifest plain = read_manifest(TARGET("")), full = read_manifest(TARGET(", n: 5, sd: 0.2, protocol: mean"));
+    struct manifest plain = made_manifest(TARGET("")), full = made_manifest(TARGET(", n: 5, sd: 0.2, protocol: mean"));
     assert_null(strstr(plain.resolved, "protocol"));
     assert_true(plain.targets[0].n == 1 && isnan(plain.targets[0].sd));
     assert_true(full.targets[0].n == 5 && full.targets[0].sd == 0.2);

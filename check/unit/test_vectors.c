@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "experiments/manifest.h"
 #include "fetch/data/embedded.h"
 #include "trainer/digests.h"
@@ -36,32 +37,22 @@ static uint64_t bits_of(const json_t *text)
 
 static float b32(const json_t *text)
 {
-    const uint32_t bits = (uint32_t)bits_of(text);
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return float_of_bits((uint32_t)bits_of(text));
 }
 
 static double b64(const json_t *text)
 {
-    const uint64_t bits = bits_of(text);
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return double_of_bits(bits_of(text));
 }
 
 static json_t *b32_json(float x)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return json_sprintf("%08" PRIx32, bits);
+    return json_sprintf("%08" PRIx32, float_bits(x));
 }
 
 static json_t *b64_json(double x)
 {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return json_sprintf("%016" PRIx64, bits);
+    return json_sprintf("%016" PRIx64, double_bits(x));
 }
 
 static uint64_t whole(const json_t *array, size_t index)
@@ -269,11 +260,8 @@ static json_t *first_weights(const json_t *given)
     network_initialize(network, manifest.recipe.training.seed, values);
     weights_digest(network, values, digest);
     digest_to_hex(digest, hex);
-    for (size_t i = 0; i < network->value_count; i++) {
-        uint32_t bits;
-        memcpy(&bits, values + i, sizeof bits);
-        exact_ledger_add(ledger, (uint32_t)i, bits);
-    }
+    for (size_t i = 0; i < network->value_count; i++)
+        exact_ledger_add(ledger, (uint32_t)i, float_bits(values[i]));
     free(values);
     network_close(network);
     manifest_free(&manifest);

@@ -45,21 +45,14 @@ bool element_is_real(enum element element)
     return elements[element].real;
 }
 
-static float from_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 /* IEEE binary16: 1 sign, 5 exponent, 10 fraction bits. A NaN keeps its payload. */
 static float from_half(uint32_t half)
 {
     uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 0x1fu, fraction = half & 0x3ffu;
     if (exponent == 0x1f)
-        return from_bits(sign | 0x7f800000u | fraction << 13);
+        return float_of_bits(sign | 0x7f800000u | fraction << 13);
     if (exponent != 0)
-        return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+        return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
     float magnitude = (float)fraction * 0x1p-24f; /* subnormal, or zero */
     return sign != 0 ? -magnitude : magnitude;
 }
@@ -76,8 +69,7 @@ void rounding_add(struct rounding *sum, const struct rounding *more)
 
 static float from_double(uint64_t bits, struct rounding *rounding)
 {
-    double value;
-    memcpy(&value, &bits, sizeof value);
+    const double value = double_of_bits(bits);
     if (value != value || value == 1.0 / 0.0 || value == -1.0 / 0.0)
         return (float)value;
     if (value >= BEYOND || value <= -BEYOND) { /* which C does not define */
@@ -107,7 +99,7 @@ void element_to_float(enum element element, const uint8_t *in, size_t count, flo
             out[i] = from_double(bytes_get_u64(in + 8 * i), rounding);
         } else {
             uint32_t word = in[2 * i] | (uint32_t)in[2 * i + 1] << 8;
-            out[i] = element == ELEMENT_F16 ? from_half(word) : from_bits(word << 16);
+            out[i] = element == ELEMENT_F16 ? from_half(word) : float_of_bits(word << 16);
         }
     }
 }

@@ -304,8 +304,7 @@ bool torch_read_number(struct torch_reader *r, const struct pickle_value *value,
         return false;
     const uint8_t *data = view.data + view.offset * element_bytes(view.element);
     if (view.element == ELEMENT_F64) {
-        uint64_t bits = bytes_get_u64(data);
-        memcpy(number, &bits, sizeof bits);
+        *number = double_of_bits(bytes_get_u64(data));
     } else if (view.element == ELEMENT_I64) {
         *number = (double)(int64_t)bytes_get_u64(data);
     } else if (element_is_real(view.element)) {

@@ -1,6 +1,7 @@
 /* The operations of reference.h: ARITHMETIC.md sections 2 to 6 in plain loops, in the page's order. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "trainer/cpu/reference.h"
 #include "trainer/network.h"
 
@@ -413,9 +414,6 @@ void softmax_backward(uint32_t N, uint32_t label, const float *f, float *du)
 
 void ledger_digest(size_t count, const float *values, size_t first, uint64_t digest[2])
 {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        exact_ledger_add(digest, (uint32_t)(first + i), bits);
-    }
+    for (size_t i = 0; i < count; i++)
+        exact_ledger_add(digest, (uint32_t)(first + i), float_bits(values[i]));
 }
