@@ -1,5 +1,5 @@
 # The newcomer's first command: the depths give the published digests, the targets are met, the figures are drawn.
-# `make check` trains depth 20, `make check-ci` all four.
+# `make check` trains depth 20, `make check-ci` the others.
 
 QUICK_DEPTHS=${QUICK_DEPTHS:-20}
 export QUICK_DEPTHS

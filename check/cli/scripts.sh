@@ -32,6 +32,18 @@ says "failed: nowhere.log"
 tally 1 "0 passed, 1 failed" "nothing at all"
 says "no test ran"
 
+# Lines and files are of a length that people read.
+if (cd "$TOP" && git ls-files --error-unmatch Makefile.am > "$OLDPWD/listed" 2>&1); then
+    if (cd "$TOP" && check/tools/style lines) > stdout 2> stderr; then
+        pass "no line over 120 columns, no file over 600 lines"
+    else
+        cat stderr
+        fail "lines or files are too long"
+    fi
+else
+    echo "skipped: the length of lines, since this is no checkout"
+fi
+
 # Without xz, make dist says so and leaves no empty archive. Only what it needs up to there is in the path.
 build=$(dirname "$SELFSAME")
 mkdir tools distribution
