@@ -116,10 +116,11 @@ enum status file_open_own(const char *path, int flags, int *descriptor, struct e
     else if (!S_ISREG(about.st_mode))
         status = error_set(error, STATUS_INPUT, "%s is not a regular file; remove it", path);
     else if (about.st_nlink > 1)
-        status = error_set(error, STATUS_INPUT,
-                           "%s has %ju names (hard links), and writing it would change the file under its other "
-                           "names; put a copy in its place",
-                           path, (uintmax_t)about.st_nlink);
+        status =
+            error_set(error, STATUS_INPUT,
+                      "%s has %" PRIu64 " names (hard links), and writing it would change the file under its other "
+                      "names; put a copy in its place",
+                      path, (uint64_t)about.st_nlink);
     else
         status = check_owner(path, folder, about.st_uid, error);
     if (status != STATUS_OK)

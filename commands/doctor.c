@@ -364,7 +364,7 @@ const struct command doctor_command = {
         "3 if one fails or none works. Missing hardware, such as a GPU, is no failure.\n\n"
         "With --soak it computes known answers until the time is over, on every core alone and on all cores at once: "
         "with each instruction set and exact engine, with working sets for each level of the caches and for the "
-        "memory. The report says what was computed where. Of a wrong answer it names the core, the instruction set, "
+        "memory. The report says what was computed where. For a wrong answer it names the core, the instruction set, "
         "the step and the first wrong tensor, or the number and the lane of a vector. Ctrl-C ends it with the report "
         "so far, and the exit status 130; it is 1 if an answer was wrong. Of several cards it tests the first; "
         "CUDA_VISIBLE_DEVICES chooses another.\n\n"

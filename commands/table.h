@@ -24,7 +24,7 @@ struct table;
 #define OPTION_TABLE_FORMAT                                                                  \
     {                                                                                        \
         "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json|csv",                           \
-            "table, json or csv; default: table, which leaves out columns that find no room" \
+            "table, json or csv; default: table, which leaves out columns that do not fit" \
     }
 
 /* The columns outlive the table. NULL without memory. */

@@ -4,6 +4,7 @@
  * ro-crate-metadata.json
  *             one CreateAction for each run: the program made metrics, ledger, record and weights from the manifest,
  *             the data and the settings. Every file has its size and SHA-256 */
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,7 +116,7 @@ static bool add_data(struct values *values, const struct record *record)
         manifest->archives[0].url_count == 0)
         return values->good;
     const struct manifest_source *archive = &manifest->archives[0];
-    snprintf(size, sizeof size, "%llu", (unsigned long long)archive->bytes);
+    snprintf(size, sizeof size, "%" PRIu64, archive->bytes);
     json_t *entity = json_pack("{s:s, s:s, s:s, s:s, s:s}", "@id", archive->urls[0], "@type", "File", "name",
                                "CIFAR-10, the archive that the manifest names", "encodingFormat", "application/gzip",
                                "contentSize", size);
@@ -155,12 +156,12 @@ static json_t *describe(const struct record *record)
         return json_sprintf("%s on %s, %s, without a whole epoch", facts->manifest_name, export_dataset_name(record),
                             record_state_text(record, state));
     const struct metrics_row *last = &record->metrics[record->epochs - 1];
-    return json_sprintf(
-        "%s on %s, seed %llu, %s: %.2f %% wrong after %zu epochs; computed in %s by the engine %s on %s "
-        "(%s)",
-        facts->manifest_name, export_dataset_name(record), (unsigned long long)facts->seed,
-        record_state_text(record, state), last->validation_error, record->epochs, facts->arithmetic, facts->engine_name,
-        facts->host_cpu, facts->engine_description);
+    return json_sprintf("%s on %s, seed %" PRIu64
+                        ", %s: %.2f %% wrong after %zu epochs; computed in %s by the engine %s on %s "
+                        "(%s)",
+                        facts->manifest_name, export_dataset_name(record), facts->seed,
+                        record_state_text(record, state), last->validation_error, record->epochs, facts->arithmetic,
+                        facts->engine_name, facts->host_cpu, facts->engine_description);
 }
 
 static bool add_action(struct crate *crate, const struct record *record, const char *folder, json_t *inputs,

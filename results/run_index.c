@@ -127,7 +127,7 @@ static void find_file(struct run_index *index, const char *store)
     free(whole);
     index->path[0] = '\0';
     if (store != NULL &&
-        file_path(index->path, &ignored, "%s/index/%ju-%.32s", store, (uintmax_t)geteuid(), hex) != STATUS_OK)
+        file_path(index->path, &ignored, "%s/index/%" PRIu64 "-%.32s", store, (uint64_t)geteuid(), hex) != STATUS_OK)
         index->path[0] = '\0';
 }
 

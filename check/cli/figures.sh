@@ -54,7 +54,7 @@ if python3 numbers.py 2> stderr; then pass "the numbers are the records'"; else 
 # A run that was computed twice is one seed.
 cp -r runs/tiny-seed4 runs/twice
 expect 0 "a run and its copy, by depth" plot tiny-seed4 twice --runs runs --out drawn --name twice --format svg --kind depth
-if grep -q "seeds" drawn/twice-depth.svg; then fail "  counted as two seeds"; else pass "  counted once"; fi
+if grep -q "mean of up to" drawn/twice-depth.svg; then fail "  counted as two seeds"; else pass "  counted once"; fi
 
 # What cannot be shown says why.
 expect 2 "seeds of one run" plot tiny-seed1 --runs runs --out drawn --kind seeds

@@ -6,6 +6,7 @@
  *                                  the end
  *
  * When the program ends, a line on stderr says what was run. If anything was reported, the exit status is 99. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +46,9 @@ static void tell_kernel(const struct seen *s, FILE *never)
         left = ptx_never_run(s->ptx, &of, never);
     if (times != NULL && *times == '1')
         fprintf(stderr,
-                "ptx: %6llu launches, %9.3f s, %8.1f M warp, %9.1f M lane instructions, %4zu of %5zu never run  %s%s\n",
-                (unsigned long long)s->launches, s->seconds, 1e-6 * (double)s->warp_instructions,
+                "ptx: %6" PRIu64
+                " launches, %9.3f s, %8.1f M warp, %9.1f M lane instructions, %4zu of %5zu never run  %s%s\n",
+                (uint64_t)s->launches, s->seconds, 1e-6 * (double)s->warp_instructions,
                 1e-6 * (double)s->lane_instructions, left, of, s->name, s->ptx != NULL ? "" : "  (the host's)");
 }
 
@@ -61,9 +63,10 @@ static void conclude(void)
     }
     if (never != NULL)
         fclose(never);
-    fprintf(stderr, "ptx: %llu launches from PTX, %llu of the host's, %.1f M lane instructions, %zu places reported\n",
-            (unsigned long long)launches, (unsigned long long)hosts, 1e-6 * (double)ptx_lane_instructions(),
-            ptx_reports());
+    fprintf(stderr,
+            "ptx: %" PRIu64 " launches from PTX, %" PRIu64
+            " of the host's, %.1f M lane instructions, %zu places reported\n",
+            (uint64_t)launches, (uint64_t)hosts, 1e-6 * (double)ptx_lane_instructions(), ptx_reports());
     if (ptx_reports() > 0) {
         fflush(NULL);
         _exit(REPORTED);

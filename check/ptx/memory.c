@@ -1,6 +1,7 @@
 /* The memory of a launch: which allocation an address belongs to, and what an instruction does there. */
 #include "check/ptx/memory.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static unsigned char *local_at(uint32_t at, uint32_t thread, uint64_t address, u
 {
     memory.actor.thread = thread;
     if (address + bytes > memory.kernel->local_bytes || address + bytes < bytes) {
-        report(memory.kernel, at, &memory.actor, "outside local memory", "byte %llu of %u", (unsigned long long)address,
+        report(memory.kernel, at, &memory.actor, "outside local memory", "byte %" PRIu64 " of %u", address,
                memory.kernel->local_bytes);
         return NULL;
     }
@@ -22,8 +23,8 @@ static unsigned char *local_at(uint32_t at, uint32_t thread, uint64_t address, u
         if (writes)
             memory.local_written[i / 64] |= UINT64_C(1) << i % 64;
         else if (!(memory.local_written[i / 64] >> i % 64 & 1))
-            report(memory.kernel, at, &memory.actor, "local memory read before it is written", "byte %llu",
-                   (unsigned long long)(i - first + address));
+            report(memory.kernel, at, &memory.actor, "local memory read before it is written", "byte %" PRIu64,
+                   (uint64_t)(i - first + address));
     }
     return memory.local + first;
 }
@@ -100,8 +101,7 @@ static int is_aligned(uint32_t at, uint32_t thread, uint64_t address, uint32_t b
     if (__builtin_expect((address & (bytes - 1)) == 0, 1))
         return 1;
     memory.actor.thread = thread;
-    report(memory.kernel, at, &memory.actor, "misaligned", "%u bytes at address 0x%llx", bytes,
-           (unsigned long long)address);
+    report(memory.kernel, at, &memory.actor, "misaligned", "%u bytes at address 0x%" PRIx64, bytes, address);
     return 0;
 }
 
@@ -141,8 +141,7 @@ static inline unsigned char *resolve(const struct instruction *in, uint32_t at, 
     case SPACE_PARAM:
         if (address + bytes > memory.kernel->parameter_bytes) {
             memory.actor.thread = thread;
-            report(memory.kernel, at, &memory.actor, "outside the parameters", "byte %llu",
-                   (unsigned long long)address);
+            report(memory.kernel, at, &memory.actor, "outside the parameters", "byte %" PRIu64, address);
             return NULL;
         }
         return (unsigned char *)(uintptr_t)memory.launch->argument + address;

@@ -13,6 +13,7 @@
 #ifndef PTX_WATCH_H
 #define PTX_WATCH_H
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,7 +96,7 @@ static const char *shared_text(uint64_t address)
     for (uint32_t i = 0; i < memory.kernel->variable_count; i++) {
         const struct variable *v = &memory.kernel->variables[i];
         if (v->space == SPACE_SHARED && address >= v->at && (v->bytes == 0 || address < v->at + v->bytes)) {
-            snprintf(text, sizeof text, "byte %llu of %s", (unsigned long long)(address - v->at), v->name);
+            snprintf(text, sizeof text, "byte %" PRIu64 " of %s", (uint64_t)(address - v->at), v->name);
             return text;
         }
     }
@@ -117,8 +118,8 @@ static __attribute__((noinline)) int report_shared(uint32_t at, uint32_t thread,
     memory.actor.thread = thread;
     if (outside)
         report(memory.kernel, at, &memory.actor, "outside shared memory",
-               "address %llu is in no variable; dynamic shared memory is %llu to %u", (unsigned long long)address,
-               (unsigned long long)DYNAMIC_SHARED, shared.end);
+               "address %" PRIu64 " is in no variable; dynamic shared memory is %" PRIu64 " to %u", address,
+               (uint64_t)DYNAMIC_SHARED, shared.end);
     else
         report(memory.kernel, at, &memory.actor,
                memory.kernel->code[at].copies ? "note: shared memory copied before it is written"
@@ -270,8 +271,8 @@ static __attribute__((noinline)) void report_global(uint32_t at, uint32_t thread
 {
     memory.actor.thread = thread;
     report(memory.kernel, at, &memory.actor, "race in global memory",
-           "byte %llu of its allocation: %s thread %u of block number %u at %s",
-           (unsigned long long)(address - memory.from), what, other->who % THREADS, other->who / THREADS,
+           "byte %" PRIu64 " of its allocation: %s thread %u of block number %u at %s",
+           (uint64_t)(address - memory.from), what, other->who % THREADS, other->who / THREADS,
            place_text(memory.kernel, other->at));
 }
 
@@ -317,11 +318,11 @@ static inline int global_check(uint32_t at, uint32_t thread, uint64_t address, u
     }
     memory.actor.thread = thread;
     if (none)
-        report(memory.kernel, at, &memory.actor, "outside every allocation", "%u bytes at address 0x%llx", bytes,
-               (unsigned long long)address);
+        report(memory.kernel, at, &memory.actor, "outside every allocation", "%u bytes at address 0x%" PRIx64, bytes,
+               address);
     else
-        report(memory.kernel, at, &memory.actor, "outside an allocation", "%u bytes at byte %llu of %llu", bytes,
-               (unsigned long long)(address - from), (unsigned long long)(to - from));
+        report(memory.kernel, at, &memory.actor, "outside an allocation", "%u bytes at byte %" PRIu64 " of %" PRIu64,
+               bytes, (uint64_t)(address - from), (uint64_t)(to - from));
     return 0;
 }
 

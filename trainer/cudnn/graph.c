@@ -1,5 +1,6 @@
 #include "trainer/cudnn/graph.h"
 
+#include <inttypes.h>
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -303,7 +304,7 @@ static bool allowed(const struct cudnn_graph *graph, cudnnBackendDescriptor_t co
             (narrow && graph->convolution && graph->planner->fma_only))
             may = false;
     }
-    int used = snprintf(text, PLAN_ENGINE_BYTES, "%lld", (long long)number);
+    int used = snprintf(text, PLAN_ENGINE_BYTES, "%" PRId64, number);
     for (int i = 0; i < KNOBS_MAX; i++)
         library->cudnnBackendCreateDescriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[i]);
     if (library->cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
@@ -316,7 +317,7 @@ static bool allowed(const struct cudnn_graph *graph, cudnnBackendDescriptor_t co
                                           &knob);
         library->cudnnBackendGetAttribute(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &count,
                                           &value);
-        used += snprintf(text + used, (size_t)(PLAN_ENGINE_BYTES - used), " %d=%lld", (int)knob, (long long)value);
+        used += snprintf(text + used, (size_t)(PLAN_ENGINE_BYTES - used), " %d=%" PRId64, (int)knob, value);
     }
     for (int i = 0; i < KNOBS_MAX; i++) {
         if (knobs[i] != NULL)
