@@ -1,5 +1,6 @@
 /* NVIDIA's management library (NVML), which comes with the driver: what a card is, and the energy that it has taken. It
- * is opened at run time, so that the program needs no driver. Nothing here is an error: what is not told stays unknown. */
+ * is opened at run time, so that the program needs no driver. Nothing here is an error: what is not told stays
+ * unknown. */
 #ifndef SELFSAME_NVML_H
 #define SELFSAME_NVML_H
 

@@ -21,9 +21,9 @@ enum { TABLE_COLUMNS_MAX = 64 };
 struct table;
 
 /* An option for the commands that print tables. */
-#define OPTION_TABLE_FORMAT                                                                  \
-    {                                                                                        \
-        "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json|csv",                           \
+#define OPTION_TABLE_FORMAT                                                                \
+    {                                                                                      \
+        "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json|csv",                         \
             "table, json or csv; default: table, which leaves out columns that do not fit" \
     }
 

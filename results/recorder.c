@@ -1,7 +1,6 @@
 #include "results/recorder.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -312,63 +311,6 @@ const struct metrics_row *recorder_last(const struct recorder *recorder)
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-/* A run of which record.json is gone, but not what took time to compute. */
-static enum status check_begun(const char *folder, struct error *error)
-{
-    char path[FILE_PATH_BYTES];
-    uint64_t *steps, bytes = 0;
-    size_t checkpoints;
-    enum status status = checkpoint_list(folder, &steps, &checkpoints, error);
-    if (status != STATUS_OK)
-        return status;
-    free(steps);
-    status = file_path(path, error, "%s/%s", folder, LEDGER_FILE);
-    if (status == STATUS_OK && file_exists(path))
-        status = file_size(path, &bytes, error);
-    if (status == STATUS_OK && (checkpoints > 0 || bytes > LEDGER_LINE_BYTES))
-        status = error_set(error, STATUS_INPUT,
-                           "%s holds steps of a run, but no %s; put that back, or choose another name with --name",
-                           folder, RECORD_FILE);
-    return status;
-}
-
-/* Whether a folder without a record.json is free for a new run. A process that was killed early leaves no more than
- * these files. */
-static enum status check_free(const char *folder, struct error *error)
-{
-    static const char *const ours[] = { ".",
-                                        "..",
-                                        RECORD_LOCK_FILE,
-                                        RECORD_LOCK_FILE LOCK_OWNER_SUFFIX,
-                                        RECORD_MANIFEST_FILE,
-                                        SOURCE_CHANGES_FILE,
-                                        RECORD_CHECKPOINTS_FOLDER,
-                                        LEDGER_FILE,
-                                        METRICS_FILE,
-                                        RECORD_FILE };
-    enum status status = check_begun(folder, error);
-    if (status != STATUS_OK)
-        return status;
-    DIR *list = opendir(folder);
-    if (list == NULL)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", folder);
-    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(list)) != NULL;) {
-        size_t i = 0, length = file_temporary_of(entry->d_name);
-        if (length == 0)
-            length = strlen(entry->d_name);
-        while (i < sizeof ours / sizeof *ours &&
-               (strlen(ours[i]) != length || strncmp(entry->d_name, ours[i], length) != 0))
-            i++;
-        if (i == sizeof ours / sizeof *ours)
-            status = error_set(error, STATUS_INPUT,
-                               "%s exists but is not a run: it has no %s, and it contains %s; choose another name "
-                               "with --name",
-                               folder, RECORD_FILE, entry->d_name);
-    }
-    closedir(list);
-    return status;
-}
-
 /* Whether a run that exists may be continued. Keeps what its record.json says about earlier sessions. *done: its
  * epochs, and the digest of their lines. */
 static enum status check_existing(struct recorder *recorder, uint64_t *done, char metrics_sha256[DIGEST_HEX_BYTES],
@@ -550,7 +492,7 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
         status = inside(recorder, RECORD_FILE, path, error);
     /* A folder that is not a run is not changed; not even a lock is put into it. */
     if (status == STATUS_OK && file_is_folder(recorder->path) && !file_exists(path))
-        status = check_free(recorder->path, error);
+        status = resume_check_free(recorder->path, error);
     if (status == STATUS_OK)
         status = file_make_folders(recorder->path, error);
     if (status == STATUS_OK)
@@ -560,7 +502,8 @@ static enum status open_run(struct recorder *recorder, struct training_state *st
     if (status != STATUS_OK)
         return status;
     const bool exists = file_exists(path);
-    status = exists ? check_existing(recorder, &epochs, metrics_sha256, error) : check_free(recorder->path, error);
+    status =
+        exists ? check_existing(recorder, &epochs, metrics_sha256, error) : resume_check_free(recorder->path, error);
     if (status == STATUS_OK)
         status = file_sweep(recorder->path, error);
     if (status == STATUS_OK)

@@ -55,8 +55,8 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
 /* The callbacks steps, epoch and interrupted of a listener whose context is the recorder; the others are NULL. */
 struct train_listener recorder_listener(struct recorder *recorder);
 
-/* The digests of the data in memory after the training, for the record that recorder_finish writes. Those of the program
- * and of the manifest it takes itself. */
+/* The digests of the data in memory after the training, for the record that recorder_finish writes. Those of the
+ * program and of the manifest it takes itself. */
 void recorder_data_after(struct recorder *recorder, const char *training_sha256, const char *validation_sha256);
 
 /* Records how the training ended: OK is finished, STATUS_NO failed with `message`, anything else interrupted. */

@@ -1,5 +1,6 @@
 #include "results/resume.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,8 +8,10 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "results/checkpoint.h"
 #include "results/record_check.h"
+#include "results/source_changes.h"
 #include "trainer/digests.h"
 #include "trainer/schedule.h"
 
@@ -202,5 +205,63 @@ enum status resume_unify(const struct resume_options *options, const struct resu
         status = file_write(path, point->metrics.text, (size_t)*metrics_bytes, error);
     if (status == STATUS_OK && point->ledger.changed)
         status = ledger_write(options->folder, point->ledger.rows, (size_t)point->step, error);
+    return status;
+}
+
+/* ---- nothing to resume ------------------------------------------------------------------------------------------ */
+
+/* A run of which record.json is gone, but not what took time to compute. */
+static enum status check_begun(const char *folder, struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    uint64_t *steps, bytes = 0;
+    size_t checkpoints;
+    enum status status = checkpoint_list(folder, &steps, &checkpoints, error);
+    if (status != STATUS_OK)
+        return status;
+    free(steps);
+    status = file_path(path, error, "%s/%s", folder, LEDGER_FILE);
+    if (status == STATUS_OK && file_exists(path))
+        status = file_size(path, &bytes, error);
+    if (status == STATUS_OK && (checkpoints > 0 || bytes > LEDGER_LINE_BYTES))
+        status = error_set(error, STATUS_INPUT,
+                           "%s holds steps of a run, but no %s; put that back, or choose another name with --name",
+                           folder, RECORD_FILE);
+    return status;
+}
+
+/* A process that was killed early leaves no more than these files. */
+enum status resume_check_free(const char *folder, struct error *error)
+{
+    static const char *const ours[] = { ".",
+                                        "..",
+                                        RECORD_LOCK_FILE,
+                                        RECORD_LOCK_FILE LOCK_OWNER_SUFFIX,
+                                        RECORD_MANIFEST_FILE,
+                                        SOURCE_CHANGES_FILE,
+                                        RECORD_CHECKPOINTS_FOLDER,
+                                        LEDGER_FILE,
+                                        METRICS_FILE,
+                                        RECORD_FILE };
+    enum status status = check_begun(folder, error);
+    if (status != STATUS_OK)
+        return status;
+    DIR *list = opendir(folder);
+    if (list == NULL)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", folder);
+    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(list)) != NULL;) {
+        size_t i = 0, length = file_temporary_of(entry->d_name);
+        if (length == 0)
+            length = strlen(entry->d_name);
+        while (i < sizeof ours / sizeof *ours &&
+               (strlen(ours[i]) != length || strncmp(entry->d_name, ours[i], length) != 0))
+            i++;
+        if (i == sizeof ours / sizeof *ours)
+            status = error_set(error, STATUS_INPUT,
+                               "%s exists but is not a run: it has no %s, and it contains %s; choose another name "
+                               "with --name",
+                               folder, RECORD_FILE, entry->d_name);
+    }
+    closedir(list);
     return status;
 }

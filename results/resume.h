@@ -44,4 +44,7 @@ enum status resume_unify(const struct resume_options *options, const struct resu
                          uint64_t *metrics_bytes, uint64_t *ledger_bytes, struct error *error) MUST_USE;
 void resume_free(struct resume_point *point);
 
+/* Whether a folder without a record.json is free for a new run. STATUS_INPUT names what is there. */
+enum status resume_check_free(const char *folder, struct error *error) MUST_USE;
+
 #endif

@@ -41,8 +41,8 @@ static const char *sql_type(enum run_column_type type)
     return type == RUN_COLUMN_INTEGER ? "INTEGER" : type == RUN_COLUMN_REAL ? "REAL" : "TEXT";
 }
 
-/* The first column is the run's name. What is asked of every row comes next, since SQLite reads a row from its beginning.
- * How the files looked has a table of its own, which every process reads as a whole. NULL without memory. */
+/* The first column is the run's name. What is asked of every row comes next, since SQLite reads a row from its
+ * beginning. How the files looked has a table of its own, which every process reads as a whole. NULL without memory. */
 static char *make_schema(void)
 {
     char *schema = NULL;
@@ -137,8 +137,8 @@ static bool is_ours(const char *path)
     return lstat(path, &about) == 0 && S_ISREG(about.st_mode) && about.st_uid == geteuid();
 }
 
-/* Reads the file. Its database is read where it lies, since most processes change nothing. False where there is none that
- * is good. */
+/* Reads the file. Its database is read where it lies, since most processes change nothing. False where there is none
+ * that is good. */
 static bool load(struct run_index *index)
 {
     char line[2 * FILE_PATH_BYTES], digest[DIGEST_HEX_BYTES], *data = NULL;

@@ -22,8 +22,8 @@ struct run_index {
 };
 
 /* The table `run` has why a run is left out, the note about its test data, and the columns of run_columns.h. The table
- * `seen` has how its files looked when they were read (NULL: too new to know), whether it has tags or a note, whether its
- * lock was held, and whether it may go on (unfinished or locked). */
+ * `seen` has how its files looked when they were read (NULL: too new to know), whether it has tags or a note, whether
+ * its lock was held, and whether it may go on (unfinished or locked). */
 
 enum status run_index_sql_error(const struct run_index *index, struct error *error);
 enum status run_index_execute(struct run_index *index, const char *sql, struct error *error) MUST_USE;

@@ -1,7 +1,8 @@
 /* How the sources of a program differed from the commit that it names: a file of a run's record.
  *
- * file     SOURCE_CHANGES_FILE: what `git diff` printed when the program was built, compressed with gzip. record.json has
- *          the text's bytes and SHA-256, and neither if nothing differed. A text above SOURCE_CHANGES_MOST has no file. */
+ * file     SOURCE_CHANGES_FILE: what `git diff` printed when the program was built, compressed with gzip. record.json
+ *          has the text's bytes and SHA-256, and neither if nothing differed. A text above SOURCE_CHANGES_MOST has no
+ *          file. */
 #ifndef SELFSAME_SOURCE_CHANGES_H
 #define SELFSAME_SOURCE_CHANGES_H
 
@@ -24,8 +25,8 @@ struct source_changes {
 enum status source_changes_write(const struct source_changes *changes, const char *folder,
                                  struct error *error) MUST_USE;
 
-/* Whether the file is there, and what record.json says. If it is another, STATUS_INPUT names it, unless the run may have
- * been killed between the writing of the two. */
+/* Whether the file is there, and what record.json says. If it is another, STATUS_INPUT names it, unless the run may
+ * have been killed between the writing of the two. */
 enum status source_changes_check(const struct record *record, bool *there, struct error *error) MUST_USE;
 
 #endif

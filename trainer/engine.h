@@ -88,8 +88,8 @@ struct engine_operations {
     /* Facts for the record, such as a device's name or the algorithms that a library was held to: texts up to a NULL,
      * or NULL for none. */
     const char *const *(*facts)(const struct engine *engine);
-    /* The PCI address of the device that computes, such as "0000:65:00.0", by which the driver's tools know it; "" where
-     * that is unknown. NULL: the processor computes. */
+    /* The PCI address of the device that computes, such as "0000:65:00.0", by which the driver's tools know it; ""
+     * where that is unknown. NULL: the processor computes. */
     const char *(*pci_address)(const struct engine *engine);
     /* Bytes that the engine holds, all of them allocated by open: of the device's memory where it has its own. Data
      * sets, and what a driver needs for itself, are not in it. */
