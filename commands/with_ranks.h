@@ -9,9 +9,9 @@
 enum status ranks_check_engine(const struct ranks *ranks, const struct engine_operations *operations,
                                struct error *error) MUST_USE;
 
-/* Leaves the ranks at the end of a command. With ranks, rank 0 prints the error here, and no rank does later: a launcher
- * that was told to stop may not wait for more. If the other ranks have not heard of the error, they wait for this one,
- * and are ended. Returns the status. */
+/* Leaves the ranks at the end of a command. With ranks, rank 0 prints the error here, and no rank does later: a
+ * launcher that was told to stop may not wait for more. If the other ranks have not heard of the error, they wait for
+ * this one, and are ended. Returns the status. */
 enum status ranks_leave(struct ranks *ranks, const char *command, enum status status, struct error *error);
 
 #endif

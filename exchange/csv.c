@@ -1,5 +1,5 @@
-/* csv: the epochs of a run as a table, in a file of the run's name. The column "step" counts the epochs that are done, and
- * "timestamp" says when, so that Trackio's import_csv takes the file as it is. A number has all its digits. */
+/* csv: the epochs of a run as a table, in a file of the run's name. The column "step" counts the epochs that are done,
+ * and "timestamp" says when, so that Trackio's import_csv takes the file as it is. A number has all its digits. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

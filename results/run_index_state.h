@@ -34,8 +34,8 @@ enum status run_index_begin(struct run_index *index, struct error *error) MUST_U
 /* Writes the file. Where it cannot be written, the next process reads the runs again: that is no error. */
 void run_index_save(struct run_index *index);
 
-/* Begins to list the runs and to look at their files; the index's runs folder is known. run_index_refresh takes what was
- * found, and reads the runs that changed. run_index_look_end takes NULL, too. */
+/* Begins to list the runs and to look at their files; the index's runs folder is known. run_index_refresh takes what
+ * was found, and reads the runs that changed. run_index_look_end takes NULL, too. */
 struct run_index_look;
 enum status run_index_look_begin(struct run_index_look **looking, const struct run_index *index,
                                  struct error *error) MUST_USE;

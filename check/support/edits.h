@@ -1,5 +1,5 @@
-/* Random edits of a file's bytes, for tests of what readers make of damage. The settings of a test: EDITS=N does N edits
- * instead of 1,000, and SEED=N other ones. */
+/* Random edits of a file's bytes, for tests of what readers make of damage. The settings of a test: EDITS=N does N
+ * edits instead of 1,000, and SEED=N other ones. */
 #ifndef SELFSAME_CHECK_EDITS_H
 #define SELFSAME_CHECK_EDITS_H
 

@@ -1,5 +1,5 @@
-/* Torn and edited files around a record: traces, attestations, keys, packed runs and the index of runs. Whatever is done
- * to one, its reader gives what was written, or refuses; no two traces are called identical that are not.
+/* Torn and edited files around a record: traces, attestations, keys, packed runs and the index of runs. Whatever is
+ * done to one, its reader gives what was written, or refuses; no two traces are called identical that are not.
  *
  * Linked with --wrap=fsync: nothing need outlive us. */
 #include "check/support/edits.h"

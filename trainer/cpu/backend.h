@@ -38,7 +38,7 @@ struct backend_batch {
     const struct input *input;
     const struct sample *samples; /* [count]; NULL: the plain images first, first+1, ... */
     uint32_t first;
-    /* With ranks, a step's batch is one rank's share of `whole`, from that batch's image `first` on. NULL: all of it. */
+    /* With ranks, a step's batch is one rank's share of `whole`, from its image `first` on. NULL: all of it. */
     const struct backend_batch *whole;
 };
 
