@@ -345,7 +345,10 @@ const struct command train_command = {
         "writes. "
         "The default of --threads is all processors that the launcher gave to a rank; ranks of one host that may use "
         "all of its processors divide them. If a rank ends, all do, and --resume continues the run with any number of "
-        "ranks. SELFSAME_MPI_MODULE names another module for MPI than the launcher's.\n\n"
+        "ranks. Open MPI waits a second for a rank that it has told to stop; set OMPI_MCA_odls_base_sigkill_timeout=60 "
+        "if "
+        "your steps take longer, or the work since the last epoch is lost. SELFSAME_MPI_MODULE names another module "
+        "for MPI than the launcher's.\n\n"
         "A small network leaves much of a large graphics card idle: --together trains several runs on it at a time. "
         "On a CPU they share the processors. A run that fails leaves the others alone. The exit status is that of "
         "the first run that failed.",

@@ -554,6 +554,8 @@ static enum status describe_job(const struct job *job, size_t *bytes, struct err
                " steps of %" PRIu32 " images\n",
                job->recipe.model.depth, network->parameter_count, epochs, all,
                schedule_epoch_end(training, images, epochs - 1), training->batch_size);
+        if (session->ranks != NULL)
+            text_line(stdout, "ranks:      %s", ranks_describe(session->ranks));
         printf("engine:     %s, %.1f MiB (without the data sets)\n", job->operations->name, (double)*bytes / 1048576.0);
         status = check_output(error);
     }

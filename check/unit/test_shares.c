@@ -263,6 +263,7 @@ struct training {
         float *values, *momentum;
         uint8_t predictions[VALIDATION_IMAGES];
         double loss;
+        struct ranks_traffic traffic; /* of the steps */
     } outcomes[THREADED_RANKS_MAX];
 };
 
@@ -292,6 +293,7 @@ static void train_engine(void *context, struct ranks *ranks)
         status = engine_cpu.set_state(engine, outcome->values, outcome->momentum, &error);
     if (status == STATUS_OK)
         status = engine_cpu.run_steps(engine, 0, STEPS, &listener, &done, &error);
+    outcome->traffic = ranks_traffic(ranks);
     if (status == STATUS_OK)
         status = engine_cpu.evaluate(engine, outcome->predictions, &outcome->loss, &error);
     (void)engine_cpu.get_state(engine, outcome->values, outcome->momentum, &error);
@@ -440,6 +442,38 @@ static void test_non_finite(void **state)
     }
 }
 
+/* What trainer/cpu/RANKS.md counts: exchanges of a step, without that of the agreement, and bytes that rank 0 gets. */
+static void test_traffic(void **state)
+{
+    static const struct {
+        enum arithmetic arithmetic;
+        uint32_t batch, ranks;
+        uint64_t bytes;
+    } cases[] = { { ARITHMETIC_EXACT_1, 32, 2, 318656 },
+                  { ARITHMETIC_EXACT_1, 44, 3, 872592 },
+                  { ARITHMETIC_EXACT_2, 32, 2, 926912 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct trial trial = { .arithmetic = cases[i].arithmetic, .depth = 8, .batch = cases[i].batch };
+        struct training training = { .recipe = trial_recipe(&trial), .threads = 1 };
+        struct error error;
+        training.recipe.training.last_batch = LAST_BATCH_CONTINUE;
+        assert_int_equal(network_open(&training.network, &training.recipe.model, &error), STATUS_OK);
+        assert_int_equal(
+            embedded_make(&training.images, TRAINING_IMAGES, &training.validation, VALIDATION_IMAGES, &error),
+            STATUS_OK);
+        threaded_ranks_run(cases[i].ranks, train_engine, &training);
+        /* The first exchange names the hosts. */
+        assert_int_equal(training.outcomes[0].traffic.exchanges, 1 + STEPS * (2 * 7 + 3));
+        assert_int_equal(training.outcomes[0].traffic.bytes, 64 * (cases[i].ranks - 1) + STEPS * cases[i].bytes);
+        for (uint32_t r = 0; r < cases[i].ranks; r++)
+            free_outcome(&training.outcomes[r]);
+        dataset_free(&training.images);
+        dataset_free(&training.validation);
+        network_close(training.network);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_reference),
         cmocka_unit_test(test_a_deeper_network),
         cmocka_unit_test(test_non_finite),
+        cmocka_unit_test(test_traffic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
