@@ -92,6 +92,22 @@ else
     finish
 fi
 
+# ---- ranks on two nodes ----
+
+sed 's/steps: 100/steps: 2/' tiny.yaml > short.yaml
+run train short.yaml --runs alone
+srun -N2 -n2 "$SELFSAME" train short.yaml --runs ranks > stdout 2> stderr
+if [ $? -eq 3 ]; then pass "srun without MPI: exit 3"; else fail "srun without MPI: another exit"; fi
+says "srun started 2 tasks of this program without MPI; pass srun --mpi=pmix for Open MPI or --mpi=pmi2 for MPICH"
+if [ -f "$(dirname "$SELFSAME")/ranks/selfsame-mpi-mpich.so" ]; then
+    srun -N2 -n2 --mpi=pmi2 "$SELFSAME" train short.yaml --runs ranks > stdout 2> stderr
+    if [ $? -eq 0 ]; then pass "srun --mpi=pmi2 for MPICH: exit 0"; else fail "srun --mpi=pmi2 for MPICH: another exit"; fi
+    same alone/tiny-seed1/ledger.txt ranks/tiny-seed1/ledger.txt "  the same ledger"
+    if grep -q '"ranks": 2,$' ranks/tiny-seed1/record.json; then pass "  the record names two ranks"; else fail "  the record does not name two ranks"; fi
+fi
+srun -n1 "$SELFSAME" train short.yaml --runs single > stdout 2> stderr
+same alone/tiny-seed1/ledger.txt single/tiny-seed1/ledger.txt "srun with one task: the same ledger"
+
 # until_ended SECONDS: until no job is left. Slurm starts a task again two minutes after it put it back into the queue;
 # that wait is left out.
 until_ended() {
