@@ -133,13 +133,91 @@ uint32_t machine_processors_online(void)
     return count > 0 ? (uint32_t)count : 0;
 }
 
+bool machine_processors_bound(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 && (uint32_t)CPU_COUNT(&set) < machine_processors_online();
+}
+
 uint32_t machine_processors_usable(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0)
         return 1;
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : (uint32_t)count;
+    const uint32_t quota = machine_processor_quota(MACHINE_GROUPS, MACHINE_GROUP_FOLDER);
+    const int count = CPU_COUNT(&set);
+    if (count < 1)
+        return 1;
+    return quota > 0 && quota < (uint32_t)count ? quota : (uint32_t)count;
+}
+
+/* The limit of one group: "200000 100000" is the time of two processors, "max 100000" none. */
+static uint32_t group_quota(const char *folder, const char *group)
+{
+    char line[64];
+    unsigned long long time, period;
+    if (!read_line(line, sizeof line, folder, group, "cpu.max") || sscanf(line, "%llu %llu", &time, &period) != 2 ||
+        time == 0 || period == 0)
+        return 0;
+    const unsigned long long processors = time / period + (time % period != 0);
+    return processors < UINT32_MAX ? (uint32_t)processors : 0;
+}
+
+uint32_t machine_processor_quota(const char *groups, const char *folder)
+{
+    static const char version_2[] = "0::/";
+    char line[512];
+    uint32_t least = 0;
+    FILE *file = fopen(groups, "re");
+    if (file == NULL)
+        return 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, version_2, strlen(version_2)) != 0)
+            continue;
+        char *group = line + strlen(version_2);
+        group[strcspn(group, "\n")] = '\0';
+        for (;;) {
+            const uint32_t quota = group_quota(folder, group[0] != '\0' ? group : ".");
+            if (quota > 0 && (least == 0 || quota < least))
+                least = quota;
+            if (group[0] == '\0')
+                break;
+            char *slash = strrchr(group, '/');
+            *(slash != NULL ? slash : group) = '\0'; /* the group above */
+        }
+    }
+    fclose(file);
+    return least;
+}
+
+/* Whether a list such as "0-3,8" has one of the numbers. */
+static bool list_has_one(const char *list, const uint32_t *numbers, uint32_t count)
+{
+    while (*list >= '0' && *list <= '9') {
+        char *end;
+        const unsigned long first = strtoul(list, &end, 10), last = *end == '-' ? strtoul(end + 1, &end, 10) : first;
+        for (uint32_t i = 0; i < count; i++) {
+            if (numbers[i] >= first && numbers[i] <= last)
+                return true;
+        }
+        list = end + (*end == ',');
+    }
+    return false;
+}
+
+void machine_cores_first(const char *folder, uint32_t *numbers, uint32_t count)
+{
+    uint32_t sharing[CPU_SETSIZE], cores = 0, others = 0;
+    for (uint32_t i = 0; i < count && i < CPU_SETSIZE; i++) {
+        char inner[32], list[256];
+        const uint32_t number = numbers[i];
+        snprintf(inner, sizeof inner, "cpu%u/topology", number);
+        if (read_line(list, sizeof list, folder, inner, "thread_siblings_list") && list_has_one(list, numbers, cores))
+            sharing[others++] = number;
+        else
+            numbers[cores++] = number;
+    }
+    memcpy(numbers + cores, sharing, others * sizeof *sharing);
 }
 
 uint32_t machine_processor_numbers(uint32_t *numbers, uint32_t size)

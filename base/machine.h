@@ -27,11 +27,26 @@ const char *machine_container(void);
 /* Processors that the machine has switched on; 0 if unknown. */
 uint32_t machine_processors_online(void);
 
-/* Processors that this process may use at once (its affinity), at least 1. */
+/* Whether the affinity mask leaves out processors of the machine: a scheduler or mpirun has chosen some. */
+bool machine_processors_bound(void);
+
+/* Processors that this process may use at once, at least 1: those of its affinity mask, or fewer if the time that its
+ * control group may take (machine_processor_quota) is that of fewer. */
 uint32_t machine_processors_usable(void);
 
-/* Their numbers, ascending: at most `size` of them are written. Returns how many. */
+/* The numbers of its affinity mask, ascending: at most `size` of them are written. Returns how many. */
 uint32_t machine_processor_numbers(uint32_t *numbers, uint32_t size);
+
+/* How many processors' time the control group of this process and those above it may take (cpu.max of version 2),
+ * rounded up; 0 without a limit. `groups` says which group it is, and `folder` has their files. */
+#define MACHINE_GROUPS "/proc/self/cgroup"
+#define MACHINE_GROUP_FOLDER "/sys/fs/cgroup"
+uint32_t machine_processor_quota(const char *groups, const char *folder);
+
+/* Puts one processor of each core first, and behind them those that share a core with one of these. Both parts keep
+ * their order. `folder` is where Linux describes the processors; without it the order stays. */
+#define MACHINE_PROCESSORS "/sys/devices/system/cpu"
+void machine_cores_first(const char *folder, uint32_t *numbers, uint32_t count);
 
 /* Lets the calling thread run on one processor only. STATUS_ENVIRONMENT where the system refuses. */
 enum status machine_pin_thread(uint32_t processor, struct error *error) MUST_USE;

@@ -4,236 +4,22 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "commands/bench_against.h"
+#include "commands/bench_measure.h"
+#include "commands/bench_scaling.h"
 #include "commands/command.h"
+#include "commands/number_list.h"
 #include "commands/table.h"
 #include "commands/with_ranks.h"
 #include "experiments/manifest.h"
 #include "trainer/engine.h"
 
-enum { WARM_UP_STEPS = 3 };
-
-/* What is measured. */
-struct measurement {
-    uint32_t steps, batch, conv_count;
-    double *step_ms;       /* sorted */
-    double *peaks;         /* [steps + 1], sorted: flop/s, measured before, between and after the steps */
-    double *shares;        /* [steps], sorted: of the peak, which is the mean of those around the step */
-    double *evaluation_ms; /* [steps], sorted: of evaluation_images images each */
-    uint32_t evaluation_images;
-    double *forward_s, *backward_s;      /* [conv_count] */
-    double head_s, update_s, peak_flops; /* peak_flops: the largest, since what disturbs it only lowers it */
-    size_t engine_bytes, process_bytes;
-    const struct engine_operations *operations;
-    enum arithmetic arithmetic;
-    const char *engine; /* its description */
-    const char *const *facts;
-    struct ranks *ranks;          /* NULL: this process alone */
-    struct ranks_traffic traffic; /* of all measured steps */
-};
-
-static bool hear_nothing(void *context, uint64_t first, const struct step_result *results, uint64_t count)
-{
-    (void)context, (void)first, (void)results, (void)count;
-    return true;
-}
-
-/* Floating-point operations (a multiply-add is two) of the convolutions that a step needs, for one image. */
-static double forward_flops(const struct conv_layer *conv)
-{
-    const uint32_t side = conv->side / conv->stride;
-    return 2.0 * side * side * conv->filters * conv->channels * 9.0;
-}
-
-/* Data and weights; the first layer has no data gradient. */
-static double backward_flops(const struct network *network, uint32_t l)
-{
-    return (l == 0 ? 1.0 : 2.0) * forward_flops(&network->convs[l]);
-}
-
-static double step_flops(const struct network *network, uint32_t batch)
-{
-    double sum = 0.0;
-    for (uint32_t l = 0; l < network->conv_count; l++)
-        sum += forward_flops(&network->convs[l]) + backward_flops(network, l);
-    return sum * batch;
-}
-
-/* Images of noise: the arithmetic takes as long as on any others. */
-static enum status make_noise(struct dataset *dataset, uint32_t images, struct error *error)
-{
-    enum status status = dataset_allocate(dataset, images, error);
-    if (status != STATUS_OK)
-        return status;
-    uint32_t word = 1;
-    for (size_t i = 0; i < (size_t)images * DATASET_IMAGE_BYTES; i++) {
-        word = word * 1664525u + 1013904223u;
-        dataset->images[i] = (uint8_t)(word >> 24);
-    }
-    for (uint32_t i = 0; i < images; i++)
-        dataset->labels[i] = (uint8_t)(i % DATASET_CLASSES);
-    return STATUS_OK;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static size_t peak_process_bytes(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
-}
-
-/* As many evaluations of the noise as there were steps. */
-static enum status measure_evaluation(struct engine *engine, const struct dataset *noise, struct measurement *m,
-                                      struct error *error)
-{
-    uint8_t *predictions = malloc(noise->count);
-    double loss;
-    enum status status = predictions != NULL ? STATUS_OK : error_out_of_memory(error, "%u predictions", noise->count);
-    m->evaluation_images = noise->count;
-    for (uint32_t i = 0; i < m->steps && status == STATUS_OK; i++) {
-        double began = clock_seconds();
-        status = m->operations->evaluate(engine, predictions, &loss, error);
-        m->evaluation_ms[i] = 1e3 * (clock_seconds() - began);
-    }
-    qsort(m->evaluation_ms, m->steps, sizeof *m->evaluation_ms, compare_doubles);
-    free(predictions);
-    return status;
-}
-
-/* Steps that are timed together. On a CPU it is one. On a GPU, whose engine has no isa, it is a whole series, so that
- * the host's work before and after it hardly counts. */
-enum { SERIES_STEPS_MOST = 32 };
-
-static uint32_t series_steps(const struct engine_operations *operations)
-{
-    return operations->isa == NULL ? SERIES_STEPS_MOST : 1;
-}
-
-/* Two batches; for a series, as many as it takes through two passes, whose orders are made before it. Larger batches
- * need no such care. */
-static uint32_t noise_images(const struct engine_operations *operations, const struct recipe *recipe)
-{
-    const uint32_t batch = recipe->training.batch_size;
-    return (series_steps(operations) > 1 && batch <= 256 ? SERIES_STEPS_MOST / 2 : 2) * batch;
-}
-
-/* The steps from `first` on, and the peak before and after each: another program that slows a step slows the peaks
- * around it, too. */
-static enum status measure_steps(struct engine *engine, uint64_t first, double flops, struct measurement *m,
-                                 struct error *error)
-{
-    const uint32_t most = series_steps(m->operations);
-    double step_s[SERIES_STEPS_MOST];
-    const struct ranks_traffic before_all = ranks_traffic(m->ranks);
-    m->peaks[0] = m->operations->peak_flops(engine);
-    for (uint32_t i = 0; i < m->steps;) {
-        const uint32_t count = m->steps - i < most ? m->steps - i : most;
-        struct engine_profile profile = { .step_s = step_s, .forward_s = m->forward_s, .backward_s = m->backward_s };
-        enum status status = m->operations->profile(engine, first + i, first + i + count, &profile, error);
-        if (status != STATUS_OK)
-            return status;
-        m->head_s += profile.head_s;
-        m->update_s += profile.update_s;
-        const double before = m->peaks[i], after = m->operations->peak_flops(engine);
-        for (uint32_t j = 0; j < count; j++, i++) {
-            m->step_ms[i] = 1e3 * step_s[j];
-            m->peaks[i + 1] = after;
-            m->shares[i] = flops / step_s[j] / ((before + after) / 2.0);
-        }
-    }
-    const struct ranks_traffic after_all = ranks_traffic(m->ranks);
-    m->traffic.exchanges = after_all.exchanges - before_all.exchanges;
-    m->traffic.bytes = after_all.bytes - before_all.bytes;
-    qsort(m->step_ms, m->steps, sizeof *m->step_ms, compare_doubles);
-    qsort(m->shares, m->steps, sizeof *m->shares, compare_doubles);
-    qsort(m->peaks, m->steps + 1, sizeof *m->peaks, compare_doubles);
-    m->peak_flops = m->peaks[m->steps];
-    return STATUS_OK;
-}
-
-/* An engine with the initial weights. */
-static enum status open_engine(const struct engine_operations *operations, const struct recipe *recipe,
-                               const struct network *network, const struct engine_options *options,
-                               const struct dataset *noise, struct engine **engine, struct error *error)
-{
-    float *values = calloc(network->value_count, sizeof *values),
-          *momentum = calloc(network->value_count, sizeof *momentum);
-    enum status status = STATUS_OK;
-    if (values == NULL || momentum == NULL)
-        status = error_out_of_memory(error, "the weights");
-    if (status == STATUS_OK) {
-        network_initialize(network, recipe->training.seed, values);
-        status = operations->open(engine, recipe, network, noise, noise, options, error);
-    }
-    if (status == STATUS_OK)
-        status = operations->set_state(*engine, values, momentum, error);
-    free(values);
-    free(momentum);
-    return status;
-}
-
-static enum status measure(const struct network *network, struct measurement *m, struct engine *engine,
-                           const struct dataset *noise, struct error *error)
-{
-    m->step_ms = calloc(m->steps, sizeof *m->step_ms);
-    m->peaks = calloc(m->steps + (size_t)1, sizeof *m->peaks);
-    m->shares = calloc(m->steps, sizeof *m->shares);
-    m->evaluation_ms = calloc(m->steps, sizeof *m->evaluation_ms);
-    m->forward_s = calloc(2 * (size_t)network->conv_count, sizeof *m->forward_s);
-    if (m->step_ms == NULL || m->peaks == NULL || m->shares == NULL || m->evaluation_ms == NULL || m->forward_s == NULL)
-        return error_out_of_memory(error, "the measurement");
-    m->backward_s = m->forward_s + network->conv_count;
-    m->conv_count = network->conv_count;
-    const struct step_listener nobody = { .steps = hear_nothing };
-    uint64_t done;
-    enum status status = m->operations->run_steps(engine, 0, WARM_UP_STEPS, &nobody, &done, error);
-    if (status == STATUS_OK)
-        status = measure_steps(engine, WARM_UP_STEPS, step_flops(network, m->batch), m, error);
-    if (status == STATUS_OK)
-        status = measure_evaluation(engine, noise, m, error);
-    if (status != STATUS_OK)
-        return status;
-    m->engine_bytes = m->operations->memory_bytes(engine);
-    m->process_bytes = peak_process_bytes();
-    m->engine = m->operations->describe(engine);
-    m->facts = m->operations->facts(engine);
-    return STATUS_OK;
-}
-
-static double median(const double *sorted, uint32_t count)
-{
-    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
-}
-
-/* The value below which a quarter, or three quarters, of the values lie. */
-static double quartile(const double *sorted, uint32_t count, uint32_t quarters)
-{
-    return sorted[(uint64_t)(count - 1) * quarters / 4];
-}
-
-/* Whether something else used the processors meanwhile. */
-static bool disturbed(const struct measurement *m)
-{
-    return quartile(m->peaks, m->steps + 1, 1) < 0.93 * m->peak_flops;
-}
-
-static double evaluation_rate(const struct measurement *m)
-{
-    return 1e3 * m->evaluation_images / median(m->evaluation_ms, m->steps);
-}
-
 static void print_table(const struct network *network, const struct measurement *m)
 {
-    double step_ms = median(m->step_ms, m->steps), flops = step_flops(network, m->batch);
+    double step_ms = bench_median(m->step_ms, m->steps), flops = bench_step_flops(network, m->batch);
     text_line(stdout, "ResNet-%u, batch %u, %s, engine %s (%s)", network->model.depth, m->batch,
               arithmetic_version(m->arithmetic), m->operations->name, m->engine);
     for (size_t i = 0; m->facts != NULL && m->facts[i] != NULL; i++)
@@ -245,8 +31,8 @@ static void print_table(const struct network *network, const struct measurement 
         const struct conv_layer *conv = &network->convs[l];
         const char *name = network->tensors[conv->weight].name;
         double forward = m->forward_s[l] / m->steps, backward = m->backward_s[l] / m->steps;
-        double forward_rate = forward_flops(conv) * m->batch / forward,
-               backward_rate = backward_flops(network, l) * m->batch / backward;
+        double forward_rate = bench_forward_flops(conv) * m->batch / forward,
+               backward_rate = bench_backward_flops(network, l) * m->batch / backward;
         char shape[32];
         snprintf(shape, sizeof shape, "%u->%u, %ux%u%s", conv->channels, conv->filters, conv->side, conv->side,
                  conv->stride == 2 ? " /2" : "");
@@ -257,56 +43,56 @@ static void print_table(const struct network *network, const struct measurement 
     printf("%-39s %8.2f\n%-39s %8.2f\n\n", "head (pooling, linear, loss; both ways)", 1e3 * m->head_s / m->steps,
            "update, digest, packing", 1e3 * m->update_s / m->steps);
     printf("step            %.2f ms lower quartile, %.2f median, %.2f upper quartile of %u (%.2f to %.2f)\n",
-           quartile(m->step_ms, m->steps, 1), step_ms, quartile(m->step_ms, m->steps, 3), m->steps, m->step_ms[0],
-           m->step_ms[m->steps - 1]);
+           bench_quartile(m->step_ms, m->steps, 1), step_ms, bench_quartile(m->step_ms, m->steps, 3), m->steps,
+           m->step_ms[0], m->step_ms[m->steps - 1]);
     if (m->ranks != NULL) {
         text_line(stdout, "ranks           %s", ranks_describe(m->ranks));
         printf("exchanged       %" PRIu64 " times a step; each rank gets %.1f KiB a step (rank 0)\n",
                m->traffic.exchanges / m->steps, (double)m->traffic.bytes / m->steps / 1024.0);
     }
     printf("images          %.0f per second in training, %.0f in evaluation (medians)\n", 1e3 * m->batch / step_ms,
-           evaluation_rate(m));
+           bench_evaluation_rate(m));
     printf("arithmetic      %.2f GFLOP a step in direct convolutions, %.1f GFLOP/s\n", 1e-9 * flops,
            1e-6 * flops / step_ms);
     printf("FMA peak        %.1f GFLOP/s at most, %.1f median, measured before and after each step\n",
-           1e-9 * m->peak_flops, 1e-9 * median(m->peaks, m->steps + 1));
+           1e-9 * m->peak_flops, 1e-9 * bench_median(m->peaks, m->steps + 1));
     printf("used of it      %.1f %% upper quartile, %.1f median, %.1f lower quartile of the steps\n",
-           100.0 * quartile(m->shares, m->steps, 3), 100.0 * median(m->shares, m->steps),
-           100.0 * quartile(m->shares, m->steps, 1));
-    if (disturbed(m))
+           100.0 * bench_quartile(m->shares, m->steps, 3), 100.0 * bench_median(m->shares, m->steps),
+           100.0 * bench_quartile(m->shares, m->steps, 1));
+    if (bench_disturbed(m))
         printf("disturbed       the peak fell to %.1f GFLOP/s in a quarter of the measurements, because other programs "
                "use these processors; trust the best quartile, or compare two builds with --against\n",
-               1e-9 * quartile(m->peaks, m->steps + 1, 1));
+               1e-9 * bench_quartile(m->peaks, m->steps + 1, 1));
     printf("memory          %.1f MiB in the engine (without the data sets), %.0f MiB peak of the process\n",
            (double)m->engine_bytes / 1048576.0, (double)m->process_bytes / 1048576.0);
 }
 
 static enum status print_json(const struct network *network, const struct measurement *m, struct error *error)
 {
-    double step_ms = median(m->step_ms, m->steps), flops = step_flops(network, m->batch);
+    double step_ms = bench_median(m->step_ms, m->steps), flops = bench_step_flops(network, m->batch);
     json_t *layers = json_array();
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *conv = &network->convs[l];
-        json_array_append_new(layers,
-                              json_pack("{s:s, s:f, s:f, s:f, s:f}", "weight", network->tensors[conv->weight].name,
-                                        "forward_ms", 1e3 * m->forward_s[l] / m->steps, "forward_gflops",
-                                        1e-9 * forward_flops(conv) * m->batch * m->steps / m->forward_s[l],
-                                        "backward_ms", 1e3 * m->backward_s[l] / m->steps, "backward_gflops",
-                                        1e-9 * backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
+        json_array_append_new(
+            layers, json_pack("{s:s, s:f, s:f, s:f, s:f}", "weight", network->tensors[conv->weight].name, "forward_ms",
+                              1e3 * m->forward_s[l] / m->steps, "forward_gflops",
+                              1e-9 * bench_forward_flops(conv) * m->batch * m->steps / m->forward_s[l], "backward_ms",
+                              1e3 * m->backward_s[l] / m->steps, "backward_gflops",
+                              1e-9 * bench_backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
     }
     json_t *json = json_pack(
         "{s:i, s:i, s:s, s:s, s:i, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:b, s:f, s:f, s:I, s:I, s:I, "
         "s:I, s:I, s:o}",
         "depth", (int)network->model.depth, "batch", (int)m->batch, "engine", m->engine, "arithmetic",
         arithmetic_version(m->arithmetic), "steps", (int)m->steps, "step_ms", "median", step_ms, "min", m->step_ms[0],
-        "lower_quartile", quartile(m->step_ms, m->steps, 1), "upper_quartile", quartile(m->step_ms, m->steps, 3), "max",
-        m->step_ms[m->steps - 1], "images_per_s", 1e3 * m->batch / step_ms, "evaluation_images_per_s",
-        evaluation_rate(m), "gflop_per_step", 1e-9 * flops, "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak",
-        median(m->shares, m->steps), "disturbed", (int)disturbed(m), "head_ms", 1e3 * m->head_s / m->steps, "update_ms",
-        1e3 * m->update_s / m->steps, "engine_bytes", (json_int_t)m->engine_bytes, "process_bytes",
-        (json_int_t)m->process_bytes, "ranks", (json_int_t)ranks_count(m->ranks), "exchanges_per_step",
-        (json_int_t)(m->traffic.exchanges / m->steps), "bytes_received_per_step",
-        (json_int_t)(m->traffic.bytes / m->steps), "layers", layers);
+        "lower_quartile", bench_quartile(m->step_ms, m->steps, 1), "upper_quartile",
+        bench_quartile(m->step_ms, m->steps, 3), "max", m->step_ms[m->steps - 1], "images_per_s",
+        1e3 * m->batch / step_ms, "evaluation_images_per_s", bench_evaluation_rate(m), "gflop_per_step", 1e-9 * flops,
+        "peak_gflops", 1e-9 * m->peak_flops, "share_of_peak", bench_median(m->shares, m->steps), "disturbed",
+        (int)bench_disturbed(m), "head_ms", 1e3 * m->head_s / m->steps, "update_ms", 1e3 * m->update_s / m->steps,
+        "engine_bytes", (json_int_t)m->engine_bytes, "process_bytes", (json_int_t)m->process_bytes, "ranks",
+        (json_int_t)ranks_count(m->ranks), "exchanges_per_step", (json_int_t)(m->traffic.exchanges / m->steps),
+        "bytes_received_per_step", (json_int_t)(m->traffic.bytes / m->steps), "layers", layers);
     return json_print(json, error);
 }
 
@@ -318,7 +104,10 @@ static const struct option_definition options[] = {
     OPTION_ENGINE,
     { "precision", "NAME", OPTION_CHOICE, 0, 0, "fp32|tf32|bf16",
       "precision of products, for the engine cudnn; default: the manifest's, else fp32" },
-    OPTION_THREADS,
+    { "threads", "N[,N]...", OPTION_TEXT, 0, 0, NULL,
+      "threads, 1 to 1024; default: one per processor. With several numbers, such as 1,2,4 or 1-8, the steps are timed "
+      "with each of them, and a table says how they compare and which is the best" },
+    OPTION_PIN,
     OPTION_ISA,
     { "against", "PROGRAM", OPTION_TEXT, 0, 0, NULL,
       "another build of selfsame, which takes its steps in turn with this one; prints the times of both. PROGRAM may "
@@ -358,7 +147,7 @@ static enum status predict(const struct recipe *recipe, const struct network *ne
                            bool json, struct error *error)
 {
     size_t bytes;
-    const uint32_t images = noise_images(operations, recipe);
+    const uint32_t images = bench_noise_images(operations, recipe);
     enum status status =
         engine_predict_memory(operations, recipe, network, images, images, engine_options, &bytes, error);
     if (status == STATUS_OK && json)
@@ -416,15 +205,17 @@ static void list_words(const struct arguments *arguments, const char *command, c
         words[count++] = texts[i];
         words[count++] = arguments_text(arguments, names[i]);
     }
+    if (arguments_flag(arguments, "pin") && strstr(command, "--pin") == NULL)
+        words[count++] = "--pin";
     words[count] = NULL;
 }
 
 static void print_side(const char *name, double *step_ms, uint32_t steps)
 {
-    qsort(step_ms, steps, sizeof *step_ms, compare_doubles);
+    qsort(step_ms, steps, sizeof *step_ms, bench_compare_doubles);
     text_line(stdout, "%-24s %8.2f ms lower quartile, %.2f median, %.2f upper quartile (%.2f to %.2f)", name,
-              quartile(step_ms, steps, 1), median(step_ms, steps), quartile(step_ms, steps, 3), step_ms[0],
-              step_ms[steps - 1]);
+              bench_quartile(step_ms, steps, 1), bench_median(step_ms, steps), bench_quartile(step_ms, steps, 3),
+              step_ms[0], step_ms[steps - 1]);
 }
 
 /* Both in turn, this one first in every second round. */
@@ -457,10 +248,10 @@ static enum status bench_against(struct stepper *stepper, const struct arguments
     if (status == STATUS_OK) {
         print_side("this program", ours, steps);
         print_side(command, theirs, steps);
-        qsort(ratios, steps, sizeof *ratios, compare_doubles);
+        qsort(ratios, steps, sizeof *ratios, bench_compare_doubles);
         printf("this to the other        %8.3f lower quartiles, %.3f medians, %.3f median of the rounds\n",
-               quartile(ours, steps, 1) / quartile(theirs, steps, 1), median(ours, steps) / median(theirs, steps),
-               median(ratios, steps));
+               bench_quartile(ours, steps, 1) / bench_quartile(theirs, steps, 1),
+               bench_median(ours, steps) / bench_median(theirs, steps), bench_median(ratios, steps));
         if (parted < steps)
             printf("bits                     differ from step %" PRIu32 " on\n", parted + 1);
         else
@@ -470,13 +261,32 @@ static enum status bench_against(struct stepper *stepper, const struct arguments
     return status;
 }
 
+/* None given: an empty list. */
+static enum status read_threads(const struct arguments *arguments, struct number_list *threads, struct error *error)
+{
+    static const struct number_bounds bounds = { .low = 1, .high = 1024, .count = 64, .what = "numbers of threads" };
+    static const char *const one[] = { "against", "in-turn", "dry-run" };
+    const char *text = arguments_text(arguments, "threads");
+    if (text == NULL)
+        return STATUS_OK;
+    enum status status = number_list_parse(threads, "threads", text, &bounds, error);
+    for (size_t i = 0; status == STATUS_OK && threads->count > 1 && i < sizeof one / sizeof *one; i++) {
+        if (arguments_text(arguments, one[i]) != NULL)
+            return error_set(error, STATUS_INPUT, "--threads %s: --%s takes one number of threads", text, one[i]);
+    }
+    return status;
+}
+
 /* The same from every rank, or an error on all. */
 static enum status check_ranks(const struct arguments *arguments, const struct engine_operations *operations,
-                               struct ranks *ranks, struct error *error)
+                               const struct number_list *threads, struct ranks *ranks, struct error *error)
 {
     if (ranks != NULL && (arguments_flag(arguments, "in-turn") || arguments_text(arguments, "against") != NULL))
         return error_set(error, STATUS_INPUT,
                          "--against and --in-turn are for one process; leave them out, or start one");
+    if (ranks != NULL && (threads->count > 1 || arguments_flag(arguments, "pin")))
+        return error_set(error, STATUS_INPUT,
+                         "--pin and several numbers of --threads are for one process; leave them out, or start one");
     return ranks_check_engine(ranks, operations, error);
 }
 
@@ -489,8 +299,9 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     recipe.model.depth = (uint32_t)arguments_integer(arguments, "depth", recipe.model.depth);
     recipe.training.length_unit = UNIT_STEP;
     recipe.training.length = UINT32_MAX;
-    struct engine_options engine_options = { .threads = (uint32_t)arguments_integer(arguments, "threads", 0),
-                                             .isa = arguments_text(arguments, "isa"),
+    struct number_list threads = { .numbers = NULL };
+    struct engine_options engine_options = { .isa = arguments_text(arguments, "isa"),
+                                             .pin = arguments_flag(arguments, "pin"),
                                              .ranks = ranks };
     struct measurement m = { .ranks = ranks,
                              .steps = (uint32_t)arguments_integer(arguments, "steps", 20),
@@ -500,9 +311,13 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     struct dataset noise = { .count = 0 };
     const bool json = format != NULL && strcmp(format, "json") == 0;
     const bool leads = ranks_own(ranks) == 0;
-    enum status status = choose(arguments, &recipe, &m.operations, error);
+    enum status status = read_threads(arguments, &threads, error);
+    if (status == STATUS_OK && threads.count == 1)
+        engine_options.threads = (uint32_t)threads.numbers[0];
     if (status == STATUS_OK)
-        status = check_ranks(arguments, m.operations, ranks, error);
+        status = choose(arguments, &recipe, &m.operations, error);
+    if (status == STATUS_OK)
+        status = check_ranks(arguments, m.operations, &threads, ranks, error);
     if (status == STATUS_OK)
         status = network_open(&network, &recipe.model, error);
     if (status == STATUS_OK && arguments_flag(arguments, "dry-run")) {
@@ -511,9 +326,13 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
         goto out;
     }
     if (status == STATUS_OK)
-        status = make_noise(&noise, noise_images(m.operations, &recipe), error);
+        status = bench_noise(&noise, bench_noise_images(m.operations, &recipe), error);
+    if (status == STATUS_OK && threads.count > 1) {
+        status = bench_scaling(network, &recipe, engine_options, &noise, &m, &threads, json, error);
+        goto out;
+    }
     if (status == STATUS_OK)
-        status = open_engine(m.operations, &recipe, network, &engine_options, &noise, &engine, error);
+        status = bench_open_engine(m.operations, &recipe, network, &engine_options, &noise, &engine, error);
     struct stepper stepper = { .operations = m.operations, .engine = engine };
     if (status == STATUS_OK && arguments_flag(arguments, "in-turn")) {
         status = opponent_serve(take_step, &stepper, error);
@@ -526,7 +345,7 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     m.arithmetic = recipe.arithmetic;
     status = ranks_agree(ranks, status, NULL, error);
     if (status == STATUS_OK)
-        status = measure(network, &m, engine, &noise, error);
+        status = bench_measure(network, &m, engine, &noise, error);
     if (status == STATUS_OK && leads) {
         if (json)
             status = print_json(network, &m, error);
@@ -536,11 +355,8 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
 out:
     if (engine != NULL)
         m.operations->close(engine);
-    free(m.step_ms);
-    free(m.peaks);
-    free(m.shares);
-    free(m.evaluation_ms);
-    free(m.forward_s);
+    bench_measurement_free(&m);
+    number_list_free(&threads);
     dataset_free(&noise);
     network_close(network);
     return status;
@@ -577,11 +393,15 @@ const struct command bench_command = {
         "check/tools/bench_pytorch.py in the source tree compares this with PyTorch.\n\n"
         "Under mpirun, the ranks compute each step together. The output then says how often they exchanged something, "
         "and how many bytes.\n\n"
+        "With several numbers of threads it prints a line for each: the median step, the speed-up over the first line, "
+        "and the share of the ideal speed-up. A line with more threads than there are processors is called "
+        "oversubscribed. The bits must be equal, or it exits with 1.\n\n"
         "With --against, this program and another build take their steps in turn. Other programs on the machine then "
         "disturb both alike.",
     .examples = "selfsame bench\tResNet-20 at batch 128\n"
                 "selfsame bench --depth 110 --threads 2\tResNet-110 on two threads\n"
                 "mpirun -n 2 selfsame bench --threads 1\ttwo ranks of one thread\n"
+                "selfsame bench --threads 1,2,4,8 --pin\thow the time depends on the threads\n"
                 "selfsame bench --against ../before/selfsame\tagainst another build, step by step\n"
                 "selfsame bench --arithmetic exact-2 --against 'selfsame --arithmetic exact-1'\tagainst itself\n",
     .operands_min = 0,

@@ -105,6 +105,12 @@ struct command {
         "threads", "N", OPTION_INTEGER, 1, 1024, NULL,                                    \
             "threads, 1 to 1024; default: one per processor. They do not change the bits" \
     }
+#define OPTION_PIN                                                                                              \
+    {                                                                                                           \
+        "pin", NULL, OPTION_FLAG, 0, 0, NULL,                                                                   \
+            "keep each thread on a processor of its own, cores first; it needs as many processors as threads. " \
+            "It does not change the bits"                                                                       \
+    }
 #define OPTION_FORCE                                                                   \
     {                                                                                  \
         "force", NULL, OPTION_FLAG, 0, 0, NULL, "replace the output file if it exists" \

@@ -46,6 +46,7 @@ enum { FINDINGS_MAX = 16, MODULE_REASON_BYTES = 4096 };
 
 struct report {
     uint32_t threads;
+    bool pin;
     struct device device;
     struct error device_error;
     enum status device_status;
@@ -58,11 +59,11 @@ static enum verdict judge_failure(const struct proof *proof, enum status status)
     return !proof->opened && status == STATUS_ENVIRONMENT ? VERDICT_MISSING : VERDICT_FAILED;
 }
 
-static void examine(struct finding *finding, uint32_t threads, const struct dataset *training,
+static void examine(struct finding *finding, const struct report *report, const struct dataset *training,
                     const struct dataset *validation)
 {
     const struct engine_operations *operations;
-    const struct engine_options options = { .threads = threads, .isa = finding->isa };
+    const struct engine_options options = { .threads = report->threads, .isa = finding->isa, .pin = report->pin };
     struct proof again;
     const enum arithmetic arithmetic = finding->arithmetic;
     const char *known = proof_known_digest(arithmetic);
@@ -107,7 +108,7 @@ static enum status find_out(struct report *report, struct error *error)
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; i < report->count; i++)
-        examine(&report->findings[i], report->threads, &training, &validation);
+        examine(&report->findings[i], report, &training, &validation);
     dataset_free(&training);
     dataset_free(&validation);
     return STATUS_OK;
@@ -231,8 +232,8 @@ static void print_table(const struct report *report)
     program_print_version(stdout);
     putchar('\n');
     text_line(stdout, "system     %s", environment.system);
-    text_line(stdout, "processor  %s, %" PRIu64 " processors, %u threads used", environment.cpu, environment.cpus,
-              report->threads);
+    text_line(stdout, "processor  %s, %" PRIu64 " processors, %u thread%s used%s", environment.cpu, environment.cpus,
+              report->threads, report->threads == 1 ? "" : "s", report->pin ? ", each on a processor of its own" : "");
     print_device(report);
     print_modules();
     printf("\n%-7s %-8s %-9s ResNet-8 by three recipes, three steps each and an evaluation\n", "engine", "set", "bits");
@@ -322,6 +323,8 @@ static enum status print_json(const struct report *report, struct error *error)
 static enum status run_doctor(const struct arguments *arguments, struct error *error)
 {
     const char *format = arguments_text(arguments, "format"), *soak = arguments_text(arguments, "soak");
+    if (soak != NULL && arguments_flag(arguments, "pin"))
+        return error_set(error, STATUS_INPUT, "a soak keeps its threads on their processors anyway: leave out --pin");
     if (soak != NULL && arguments_integer(arguments, "threads", 0) > 0)
         return error_set(error, STATUS_INPUT, "a soak uses every core: leave out --threads, or run it under taskset");
     if (soak != NULL)
@@ -329,6 +332,7 @@ static enum status run_doctor(const struct arguments *arguments, struct error *e
     struct report *report = calloc(1, sizeof *report);
     if (report == NULL)
         return error_out_of_memory(error, "the report");
+    report->pin = arguments_flag(arguments, "pin");
     report->threads = (uint32_t)arguments_integer(arguments, "threads", machine_processors_usable());
     enum status status = find_out(report, error);
     if (status == STATUS_OK && format != NULL && strcmp(format, "json") == 0)
@@ -343,6 +347,7 @@ static enum status run_doctor(const struct arguments *arguments, struct error *e
 
 static const struct option_definition options[] = {
     OPTION_THREADS,
+    OPTION_PIN,
     { "soak", "DURATION", OPTION_TEXT, 0, 0, NULL,
       "compute known answers on every core for so long, such as 30s, 10m or 8h; exit 1 if one is wrong" },
     { "format", "FORMAT", OPTION_CHOICE, 0, 0, "table|json", "table or json; default: table" },

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "commands/number_list.h"
 #include "commands/sweep.h"
 #include "commands/table.h"
 #include "commands/train_run.h"
@@ -16,71 +17,6 @@ enum { SEEDS_MAX = 10000 };
 /* A link to the program's file. Without a path of its own, as when the file was replaced, it can still be started. */
 #define RUNNING_PROGRAM "/proc/self/exe"
 
-/* ---- seeds ------------------------------------------------------------------------------------------------------- */
-
-struct seeds {
-    uint64_t *list;
-    size_t count;
-};
-
-/* The digits at *text, which is moved behind them. */
-static bool parse_seed(const char **text, uint64_t *seed)
-{
-    char *end;
-    errno = 0;
-    if (**text < '0' || **text > '9')
-        return false;
-    *seed = strtoull(*text, &end, 10);
-    *text = end;
-    return errno == 0 && *seed <= INT64_MAX;
-}
-
-static enum status add_seeds(struct seeds *seeds, uint64_t first, uint64_t last, struct error *error)
-{
-    if (last - first >= SEEDS_MAX - seeds->count)
-        return error_set(error, STATUS_INPUT, "--seeds names more than %d seeds", SEEDS_MAX);
-    for (uint64_t seed = first; seed <= last; seed++) {
-        for (size_t i = 0; i < seeds->count; i++) {
-            if (seeds->list[i] == seed)
-                return error_set(error, STATUS_INPUT, "--seeds names %" PRIu64 " twice", seed);
-        }
-        seeds->list[seeds->count++] = seed;
-    }
-    return STATUS_OK;
-}
-
-/* "1-10", "3", or several of them with commas between. */
-static enum status parse_seeds(struct seeds *seeds, const char *text, struct error *error)
-{
-    const char *given = text;
-    seeds->list = calloc(SEEDS_MAX, sizeof *seeds->list);
-    if (seeds->list == NULL)
-        return error_out_of_memory(error, "the seeds");
-    for (bool more = true; more;) {
-        uint64_t first, last;
-        if (!parse_seed(&text, &first))
-            break;
-        last = first;
-        if (*text == '-') {
-            text++;
-            if (!parse_seed(&text, &last))
-                break;
-        }
-        if (last < first)
-            return error_set(error, STATUS_INPUT, "--seeds %s: %" PRIu64 "-%" PRIu64 " goes backwards", given, first,
-                             last);
-        enum status status = add_seeds(seeds, first, last, error);
-        if (status != STATUS_OK)
-            return status;
-        more = *text == ',';
-        text += more;
-        if (!more && *text == '\0')
-            return STATUS_OK;
-    }
-    return error_set(error, STATUS_INPUT,
-                     "--seeds %s: must be seeds and ranges with commas between them, such as 1-10 or 1,2,5-8", given);
-}
-
 /* ---- tasks ------------------------------------------------------------------------------------------------------- */
 
 bool sweep_task_is_finished(const struct sweep *sweep, const struct sweep_task *task)
@@ -90,7 +26,7 @@ bool sweep_task_is_finished(const struct sweep *sweep, const struct sweep_task *
 }
 
 static enum status add_tasks(struct sweep *sweep, const char *path, const struct manifest *manifest,
-                             const struct seeds *seeds, struct error *error)
+                             const struct number_list *seeds, struct error *error)
 {
     const size_t count = sweep->task_count + seeds->count;
     struct sweep_task *tasks = realloc(sweep->tasks, count * sizeof *tasks);
@@ -99,7 +35,7 @@ static enum status add_tasks(struct sweep *sweep, const char *path, const struct
     sweep->tasks = tasks;
     for (size_t i = 0; i < seeds->count; i++) {
         struct sweep_task *task = &tasks[sweep->task_count];
-        *task = (struct sweep_task){ .path = path, .manifest = manifest, .seed = seeds->list[i] };
+        *task = (struct sweep_task){ .path = path, .manifest = manifest, .seed = seeds->numbers[i] };
         train_run_default_name(manifest, task->seed, task->name);
         manifest_experiment_digest(manifest, task->seed, task->experiment_sha256);
         for (size_t j = 0; j < sweep->task_count; j++) {
@@ -118,10 +54,11 @@ static enum status make_tasks(struct sweep *sweep, struct error *error)
 {
     const struct arguments *arguments = sweep->arguments;
     const char *text = arguments_text(arguments, "seeds");
-    struct seeds given = { .list = NULL };
+    static const struct number_bounds bounds = { .high = INT64_MAX, .count = SEEDS_MAX, .what = "seeds" };
+    struct number_list given = { .numbers = NULL };
     enum status status = STATUS_OK;
     if (text != NULL)
-        status = parse_seeds(&given, text, error);
+        status = number_list_parse(&given, "seeds", text, &bounds, error);
     sweep->manifests = calloc(arguments->before_dashes, sizeof *sweep->manifests);
     if (status == STATUS_OK && sweep->manifests == NULL)
         status = error_out_of_memory(error, "%zu manifests", arguments->before_dashes);
@@ -131,10 +68,10 @@ static enum status make_tasks(struct sweep *sweep, struct error *error)
         if (status != STATUS_OK)
             break;
         sweep->manifest_count++;
-        const struct seeds own = { .list = manifest->seeds, .count = manifest->seed_count };
+        const struct number_list own = { .numbers = manifest->seeds, .count = manifest->seed_count };
         status = add_tasks(sweep, arguments->operands[i], manifest, text != NULL ? &given : &own, error);
     }
-    free(given.list);
+    number_list_free(&given);
     return status;
 }
 
@@ -165,6 +102,7 @@ void sweep_train_words(const struct sweep *sweep, const struct sweep_task *task,
     } common[] = { { "arithmetic", "--arithmetic", false },
                    { "engine", "--engine", false },
                    { "threads", "--threads", false },
+                   { "pin", "--pin", true },
                    { "isa", "--isa", false },
                    { "epochs", "--epochs", false },
                    { "data", "--data", false },
@@ -278,6 +216,11 @@ static enum status check_options(const struct arguments *arguments, struct error
     if (!slurm && arguments->before_dashes < arguments->operand_count)
         return error_set(error, STATUS_INPUT, "'%s' follows a --: options of sbatch need --slurm",
                          arguments->operands[arguments->before_dashes]);
+    if (arguments_integer(arguments, "jobs", 1) > 1 && arguments_flag(arguments, "pin"))
+        return error_set(error, STATUS_INPUT,
+                         "--pin and --jobs %s: the processes' threads would be kept on the same processors; leave out "
+                         "one of the two",
+                         arguments_text(arguments, "jobs"));
     if (!slurm && arguments_text(arguments, "template") != NULL)
         return error_set(error, STATUS_INPUT, "--template needs --slurm");
     return STATUS_OK;
@@ -333,6 +276,7 @@ static const struct option_definition options[] = {
     OPTION_ARITHMETIC,
     OPTION_ENGINE,
     OPTION_THREADS,
+    OPTION_PIN,
     OPTION_ISA,
     OPTION_EPOCHS,
     OPTION_DATA,

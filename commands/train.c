@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/float_environment.h"
+#include "base/machine.h"
 #include "base/stop.h"
 #include "base/text.h"
 #include "commands/command.h"
@@ -224,6 +225,17 @@ static enum status plan(struct queue *queue, struct error *error)
         return error_set(error, STATUS_INPUT,
                          "--together %" PRIu64 ": ranks train one run at a time; leave it out, or start one process",
                          together);
+    if (arguments_flag(session->arguments, "pin") && session->ranks != NULL && ranks_here(session->ranks) > 1 &&
+        !machine_processors_bound())
+        return error_set(error, STATUS_INPUT,
+                         "--pin: the %" PRIu32 " ranks on this machine would keep their threads on the same "
+                         "processors; have mpirun bind them, such as with --bind-to core, or leave out --pin",
+                         ranks_here(session->ranks));
+    if (session->together > 1 && arguments_flag(session->arguments, "pin"))
+        return error_set(error, STATUS_INPUT,
+                         "--pin and --together %zu: the runs' threads would be kept on the same processors; leave out "
+                         "one of the two",
+                         session->together);
     if (name != NULL && queue->count > 1)
         return error_set(error, STATUS_INPUT, "--name %s: there are %zu runs; name one at a time", name, queue->count);
     for (size_t i = 0; i < queue->count && session->together > 1; i++) {
@@ -298,6 +310,7 @@ static const struct option_definition train_options[] = {
     OPTION_ARITHMETIC,
     OPTION_ENGINE,
     OPTION_THREADS,
+    OPTION_PIN,
     OPTION_ISA,
     OPTION_EPOCHS,
     { "seed", "N", OPTION_INTEGER, 0, INT64_MAX, NULL,

@@ -404,11 +404,13 @@ static struct engine_options engine_options(const struct train_session *session)
     const uint32_t processors = machine_processors_usable();
     uint32_t sharers = (uint32_t)session->together;
     if (session->ranks != NULL)
-        sharers = processors == machine_processors_online() ? ranks_here(session->ranks) : 1;
+        sharers = machine_processors_bound() ? 1 : ranks_here(session->ranks);
     if (threads == 0 && sharers > 1)
         threads = processors > sharers ? processors / sharers : 1;
-    return (
-        struct engine_options){ .threads = threads, .isa = arguments_text(arguments, "isa"), .ranks = session->ranks };
+    return (struct engine_options){ .threads = threads,
+                                    .isa = arguments_text(arguments, "isa"),
+                                    .pin = arguments_flag(arguments, "pin"),
+                                    .ranks = session->ranks };
 }
 
 static enum status open_engine(struct job *job, const struct network *network, struct engine **engine,

@@ -28,7 +28,7 @@ fi
 SELFSAME_ISA=scalar
 export SELFSAME_ISA
 expect 0 "doctor looks at all instruction sets, whatever SELFSAME_ISA says" doctor --threads 1
-prints ", 1 threads used"
+prints ", 1 thread used"
 unset SELFSAME_ISA
 
 # With CUDA, a device that none can be: what else is here works on.

@@ -12,6 +12,8 @@
 #ifdef HAVE_X86_64
 #include <immintrin.h>
 #endif
+#include <stdio.h>
+#include <unistd.h>
 
 #include "check/support/backends.h"
 #include "trainer/engine.h"
@@ -101,6 +103,41 @@ static void expect_predicted(const struct backend_operations *operations, const 
                      operations->memory_bytes(backend));
     operations->close(backend);
     network_close(network);
+}
+
+static size_t resident_bytes(void)
+{
+    size_t pages = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%zu %zu", &pages, &resident), 2);
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Opening touches none of the memory: the threads do, each where it works, and so a machine with several memories
+ * places it. */
+static void test_untouched_memory(void **state)
+{
+    const struct trial trial = { .arithmetic = ARITHMETIC_EXACT_1, .depth = 8, .batch = 64, .steps = 1 };
+    const struct recipe recipe = trial_recipe(&trial);
+    const struct backend_operations *list[3];
+    size_t count = others(list);
+    (void)state;
+    list[count++] = reference();
+    for (size_t i = 0; i < count; i++) {
+        struct error error;
+        struct network *network;
+        struct backend *backend;
+        assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
+        const size_t before = resident_bytes();
+        assert_int_equal(list[i]->open(&backend, &recipe, network, 2, false, NULL, &error), STATUS_OK);
+        const size_t opened = resident_bytes(), bytes = list[i]->memory_bytes(backend);
+        assert_true(bytes > 16 << 20);
+        assert_true(opened < before + bytes / 8);
+        list[i]->close(backend);
+        network_close(network);
+    }
 }
 
 static void test_predicted_memory(void **state)
@@ -409,6 +446,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_predicted_memory),
+        cmocka_unit_test(test_untouched_memory),
         cmocka_unit_test(test_batch_sizes),
         cmocka_unit_test(test_batch_sizes_by_tiles),
         cmocka_unit_test(test_depths),

@@ -144,12 +144,80 @@ static void test_variables(void **state)
     assert_true(environment_cpu_seconds() > 0.0);
 }
 
+static void test_cores_first(void **state)
+{
+    uint32_t numbers[] = { 0, 1, 2, 3, 4, 5, 6, 7 }, one[] = { 5 };
+    char path[FILE_PATH_BYTES], name[48];
+    struct error error;
+    (void)state;
+    /* Two nodes of two cores: 0 and 4 share one, as do 1 and 5, 2 and 6, 3 and 7. */
+    for (uint32_t i = 0; i < 8; i++) {
+        char siblings[32];
+        snprintf(name, sizeof name, "processors/cpu%u/topology", i);
+        snprintf(siblings, sizeof siblings, "%u,%u\n", i % 4, i % 4 + 4);
+        put(name, "thread_siblings_list", siblings);
+    }
+    assert_int_equal(file_path(path, &error, "%s/processors", folder.path), STATUS_OK);
+    machine_cores_first(path, numbers, 8);
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(numbers[i], i);
+    /* The mask may leave any of them out. */
+    uint32_t some[] = { 1, 3, 5, 6, 7 };
+    machine_cores_first(path, some, 5);
+    assert_memory_equal(some, ((uint32_t[]){ 1, 3, 6, 5, 7 }), sizeof some);
+    machine_cores_first(path, one, 1);
+    assert_int_equal(one[0], 5);
+    /* Siblings next to each other, as a range. */
+    for (uint32_t i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "pairs/cpu%u/topology", i);
+        put(name, "thread_siblings_list", i < 2 ? "0-1\n" : "2-3\n");
+    }
+    uint32_t pairs[] = { 0, 1, 2, 3 };
+    assert_int_equal(file_path(path, &error, "%s/pairs", folder.path), STATUS_OK);
+    machine_cores_first(path, pairs, 4);
+    assert_memory_equal(pairs, ((uint32_t[]){ 0, 2, 1, 3 }), sizeof pairs);
+    /* What is not described stays. */
+    uint32_t unknown[] = { 3, 9, 12 };
+    machine_cores_first("/nowhere", unknown, 3);
+    assert_memory_equal(unknown, ((uint32_t[]){ 3, 9, 12 }), sizeof unknown);
+}
+
+static uint32_t quota(const char *groups, const char *root)
+{
+    char path[FILE_PATH_BYTES], place[FILE_PATH_BYTES];
+    struct error error;
+    put(root, "self", groups);
+    assert_int_equal(file_path(path, &error, "%s/%s/self", folder.path, root), STATUS_OK);
+    assert_int_equal(file_path(place, &error, "%s/%s", folder.path, root), STATUS_OK);
+    return machine_processor_quota(path, place);
+}
+
+static void test_quota(void **state)
+{
+    (void)state;
+    assert_int_equal(machine_processor_quota("/nowhere", folder.path), 0);
+    assert_int_equal(quota("0::/\n", "none"), 0);
+    put("limits", "cpu.max", "max 100000\n");
+    put("limits/a", "cpu.max", "400000 100000\n");
+    put("limits/a/b", "cpu.max", "max 100000\n");
+    put("limits/a/c", "cpu.max", "150000 100000\n");
+    put("limits/d", "cpu.max", "nonsense\n");
+    assert_int_equal(quota("0::/\n", "limits"), 0);
+    assert_int_equal(quota("0::/a\n", "limits"), 4);
+    assert_int_equal(quota("0::/a/b\n", "limits"), 4); /* of the group above */
+    assert_int_equal(quota("12:cpuset:/x\n0::/a/c\n", "limits"), 2);
+    assert_int_equal(quota("0::/d\n", "limits"), 0);
+    assert_int_equal(quota("0::/e/f\n", "limits"), 0);
+    assert_int_equal(quota("4:cpu:/a\n", "limits"), 0); /* version 1 is not read */
+    put("root", "cpu.max", "20000 100000\n");           /* a container sees its own group as the root */
+    assert_int_equal(quota("0::/\n", "root"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_caches),
-        cmocka_unit_test(test_energy),
-        cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_cores_first), cmocka_unit_test(test_quota),     cmocka_unit_test(test_caches),
+        cmocka_unit_test(test_energy),      cmocka_unit_test(test_variables),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

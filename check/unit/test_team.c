@@ -6,11 +6,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/machine.h"
 #include "trainer/cpu/team.h"
 
 enum { ITEMS_MAX = 1000, THREADS_MAX = 8 };
@@ -168,12 +170,55 @@ static void test_work_of_a_late_thread(void **state)
     team_close(late.team);
 }
 
+/* Where each thread may run, as the thread itself sees it. */
+struct places {
+    cpu_set_t sets[THREADS_MAX];
+};
+
+static void look(void *context, uint32_t thread)
+{
+    struct places *places = context;
+    if (sched_getaffinity(0, sizeof places->sets[thread], &places->sets[thread]) != 0)
+        abort();
+}
+
+static void test_pinned(void **state)
+{
+    uint32_t numbers[THREADS_MAX];
+    const uint32_t count = machine_processor_numbers(numbers, THREADS_MAX);
+    cpu_set_t before, after;
+    struct places places;
+    struct error error;
+    (void)state;
+    assert_true(count >= 1);
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    for (uint32_t threads = 1; threads <= count; threads++) {
+        struct team *team = open_team(threads);
+        assert_int_equal(team_pin(team, numbers, &error), STATUS_OK);
+        team_run(team, look, &places);
+        for (uint32_t t = 0; t < threads; t++) {
+            assert_int_equal(CPU_COUNT(&places.sets[t]), 1);
+            assert_true(CPU_ISSET(numbers[t], &places.sets[t]));
+        }
+        team_close(team);
+        assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+        assert_true(CPU_EQUAL(&before, &after));
+    }
+    /* A processor that there is not: an error, and the caller gets its processors back. */
+    struct team *team = open_team(2);
+    assert_int_equal(team_pin(team, (uint32_t[]){ numbers[0], CPU_SETSIZE }, &error), STATUS_ENVIRONMENT);
+    assert_non_null(strstr(error.message, "cannot keep thread 1 on processor"));
+    team_close(team);
+    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&before, &after));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_thread_once_a_call), cmocka_unit_test(test_sleepers_are_woken),
         cmocka_unit_test(test_closed_without_work),      cmocka_unit_test(test_every_item_once),
-        cmocka_unit_test(test_work_of_a_late_thread),
+        cmocka_unit_test(test_work_of_a_late_thread),    cmocka_unit_test(test_pinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,9 +65,12 @@ void backend_blame(struct backend_outcome *outcome, enum non_finite what, const 
 
 /* An arena without memory yet, whose pieces are aligned for cache lines and for the widest vector. */
 struct arena backend_arena(void);
-/* Gives an arena the memory that a first round has counted, zeroed, for a second round. The caller frees arena.memory.
+/* Gives an arena the memory that a first round has counted, zeroed, for a second round. Nothing of it is touched yet: a
+ * machine with several memories takes each page from the one that is nearest to the thread that writes to it first.
+ * The caller gives arena.memory back with backend_free, with the bytes of the first round.
  * STATUS_ENVIRONMENT without memory, in the words of the recipe. */
 enum status backend_allocate(struct arena *arena, const struct recipe *recipe, struct error *error) MUST_USE;
+void backend_free(void *memory, size_t bytes);
 
 /* Where the time of steps goes: wall seconds, added up over steps. */
 struct backend_profile {
@@ -110,6 +113,8 @@ struct backend_operations {
      * errors   STATUS_ENVIRONMENT without memory or threads, or when backend_check_arithmetic says so. */
     enum status (*open)(struct backend **backend, const struct recipe *recipe, const struct network *network,
                         uint32_t threads, bool inference, struct shares *shares, struct error *error) MUST_USE;
+    /* team_pin for the backend's team. */
+    enum status (*pin)(struct backend *backend, const uint32_t *processors, struct error *error) MUST_USE;
     /* Copy the state in and out: network.value_count floats each. Momentum of running statistics is +0. */
     void (*set_state)(struct backend *backend, const float *values, const float *momentum);
     void (*get_state)(const struct backend *backend, float *values, float *momentum);

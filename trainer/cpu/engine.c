@@ -112,15 +112,30 @@ static void cpu_close(struct engine *engine)
     free(engine);
 }
 
-static void describe(struct engine *engine, uint32_t threads)
+static void describe(struct engine *engine, uint32_t threads, bool pinned)
 {
     const uint32_t ranks = ranks_count(engine->ranks);
     int length = snprintf(engine->description, sizeof engine->description, "%s, ", engine->operations->variant);
     if (ranks > 1)
         length +=
             snprintf(engine->description + length, sizeof engine->description - (size_t)length, "%u ranks of ", ranks);
-    snprintf(engine->description + length, sizeof engine->description - (size_t)length, "%u thread%s", threads,
-             threads == 1 ? "" : "s");
+    snprintf(engine->description + length, sizeof engine->description - (size_t)length, "%u thread%s%s", threads,
+             threads == 1 ? "" : "s", pinned ? ", pinned" : "");
+}
+
+/* One processor a thread, in an order that gives each a core of its own while there are enough. */
+static enum status pin_threads(struct engine *engine, uint32_t threads, struct error *error)
+{
+    uint32_t processors[THREADS_MAX];
+    const uint32_t usable = machine_processors_usable(), count = machine_processor_numbers(processors, THREADS_MAX);
+    if (threads > usable || threads > count)
+        return error_set(error, STATUS_ENVIRONMENT,
+                         "--pin keeps each thread on a processor of its own, but there are %u threads and only %u "
+                         "processor%s that this process may use (its affinity mask, or the limit of its control "
+                         "group); pass --threads %u, or leave out --pin",
+                         threads, usable, usable == 1 ? "" : "s", usable);
+    machine_cores_first(MACHINE_PROCESSORS, processors, count);
+    return engine->operations->pin(engine->backend, processors, error);
 }
 
 static enum status set_up(struct engine *engine, const struct engine_options *options, struct error *error)
@@ -151,12 +166,14 @@ static enum status set_up(struct engine *engine, const struct engine_options *op
     engine->tree = calloc(validated, sizeof *engine->tree);
     if (engine->samples == NULL || engine->losses == NULL || engine->tree == NULL || engine->bytes == NULL)
         return error_out_of_memory(error, "%zu images", validated);
-    describe(engine, threads);
+    describe(engine, threads, options->pin);
     if (engine->ranks != NULL && steps)
         status = shares_open(&engine->shares, engine->ranks, &engine->recipe, engine->training->count, error);
     if (status == STATUS_OK)
         status = engine->operations->open(&engine->backend, &engine->recipe, engine->network, threads,
                                           options->inference, engine->shares, error);
+    if (status == STATUS_OK && options->pin)
+        status = pin_threads(engine, threads, error);
     if (status == STATUS_OK && engine->shares != NULL)
         status = shares_allocate(engine->shares, error);
     return status;

@@ -95,7 +95,7 @@ static void reference_close(struct backend *r)
     if (r == NULL)
         return;
     team_close(r->team);
-    free(r->memory);
+    backend_free(r->memory, r->memory_bytes);
     free(r);
 }
 
@@ -323,6 +323,11 @@ static uint32_t reference_exercise(float *values, size_t count, uint32_t passes)
     return 1;
 }
 
+static enum status reference_pin(struct backend *r, const uint32_t *processors, struct error *error)
+{
+    return team_pin(r->team, processors, error);
+}
+
 static size_t reference_memory_bytes(const struct backend *r)
 {
     return r->memory_bytes;
@@ -347,6 +352,7 @@ const struct backend_operations backend_reference_plain = {
     .isa = "scalar",
     .supported = reference_supported,
     .open = reference_open,
+    .pin = reference_pin,
     .set_state = reference_set_state,
     .get_state = reference_get_state,
     .step = reference_step,

@@ -1,6 +1,7 @@
 #include "trainer/cpu/team.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,8 @@ struct team {
     void (*work)(void *context, uint32_t thread);
     void *context;
     atomic_uint generation, running; /* generation counts pieces of work, the end included */
-    bool closing;
+    bool closing, pinned;
+    cpu_set_t former; /* processors of the caller, where the team is pinned */
     pthread_mutex_t mutex;
     pthread_cond_t begin, done;
 };
@@ -155,10 +157,28 @@ enum status team_open(struct team **out, uint32_t threads, struct error *error)
     return STATUS_OK;
 }
 
+enum status team_pin(struct team *team, const uint32_t *processors, struct error *error)
+{
+    team->pinned = sched_getaffinity(0, sizeof team->former, &team->former) == 0;
+    for (uint32_t t = 0; t < team->threads; t++) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        if (processors[t] < CPU_SETSIZE)
+            CPU_SET(processors[t], &set);
+        const int failure = pthread_setaffinity_np(t == 0 ? pthread_self() : team->members[t].handle, sizeof set, &set);
+        if (failure != 0)
+            return error_set(error, STATUS_ENVIRONMENT, "cannot keep thread %u on processor %u: %s; leave out --pin", t,
+                             processors[t], strerror(failure));
+    }
+    return STATUS_OK;
+}
+
 void team_close(struct team *team)
 {
     if (team == NULL)
         return;
+    if (team->pinned)
+        (void)sched_setaffinity(0, sizeof team->former, &team->former);
     team->closing = true;
     if (team->started > 0)
         begin(team);

@@ -18,6 +18,9 @@ struct team;
 /* STATUS_ENVIRONMENT when the system has no more threads or memory. */
 enum status team_open(struct team **team, uint32_t threads, struct error *error) MUST_USE;
 void team_close(struct team *team);
+/* Keeps each thread on a processor of its own: thread t, the caller being thread 0, on processors[t]. team_close gives
+ * the caller its former processors back. STATUS_ENVIRONMENT where the system refuses. */
+enum status team_pin(struct team *team, const uint32_t *processors, struct error *error) MUST_USE;
 /* Calls work(context, thread) once on every thread, 0 .. threads-1, and returns when all have returned. */
 void team_run(struct team *team, void (*work)(void *context, uint32_t thread), void *context);
 

@@ -251,6 +251,11 @@ static uint32_t fused_exercise(float *values, size_t count, uint32_t passes)
     return LANES;
 }
 
+static enum status fused_pin(struct backend *f, const uint32_t *processors, struct error *error)
+{
+    return team_pin(f->team, processors, error);
+}
+
 static size_t fused_memory_bytes(const struct backend *f)
 {
     return f->memory_bytes;
@@ -278,6 +283,7 @@ const struct backend_operations backend_avx2 = {
 #endif
     .supported = fused_supported,
     .open = fused_open,
+    .pin = fused_pin,
     .set_state = fused_set_state,
     .get_state = fused_get_state,
     .step = fused_step,

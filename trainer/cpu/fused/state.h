@@ -261,7 +261,7 @@ static void fused_close(struct backend *f)
     if (f == NULL)
         return;
     team_close(f->team);
-    free(f->memory);
+    backend_free(f->memory, f->memory_bytes);
     free(f->convs);
     free(f->a);
     free(f->workers);
