@@ -266,7 +266,7 @@ const struct command eval_command = {
         "Predicts the class of every test image with weights from a file. It prints how many predictions are wrong, "
         "and the mean cross entropy. The file's format is recognised by its content, and the usual names of tensors "
         "are known. If a file cannot be evaluated, selfsame inspect says why.\n\n"
-        "The test images are a sample. The interval beside the error is what their number alone leaves open (Wilson's "
+        "The test images are a sample. The interval next to the error is what their number alone leaves open (Wilson's "
         "interval of 95 %). It says nothing about other seeds.\n\n"
         "--per-class prints a line for each class, and the confusion matrix: row, the label; column, the "
         "prediction.\n\n"
