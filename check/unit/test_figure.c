@@ -173,7 +173,7 @@ static void test_sheet(void **state)
     fclose(file);
     unlink(path);
     /* A name cannot add a column. */
-    assert_string_equal(text, "place\tone\\ttab\ttwo\ttwo, least\ttwo, largest\n"
+    assert_string_equal(text, "place\tone\\x09tab\ttwo\ttwo, least\ttwo, largest\n"
                               "1\t0\tnan\tnan\tnan\n2.5\t1\t10\t9\tnan\n30\tnan\t11\t9\tnan\n");
     figure_close(&figure);
 }
