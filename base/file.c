@@ -252,12 +252,16 @@ static enum status read_all(int descriptor, const char *path, char *data, size_t
     return STATUS_OK;
 }
 
-enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error)
+/* `flags`: 0 or O_NOFOLLOW. */
+static enum status read_file(const char *path, int flags, size_t limit, char **data, size_t *bytes, struct error *error)
 {
     struct stat about;
     enum status status;
     *data = NULL;
-    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer would make it wait */
+    /* O_NONBLOCK: a pipe without a writer would make it wait. */
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | flags);
+    if (descriptor < 0 && errno == ELOOP && flags != 0)
+        return error_set(error, STATUS_INPUT, "%s is a symbolic link, which is not followed; remove it", path);
     if (descriptor < 0)
         return error_set_errno(error, STATUS_INPUT, "cannot open %s", path);
     if (fstat(descriptor, &about) != 0) {
@@ -283,6 +287,16 @@ enum status file_read(const char *path, size_t limit, char **data, size_t *bytes
     }
     (*data)[*bytes] = '\0';
     return STATUS_OK;
+}
+
+enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error)
+{
+    return read_file(path, 0, limit, data, bytes, error);
+}
+
+enum status file_read_unlinked(const char *path, size_t limit, char **data, size_t *bytes, struct error *error)
+{
+    return read_file(path, O_NOFOLLOW, limit, data, bytes, error);
 }
 
 enum status file_sha256(const char *path, char hex[DIGEST_HEX_BYTES], struct error *error)

@@ -22,6 +22,10 @@ enum status file_path(char path[FILE_PATH_BYTES], struct error *error, const cha
 /* The whole of a regular file, followed by a NUL that *bytes does not count; the caller frees *data. Over `limit` bytes
  * is STATUS_INPUT. On an error *data is NULL. */
 enum status file_read(const char *path, size_t limit, char **data, size_t *bytes, struct error *error) MUST_USE;
+/* The same, but STATUS_INPUT for a symbolic link: for words that we show to others, which must not be those of another
+ * file of ours. */
+enum status file_read_unlinked(const char *path, size_t limit, char **data, size_t *bytes,
+                               struct error *error) MUST_USE;
 
 /* The same for a text that people exchange: text_unify (base/text.h) removes what editors add. *changed (may be NULL):
  * whether it removed anything. */

@@ -36,14 +36,24 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The first TAGS_MAX names in the order of the folder, which are then sorted. */
+/* The first TAGS_MAX names in the order of the folder, which are then sorted. A link is not followed: the names of
+ * another folder's files are nobody's tags. */
 static enum status list_tags(const char *path, char (*names)[TAG_BYTES], size_t *count, struct error *error)
 {
     *count = 0;
-    DIR *list = opendir(path);
-    if (list == NULL)
-        return errno == ENOENT ? STATUS_OK
-                               : error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", path);
+    const int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0 && errno == ENOENT)
+        return STATUS_OK;
+    if (descriptor < 0 && (errno == ENOTDIR || errno == ELOOP))
+        return error_set(error, STATUS_INPUT, "%s is a symbolic link or a file, and no folder of tags; remove it",
+                         path);
+    DIR *list = descriptor >= 0 ? fdopendir(descriptor) : NULL;
+    if (list == NULL) {
+        enum status status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", path);
+        if (descriptor >= 0)
+            close(descriptor);
+        return status;
+    }
     for (struct dirent *entry; *count < TAGS_MAX && (entry = readdir(list)) != NULL;) {
         if (is_tag(entry->d_name))
             snprintf(names[(*count)++], TAG_BYTES, "%s", entry->d_name);
@@ -151,9 +161,10 @@ enum status note_read(const char *folder, char **note, struct error *error)
         *note = calloc(1, 1);
         return *note != NULL ? STATUS_OK : error_out_of_memory(error, "a note");
     }
-    status = file_read_text(path, NOTE_BYTES + 16, note, &bytes, NULL, error);
+    status = file_read_unlinked(path, NOTE_BYTES + 16, note, &bytes, error);
     if (status != STATUS_OK)
         return status;
+    bytes = text_unify(*note, bytes);
     if (bytes > 0 && (*note)[bytes - 1] == '\n')
         (*note)[--bytes] = '\0';
     status = strlen(*note) == bytes ? check_note(*note, path, error)

@@ -21,13 +21,13 @@ enum status tag_check(const char *tag, struct error *error) MUST_USE;
 enum status tag_add(const char *folder, const char *tag, struct error *error) MUST_USE;
 enum status tag_remove(const char *folder, const char *tag, struct error *error) MUST_USE;
 /* The tags of the run in a folder: sorted, with a blank between two; "" for none. Files whose names are no tags are
- * skipped. The caller frees the text. */
+ * skipped. STATUS_INPUT for a folder that is a symbolic link. The caller frees the text. */
 enum status tags_read(const char *folder, char **tags, struct error *error) MUST_USE;
 
 /* Replaces the note of the run in a folder; "" removes it. STATUS_INPUT for more than one line, for control characters,
  * and for what is too long. */
 enum status note_write(const char *folder, const char *note, struct error *error) MUST_USE;
-/* "" for none. STATUS_INPUT for a file that is not one line of text. The caller frees the text. */
+/* "" for none. STATUS_INPUT for a file that is a symbolic link, or not one line of text. The caller frees the text. */
 enum status note_read(const char *folder, char **note, struct error *error) MUST_USE;
 
 #endif

@@ -11,7 +11,8 @@
  *          and note if it has any. It reads a run again if one of them changed, or if they changed so recently that the
  *          next change might not show (fetch/stamp.h). That shows whatever replaces, adds or removes a file, and each
  *          epoch of a training. If somebody edits another file of a record in place, the list goes on to show what the
- *          record said before, and every command that opens the run says what is wrong
+ *          record said before, and every command that opens the run says what is wrong. A damaged run is read each
+ *          time, so that one that is mended in place is listed again
  * sharing  A process works on a copy in memory, and replaces the file as a whole. So any number of processes may read
  *          and write it without locks, on any file system; of two that write, one must look at some runs again */
 #ifndef SELFSAME_RUN_INDEX_H

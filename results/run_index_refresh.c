@@ -362,8 +362,8 @@ static double best_of(const struct record *record)
     return best;
 }
 
-/* A run that is damaged is noted with its problem, so that it is not read each time. A note that cannot be read is left
- * out, and the run is not. */
+/* A run that is damaged is noted with its problem, and is read each time: what mends it may show in none of the stamps.
+ * Tags or a note that cannot be read are left out, and the run is not. */
 static enum status read_run(struct run_index *index, struct entry *entry, struct error *error)
 {
     char path[FILE_PATH_BYTES], state[RECORD_STATE_BYTES], *tags = NULL, *note = NULL;
@@ -372,12 +372,11 @@ static enum status read_run(struct run_index *index, struct entry *entry, struct
     enum status status = file_path(path, &problem, "%s/%s", index->runs, entry->name);
     if (status == STATUS_OK)
         status = record_open(&record, index->runs, path, &problem);
-    if (status == STATUS_OK)
-        status = tags_read(path, &tags, &problem);
+    if (status == STATUS_OK && tags_read(path, &tags, &ignored) != STATUS_OK)
+        tags = NULL;
     if (status == STATUS_OK && note_read(path, &note, &ignored) != STATUS_OK)
         note = NULL;
-    /* What the machine refuses now it may grant later, without a change of the files. */
-    entry->settled = entry->settled && status != STATUS_ENVIRONMENT;
+    entry->settled = entry->settled && status == STATUS_OK;
     enum status put = forget(index, entry->name, error);
     if (put == STATUS_OK && status == STATUS_OK) {
         struct listed_run run = { .name = entry->name,
@@ -388,7 +387,7 @@ static enum status read_run(struct run_index *index, struct entry *entry, struct
                                   .best = best_of(record) };
         recipe_digest(record, run.recipe_sha256);
         put = put_run(index, entry, record, &run, NULL, error);
-        if (put == STATUS_OK)
+        if (put == STATUS_OK && tags != NULL)
             put = put_tags(index, entry->name, tags, error);
     } else if (put == STATUS_OK) {
         put = put_run(index, entry, NULL, NULL, problem.message, error);

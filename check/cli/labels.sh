@@ -34,6 +34,11 @@ mkdir target
 ln -s "$PWD/target" runs/copy/tags
 expect 2 "a tags folder that is a link" tag copy planted --runs runs
 if [ -z "$(ls target)" ]; then pass "  nothing is written there"; else fail "  it was written there"; fi
+: > target/somebodys-file
+expect 2 "  its names are no tags" tag copy --runs runs
+says "runs/copy/tags is a symbolic link or a file, and no folder of tags; remove it"
+expect 0 "  of this run; it is listed" runs --runs runs --columns run,tags --format csv
+prints "^copy,[[:space:]]*$"
 rm runs/copy/tags
 mv runs/copy/elsewhere runs/copy/tags
 
@@ -53,6 +58,17 @@ expect 2 "a note.txt of two lines" note copy --runs runs
 says "runs/copy/note.txt is not one line of UTF-8 text"
 expect 0 "it is removed" note copy "" --runs runs
 if [ -e runs/copy/note.txt ]; then fail "  note.txt is still there"; else pass "  note.txt is gone"; fi
+
+# A note of another file's words would be shown, and end in reports.
+echo "a secret" > secret
+ln -s "$PWD/secret" runs/copy/note.txt
+expect 2 "a note.txt that is a link" note copy --runs runs
+says "runs/copy/note.txt is a symbolic link, which is not followed; remove it"
+expect 2 "  in a report" report copy --runs runs --no-figures --out page.html
+expect 0 "  in a list" runs --runs runs --columns run,note --format csv
+prints "^copy,[[:space:]]*$"
+expect 0 "  it is removed" note copy "" --runs runs
+if [ "$(cat secret)" = "a secret" ]; then pass "  and not what it names"; else fail "  with what it names"; fi
 
 # They are no part of the record.
 same runs/copy/record.json before.json "the record is as it was"

@@ -151,12 +151,21 @@ expect 0 "a record that is damaged in place" runs --runs runs
 says "left out: runs/tiny-seed1/record.json"
 settle
 run runs --runs runs
-expect 0 "  again, from the index" runs --runs runs
+expect 0 "  again" runs --runs runs
 says "left out: runs/tiny-seed1/record.json"
 fresh "with a damaged record"
 cp record.json runs/tiny-seed1/record.json
 fresh "with a record that was mended"
 found "1 2 3"
+cp runs/tiny-seed1/metrics.jsonl metrics.jsonl
+sed 's/"training_loss": [0-9]/"training_loss": 7/' metrics.jsonl > edited.jsonl
+cat edited.jsonl > runs/tiny-seed1/metrics.jsonl
+touch runs/tiny-seed1/record.json
+settle
+expect 0 "metrics that are edited in place" runs --runs runs
+says "left out: runs/tiny-seed1: record.json and metrics.jsonl contradict each other"
+cat metrics.jsonl > runs/tiny-seed1/metrics.jsonl
+found "1 2 3" # though neither the folder nor record.json has changed
 
 # A damaged index is made anew: cut, with a flipped byte anywhere, empty, of another version, no file at all.
 settle
