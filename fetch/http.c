@@ -86,7 +86,8 @@ enum status http_open(struct http_client **client, const char *cacert, uint64_t 
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, made->message);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)wait_s);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    /* A server that sends a byte now and then is no better than one that sends none. */
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1000L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)wait_s);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, made);

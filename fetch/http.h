@@ -29,7 +29,7 @@ struct http_answer {
 struct http_client;
 
 /* A connection that is kept between requests, for one thread. cacert: a file of certificates; NULL: the system's, or
- * the environment's. wait_s: the longest wait for a connection, and for a byte of an answer. stop_requested, which may
+ * the environment's. wait_s: the longest wait for a connection, and at less than 1 kB/s. stop_requested, which may
  * be NULL, is polled while a request is under way. */
 enum status http_open(struct http_client **client, const char *cacert, uint64_t wait_s,
                       bool (*stop_requested)(void *context), void *context, struct error *error) MUST_USE;

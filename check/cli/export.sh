@@ -203,53 +203,7 @@ says "write it as http://HOST:PORT"
 expect 2 "a password in the URL" export tiny-seed1 --format mlflow --to http://me:secret@localhost:5000
 says "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
 if grep -q secret stderr; then fail "  it is shown"; else pass "  it is not shown"; fi
-cat > server.py <<'PY'
-import http.server, json
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    def answer(self, code, body, more=()):
-        self.send_response(code)
-        self.send_header('Content-Length', str(len(body)))
-        for key, value in more: self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(body)
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
-        open('requests', 'a').write(self.command + ' ' + self.path + '\n')
-        mode = self.path.split('/')[1]
-        if mode == 'silent':
-            import time
-            return time.sleep(60)
-        if mode == 'html': return self.answer(200, b'<html>')
-        if mode == 'list': return self.answer(200, b'[]')
-        if mode == 'other': return self.answer(404, b'not here')
-        if mode == 'moved': return self.answer(302, b'', [('Location', '/html' + self.path)])
-        if mode == 'login' and self.headers.get('Authorization') not in ('Bearer token', 'Basic bWU6cHc='): return self.answer(401, b'')
-        if mode == 'busy' and not hasattr(Handler, 'asked'):
-            Handler.asked = True
-            return self.answer(503, b'')
-        if mode == 'escape': return self.answer(400, json.dumps({'error_code': 'BAD\x1b[2J', 'message': '\x1b]0;x\x07\u202e'}).encode())
-        if mode == 'cut':
-            self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{')
-            self.close_connection = True
-            return
-        if 'get-by-name' in self.path: said = {'experiment': {'experiment_id': '1'}}
-        elif 'runs/search' in self.path: said = {}
-        elif 'runs/create' in self.path:
-            uri = {'login': 'mlflow-artifacts:/1/r/artifacts', 'dots': 'mlflow-artifacts:/1/../../x', 'away': 's3://bucket/1'}.get(mode, 'mlflow-artifacts:/1')
-            said = {'run': {'info': {'run_id': 'r', 'artifact_uri': uri}, 'data': {}}} if mode != 'nameless' else {}
-        else: said = {}
-        self.answer(200, json.dumps(said).encode())
-    do_GET = do_PUT = do_POST
-    def log_message(self, *words): pass
-import sys
-server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1]) if len(sys.argv) > 1 else 0), Handler)
-open('port.new', 'w').write(str(server.server_address[1]))
-import os
-os.rename('port.new', 'port')
-server.serve_forever()
-PY
-python3 server.py &
+python3 "$TOP/check/cli/mlflow_server.py" &
 server=$!
 for _ in $(seq 100); do [ -e port ] || sleep 0.1; done
 url=http://127.0.0.1:$(cat port)
@@ -290,12 +244,16 @@ rm requests
 expect 0 "train to a server" train tiny.yaml --name m1 --mlflow "$url/away"
 if [ "$(grep -c runs/log-batch requests)" -ge 3 ] && tail -n 1 requests | grep -q runs/update; then pass "  it got the run"; else cp requests stdout; fail "  it got something else"; fi
 if grep -q -- --mlflow stderr; then fail "  something is said of it"; else pass "  nothing is said of it"; fi
+"$SELFSAME" train tiny.yaml --name m4 --mlflow "$url/drip" > drip.out 2> drip.err &
+drip=$!
 began=$(date +%s)
 expect 0 "a server that takes requests and never answers" train tiny.yaml --name m2 --mlflow "$url/silent"
 if [ $(($(date +%s) - began)) -lt 40 ]; then pass "  does not keep the training"; else fail "  keeps the training"; fi
 says "no answer: "
 says "not all of the run was sent; send the rest with: selfsame export runs/m2 --format mlflow --to $url/silent$"
 same runs/m1/weights.safetensors runs/m2/weights.safetensors "  the weights are the same"
+wait "$drip"
+if [ $? -eq 0 ] && grep -q "no answer: " drip.err; then pass "a server that answers a byte at a time is given up"; else cp drip.err stderr; fail "a server that answers a byte at a time"; fi
 kill "$server"
 wait "$server" 2> /dev/null
 port=$(cat port)
@@ -303,7 +261,7 @@ expect 0 "a server that is away" train tiny.yaml --name m3 --mlflow "$url/login"
 if [ "$(grep -c 'no answer' stderr)" -eq 1 ]; then pass "  is told once"; else fail "  is not told once"; fi
 command=$(sed -n 's/.*send the rest with: selfsame //p' stderr)
 rm -f port
-python3 server.py "$port" &
+python3 "$TOP/check/cli/mlflow_server.py" "$port" &
 server=$!
 for _ in $(seq 100); do [ -e port ] || sleep 0.1; done
 # shellcheck disable=SC2086 # the words of a command
