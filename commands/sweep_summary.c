@@ -20,27 +20,31 @@ static const struct table_column manifest_columns[] = {
     { "mean", true, 0 },      { "sd", true, 0 },          { "lowest", true, 0 }, { "highest", true, 0 },
 };
 
-/* The head of a task's record, or NULL if it has none that can be read. */
-static struct record *open_task(const struct sweep *sweep, const struct sweep_task *task)
+/* A task's record, or NULL if it has none, or has one that is damaged, which is said if `says`. */
+static struct record *open_task(const struct sweep *sweep, const struct sweep_task *task, bool says, bool *damaged)
 {
     char path[FILE_PATH_BYTES];
     struct record *record;
     struct error error;
+    *damaged = false;
     if (file_path(path, &error, "%s/%s", sweep->runs, task->name) != STATUS_OK || !file_exists(path))
         return NULL;
-    if (record_open_head(&record, sweep->runs, path, &error) == STATUS_OK)
+    if (record_open(&record, sweep->runs, path, &error) == STATUS_OK)
         return record;
-    text_line(stderr, "selfsame sweep: left out: %s", error.message);
+    if (says)
+        text_line(stderr, "selfsame sweep: left out: %s", error.message);
+    *damaged = true;
     return NULL;
 }
 
 static void add_run(struct table *table, const struct sweep *sweep, const struct sweep_task *task)
 {
     char state[RECORD_STATE_BYTES];
-    struct record *record = open_task(sweep, task);
+    bool damaged;
+    struct record *record = open_task(sweep, task, true, &damaged);
     table_cell(table, "%s", task->name);
     if (record == NULL) {
-        table_cell(table, "not begun");
+        table_cell(table, damaged ? "damaged" : "not begun");
         for (size_t i = 2; i < sizeof run_columns / sizeof *run_columns; i++)
             table_cell(table, "%s", "");
         return;
@@ -60,14 +64,15 @@ static void add_run(struct table *table, const struct sweep *sweep, const struct
 }
 
 /* The errors of a manifest's finished runs, into values[tasks]. Returns how many there are. */
-static size_t read_errors(const struct sweep *sweep, const struct manifest *manifest, double *values)
+static size_t read_errors(const struct sweep *sweep, const struct manifest *manifest, bool says, double *values)
 {
+    bool damaged;
     size_t count = 0;
     for (size_t i = 0; i < sweep->task_count; i++) {
         const struct sweep_task *task = &sweep->tasks[i];
         if (task->manifest != manifest || !sweep_task_is_finished(sweep, task))
             continue;
-        struct record *record = open_task(sweep, task);
+        struct record *record = open_task(sweep, task, says, &damaged);
         if (record != NULL)
             values[count++] = record->facts.result.last.validation_error;
         record_close(record);
@@ -76,7 +81,7 @@ static size_t read_errors(const struct sweep *sweep, const struct manifest *mani
 }
 
 static enum status add_manifest(struct table *table, const struct sweep *sweep, const struct manifest *manifest,
-                                struct error *error)
+                                bool says, struct error *error)
 {
     struct summary sample = { .n = 0 };
     double lowest = INFINITY, highest = -INFINITY, *values = calloc(sweep->task_count, sizeof *values);
@@ -85,7 +90,7 @@ static enum status add_manifest(struct table *table, const struct sweep *sweep, 
         return error_out_of_memory(error, "%zu errors", sweep->task_count);
     for (size_t i = 0; i < sweep->task_count; i++)
         runs += sweep->tasks[i].manifest == manifest;
-    const size_t count = read_errors(sweep, manifest, values);
+    const size_t count = read_errors(sweep, manifest, says, values);
     if (count > 0)
         sample = summary_of(values, count);
     for (size_t i = 0; i < count; i++) {
@@ -114,7 +119,7 @@ enum status sweep_print_summary(const struct sweep *sweep, struct error *error)
     for (size_t i = 0; status == STATUS_OK && text && i < sweep->task_count; i++)
         add_run(runs, sweep, &sweep->tasks[i]);
     for (size_t i = 0; status == STATUS_OK && i < sweep->manifest_count; i++)
-        status = add_manifest(manifests, sweep, &sweep->manifests[i], error);
+        status = add_manifest(manifests, sweep, &sweep->manifests[i], !text, error);
     if (status == STATUS_OK && text)
         status = table_print(runs, format, error);
     if (status == STATUS_OK && text)

@@ -86,6 +86,14 @@ for row in json.load(open("summary.json")):
     assert abs(row["lowest"] - min(errors)) < 0.006 and abs(row["highest"] - max(errors)) < 0.006
 PY
 then pass "  its numbers are those of the records"; else fail "  its numbers are not those of the records"; fi
+# A record of another run in the place of one's own agrees with itself, and not with the files next to it.
+cp runs/tiny-seed1/record.json kept.json
+cp runs/tiny-seed2/record.json runs/tiny-seed1/record.json
+expect 0 "  with a record of another run" sweep tiny.yaml --seeds 1-3 --summary
+says "left out: runs/tiny-seed1: "
+prints "^tiny-seed1  *damaged"
+prints "^tiny  *exact-1  *3  *2 "
+cp kept.json runs/tiny-seed1/record.json
 "$SELFSAME" train tiny.yaml --seed 2 --runs alone > stdout 2> stderr
 expect 0 "a run of a sweep and one alone" compare runs/tiny-seed2 alone/tiny-seed2
 prints '^identical'
