@@ -65,7 +65,7 @@ enum status command_unknown(const char *name, struct error *error)
         names[count] = all_commands[count]->name;
     names[count] = NULL;
     const char *nearest = nearest_word(name, names);
-    return error_set(error, STATUS_INPUT, "there is no command '%s'%s%s%s; selfsame --help lists them", name,
-                     nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
-                     nearest != NULL ? "'?" : "");
+    return error_set(error, STATUS_INPUT, "there is no command '%s'; %s%s%sselfsame --help lists them", name,
+                     nearest != NULL ? "did you mean '" : "", nearest != NULL ? nearest : "",
+                     nearest != NULL ? "'? " : "");
 }

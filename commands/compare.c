@@ -213,11 +213,11 @@ static enum status print_table(const struct job *job, const char *format, struct
     static const struct table_column columns[] = {
         { "run", false, 0 },
         { "verdict", false, 0 },
-        { "epochs", true, 0 },
-        { "steps", true, 0 },
+        { "epochs", true, 1 },
+        { "steps", true, 2 },
         { "first_step", true, 0 },
-        { "validation_error", true, 0 },
-        { "weights_sha256", false, 0 },
+        { "validation_error", true, 1 },
+        { "weights_sha256", false, 3 },
     };
     struct table *table = table_open(columns, sizeof columns / sizeof *columns);
     if (table == NULL)

@@ -1,6 +1,7 @@
 /* selfsame doctor: what the machine has, which engines work, and whether the exact ones give the known bits. */
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,7 +205,10 @@ static void print_finding(const struct finding *finding)
     printf("%-7s %-8s %-9s ", finding->entry->name, finding->isa != NULL ? finding->isa : "",
            arithmetic_version(finding->arithmetic));
     if (finding->verdict == VERDICT_MISSING || finding->verdict == VERDICT_FAILED) {
-        text_line(stdout, "%s: %s", verdicts[finding->verdict], finding->error.message);
+        /* An instruction set is missing here, and no option named it. */
+        const char *message = finding->error.message, *end = strchr(message, ',');
+        const bool cut = finding->verdict == VERDICT_MISSING && finding->isa != NULL && end != NULL;
+        text_line(stdout, "%s: %.*s", verdicts[finding->verdict], (int)(cut ? end - message : INT_MAX), message);
         return;
     }
     text_line(stdout, "%s: %.16s (%s)", verdicts[finding->verdict], finding->proof.digest, finding->proof.description);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/float_environment.h"
 #include "base/machine.h"
 #include "base/stop.h"
@@ -34,6 +35,20 @@ static void print_resume_line(const struct arguments *arguments, bool ranks, boo
     free(text);
 }
 
+/* Whether one of the runs has begun. Before that there is nothing to go on with, and the error says what to do. */
+static bool have_begun(const struct train_run *runs, size_t count, const struct arguments *arguments)
+{
+    char folder[FILE_PATH_BYTES];
+    struct error ignored;
+    for (size_t i = 0; i < count; i++) {
+        if (file_path(folder, &ignored, "%s/%s", record_runs_folder(arguments_text(arguments, "runs")), runs[i].name) ==
+                STATUS_OK &&
+            file_is_folder(folder))
+            return true;
+    }
+    return false;
+}
+
 /* What to do next, where something is left to do: after a stop the same again, after --epochs the rest. */
 static void print_next(const struct train_run *runs, size_t count, const struct train_session *session,
                        enum status status)
@@ -41,7 +56,8 @@ static void print_next(const struct train_run *runs, size_t count, const struct 
     const struct arguments *arguments = session->arguments;
     const bool ranks = session->ranks != NULL;
     if (status == STATUS_INTERRUPTED || status == STATUS_ENVIRONMENT) {
-        print_resume_line(arguments, ranks, false);
+        if (have_begun(runs, count, arguments))
+            print_resume_line(arguments, ranks, false);
     } else if (status == STATUS_OK && count > 0) {
         const struct manifest *last = runs[count - 1].manifest;
         const uint64_t all = schedule_epochs(&last->recipe.training, last->training_images),

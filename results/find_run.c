@@ -44,6 +44,25 @@ static enum status find_published(const char *run, char folder[FILE_PATH_BYTES],
     return status;
 }
 
+/* The name in the runs folder that is nearest to one that is not there; "" where none is near. */
+static void find_nearest(const char *runs, const char *run, char nearest[RUN_NAME_BYTES])
+{
+    char **names;
+    size_t count;
+    struct error ignored;
+    nearest[0] = '\0';
+    if (record_list(runs, &names, &count, &ignored) != STATUS_OK)
+        return;
+    const char **list = calloc(count + 1, sizeof *list);
+    for (size_t i = 0; list != NULL && i < count; i++)
+        list[i] = names[i];
+    const char *found = list != NULL ? nearest_word(run, list) : NULL;
+    if (found != NULL)
+        snprintf(nearest, RUN_NAME_BYTES, "%s", found);
+    free(list);
+    record_list_free(names, count);
+}
+
 enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BYTES], struct error *error)
 {
     size_t length = strlen(run);
@@ -61,11 +80,15 @@ enum status find_run(const char *runs, const char *run, char folder[FILE_PATH_BY
         return status;
     }
     status = file_path(folder, error, "%s/%s", runs, run);
-    if (status == STATUS_OK && !has_record(folder))
+    if (status == STATUS_OK && !has_record(folder)) {
+        char nearest[RUN_NAME_BYTES];
+        find_nearest(runs, run, nearest);
         status = error_set(error, STATUS_INPUT,
-                           "there is no run \"%s\" in the folder %s (no %s/%s); name a run's folder, or pass the "
+                           "there is no run \"%s\" in the folder %s (no %s/%s); %s%s%sname a run's folder, or pass the "
                            "runs folder with --runs",
-                           run, runs, folder, RECORD_FILE);
+                           run, runs, folder, RECORD_FILE, nearest[0] != '\0' ? "did you mean " : "", nearest,
+                           nearest[0] != '\0' ? "? Or " : "");
+    }
     return status;
 }
 

@@ -38,6 +38,13 @@ eval "$command" > stdout 2> stderr
 if [ $? -eq 0 ] && [ "$(grep -c '' runs/tiny-seed3/metrics.jsonl)" -eq 2 ]; then pass "  which goes on to the end"; else fail "  which does not go on"; fi
 expect 0 "a command that fails is said, and no more" train tiny.yaml --runs runs --seed 4 --epochs 1 --after false
 says "ended with exit status 1 after runs/tiny-seed4"
+expect 2 "a misspelt run" targets tyni-seed3 --runs runs
+says 'no run "tyni-seed3" .*; did you mean tiny-seed3? Or name'
+sed 's/^inherit: .*/inherit: msra\/resnet20/; s/^name: .*/name: data/' tiny.yaml > data.yaml
+expect 3 "a run whose data are not there" train data.yaml --runs runs
+says "selfsame fetch data.yaml downloads it"
+if grep -q "to go on" stderr; then fail "  tells how to go on with nothing"; else pass "  says nothing of going on"; fi
+expect 0 "a run" train tiny.yaml --runs runs --seed 3 --name again
 if [ "$(awk 'length > 80' stdout | wc -l)" -eq 0 ]; then pass "train's table fits 80 columns"; else fail "train's table is wider than 80 columns"; fi
 
 # SIGINT twice at once, as timeout(1) sends it: to the process, and to its group.

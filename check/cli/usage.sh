@@ -8,7 +8,7 @@ prints "Exit status"
 expect 0 "version" --version
 prints "arithmetic exact-"
 expect 2 "unknown command" trian
-says "did you mean 'train'"
+says "there is no command '.*'; did you mean 'train'? selfsame --help lists them$"
 expect 2 "unknown command, nothing near" xyzzy
 says "selfsame --help lists them"
 

@@ -88,9 +88,9 @@ static enum status choose_backend(const char *isa, const struct backend_operatio
     }
     if (known)
         return error_set(error, STATUS_ENVIRONMENT,
-                         "%s asks for %s, which this processor does not have; leave it out to use the best "
-                         "instruction set",
-                         origin, isa);
+                         "this processor does not have the instruction set %s, which %s names; leave it out to use "
+                         "the best that there is",
+                         isa, origin);
     char names[64];
     list_isas(names, sizeof names);
     return error_set(error, STATUS_INPUT, "%s: unknown instruction set '%s'; this build knows %s", origin, isa, names);
