@@ -7,15 +7,17 @@ if [ ! -x "$host" ]; then
     exit 77
 fi
 SELFSAME=$host
-unset SELFSAME_CUDA_DEVICE SELFSAME_CUDA_HOST_SEED SELFSAME_CUDA_HOST_MEMORY SELFSAME_CUDA_HOST_SHARED SELFSAME_CUDA_HOST_PROTECT SELFSAME_CUDA_HOST_FAIL SELFSAME_CUDA_HOST_LAZY
+unset SELFSAME_CUDA_DEVICE SELFSAME_CUDA_HOST_SEED SELFSAME_CUDA_HOST_MEMORY SELFSAME_CUDA_HOST_SHARED SELFSAME_CUDA_HOST_PROTECT SELFSAME_CUDA_HOST_FAIL SELFSAME_CUDA_HOST_LAZY SELFSAME_CUDA_HOST_MODE SELFSAME_CUDA_HOST_DRIVER
 
-# with SETTING=VALUE expect ...: one program's imitation is set so.
+# with SETTING=VALUE expect ...: one program's imitation is set so. It may come twice.
+set_here=
 with() {
-    setting=$1
+    export "SELFSAME_CUDA_HOST_$1"
+    set_here="${1%%=*} $set_here"
     shift
-    export "SELFSAME_CUDA_HOST_$setting"
     "$@"
-    unset "SELFSAME_CUDA_HOST_${setting%%=*}"
+    for setting in $set_here; do unset "SELFSAME_CUDA_HOST_$setting"; done
+    set_here=
 }
 # recorded RUN NAME: a number of the engine in record.json; records FILE PATTERN: it has such a line.
 recorded() { sed -n "/^  \"engine\": {/,/^  }/s/^ *\"$2\": \([0-9]*\),*$/\1/p" "$1/record.json"; }
@@ -135,8 +137,23 @@ for cause in cudaErrorNoDevice cudaErrorInsufficientDriver; do
     case $cause in cudaErrorNoDevice) says "no NVIDIA GPU" ;; *) says "driver.* is too old" ;; esac
     says "--engine cpu"
 done
-with FAIL=cudaMemGetInfo:1:cudaErrorDevicesUnavailable expect 3 "a card that another process holds" train tiny.yaml --engine cuda --runs none
-says "cudaErrorDevicesUnavailable"
+count=FAIL=cudaGetDeviceCount:1 busy=FAIL=cudaMemGetInfo:1:cudaErrorDevicesUnavailable
+with $count:cudaErrorStubLibrary expect 3 "the toolkit's stub" train tiny.yaml --engine cuda --runs none
+says "is the toolkit's stub, .*: remove its folder (lib64/stubs) from LD_LIBRARY_PATH"
+with $count:cudaErrorSystemDriverMismatch expect 3 "a driver that was updated" train tiny.yaml --engine cuda --runs none
+says "after an update of the driver, restart the machine"
+with DRIVER=0 with $count:cudaErrorInsufficientDriver expect 3 "no driver" train tiny.yaml --engine cuda --runs none
+says "no NVIDIA driver here (no libcuda.so.1 was found): install it; --engine cpu"
+with DRIVER=11040 with $count:cudaErrorInsufficientDriver expect 3 "an old driver" train tiny.yaml --engine cuda --runs none
+says "is too old: it knows CUDA 11.4, and this program needs [0-9.]*; update it to 5[0-9]* or newer"
+with $busy expect 3 "a card that another process holds" train tiny.yaml --engine cuda --runs none
+says "cudaErrorDevicesUnavailable .*: nvidia-smi shows both"
+with MODE=2 with $busy expect 3 "  whose mode forbids computing" train tiny.yaml --engine cuda --runs none
+says "(Prohibited): nvidia-smi -i 0 -c DEFAULT allows it"
+with MODE=3 with $busy expect 3 "  for one process at a time" train tiny.yaml --engine cuda --runs none
+says "compute mode Exclusive_Process.*: wait for that, choose another device with SELFSAME_CUDA_DEVICE, or pass --engine cpu"
+with MODE=3 expect 0 "  which has ended" train tiny.yaml --engine cuda --runs exclusive --epochs 1
+quiet
 SELFSAME_CUDA_DEVICE=1
 export SELFSAME_CUDA_DEVICE
 expect 3 "a second card, where there is one" train tiny.yaml --engine cuda --runs none

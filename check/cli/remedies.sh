@@ -201,6 +201,19 @@ if [ "$status" -eq 3 ]; then
 else
     echo "skipped: this machine has a GPU"
 fi
+# A program that was built with CUDA, on a machine without a driver, with the stub that the toolkit links programs against.
+stub=$(dirname "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")/../lib64/stubs/libcuda.so
+run train tiny.yaml --runs gpu --engine cuda
+if grep -q "no NVIDIA driver here (no libcuda.so.1 was found): install it" stderr && [ -e "$stub" ]; then
+    mkdir stubs
+    ln -s "$stub" stubs/libcuda.so.1
+    LD_LIBRARY_PATH="$PWD/stubs" expect 3 "the toolkit's stub in the driver's place" train tiny.yaml --runs gpu --engine cuda
+    says "is the toolkit's stub, .*: remove its folder (lib64/stubs) from LD_LIBRARY_PATH"
+    expect 3 "  removed, the message is another" train tiny.yaml --runs gpu --engine cuda
+    says "no NVIDIA driver here"
+else
+    echo "skipped: a stub in the driver's place, which takes a build with CUDA, its toolkit, and no driver"
+fi
 if ! grep -q -w avx512bw /proc/cpuinfo; then
     expect 3 "an instruction set that is not here" train tiny.yaml --runs gpu --name isa --isa avx512
     says "leave it out"

@@ -85,3 +85,59 @@ kill -INT "$process"
 wait "$process"
 expect 0 "  stopped, it is packed" pack runs/busy-seed1
 expect 0 "  and goes on" train busy.yaml --runs runs --resume --epochs 1
+
+# ---- traces, several runs, Slurm ---------------------------------------------------------------------------------------------------------
+
+expect 0 "a trace" trace $run --step 1 --out one.trace
+expect 0 "another" trace $run --step 1 --out other.trace
+expect 2 "three traces" compare one.trace other.trace one.trace
+says "compared with one other trace; name two"
+expect 2 "traces with --trace" compare one.trace other.trace --trace
+says "leave them out to compare traces"
+expect 0 "  without" compare one.trace other.trace
+expect 0 "another seed" train tiny.yaml --runs runs --seed 2
+expect 2 "three runs with --trace" compare $run runs/tiny-seed2 $run --trace
+says "for two runs, without --tolerance, and prints text; leave the rest out"
+expect 1 "  two" compare $run runs/tiny-seed2 --trace
+expect 2 "an engine without --trace" compare $run runs/tiny-seed2 --engine cpu
+says "engine goes with --trace"
+expect 1 "  with it" compare $run runs/tiny-seed2 --engine cpu --trace
+
+expect 0 "a packed run" pack $run --out packed.tar
+expect 2 "  cannot be tagged" tag packed.tar mine
+says "packed.tar is a packed run; unpack it first: selfsame unpack packed.tar$"
+expect 0 "    unpacked" unpack packed.tar --runs unpacked
+expect 0 "    it can" tag unpacked/tiny-seed1 mine
+expect 2 "  nor signed" attest packed.tar --key mine.pem
+says "take it out with selfsame unpack, sign it, and pack it"
+expect 0 "    unpacked, it is signed" attest unpacked/tiny-seed1 --key mine.pem
+expect 0 "    and packed" pack unpacked/tiny-seed1 --out signed.tar
+expect 0 "    with its statement" verify signed.tar --signatures --key mine.pub.pem
+expect 2 "a run that comes with the program" tag published/quick/quick-resnet20-seed1 mine
+says "stays as it is; copy its folder .*/quick-resnet20-seed1 first"
+cp -r "$(sed -n 's/.*copy its folder \(.*\) first$/\1/p' stderr)" copied
+expect 0 "  its copy" tag copied mine
+
+if command -v sbatch > /dev/null; then
+    echo "skipped: a machine without Slurm, since this one has it"
+else
+    expect 3 "an array without Slurm" sweep tiny.yaml --seeds 1-2 --runs runs --slurm
+    says "sbatch cannot be started: .*; give the command where Slurm is, or train here with --jobs N; the script is "
+    # Where Slurm is: its sbatch gets the script.
+    mkdir bin
+    printf '#!/bin/sh\ncat > submitted\nfor script; do :; done\ncp "$script" submitted\necho 7\n' > bin/sbatch
+    chmod +x bin/sbatch
+    PATH="$PWD/bin:$PATH" expect 0 "  with sbatch" sweep tiny.yaml --seeds 1-3 --runs runs --slurm
+    if grep -q '^#SBATCH' submitted; then pass "    it has the script"; else fail "    it has no script"; fi
+    expect 0 "  with --jobs" sweep tiny.yaml --seeds 1-2 --runs runs --jobs 2
+fi
+
+# ---- weights of a manifest -----------------------------------------------------------------------------------------------------------------
+
+sum=$(sha256sum $run/weights.safetensors | cut -d ' ' -f 1)
+printf 'inherit: tiny.yaml\nweights: {urls: ["file://%s"], sha256: %s}\n' "$PWD/$run/weights.safetensors" "$sum" > published.yaml
+expect 3 "weights that were not fetched" eval --manifest published.yaml --data none
+says "not in the store .*; selfsame fetch published.yaml downloads them, .*; or name their file with --weights"
+expect 0 "  their file" eval --manifest published.yaml --weights $run/weights.safetensors
+expect 0 "  fetched" fetch published.yaml
+expect 0 "  they are found" eval --manifest published.yaml

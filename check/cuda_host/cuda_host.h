@@ -8,6 +8,8 @@
  *   SELFSAME_CUDA_HOST_PROTECT   0: device memory stays accessible to host code
  *   SELFSAME_CUDA_HOST_LAZY      1: a kernel is refused if its first launch is captured, as by a driver that loads
  *                                kernels at their first launch
+ *   SELFSAME_CUDA_HOST_MODE      the compute mode that the card tells: 2 (Prohibited), 3 (Exclusive_Process)
+ *   SELFSAME_CUDA_HOST_DRIVER    the version of CUDA that the driver knows, such as 12020; 0: there is no driver
  *   SELFSAME_CUDA_HOST_FAIL      CALL:N:ERROR: the Nth call of CALL returns ERROR, as in
  *                                cudaGraphLaunch:17:cudaErrorECCUncorrectable; several, with commas between
  *   SELFSAME_CUDA_HOST_PTX       files of PTX, separated by colons: check/ptx runs their kernels, and watches them

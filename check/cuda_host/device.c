@@ -5,14 +5,7 @@
 
 #include "check/cuda_host/host.h"
 
-enum {
-    DRIVER_VERSION = CUDART_VERSION,
-    MULTIPROCESSORS = 4,
-    L2_BYTES = 4 << 20,
-    KHZ = 1000000,
-    BUS_BITS = 256,
-    REGISTERS = 65536
-};
+enum { MULTIPROCESSORS = 4, L2_BYTES = 4 << 20, KHZ = 1000000, BUS_BITS = 256, REGISTERS = 65536 };
 
 static int shared_kept(void)
 {
@@ -45,12 +38,12 @@ static cudaError_t give(enum call call, int *to, int value)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    return give(CALL_cudaDriverGetVersion, version, DRIVER_VERSION);
+    return give(CALL_cudaDriverGetVersion, version, settings()->driver_version);
 }
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
-    return give(CALL_cudaRuntimeGetVersion, version, DRIVER_VERSION);
+    return give(CALL_cudaRuntimeGetVersion, version, CUDART_VERSION);
 }
 
 cudaError_t cudaGetDeviceCount(int *count)
@@ -112,7 +105,7 @@ static cudaError_t attribute_value(enum cudaDeviceAttr attribute, int *value)
         *value = 0;
         break;
     case cudaDevAttrComputeMode:
-        *value = cudaComputeModeDefault;
+        *value = settings()->compute_mode;
         break;
     case cudaDevAttrGlobalMemoryBusWidth:
         *value = BUS_BITS;

@@ -15,6 +15,7 @@ struct settings {
     uint64_t seed;
     size_t memory_bytes, shared_bytes;
     int protect, lazy;
+    int compute_mode, driver_version;
 };
 
 const struct settings *settings(void);

@@ -117,6 +117,8 @@ static void take_environment(void)
     now.memory_bytes = from_environment("SELFSAME_CUDA_HOST_MEMORY", (uint64_t)4 << 30);
     now.shared_bytes = from_environment("SELFSAME_CUDA_HOST_SHARED", 99 << 10);
     now.lazy = from_environment("SELFSAME_CUDA_HOST_LAZY", 0) != 0;
+    now.compute_mode = (int)from_environment("SELFSAME_CUDA_HOST_MODE", cudaComputeModeDefault);
+    now.driver_version = (int)from_environment("SELFSAME_CUDA_HOST_DRIVER", CUDART_VERSION);
     now.protect = from_environment("SELFSAME_CUDA_HOST_PROTECT", 1) != 0;
     if (now.shared_bytes < BLOCK_SHARED_DEFAULT || now.shared_bytes > BLOCK_SHARED_LIMIT)
         host_fatal("a block has %d to %d bytes of shared memory", BLOCK_SHARED_DEFAULT, BLOCK_SHARED_LIMIT);

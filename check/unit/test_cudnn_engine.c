@@ -388,6 +388,15 @@ static void refuses(void **state)
     assert_int_equal(one.status, STATUS_ENVIRONMENT);
     says(&one.error, "SELFSAME_CUDNN_LIBRARY");
     close_one(&one);
+    setenv("FAKE_CUDNN_VERSION", "90100", 1);
+    open_one(&one, 0.01f, false);
+    unsetenv("FAKE_CUDNN_VERSION");
+    assert_int_equal(one.status, STATUS_ENVIRONMENT);
+    says(&one.error, "cuDNN 90100 is too old, 9.8 or later is needed; install NVIDIA's package");
+    close_one(&one);
+    open_one(&one, 0.01f, false);
+    assert_int_equal(one.status, STATUS_OK);
+    close_one(&one);
     assert_int_equal(cuda_host_objects(), 0);
 }
 

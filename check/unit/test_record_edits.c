@@ -2,6 +2,11 @@
  * refuses; none finds other numbers, and none calls the run identical to what it is not. A run that resumes all the
  * same ends with the files that it would have had.
  *
+ * Each command that reads a run begins with one of these readers: record_open (targets, table, plot, report, export,
+ * status, sweep; the index of runs), record_open_whole (check, compare, verify, trace, attest, pack), record_open_head
+ * (experiments, delete, train), checkpoint_read (verify, trace, train), weights_check_used (eval), pack_read (unpack, and
+ * all commands that take a packed run).
+ *
  * Linked with --wrap=fsync: nothing need outlive us. */
 #include "check/support/edits.h"
 #include "check/support/forged_record.h"
@@ -10,7 +15,10 @@
 #include <zlib.h>
 
 #include "fetch/weights/weights.h"
+#include "results/checkpoint.h"
 #include "results/compare.h"
+#include "results/pack.h"
+#include "results/run_index.h"
 #include "results/weights_check.h"
 
 int __wrap_fsync(int descriptor);
@@ -284,7 +292,90 @@ static bool read_all(const struct run *run, const char *name)
             assert_memory_equal(values, run->weights, simulated_network->value_count * sizeof *values);
     }
     free(values);
+    status = record_open_head(&record, runs_folder, name, &error);
+    must_be(status, &error);
+    if (status == STATUS_OK)
+        record_close(record);
     return opened;
+}
+
+/* The index lists the run with its numbers, or leaves it out. */
+static void check_listed(void *context, const char *name, const char *mark, const struct run_value *values)
+{
+    const struct record *was = context;
+    (void)mark;
+    if (strcmp(name, "edited") != 0)
+        return;
+    const struct metrics_row *last = &was->metrics[was->epochs - 1];
+    assert_true(values[0].integer == (int64_t)was->epochs);
+    assert_true(values[1].real == last->validation_error);
+    assert_string_equal(values[2].text, last->weights_sha256);
+}
+
+static void list(const struct run *run)
+{
+    struct run_index *index;
+    struct run_query query;
+    struct error error;
+    if (run_index_open(&index, runs_folder, NULL, NULL, NULL, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    if (run_query_parse(&query, NULL, NULL, "epochs,error,weights", &error) != STATUS_OK ||
+        run_index_select(index, &query, check_listed, run->record, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    run_query_free(&query);
+    run_index_close(index);
+}
+
+/* Each checkpoint is refused, or is that of the run before the edit. */
+static void read_checkpoints(const char *was, const char *is)
+{
+    char folder[FILE_PATH_BYTES], whole[FILE_PATH_BYTES];
+    uint64_t *steps = NULL;
+    size_t count = 0;
+    struct error error;
+    struct checkpoint_place place;
+    run_path(folder, is, ".");
+    run_path(whole, was, ".");
+    must_be(checkpoint_list(folder, &steps, &count, &error), &error);
+    for (size_t i = 0; i < count; i++) {
+        struct training_state read = simulated_start(), written = simulated_start();
+        const size_t bytes = simulated_network->value_count * sizeof(float);
+        enum status status =
+            checkpoint_read(folder, steps[i], simulated_network, simulated_experiment, &place, &read, &error);
+        must_be(status, &error);
+        if (status == STATUS_OK) {
+            assert_int_equal(
+                checkpoint_read(whole, steps[i], simulated_network, simulated_experiment, &place, &written, &error),
+                STATUS_OK);
+            assert_true(read.step == written.step);
+            assert_memory_equal(read.values, written.values, bytes);
+            assert_memory_equal(read.momentum, written.momentum, bytes);
+        }
+        simulated_end(&read);
+        simulated_end(&written);
+    }
+    free(steps);
+}
+
+/* Packed and unpacked it is what it was. Whether it is good is for record_open_whole to say, before and after. */
+static void pack(const char *name)
+{
+    char folder[FILE_PATH_BYTES], path[FILE_PATH_BYTES], back[FILE_PATH_BYTES];
+    struct packed packed;
+    struct error error;
+    run_path(folder, name, ".");
+    snprintf(path, sizeof path, "%s/packed.tar", runs_folder);
+    run_path(back, "unpacked", ".");
+    if (file_exists(back))
+        remove_tree(back);
+    enum status status = pack_write(folder, path, true, NULL, &packed, &error);
+    must_be(status, &error);
+    if (status != STATUS_OK)
+        return;
+    if (pack_read(path, back, &packed, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    assert_same_file(name, "unpacked", RECORD_FILE);
+    assert_same_file(name, "unpacked", METRICS_FILE);
 }
 
 /* Resumed, it is refused or ends as the run that was never stopped. */
@@ -340,7 +431,7 @@ static void test_forgeries(void **state)
 static void test_edits(void **state)
 {
     (void)state;
-    enum { RESUME_EVERY = 8, CONVERT_EVERY = 10 };
+    enum { RESUME_EVERY = 8, CONVERT_EVERY = 10, LIST_EVERY = 10 };
     const unsigned long edits = edits_wanted();
     unsigned long read = 0, changed = 0;
     const char *last = NULL;
@@ -366,6 +457,12 @@ static void test_edits(void **state)
         const bool same = file.bytes == whole->bytes && memcmp(file.data, whole->data, file.bytes) == 0;
         const bool good = read_all(run, "edited");
         check_verdict(run->record, "edited", what);
+        if (f == FILES - 1)
+            read_checkpoints(run_names[r], "edited");
+        if (i % LIST_EVERY == 2)
+            list(run);
+        if (i % LIST_EVERY == 3)
+            pack("edited");
         changed += !same;
         read += good && !same;
         if ((benign || same) && !good)
