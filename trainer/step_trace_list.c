@@ -73,7 +73,8 @@ static struct trace_line *add(struct step_trace *trace, enum trace_tensor what, 
 static void set_shape(struct trace_line *line, uint32_t rank, const uint32_t *shape)
 {
     line->rank = rank;
-    memcpy(line->shape, shape, rank * sizeof *shape);
+    for (uint32_t i = 0; i < rank; i++)
+        line->shape[i] = shape[i];
 }
 
 /* The line that was added last is computed from that one, too. */
