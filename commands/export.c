@@ -168,7 +168,7 @@ const struct command export_command = {
         "--license is then the data's; their authors state none.\n\n"
         "--format csv --out FOLDER: the epochs of each run as a table, NAME.csv, for a spreadsheet or a script. "
         "Trackio "
-        "reads it with trackio.import_csv(FILE, PROJECT, NAME).",
+        "reads it with trackio.import_csv(FILE, PROJECT, NAME); it shortens the names of the columns.",
     .examples = "selfsame export msra-resnet20-seed1 --format tensorboard --out logs\tthen: tensorboard --logdir logs\n"
                 "selfsame export msra-resnet20-seed1 --format mlflow --to http://localhost:5000\tto a server\n"
                 "selfsame export runs/* --format ro-crate --license CC-BY-4.0 --out crate\tfor a paper's data\n",
