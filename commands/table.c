@@ -111,6 +111,8 @@ static const char *cell(const struct table *table, size_t row, size_t column)
     return table->texts + table->cells[row * table->column_count + column];
 }
 
+/* One thread prints, so that a stream's locks would only take time: long lists are written without them. */
+
 /* The length of a text of printable ASCII alone, as most are, which is printed as it is; else SIZE_MAX. */
 static size_t plain_length(const char *text)
 {
@@ -152,7 +154,7 @@ static void print_aligned(const struct table_column *column, const char *text, s
     const size_t length = plain_length(text), whole = length <= width ? length : width_of(text),
                  fill = width > whole ? width - whole : 0;
     print_blanks(column->number ? fill : 0);
-    if (length <= width) /* one thread prints, so that its locks would only take time */
+    if (length <= width)
         fwrite_unlocked(text, 1, length, stdout);
     else if (whole > width)
         write_shortened(text, width);
@@ -308,16 +310,16 @@ static bool print_json_text(const char *text)
     while (*c >= 0x20 && *c < 0x7f && *c != '"' && *c != '\\')
         c++;
     if (*c == '\0') {
-        putchar('"');
-        fputs(text, stdout);
-        putchar('"');
+        putchar_unlocked('"');
+        fputs_unlocked(text, stdout);
+        putchar_unlocked('"');
         return true;
     }
     json_t *json = json_of_text(text);
     char *escaped = json == NULL ? NULL : json_dumps(json, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
     json_decref(json);
     if (escaped != NULL)
-        fputs(escaped, stdout);
+        fputs_unlocked(escaped, stdout);
     free(escaped);
     return escaped != NULL;
 }
@@ -353,24 +355,24 @@ static enum status print_json(const struct table *table, size_t rows, struct err
     bool first[TABLE_COLUMNS_MAX], good = true;
     for (size_t c = 0; c < table->column_count; c++)
         first[c] = comes_first(table, c);
-    putchar('[');
+    putchar_unlocked('[');
     for (size_t row = 0; row < rows && good; row++) {
-        fputs(row > 0 ? ",\n  {" : "\n  {", stdout);
+        fputs_unlocked(row > 0 ? ",\n  {" : "\n  {", stdout);
         for (size_t c = 0; c < table->column_count && good; c++) {
             const char *text = cell(table, row, c);
             if (!first[c])
                 continue;
-            fputs(c > 0 ? ",\n    " : "\n    ", stdout);
+            fputs_unlocked(c > 0 ? ",\n    " : "\n    ", stdout);
             good = print_json_text(table->columns[c].name);
-            fputs(": ", stdout);
+            fputs_unlocked(": ", stdout);
             if (text[0] == '\0' || (table->columns[c].number && is_json_number(text)))
-                fputs(text[0] == '\0' ? "null" : text, stdout);
+                fputs_unlocked(text[0] == '\0' ? "null" : text, stdout);
             else
                 good = good && print_json_text(text);
         }
-        fputs("\n  }", stdout);
+        fputs_unlocked("\n  }", stdout);
     }
-    fputs(rows > 0 ? "\n]\n" : "]\n", stdout);
+    fputs_unlocked(rows > 0 ? "\n]\n" : "]\n", stdout);
     return good ? STATUS_OK : error_out_of_memory(error, "what is printed");
 }
 
