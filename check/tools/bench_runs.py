@@ -189,6 +189,7 @@ def time_mlflow(folder, runs, rounds):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server ends with it
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--selfsame", default="build/selfsame")
     parser.add_argument("--runs", type=int, default=10000)
