@@ -49,6 +49,7 @@ launcher() {
 launch() {
     start=$(launcher "$1") count=$2
     shift 2
+    # shellcheck disable=SC2086 # a command and its words
     timeout 300 $start "$count" "$SELFSAME" "$@" > stdout 2> stderr < /dev/null
     status=$?
 }
@@ -152,6 +153,7 @@ gone() {
     done
     if [ "$turns" -lt 300 ] && [ -z "$(our_ranks)" ]; then return; fi
     fail "$1: ranks are left"
+    # shellcheck disable=SC2046 # numbers
     kill -9 "$process" $(our_ranks) 2> /dev/null
 }
 litter() { find "$1" -name '*.tmp*' -o -name '.*.??????' -o -name 'core*'; }
@@ -177,6 +179,7 @@ wanted=2
 kills=0 tries=0
 while [ "$kills" -lt "$wanted" ] && [ "$tries" -lt 80 ]; do
     tries=$((tries + 1))
+    # shellcheck disable=SC2086 # words
     set -- $kinds
     shift $((tries % $#))
     ranks=$((2 + tries % 3))

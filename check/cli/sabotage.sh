@@ -35,7 +35,7 @@ sabotage() {
     case $file in
     trainer/cpu/reference*) [ ! -f "$build/libreference_fma.a" ] || set -- "" "-DREFERENCE_FMA -mavx -mfma" ;;
     esac
-    plant $wrong $file "$script" "$@"
+    plant $wrong "$file" "$script" "$@"
     faulty $wrong 0 "section $section, $what" train "$manifest.yaml" --runs runs --name $wrong
     expect 1 "  is caught" compare "runs/$manifest" runs/$wrong
     prints "first difference: epoch 1, step $step (from 1)"

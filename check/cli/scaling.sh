@@ -44,7 +44,7 @@ if [ -f "$(dirname "$SELFSAME")/ranks/selfsame-mpi-openmpi.so" ] && command -v m
         none) wanted=2 ;;
         core) wanted=0 ;;
         esac
-        if [ "$status" -eq $wanted ]; then pass "ranks, bound to $binding"; else fail "ranks, $binding: $status"; fi
+        if [ "$status" -eq "$wanted" ]; then pass "ranks, bound to $binding"; else fail "ranks, $binding: $status"; fi
         [ $binding = core ] || says "have mpirun bind them, such as with --bind-to core"
     done
     expect 0 "  the bits are the same" compare pinned/tiny-seed1 ranks-core/tiny-seed1

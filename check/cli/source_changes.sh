@@ -46,7 +46,7 @@ if [ "$bytes" = 0 ]; then pass "a release: none"; else fail "a release: $bytes b
 needs python3
 tiny
 expect 0 "a run" train tiny.yaml --runs runs
-printf 'diff of a test\n' > diff
+printf 'diff of a test\n' > ./diff
 gzip -9 -n -c diff > diff.gz
 # says_changes BYTES SHA256: the record of runs/changed says so.
 says_changes() {
@@ -63,7 +63,7 @@ PY
 }
 cp -r runs/tiny-seed1 runs/changed
 cp diff.gz runs/changed/source-changes.diff.gz
-says_changes 15 "$(sha256sum < diff | cut -d ' ' -f 1)"
+says_changes 15 "$(sha256sum < ./diff | cut -d ' ' -f 1)"
 expect 0 "a record with changes" check changed
 prints "^  source-changes.diff.gz 15 bytes, as recorded$"
 expect 0 "  is packed" pack changed --out changed.tar

@@ -4,8 +4,8 @@
  *
  * Each command that reads a run begins with one of these readers: record_open (targets, table, plot, report, export,
  * status, sweep; the index of runs), record_open_whole (check, compare, verify, trace, attest, pack), record_open_head
- * (experiments, delete, train), checkpoint_read (verify, trace, train), weights_check_used (eval), pack_read (unpack, and
- * all commands that take a packed run).
+ * (experiments, delete, train), checkpoint_read (verify, trace, train), weights_check_used (eval), pack_read (unpack,
+ * and all commands that take a packed run).
  *
  * Linked with --wrap=fsync: nothing need outlive us. */
 #include "check/support/edits.h"
