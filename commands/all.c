@@ -8,7 +8,7 @@ extern const struct command fetch_command, train_command, eval_command, runs_com
     targets_command, plot_command, bench_command, doctor_command, manifest_command, inspect_command, convert_command,
     status_command, table_command, pack_command, unpack_command, key_command, attest_command, verify_command,
     sweep_command, export_command, tag_command, note_command, delete_command, experiments_command, new_command,
-    seeds_command, report_command, trace_command, help_command;
+    seeds_command, report_command, trace_command, import_command, help_command;
 
 /* One a line, so that branches merge. */
 /* clang-format off */
@@ -36,6 +36,7 @@ const struct command *const all_commands[] = {
     &pack_command,
     &unpack_command,
     &export_command,
+    &import_command,
     &key_command,
     &attest_command,
     &verify_command,

@@ -7,6 +7,7 @@
 #include "commands/command.h"
 #include "results/attestation.h"
 #include "results/compare.h"
+#include "results/imported.h"
 #include "results/weights_check.h"
 
 /* ---- key --------------------------------------------------------------------------------------------------------- */
@@ -88,6 +89,9 @@ static enum status run_attest(const struct arguments *arguments, struct error *e
     enum status status = signing_key_read(key_path, true, &key, error);
     if (status == STATUS_OK)
         status = record_open_whole(&record, runs, arguments->operands[0], &found, error);
+    if (status != STATUS_OK)
+        goto out;
+    status = imported_refuse(record, "sign", error);
     if (status != STATUS_OK)
         goto out;
     if (record->locked)

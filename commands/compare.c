@@ -13,6 +13,7 @@
 #include "commands/compare_traces.h"
 #include "commands/table.h"
 #include "results/compare.h"
+#include "results/imported.h"
 #include "results/weights_check.h"
 
 /* One of the runs, held against the first that is not malformed. */
@@ -144,7 +145,7 @@ static void print_findings(const struct job *job, const struct compared *run)
                c->largest_error_difference, c->largest_error_epoch + 1);
     if (c->verdict == VERDICT_DIFFERS && c->step_differs && !job->traces)
         printf("  to name the tensor: compare these two with --trace\n");
-    if (!c->step_differs && !c->epoch_differs && c->same_experiment && c->epochs > 0)
+    if (!c->step_differs && !c->epoch_differs && c->same_experiment && c->epochs > 0 && !imported_is(run->record))
         printf("  weights after epoch %" PRIu64 ": %s\n", c->epochs,
                run->record->metrics[c->epochs - 1].weights_sha256);
     if (!c->same_validation)

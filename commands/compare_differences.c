@@ -1,6 +1,7 @@
 #include "commands/compare_differences.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,12 @@ enum status show_settings(const struct record *a, const struct record *b, bool a
     return rows_close(&rows, "What differs in the manifests:", json, "settings", error);
 }
 
+/* "" for what an imported run does not have. */
+static void print_number(char text[DIGEST_HEX_BYTES], double value)
+{
+    snprintf(text, DIGEST_HEX_BYTES, isnan(value) ? "" : "%.9g", value);
+}
+
 enum status show_metrics(const struct comparison *c, bool all, json_t *json, struct error *error)
 {
     struct rows rows;
@@ -105,8 +112,8 @@ enum status show_metrics(const struct comparison *c, bool all, json_t *json, str
             snprintf(a, sizeof a, "%s", (const char *)c->last_first + column->offset);
             snprintf(b, sizeof b, "%s", (const char *)c->last_second + column->offset);
         } else {
-            snprintf(a, sizeof a, "%.9g", metric_value(column, c->last_first));
-            snprintf(b, sizeof b, "%.9g", metric_value(column, c->last_second));
+            print_number(a, metrics_value(c->last_first, column));
+            print_number(b, metrics_value(c->last_second, column));
         }
         if (all || (column->depends != METRICS_MACHINE && strcmp(a, b) != 0))
             rows_add(&rows, column->name, a, b);

@@ -11,6 +11,7 @@
 #include "commands/table.h"
 #include "experiments/settings_difference.h"
 #include "results/compare_groups.h"
+#include "results/imported.h"
 #include "results/weights_check.h"
 
 static const char separator[] = "vs"; /* between the two sides */
@@ -123,7 +124,7 @@ static enum status print_table(const struct job *job, const char *format, struct
         char name[RUN_NAME_BYTES + 32];
         run_group_name(&job->groups[side], name, sizeof name);
         table_cell(table, "%s", name);
-        table_cell(table, "%s", job->groups[side].records[0]->facts.arithmetic);
+        table_cell(table, "%s", imported_arithmetic(job->groups[side].records[0]));
         table_cell(table, "%zu", job->groups[side].count);
         table_number(table, 2, c->samples[side].n > 0 ? c->samples[side].mean : NAN);
         table_number(table, 3, c->samples[side].n > 0 ? c->samples[side].sd : NAN);
@@ -199,7 +200,7 @@ static enum status print_json(const struct job *job, struct error *error)
         for (size_t i = 0; i < group->count; i++)
             json_array_append_new(names, json_string(group->records[i]->shown));
         json_object_set_new(one, "runs", names);
-        json_object_set_new(one, "arithmetic", json_string(group->records[0]->facts.arithmetic));
+        json_object_set_new(one, "arithmetic", json_string(imported_arithmetic(group->records[0])));
         if (c->samples[side].n > 0) {
             json_object_set_new(one, "n", json_integer((json_int_t)c->samples[side].n));
             json_object_set_new(one, "mean", json_real(c->samples[side].mean));

@@ -8,6 +8,7 @@
 #include "commands/command.h"
 #include "exchange/export.h"
 #include "exchange/mlflow.h"
+#include "results/imported.h"
 
 static void tell_written(const char *path)
 {
@@ -56,6 +57,9 @@ static enum status export_to_files(const struct arguments *arguments, struct rec
         return error_set(error, STATUS_INPUT, "--format %s takes one run, not %zu; export one at a time", format->name,
                          count);
     enum status status = check_names(records, count, error);
+    for (size_t i = 0; i < count && status == STATUS_OK && format->own; i++)
+        status = imported_refuse(records[i], "publish as its own; --format csv, tensorboard and mlflow take such a run",
+                                 error);
     return status == STATUS_OK ? format->write(&job, error) : status;
 }
 
@@ -122,7 +126,7 @@ static enum status run_export(const struct arguments *arguments, struct error *e
 
 static const struct option_definition options[] = {
     OPTION_RUNS,
-    { "format", "NAME", OPTION_CHOICE, 0, 0, "tensorboard|mlflow|model-card|ro-crate|mllog|croissant|csv",
+    { "format", "NAME", OPTION_CHOICE, 0, 0, "tensorboard|mlflow|csv|trackio|model-card|ro-crate|mllog|croissant",
       "the format, as below" },
     { "out", "PATH", OPTION_TEXT, 0, 0, NULL, "the folder or file to write" },
     OPTION_FORCE,
@@ -154,6 +158,13 @@ const struct command export_command = {
         "again and gets what is missing, so nothing comes twice. If a transfer was cut, or the run has gone on, give "
         "the same command again. The login is taken from MLFLOW_TRACKING_TOKEN, or from MLFLOW_TRACKING_USERNAME and "
         "MLFLOW_TRACKING_PASSWORD.\n\n"
+        "--format csv --out FOLDER: NAME.csv for each run, with the columns of metrics.jsonl and a row for each epoch. "
+        "The numbers have all their bits.\n\n"
+        "--format trackio --out FOLDER: NAME.csv for each run as Trackio reads it: trackio.import_csv(\"NAME.csv\", "
+        "project). It has the epochs as steps, and short names (valerror, trainloss), since Trackio keeps ten letters "
+        "of "
+        "them. There is no format for W&B: only its own program reads its offline "
+        "files, and their form is not documented.\n\n"
         "--format model-card --out README.md: a model card as Hugging Face reads it, of one run: results and their "
         "targets, how to repeat them, training, machine and digests.\n\n"
         "--format ro-crate --out FOLDER --license NAME: the runs' files in a folder with ro-crate-metadata.json, a "
@@ -166,9 +177,9 @@ const struct command export_command = {
         "--format croissant --out FILE: the data set of one run on CIFAR-10, with the archives that its manifest "
         "names. "
         "--license is then the data's; their authors state none.\n\n"
-        "--format csv --out FOLDER: the epochs of each run as a table, NAME.csv, for a spreadsheet or a script. "
-        "Trackio "
-        "reads it with trackio.import_csv(FILE, PROJECT, NAME); it shortens the names of the columns.",
+        "An imported run (selfsame import) goes to tensorboard, mlflow, csv, trackio and croissant. The other formats "
+        "say that "
+        "selfsame computed it, so they refuse it.",
     .examples = "selfsame export msra-resnet20-seed1 --format tensorboard --out logs\tthen: tensorboard --logdir logs\n"
                 "selfsame export msra-resnet20-seed1 --format mlflow --to http://localhost:5000\tto a server\n"
                 "selfsame export runs/* --format ro-crate --license CC-BY-4.0 --out crate\tfor a paper's data\n",

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "commands/command.h"
+#include "results/new_run.h"
 #include "results/pack.h"
 #include "results/weights_check.h"
 
@@ -109,36 +110,22 @@ const struct command pack_command = {
 
 /* ---- unpack ------------------------------------------------------------------------------------------------------ */
 
-/* Moves the checked folder to its place, where nothing may be. */
-static enum status publish(const char *grown, const char *runs, const char *name, char folder[FILE_PATH_BYTES],
-                           struct error *error)
-{
-    enum status status = find_run_check_name(name, error);
-    if (status == STATUS_OK)
-        status = file_path(folder, error, "%s/%s", runs, name);
-    if (status == STATUS_OK && file_exists(folder))
-        status = error_set(error, STATUS_INPUT, "%s exists already; choose another name with --name", folder);
-    if (status == STATUS_OK && rename(grown, folder) != 0)
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot rename the finished folder to %s", folder);
-    return status == STATUS_OK ? file_sync_folder(runs, error) : status;
-}
-
-static enum status unpack(const char *file, const char *runs, const char *name, const char *grown, struct error *error)
+static enum status unpack(const struct new_run *run, const char *file, const char *name, struct error *error)
 {
     char folder[FILE_PATH_BYTES], name_given[RUN_NAME_BYTES];
     struct packed packed;
     struct record *record = NULL;
     struct weights_found found;
-    enum status status = pack_read(file, grown, &packed, error);
+    enum status status = pack_read(file, run->folder, &packed, error);
     if (status == STATUS_OK)
-        status = record_open_whole(&record, NULL, grown, &found, error);
+        status = record_open_whole(&record, NULL, run->folder, &found, error);
     if (status != STATUS_OK) {
-        error_replace(error, grown, file);
+        error_replace(error, run->folder, file);
         return status;
     }
     snprintf(name_given, sizeof name_given, "%s", name != NULL ? name : record->facts.name);
     record_close(record);
-    status = publish(grown, runs, name_given, folder, error);
+    status = new_run_publish(run, name_given, folder, error);
     if (status != STATUS_OK)
         return status;
     text_line(stdout, "unpacked: %s, %zu files, %" PRIu64 " bytes", folder, packed.files, packed.bytes);
@@ -148,20 +135,12 @@ static enum status unpack(const char *file, const char *runs, const char *name, 
 
 static enum status run_unpack(const struct arguments *arguments, struct error *error)
 {
-    const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
-    char grown[FILE_PATH_BYTES], inner[FILE_PATH_BYTES];
-    struct error ignored;
-    enum status status = file_make_folders(runs, error);
-    if (status == STATUS_OK)
-        status = file_path(grown, error, "%s/.unpack-XXXXXX", runs);
-    if (status == STATUS_OK && mkdtemp(grown) == NULL)
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a folder in %s", runs);
+    struct new_run run;
+    enum status status = new_run_open(&run, record_runs_folder(arguments_text(arguments, "runs")), error);
     if (status != STATUS_OK)
         return status;
-    status = file_path(inner, error, "%s/run", grown);
-    if (status == STATUS_OK)
-        status = unpack(arguments->operands[0], runs, arguments_text(arguments, "name"), inner, error);
-    (void)!file_remove_tree(grown, &ignored);
+    status = unpack(&run, arguments->operands[0], arguments_text(arguments, "name"), error);
+    new_run_close(&run);
     return status;
 }
 

@@ -8,6 +8,7 @@
 #include "commands/report_page.h"
 #include "experiments/settings_difference.h"
 #include "results/attestation.h"
+#include "results/imported.h"
 
 /* ---- a table of keys and runs ------------------------------------------------------------------------------------ */
 
@@ -414,14 +415,22 @@ static void print_commands(FILE *page, const struct record *record)
 void report_again(const struct report *report)
 {
     FILE *page = report->page;
+    size_t ours = 0;
+    for (size_t i = 0; i < report->count; i++)
+        ours += !imported_is(report->records[i]);
     page_element(page, "h2", "Run it again");
-    page_element(page, "p",
-                 "Save the settings of a run, above, as manifest.yaml. Then these commands compute it again, and "
-                 "selfsame compare says whether the bits are the same.");
+    if (ours > 0)
+        page_element(page, "p",
+                     "Save the settings of a run, above, as manifest.yaml. Then these commands compute it again, and "
+                     "selfsame compare says whether the bits are the same.");
     for (size_t i = 0; i < report->count; i++) {
         const struct record *record = report->records[i];
         if (report->count > 1)
             page_element(page, "h3", "%s", record->name);
+        if (imported_is(record)) {
+            page_element(page, "p", "It was imported. Only the tool that computed it can compute it again.");
+            continue;
+        }
         print_commands(page, record);
         page_element(page, "p.quiet", "Computed by selfsame %s. %s", record->facts.program_version,
                      record->facts.exact ? "Every machine and every exact engine gives the same bits."

@@ -7,6 +7,7 @@
 #include "commands/report.h"
 #include "commands/report_page.h"
 #include "results/compare.h"
+#include "results/imported.h"
 #include "results/labels.h"
 #include "results/target.h"
 
@@ -27,12 +28,15 @@ static void print_run_lead(FILE *page, const struct record *record)
                      facts->depth, data_of(record), facts->seed, facts->arithmetic, record_state_text(record, state));
         return;
     }
+    const double error = record->metrics[record->epochs - 1].validation_error;
+    char value[32] = "error missing";
+    if (!isnan(error))
+        snprintf(value, sizeof value, "error %.2f %%", error);
     page_element(page, "p.lead",
-                 "ResNet-%" PRIu64 " on %s, seed %" PRIu64 ", arithmetic %s: error %.2f %% after epoch %zu of %" PRIu64
-                 "%s%s.",
-                 facts->depth, data_of(record), facts->seed, facts->arithmetic,
-                 record->metrics[record->epochs - 1].validation_error, record->epochs, facts->epochs_wanted,
-                 mark != NULL ? ", " : "", mark != NULL ? mark : "");
+                 "ResNet-%" PRIu64 " on %s, seed %" PRIu64 ", %s%s: %s after epoch %zu of %" PRIu64 "%s%s.",
+                 facts->depth, data_of(record), facts->seed, imported_is(record) ? "" : "arithmetic ",
+                 imported_arithmetic(record), value, record->epochs, facts->epochs_wanted, mark != NULL ? ", " : "",
+                 mark != NULL ? mark : "");
     if (facts->failure[0] != '\0')
         page_element(page, "p", "The run failed: %s", facts->failure);
 }
@@ -53,11 +57,26 @@ static enum status print_labels(FILE *page, const struct record *record, bool na
     return status;
 }
 
+/* Whose run it is, before anything is said about it. */
+static void print_origin(FILE *page, const struct record *record)
+{
+    char origin[IMPORTED_ORIGIN_BYTES];
+    if (!imported_is(record))
+        return;
+    imported_origin(record, origin);
+    page_element(page, "p",
+                 "%s was not computed by selfsame. Its numbers were imported on %s: %s. The manifest says which "
+                 "experiment it is said to be of, and nothing of it was checked.",
+                 record->name, record->facts.imported.time, origin);
+}
+
 enum status report_lead(const struct report *report, struct error *error)
 {
     enum status status = STATUS_OK;
     if (report->count == 1)
         print_run_lead(report->page, report->records[0]);
+    for (size_t i = 0; i < report->count; i++)
+        print_origin(report->page, report->records[i]);
     if (report->count == 1 && report->records[0]->manifest.description[0] != '\0')
         page_element(report->page, "p.quiet", "%s", report->records[0]->manifest.description);
     for (size_t i = 0; i < report->count && status == STATUS_OK; i++)
@@ -227,7 +246,7 @@ static void print_run(FILE *page, const struct record *record)
     name_cell(page, record->name);
     text_cell(page, record_state_text(record, state));
     fprintf(page, "<td class=\"n\">%" PRIu64 "</td>", record->facts.depth);
-    text_cell(page, record->facts.arithmetic);
+    text_cell(page, imported_arithmetic(record));
     fprintf(page, "<td class=\"n\">%" PRIu64 "</td><td class=\"n\">%zu</td>", record->facts.seed, record->epochs);
     number_cell(page, 2, last != NULL ? last->validation_error : NAN);
     number_cell(page, 2, run_group_error(record, true));
@@ -256,7 +275,7 @@ static enum status print_group(FILE *page, const struct run_group *group, struct
     free(values);
     page_row_begin(page);
     name_cell(page, group->records[0]->facts.manifest_name);
-    text_cell(page, group->records[0]->facts.arithmetic);
+    text_cell(page, imported_arithmetic(group->records[0]));
     fprintf(page, "<td class=\"n\">%zu</td>", group->count);
     number_cell(page, 3, sample.mean);
     number_cell(page, 3, sample.sd);
@@ -277,7 +296,7 @@ static enum status print_seeds(const struct report *report, struct error *error)
     if (whole == NULL)
         return error_out_of_memory(error, "the results");
     for (size_t i = 0; i < report->count; i++) {
-        if (run_group_is_whole(report->records[i]))
+        if (run_group_is_whole(report->records[i]) && !isnan(run_group_error(report->records[i], false)))
             whole[wholes++] = report->records[i];
     }
     enum status status = wholes > 0 ? run_groups_make(whole, wholes, false, &groups, &count, error) : STATUS_OK;

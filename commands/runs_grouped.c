@@ -27,7 +27,7 @@ struct group {
     size_t count;
 };
 
-static const char columns_asked[] = "manifest,recipe,weights_sha256,epochs,of,seed,error",
+static const char columns_asked[] = "manifest,recipe,weights_sha256,epochs,of,seed,error,state",
                   sort_asked[] = "recipe,epochs,seed,weights_sha256";
 
 static void add_member(void *context, const char *run, const char *mark, const struct run_value *values)
@@ -50,7 +50,8 @@ static void add_member(void *context, const char *run, const char *mark, const s
     *member = (struct member){
         .epochs = values[3].integer, .of = values[4].integer, .seed = values[5].integer, .error = values[6].real
     };
-    snprintf(member->manifest, sizeof member->manifest, "%s", values[0].text);
+    const bool imported = strncmp(values[7].text, "imported", strlen("imported")) == 0;
+    snprintf(member->manifest, sizeof member->manifest, "%.200s%s", values[0].text, imported ? " (imported)" : "");
     snprintf(member->recipe, sizeof member->recipe, "%s", values[1].text);
     snprintf(member->weights, sizeof member->weights, "%s", values[2].text);
 }
@@ -114,7 +115,8 @@ static bool add_group(struct table *table, const struct group *group, double *er
 {
     size_t n = 0;
     for (size_t i = 0; i < group->count; i++) {
-        if (i == 0 || strcmp(group->first[i].weights, group->first[i - 1].weights) != 0)
+        if (i == 0 || group->first[i].weights[0] == '\0' || /* imported: there are none */
+            strcmp(group->first[i].weights, group->first[i - 1].weights) != 0)
             errors[n++] = group->first[i].error;
     }
     const struct summary sample = summary_of(errors, n);

@@ -1,5 +1,6 @@
 /* selfsame status: how far the runs are, and whether their processes are still running. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "commands/command.h"
 #include "commands/follow.h"
 #include "commands/table.h"
+#include "results/imported.h"
 #include "results/record.h"
 #include "results/run_progress.h"
 
@@ -32,6 +34,15 @@ static const char *rate_text(double steps_per_s, char text[48])
     return text;
 }
 
+/* "missing" for what an imported run does not have. */
+static const char *percent(double value, char text[24])
+{
+    if (isnan(value))
+        return "missing";
+    snprintf(text, 24, "%.2f %%", value);
+    return text;
+}
+
 /* The newest validation errors, the last one first, and the best. */
 static void print_errors(const struct record *record)
 {
@@ -42,14 +53,22 @@ static void print_errors(const struct record *record)
         return;
     }
     const struct metrics_row *last = &record->metrics[epochs - 1];
-    printf("  validation error %.2f %%, training error %.2f %%, best %.2f %% after epoch %" PRIu64 "\n",
-           last->validation_error, last->training_error, record->facts.result.best_validation_error,
-           record->facts.result.best_epoch + 1);
+    char validation[24], training[24], best[24];
+    printf("  validation error %s, training error %s, best %s", percent(last->validation_error, validation),
+           percent(last->training_error, training), percent(record->facts.result.best_validation_error, best));
+    if (record->facts.result.best_epoch != METRICS_MISSING)
+        printf(" after epoch %" PRIu64, record->facts.result.best_epoch + 1);
+    putchar('\n');
     if (epochs < 2)
         return;
     fputs("  before that", stdout);
-    for (size_t i = 1; i < epochs && i <= ERRORS_SHOWN; i++)
-        printf("%s %.2f", i > 1 ? "," : "", record->metrics[epochs - 1 - i].validation_error);
+    for (size_t i = 1; i < epochs && i <= ERRORS_SHOWN; i++) {
+        const double before = record->metrics[epochs - 1 - i].validation_error;
+        if (isnan(before))
+            printf("%s missing", i > 1 ? "," : "");
+        else
+            printf("%s %.2f", i > 1 ? "," : "", before);
+    }
     puts(" %");
 }
 
@@ -63,11 +82,12 @@ static void print_run(const struct record *record)
     printf(": %s", record_state_text(record, state));
     if (progress.age_s >= 0.0)
         printf(", last written %s ago", progress_time(progress.age_s, age));
-    printf("\n  epoch %" PRIu64 " of %" PRIu64 ", step %" PRIu64 " of %" PRIu64, progress.epoch,
-           record->facts.epochs_wanted, progress.step, record->facts.steps_wanted);
-    if (record_state(record) != RUN_FINISHED)
+    printf("\n  epoch %" PRIu64 " of %" PRIu64, progress.epoch, record->facts.epochs_wanted);
+    if (!imported_is(record) || progress.step > 0)
+        printf(", step %" PRIu64 " of %" PRIu64, progress.step, record->facts.steps_wanted);
+    if (record_state(record) != RUN_FINISHED && !imported_is(record))
         printf(", %s", rate_text(progress.steps_per_s, rate));
-    if (progress.left_s >= 0.0 && progress.step < record->facts.steps_wanted)
+    if (progress.left_s >= 0.0 && !imported_is(record) && progress.step < record->facts.steps_wanted)
         printf(", %s %s", running ? "left" : "to do", progress_time(progress.left_s, left));
     putchar('\n');
     print_errors(record);
@@ -87,7 +107,7 @@ static const struct table_column columns[] = {
 
 static void add_number(struct table *table, bool known, int digits, double value)
 {
-    if (known)
+    if (known && !isnan(value))
         table_cell(table, "%.*f", digits, value);
     else
         table_cell(table, "%s", "");
@@ -125,7 +145,7 @@ static enum status show_run(const char *runs, const char *run, bool named, struc
         return status;
     const enum run_state state = record_state(record);
     look->running += state == RUN_RUNNING;
-    if (!named && state == RUN_FINISHED) {
+    if (!named && (state == RUN_FINISHED || state == RUN_IMPORTED)) {
         look->finished++;
     } else {
         look->shown++;

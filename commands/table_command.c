@@ -14,6 +14,7 @@
 #include "commands/table_groups.h"
 #include "experiments/manifest.h"
 #include "plots/curve.h"
+#include "results/imported.h"
 #include "results/run_group.h"
 
 /* ---- the columns ------------------------------------------------------------------------------------------------- */
@@ -78,7 +79,10 @@ static void add_verdict(struct table *table, const struct record *record)
         table_cell(table, "no target");
     } else {
         double difference = record->metrics[record->epochs - 1].validation_error - target->value;
-        table_cell(table, "%s", fabs(difference) <= target->tolerance + 1e-9 ? "met" : "missed");
+        table_cell(table, "%s",
+                   isnan(difference)                              ? "no error"
+                   : fabs(difference) <= target->tolerance + 1e-9 ? "met"
+                                                                  : "missed");
     }
 }
 
@@ -124,7 +128,7 @@ static enum status add_cell(struct table *table, enum column column, enum format
         table_cell(table, "%" PRIu64, facts->depth);
         break;
     case COLUMN_ARITHMETIC:
-        table_cell(table, "%s", facts->arithmetic);
+        table_cell(table, "%s", imported_arithmetic(record));
         break;
     case COLUMN_SEED:
         table_cell(table, "%" PRIu64, facts->seed);
@@ -173,8 +177,9 @@ static enum status add_cell(struct table *table, enum column column, enum format
 static bool all_the_same(enum column column, struct record *const *records, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
-        const struct record_facts *a = &records[0]->facts, *b = &records[i]->facts;
-        if (column == COLUMN_SEED ? a->seed != b->seed : strcmp(a->arithmetic, b->arithmetic) != 0)
+        const struct record *a = records[0], *b = records[i];
+        if (column == COLUMN_SEED ? a->facts.seed != b->facts.seed
+                                  : strcmp(imported_arithmetic(a), imported_arithmetic(b)) != 0)
             return false;
     }
     return true;
@@ -215,9 +220,15 @@ static void print_notes(enum format format, struct record *const *records, size_
     char about[256], before[256] = "";
     printf("%s", line);
     if (count > 0 && all_the_same(COLUMN_SEED, records, count) && all_the_same(COLUMN_ARITHMETIC, records, count))
-        text_line(stdout, "Seed %" PRIu64 ", arithmetic %s.", records[0]->facts.seed, records[0]->facts.arithmetic);
+        text_line(stdout, "Seed %" PRIu64 ", arithmetic %s.", records[0]->facts.seed, imported_arithmetic(records[0]));
     for (size_t i = 0; i < count; i++) {
         const struct record_facts *facts = &records[i]->facts;
+        if (imported_is(records[i])) {
+            char origin[IMPORTED_ORIGIN_BYTES];
+            imported_origin(records[i], origin);
+            note(format, "%s: imported, not computed by selfsame: %s.", records[i]->name, origin);
+            continue;
+        }
         snprintf(about, sizeof about, "%s%s; %s", facts->sessions > 1 ? "several sessions, the last on " : "",
                  facts->engine_description, facts->host_cpu);
         if (strcmp(about, before) != 0)

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "commands/table.h"
+#include "results/imported.h"
 #include "results/run_group.h"
 #include "results/target.h"
 
@@ -73,7 +74,7 @@ static enum status add_group(struct table *table, const struct run_group *group,
     if (status != STATUS_OK)
         return status;
     table_cell(table, "%" PRIu64, first->facts.depth);
-    table_cell(table, "%s", first->facts.arithmetic);
+    table_cell(table, "%s", imported_arithmetic(first));
     table_cell(table, "%zu", group->count);
     table_number(table, 2, j.sample.mean);
     table_number(table, 3, j.sample.sd);
@@ -124,7 +125,7 @@ static const struct table_column machine_keys[] = {
 
 static bool same_machine(const struct record_facts *a, const struct record_facts *b)
 {
-    return a->depth == b->depth && strcmp(a->arithmetic, b->arithmetic) == 0 &&
+    return a->depth == b->depth && strcmp(a->arithmetic, b->arithmetic) == 0 && a->state != RECORD_IMPORTED &&
            strcmp(a->engine_description, b->engine_description) == 0 && strcmp(a->host_cpu, b->host_cpu) == 0;
 }
 
@@ -167,7 +168,7 @@ enum status table_print_machines(struct record *const *records, size_t count, co
     bool *done = calloc(count + 1, sizeof *done);
     enum status status = table != NULL && done != NULL ? STATUS_OK : error_out_of_memory(error, "a table");
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-        if (!done[i])
+        if (!done[i] && !imported_is(records[i])) /* their machines are not known */
             status = add_machine(table, records, count, i, done, error);
     }
     if (status == STATUS_OK)

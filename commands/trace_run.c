@@ -8,6 +8,7 @@
 #include "base/stop.h"
 #include "fetch/data/load.h"
 #include "results/checkpoint.h"
+#include "results/imported.h"
 #include "trainer/engine.h"
 #include "trainer/schedule.h"
 
@@ -151,13 +152,16 @@ enum status trace_run(const struct record *record, uint64_t step, const struct a
 {
     struct job job = { .record = record, .recipe = &record->manifest.recipe, .step = step, .error = error };
     memset(traced, 0, sizeof *traced);
+    enum status status = imported_refuse(record, "trace", error);
+    if (status != STATUS_OK)
+        return status;
     if (!record->facts.exact)
         return error_set(error, STATUS_INPUT,
                          "%s was computed in fast arithmetic, which promises no bits; only a run in exact arithmetic "
                          "can be traced",
                          record->shown);
     progress_open(&job.progress, "steps");
-    enum status status = network_open(&traced->network, &job.recipe->model, error);
+    status = network_open(&traced->network, &job.recipe->model, error);
     if (status == STATUS_OK)
         status = open_engine(&job, arguments, traced->network, error);
     if (status == STATUS_OK)

@@ -9,6 +9,7 @@
 #include "commands/table.h"
 #include "commands/verify_epochs.h"
 #include "results/attestation.h"
+#include "results/imported.h"
 #include "results/weights_check.h"
 
 /* ---- verify ------------------------------------------------------------------------------------------------------ */
@@ -120,8 +121,10 @@ static enum status run_verify(const struct arguments *arguments, struct error *e
         return status;
     if (!json)
         text_line(stdout, "%s: its files agree", record->shown);
-    status = arguments_flag(arguments, "signatures") ? verify_signatures(record, arguments, json, error)
-                                                     : verify_epochs(record, arguments, error);
+    status = imported_refuse(record, "verify", error);
+    if (status == STATUS_OK)
+        status = arguments_flag(arguments, "signatures") ? verify_signatures(record, arguments, json, error)
+                                                         : verify_epochs(record, arguments, error);
     if (record->scratch.path[0] != '\0' && status != STATUS_OK)
         error_replace(error, record->path, record->shown);
     record_close(record);

@@ -6,13 +6,23 @@
 
 enum { HEAD_BYTES = 12, TAIL_BYTES = 4 };
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* else no input with another byte would get any further */
+static const bool checked = false;
+#else
+static const bool checked = true;
+#endif
+
 static uint32_t masked_crc(const uint8_t *data, size_t bytes)
 {
+    /* Of four bits each: an event file may have a million records. */
+    static const uint32_t steps[16] = { 0x00000000, 0x105EC76F, 0x20BD8EDE, 0x30E349B1, 0x417B1DBC, 0x5125DAD3,
+                                        0x61C69362, 0x7198540D, 0x82F63B78, 0x92A8FC17, 0xA24BB5A6, 0xB21572C9,
+                                        0xC38D26C4, 0xD3D3E1AB, 0xE330A81A, 0xF36E6F75 };
     uint32_t crc = UINT32_MAX;
     for (size_t i = 0; i < bytes; i++) {
         crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82F63B78U : 0U);
+        crc = crc >> 4 ^ steps[crc & 15];
+        crc = crc >> 4 ^ steps[crc & 15];
     }
     crc = ~crc;
     return (crc >> 15 | crc << 17) + 0xA282EAD8U;
@@ -42,7 +52,7 @@ enum status event_file_next(const char *path, const void *file, size_t bytes, si
     *found = false;
     if (left < HEAD_BYTES)
         return STATUS_OK;
-    if (get_u32(data + 8) != masked_crc(data, 8))
+    if (checked && get_u32(data + 8) != masked_crc(data, 8))
         return error_set(error, STATUS_INPUT,
                          "%s: byte %zu: the length of a record does not have its checksum; this is no event file, or "
                          "it is damaged",
@@ -50,7 +60,7 @@ enum status event_file_next(const char *path, const void *file, size_t bytes, si
     const uint64_t length = bytes_get_u64(data);
     if (length > left - HEAD_BYTES || left - HEAD_BYTES - length < TAIL_BYTES)
         return STATUS_OK;
-    if (get_u32(data + HEAD_BYTES + length) != masked_crc(data + HEAD_BYTES, (size_t)length))
+    if (checked && get_u32(data + HEAD_BYTES + length) != masked_crc(data + HEAD_BYTES, (size_t)length))
         return error_set(error, STATUS_INPUT, "%s: byte %zu: the record does not have its checksum; it is damaged",
                          path, *offset);
     *record = (struct message_reader){ .data = data + HEAD_BYTES, .bytes = (size_t)length };

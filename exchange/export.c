@@ -8,13 +8,14 @@
 #include <time.h>
 
 const struct export_format export_formats[] = {
-    { "tensorboard", "FOLDER", false, export_tensorboard },
-    { "model-card", "FILE", true, export_model_card },
-    { "ro-crate", "FOLDER", false, export_ro_crate },
-    { "mllog", "FOLDER", false, export_mllog },
-    { "croissant", "FILE", true, export_croissant },
-    { "csv", "FOLDER", false, export_csv },
-    { NULL, NULL, false, NULL },
+    { "tensorboard", "FOLDER", false, false, export_tensorboard },
+    { "csv", "FOLDER", false, false, export_csv },
+    { "trackio", "FOLDER", false, false, export_trackio },
+    { "model-card", "FILE", true, true, export_model_card },
+    { "ro-crate", "FOLDER", false, true, export_ro_crate },
+    { "mllog", "FOLDER", false, true, export_mllog },
+    { "croissant", "FILE", true, false, export_croissant },
+    { NULL, NULL, false, false, NULL },
 };
 
 enum status export_may_write(const struct export_job *job, const char *path, struct error *error)
@@ -74,7 +75,9 @@ void export_points(const struct record *record, bool (*visit)(void *context, con
     uint64_t step = 0;
     for (size_t epoch = 0; epoch <= record->epochs; epoch++) {
         const struct metrics_row *row = epoch < record->epochs ? &record->metrics[epoch] : NULL;
-        const uint64_t first = step, end = row != NULL ? row->end_step : record->steps;
+        const uint64_t first = step, end = row == NULL                        ? record->steps
+                                           : row->end_step != METRICS_MISSING ? row->end_step
+                                                                              : step;
         if (row != NULL && isfinite(row->training_seconds) && end > first)
             per_step = row->training_seconds / (double)(end - first);
         for (; step < end && step < record->steps; step++) {
@@ -101,16 +104,12 @@ bool export_is_curve(const struct metrics_column *column)
            strcmp(column->name, "validation_errors") == 0;
 }
 
-double export_value(const struct metrics_row *row, const struct metrics_column *column)
-{
-    const void *value = (const char *)row + column->offset;
-    return column->type == METRICS_REAL ? *(const double *)value : (double)*(const uint64_t *)value;
-}
-
 double export_accuracy(const struct metrics_row *row)
 {
     const double images = (double)row->validation_images;
-    return images > 0.0 ? (images - (double)row->validation_errors) / images : 1.0 - row->validation_error / 100.0;
+    if (metrics_is_imported(row))
+        return 1.0 - row->validation_error / 100.0;
+    return (images - (double)row->validation_errors) / images;
 }
 
 enum status export_parameters(const struct record *record,

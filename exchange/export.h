@@ -26,12 +26,15 @@ struct export_format {
     const char *name;
     const char *out; /* what --out names: "FOLDER" or "FILE" */
     bool one;        /* takes one run only */
+    bool own;        /* says that selfsame computed the run, so it takes no imported one */
     enum status (*write)(const struct export_job *job, struct error *error);
 };
 
 extern const struct export_format export_formats[]; /* up to one whose name is NULL */
 
 /* One row each. */
+enum status export_csv(const struct export_job *job, struct error *error) MUST_USE;
+enum status export_trackio(const struct export_job *job, struct error *error) MUST_USE;
 enum status export_tensorboard(const struct export_job *job, struct error *error) MUST_USE;
 enum status export_model_card(const struct export_job *job, struct error *error) MUST_USE;
 enum status export_ro_crate(const struct export_job *job, struct error *error) MUST_USE;
@@ -72,10 +75,9 @@ struct export_point {
 void export_points(const struct record *record, bool (*visit)(void *context, const struct export_point *point),
                    void *context);
 
-/* The columns of an epoch that are exported as curves. A value that an imported run does not have is NaN. */
+/* The columns of an epoch that are exported as curves. */
 bool export_is_curve(const struct metrics_column *column);
-double export_value(const struct metrics_row *row, const struct metrics_column *column);
-/* The share of the validation images that were right after an epoch, 0 to 1. */
+/* The share of the validation images that were right after an epoch, 0 to 1; NaN if an imported run does not say. */
 double export_accuracy(const struct metrics_row *row);
 
 /* Calls `visit` for everything that decides a run's bits, under the names that a manifest has: its settings, its seed

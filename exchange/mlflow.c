@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "exchange/export.h"
+#include "results/imported.h"
 
 /* What the server takes in one request. */
 enum { METRICS_MAX = 1000, PARAMETERS_MAX = 100, TAG_BYTES_MAX = 5000, PATH_BYTES = 512 };
@@ -27,17 +28,11 @@ struct sending {
 
 static enum status find_experiment(struct sending *sending, const char *name, bool *found, struct error *error)
 {
-    char path[2048], code[MLFLOW_CODE_BYTES];
     json_t *answer;
-    char *escaped = http_escape(name);
+    enum status status = mlflow_get_experiment(sending->server, name, &answer, error);
     *found = false;
-    if (escaped == NULL)
-        return error_out_of_memory(error, "a request");
-    snprintf(path, sizeof path, "experiments/get-by-name?experiment_name=%.1500s", escaped);
-    free(escaped);
-    enum status status = mlflow_get(sending->server, path, &answer, code, error);
-    if (status != STATUS_OK)
-        return strcmp(code, "RESOURCE_DOES_NOT_EXIST") == 0 ? STATUS_OK : status;
+    if (status != STATUS_OK || answer == NULL)
+        return status;
     const json_t *experiment = json_object_get(answer, "experiment");
     snprintf(sending->sent->experiment_id, sizeof sending->sent->experiment_id, "%s",
              mlflow_text(experiment, "experiment_id"));
@@ -76,7 +71,8 @@ static enum status open_experiment(struct sending *sending, const char *name, st
 static void identify(const struct record *record, char hex[DIGEST_HEX_BYTES])
 {
     const struct record_facts *facts = &record->facts;
-    const char *const parts[] = { facts->experiment_sha256, facts->name, facts->time_started, facts->host_name };
+    const char *const parts[] = { facts->experiment_sha256, facts->name, facts->time_started,
+                                  imported_is(record) ? facts->imported.sha256 : facts->host_name };
     struct sha256 sha256;
     uint8_t digest[DIGEST_BYTES];
     sha256_start(&sha256);
@@ -97,13 +93,13 @@ static enum status create_run(struct sending *sending, const char *id, json_t **
 {
     const struct record *record = sending->record;
     json_t *answer;
-    enum status status =
-        mlflow_post(sending->server, "runs/create",
-                    json_pack("{s:s, s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}", "experiment_id",
-                              sending->sent->experiment_id, "run_name", record->facts.name, "start_time",
-                              milliseconds(export_seconds(record->facts.time_started)), "tags", "key", "selfsame.run",
-                              "value", id, "key", "mlflow.source.name", "value", "selfsame"),
-                    &answer, NULL, error);
+    enum status status = mlflow_post(sending->server, "runs/create",
+                                     json_pack("{s:s, s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}", "experiment_id",
+                                               sending->sent->experiment_id, "run_name", record->facts.name,
+                                               "start_time", milliseconds(export_seconds(record->facts.time_started)),
+                                               "tags", "key", "selfsame.run", "value", id, "key", "mlflow.source.name",
+                                               "value", imported_is(record) ? record->facts.imported.tool : "selfsame"),
+                                     &answer, NULL, error);
     if (status == STATUS_OK)
         *run = json_incref(json_object_get(answer, "run"));
     json_decref(answer);
@@ -208,16 +204,10 @@ static void add_parameter(void *context, const char *key, const char *value)
     sending->sent->parameters++;
 }
 
-/* A step as the server gives it: some write an int64 as a text, as the JSON form of protocol buffers does. */
-static double step_of(const json_t *step)
-{
-    return json_is_string(step) ? strtod(json_string_value(step), NULL) : json_number_value(step);
-}
-
 static void add_metric(struct sending *sending, const char *key, double value, const struct export_point *point)
 {
     const json_t *last = json_object_get(sending->metrics, key);
-    if (last != NULL && step_of(last) >= (double)point->number)
+    if (last != NULL && mlflow_number(last) >= (double)point->number)
         return;
     add(sending,
         json_pack("{s:s, s:f, s:I, s:I}", "key", key, "value", value, "timestamp", milliseconds(point->time_s), "step",
@@ -235,8 +225,8 @@ static bool add_point(void *context, const struct export_point *point)
     }
     for (size_t i = 0; point->row != NULL && i < metrics_column_count; i++) {
         const struct metrics_column *column = &metrics_columns[i];
-        if (export_is_curve(column) && !isnan(export_value(point->row, column)))
-            add_metric(sending, column->name, export_value(point->row, column), point);
+        if (export_is_curve(column) && !isnan(metrics_value(point->row, column)))
+            add_metric(sending, column->name, metrics_value(point->row, column), point);
     }
     return sending->status == STATUS_OK;
 }
@@ -258,6 +248,12 @@ static void add_tags(struct sending *sending)
     add_tag(sending, "mlflow.note.content", record->manifest.description);
     add_tag(sending, "selfsame.state", record_state_text(record, state));
     add_tag(sending, "selfsame.failure", facts->failure);
+    if (imported_is(record)) {
+        char origin[IMPORTED_ORIGIN_BYTES];
+        imported_origin(record, origin);
+        add_tag(sending, "selfsame.imported", origin);
+        add_tag(sending, "selfsame.imported_sha256", facts->imported.sha256);
+    }
     add_tag(sending, "selfsame.manifest", facts->manifest_name);
     add_tag(sending, "selfsame.experiment_sha256", facts->experiment_sha256);
     add_tag(sending, "selfsame.arithmetic", facts->arithmetic);
@@ -309,7 +305,8 @@ static void send_files(struct sending *sending)
 static enum status set_state(struct sending *sending, struct error *error)
 {
     static const char *const words[] = {
-        [RUN_RUNNING] = "RUNNING", [RUN_STOPPED] = "KILLED", [RUN_FINISHED] = "FINISHED", [RUN_FAILED] = "FAILED"
+        [RUN_RUNNING] = "RUNNING", [RUN_STOPPED] = "KILLED",    [RUN_FINISHED] = "FINISHED",
+        [RUN_FAILED] = "FAILED",   [RUN_IMPORTED] = "FINISHED",
     };
     const enum run_state state = record_state(sending->record);
     json_t *answer, *body = json_pack("{s:s, s:s}", "run_id", sending->sent->run_id, "status", words[state]);

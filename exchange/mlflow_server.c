@@ -52,6 +52,11 @@ const char *mlflow_text(const json_t *object, const char *key)
     return text != NULL ? text : "";
 }
 
+double mlflow_number(const json_t *value)
+{
+    return json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
+}
+
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 /* What the server said against a request. */
@@ -103,9 +108,9 @@ static enum status ask(struct mlflow_server *server, const struct http_request *
     return status;
 }
 
-/* With a text POST, else GET. */
+/* With a text POST, else GET. `said` may be NULL; else the caller frees said->text. */
 static enum status call(struct mlflow_server *server, const char *path, const char *text, json_t **answer,
-                        char code[MLFLOW_CODE_BYTES], struct error *error)
+                        struct http_answer *said, char code[MLFLOW_CODE_BYTES], struct error *error)
 {
     char url[MLFLOW_URL_BYTES + 2048];
     struct http_answer got;
@@ -122,6 +127,10 @@ static enum status call(struct mlflow_server *server, const char *path, const ch
     if (status != STATUS_OK)
         return status;
     *answer = json_loadb(got.text, got.bytes, 0, NULL);
+    if (json_is_object(*answer) && said != NULL) {
+        *said = got;
+        return STATUS_OK;
+    }
     free(got.text);
     if (json_is_object(*answer))
         return STATUS_OK;
@@ -134,7 +143,30 @@ static enum status call(struct mlflow_server *server, const char *path, const ch
 enum status mlflow_get(struct mlflow_server *server, const char *path, json_t **answer, char code[MLFLOW_CODE_BYTES],
                        struct error *error)
 {
-    return call(server, path, NULL, answer, code, error);
+    return call(server, path, NULL, answer, NULL, code, error);
+}
+
+enum status mlflow_get_text(struct mlflow_server *server, const char *path, json_t **answer, char **text, size_t *bytes,
+                            char code[MLFLOW_CODE_BYTES], struct error *error)
+{
+    struct http_answer said = { .text = NULL };
+    enum status status = call(server, path, NULL, answer, &said, code, error);
+    *text = said.text;
+    *bytes = said.bytes;
+    return status;
+}
+
+enum status mlflow_get_experiment(struct mlflow_server *server, const char *name, json_t **answer, struct error *error)
+{
+    char path[1600], code[MLFLOW_CODE_BYTES];
+    char *escaped = http_escape(name);
+    *answer = NULL;
+    if (escaped == NULL)
+        return error_out_of_memory(error, "a request");
+    snprintf(path, sizeof path, "experiments/get-by-name?experiment_name=%.1500s", escaped);
+    free(escaped);
+    enum status status = mlflow_get(server, path, answer, code, error);
+    return strcmp(code, "RESOURCE_DOES_NOT_EXIST") == 0 ? STATUS_OK : status;
 }
 
 enum status mlflow_post(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
@@ -145,7 +177,7 @@ enum status mlflow_post(struct mlflow_server *server, const char *path, json_t *
     *answer = NULL;
     if (text == NULL)
         return error_out_of_memory(error, "a request to %s", server->url);
-    enum status status = call(server, path, text, answer, code, error);
+    enum status status = call(server, path, text, answer, NULL, code, error);
     free(text);
     return status;
 }

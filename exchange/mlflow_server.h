@@ -42,9 +42,20 @@ enum status mlflow_get(struct mlflow_server *server, const char *path, json_t **
 enum status mlflow_post(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
                         char code[MLFLOW_CODE_BYTES], struct error *error) MUST_USE;
 
+/* The same as mlflow_get, with the text of the answer, which the caller frees. */
+enum status mlflow_get_text(struct mlflow_server *server, const char *path, json_t **answer, char **text, size_t *bytes,
+                            char code[MLFLOW_CODE_BYTES], struct error *error) MUST_USE;
+
+/* The server's answer about an experiment of this name; NULL if there is none. */
+enum status mlflow_get_experiment(struct mlflow_server *server, const char *name, json_t **answer,
+                                  struct error *error) MUST_USE;
+
 /* Writes a file where the server keeps its artifacts; `path` is below its root. */
 enum status mlflow_put_artifact(struct mlflow_server *server, const char *path, const void *data, size_t bytes,
                                 struct error *error) MUST_USE;
+
+/* A whole number that some servers write as a text, as the JSON form of protocol buffers does. */
+double mlflow_number(const json_t *value);
 
 /* The text of a key in an object of an answer; "" if there is none. */
 const char *mlflow_text(const json_t *object, const char *key);

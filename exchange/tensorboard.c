@@ -56,8 +56,8 @@ static bool add_point(void *context, const struct export_point *point)
     }
     for (size_t i = 0; point->row != NULL && i < metrics_column_count; i++) {
         const struct metrics_column *column = &metrics_columns[i];
-        if (export_is_curve(column) && !isnan(export_value(point->row, column)))
-            add_scalar(writer, "epoch", column->name, export_value(point->row, column));
+        if (export_is_curve(column) && !isnan(metrics_value(point->row, column)))
+            add_scalar(writer, "epoch", column->name, metrics_value(point->row, column));
     }
     end_event(writer);
     return !writer->file.failed;

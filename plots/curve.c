@@ -203,7 +203,7 @@ static bool compare_drop(const struct curve *curve, const struct record *record,
         .published = published_mean(curve, before) - published_mean(curve, after),
     };
     drop->agrees = drop->ours >= drop->published / 2.0;
-    return !isnan(drop->published);
+    return !isnan(drop->published) && !isnan(drop->ours);
 }
 
 void curve_compare(const struct curve *curve, const struct record *record, struct curve_agreement *agreement)
@@ -214,7 +214,7 @@ void curve_compare(const struct curve *curve, const struct record *record, struc
     *agreement = (struct curve_agreement){ .compared = 0 };
     for (size_t e = 0; e < record->epochs && e < curve->epochs; e++) {
         double margin = e < first_drop ? CURVE_MARGIN_BEFORE : CURVE_MARGIN_AFTER;
-        if (isnan(curve->errors[e]))
+        if (isnan(curve->errors[e]) || isnan(record->metrics[e].validation_error)) /* missing in an imported run */
             continue;
         agreement->compared++;
         agreement->inside += is_inside(curve, e, record->metrics[e].validation_error, margin);

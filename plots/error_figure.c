@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "plots/curve.h"
 #include "plots/figure_kinds.h"
+#include "results/imported.h"
 #include "trainer/schedule.h"
 
 /* The error of runs by epoch: all of it, or the part that matters in the end. */
@@ -199,14 +200,15 @@ static void print_run_title(FILE *file, size_t i, const struct record *record)
 {
     const struct metrics_row *last = &record->metrics[record->epochs - 1];
     const char *mark = manifest_test_mark(&record->manifest, record->facts.validation_data_sha256);
-    char name[FIGURE_NAME_BYTES], title[200];
+    char name[FIGURE_NAME_BYTES], value[32] = "no error", title[200];
     figure_name_run(record, name);
+    if (!isnan(last->validation_error))
+        snprintf(value, sizeof value, "%.2f %%", last->validation_error);
     if (record->epochs < record->facts.epochs_wanted)
-        snprintf(title, sizeof title, "%s: %.2f %%, epoch %zu of %" PRIu64 "%s%s", name, last->validation_error,
-                 record->epochs, record->facts.epochs_wanted, mark != NULL ? ", " : "", mark != NULL ? mark : "");
+        snprintf(title, sizeof title, "%s: %s, epoch %zu of %" PRIu64 "%s%s", name, value, record->epochs,
+                 record->facts.epochs_wanted, mark != NULL ? ", " : "", mark != NULL ? mark : "");
     else
-        snprintf(title, sizeof title, "%s: %.2f %%%s%s", name, last->validation_error, mark != NULL ? ", " : "",
-                 mark != NULL ? mark : "");
+        snprintf(title, sizeof title, "%s: %s%s%s", name, value, mark != NULL ? ", " : "", mark != NULL ? mark : "");
     print_text_item(file, "title", i, title);
 }
 
@@ -471,14 +473,18 @@ static void describe(const struct error_figure *figure, char description[FIGURE_
     const struct record *least = figure->runs[0], *largest = figure->runs[0];
     for (size_t i = 0; i < figure->count; i++) {
         const struct record *record = figure->runs[i];
-        least = last_error(record) < last_error(least) ? record : least;
-        largest = last_error(record) > last_error(largest) ? record : largest;
+        const double error = last_error(record);
+        char value[32] = "missing";
+        if (!isnan(error))
+            snprintf(value, sizeof value, "%.2f", error);
+        least = isnan(last_error(least)) || error < last_error(least) ? record : least;
+        largest = isnan(last_error(largest)) || error > last_error(largest) ? record : largest;
         if (figure->count <= DESCRIBED_MAX && length < FIGURE_DESCRIPTION_BYTES)
             length += (size_t)snprintf(description + length, FIGURE_DESCRIPTION_BYTES - length,
-                                       " %.64s: validation error %.2f after epoch %zu.", record->name,
-                                       last_error(record), record->epochs);
+                                       " %.64s%s: validation error %s after epoch %zu.", record->name,
+                                       imported_is(record) ? " (imported)" : "", value, record->epochs);
     }
-    if (figure->count > DESCRIBED_MAX)
+    if (figure->count > DESCRIBED_MAX && !isnan(last_error(least)))
         snprintf(description + length, FIGURE_DESCRIPTION_BYTES - length,
                  " After their last epoch, the %zu runs have from %.2f (%.64s) to %.2f (%.64s).", figure->count,
                  last_error(least), least->name, last_error(largest), largest->name);

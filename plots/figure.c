@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plots/figure_kinds.h"
+#include "results/imported.h"
 
 const char *const figure_names[FIGURE_KINDS] = {
     [FIGURE_FULL] = "full", [FIGURE_ZOOM] = "zoom",   [FIGURE_RATE] = "rate",
@@ -50,10 +51,12 @@ void figure_name_run(const struct record *record, char name[FIGURE_NAME_BYTES])
 {
     enum { LONGEST = 30, END = 14 };
     const size_t length = strlen(record->name);
+    const char *imported = imported_is(record) ? ", imported" : "";
     if (length <= LONGEST)
-        snprintf(name, FIGURE_NAME_BYTES, "%s", record->name);
+        snprintf(name, FIGURE_NAME_BYTES, "%s%s", record->name, imported);
     else
-        snprintf(name, FIGURE_NAME_BYTES, "%.*s..%s", LONGEST - END - 2, record->name, record->name + length - END);
+        snprintf(name, FIGURE_NAME_BYTES, "%.*s..%s%s", LONGEST - END - 2, record->name, record->name + length - END,
+                 imported);
 }
 
 const char *figure_data_name(const struct record *const *runs, size_t count)

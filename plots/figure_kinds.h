@@ -9,7 +9,7 @@ typedef enum status figure_opener(struct figure *figure, const struct record *co
                                   struct error *error);
 
 /* A run's name as a legend has it: a long one loses its middle. */
-enum { FIGURE_NAME_BYTES = 40 };
+enum { FIGURE_NAME_BYTES = 48 };
 void figure_name_run(const struct record *record, char name[FIGURE_NAME_BYTES]);
 /* "CIFAR-10", or what the runs' data sets are. */
 const char *figure_data_name(const struct record *const *runs, size_t count);

@@ -8,6 +8,7 @@
 #include "plots/chart.h"
 #include "plots/figure_kinds.h"
 #include "plots/published.h"
+#include "results/imported.h"
 #include "results/run_group.h"
 #include "results/statistics.h"
 
@@ -69,13 +70,14 @@ static enum status add_band(struct chart *chart, size_t style, const struct run_
         series->low_column = "least";
         series->high_column = "largest";
         snprintf(series->column, sizeof series->column, "%.60s %.20s, mean of %zu", facts->manifest_name,
-                 facts->arithmetic, group->count);
+                 imported_arithmetic(group->records[0]), group->count);
         if (group->count > 1)
             snprintf(series->title, sizeof series->title, "%.24s, %.12s, %zu seeds: %.2f %%, sd %.2f",
-                     facts->manifest_name, facts->arithmetic, group->count, sample.mean, sample.sd);
+                     facts->manifest_name, imported_arithmetic(group->records[0]), group->count, sample.mean,
+                     sample.sd);
         else
             snprintf(series->title, sizeof series->title, "%.24s, %.12s, one seed: %.2f %%", facts->manifest_name,
-                     facts->arithmetic, sample.mean);
+                     imported_arithmetic(group->records[0]), sample.mean);
     }
     free(values);
     return status;
@@ -212,10 +214,10 @@ static void name_line(const struct record *record, char line[SHEET_TEXT_BYTES])
     const char *name = record->facts.manifest_name, *depth = strstr(name, "resnet");
     const size_t digits = depth != NULL ? strspn(depth + strlen("resnet"), "0123456789") : 0;
     if (digits == 0)
-        snprintf(line, SHEET_TEXT_BYTES, "%.60s, %.20s", name, record->facts.arithmetic);
+        snprintf(line, SHEET_TEXT_BYTES, "%.60s, %.20s", name, imported_arithmetic(record));
     else /* msra-resnet20 and msra-resnet110 are of one line, msra-resnet* */
         snprintf(line, SHEET_TEXT_BYTES, "%.*s*%.40s, %.20s", (int)(depth - name) + (int)strlen("resnet"), name,
-                 depth + strlen("resnet") + digits, record->facts.arithmetic);
+                 depth + strlen("resnet") + digits, imported_arithmetic(record));
 }
 
 static bool is_on_cifar10(const struct record *record)
@@ -253,7 +255,7 @@ enum status figure_open_depth(struct figure *figure, const struct record *const 
     for (size_t g = 0; g < group_count && status == STATUS_OK; g++) {
         for (size_t i = 0; i < groups[g].count; i++) {
             const struct record *record = groups[g].records[i];
-            if (!run_group_is_whole(record) ||
+            if (!run_group_is_whole(record) || isnan(run_group_error(record, false)) ||
                 manifest_test_mark(&record->manifest, record->facts.validation_data_sha256) != NULL)
                 continue;
             values[used].depth = (double)record->facts.depth;
@@ -310,6 +312,8 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
         const struct record_facts *facts = &runs[i]->facts;
         for (size_t e = 0; e < runs[i]->epochs; e++, used++) {
             const struct metrics_row *row = &runs[i]->metrics[e];
+            if (imported_is(runs[i])) /* of machines that are not known */
+                break;
             values[used].depth = (double)facts->depth;
             values[used].value = row->training_seconds + row->validation_seconds;
             snprintf(values[used].line, sizeof values[used].line, "%.60s; %.12s; %.60s", facts->engine_description,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "results/imported.h"
 
 /* ---- verdicts ---------------------------------------------------------------------------------------------------- */
 
@@ -56,15 +57,9 @@ static void judge(struct comparison *c, enum verdict verdict, const char *format
 
 /* ---- tolerances -------------------------------------------------------------------------------------------------- */
 
-double metric_value(const struct metrics_column *metric, const struct metrics_row *row)
-{
-    const char *value = (const char *)row + metric->offset;
-    return metric->type == METRICS_INTEGER ? (double)*(const uint64_t *)value : *(const double *)value;
-}
-
 bool tolerance_holds(const struct tolerance *tolerance, const struct metrics_row *a, const struct metrics_row *b)
 {
-    const double x = metric_value(tolerance->metric, a), y = metric_value(tolerance->metric, b);
+    const double x = metrics_value(a, tolerance->metric), y = metrics_value(b, tolerance->metric);
     const double size = fabs(x) > fabs(y) ? fabs(x) : fabs(y);
     return fabs(x - y) <= tolerance->most + 1e-9 * (size > 1.0 ? size : 1.0);
 }
@@ -199,8 +194,16 @@ static void judge_metrics(const struct tolerance *tolerances, size_t count, stru
     }
     for (size_t i = 0; i < count; i++) {
         if (tolerances[i].metric->depends == METRICS_VALIDATION && !c->same_validation) {
-            judge(c, VERDICT_NOT_COMPARABLE, "%s was measured on different validation images",
+            judge(c, VERDICT_NOT_COMPARABLE,
+                  c->validation_known ? "%s was measured on different validation images"
+                                      : "it is not known on which images %s was measured; import the run with a "
+                                        "manifest that states test_sha256",
                   tolerances[i].metric->name);
+            return;
+        }
+        if (isnan(metrics_value(c->last_first, tolerances[i].metric)) ||
+            isnan(metrics_value(c->last_second, tolerances[i].metric))) {
+            judge(c, VERDICT_NOT_COMPARABLE, "an imported run has no %s for this epoch", tolerances[i].metric->name);
             return;
         }
     }
@@ -210,7 +213,7 @@ static void judge_metrics(const struct tolerance *tolerances, size_t count, stru
             continue;
         judge(c, c->same_experiment ? VERDICT_DIFFERS : VERDICT_OTHER_EXPERIMENT,
               "%s differs by %.6g, more than the tolerance of %.6g", metric->name,
-              fabs(metric_value(metric, c->last_first) - metric_value(metric, c->last_second)), tolerances[i].most);
+              fabs(metrics_value(c->last_first, metric) - metrics_value(c->last_second, metric)), tolerances[i].most);
         return;
     }
     judge(c, VERDICT_WITHIN_TOLERANCE,
@@ -255,6 +258,8 @@ void compare_records(const struct record *first, const struct record *second, co
     c->same_arithmetic = strcmp(first->facts.arithmetic, second->facts.arithmetic) == 0;
     c->same_experiment = strcmp(first->facts.experiment_sha256, second->facts.experiment_sha256) == 0;
     c->same_validation = strcmp(first->facts.validation_data_sha256, second->facts.validation_data_sha256) == 0;
+    c->validation_known =
+        first->facts.validation_data_sha256[0] != '\0' && second->facts.validation_data_sha256[0] != '\0';
     c->epochs = first->epochs < second->epochs ? first->epochs : second->epochs;
     c->steps = first->steps < second->steps ? first->steps : second->steps;
     c->longer_first = first->steps > second->steps || first->epochs > second->epochs;
@@ -275,6 +280,11 @@ void compare_records(const struct record *first, const struct record *second, co
         judge(c, VERDICT_SAME_DOCUMENT, "one record and a copy of it: nothing independent was compared");
     else if (count > 0)
         judge_metrics(tolerances, count, c);
+    else if (imported_is(first) || imported_is(second))
+        judge(c, VERDICT_NOT_COMPARABLE,
+              "%s was computed by another tool and imported (%.100s), so it has no bits to compare",
+              imported_is(first) ? "the first run" : "the second run",
+              imported_is(first) ? first->facts.imported.tool : second->facts.imported.tool);
     else if (!c->same_arithmetic)
         judge(c, VERDICT_NOT_COMPARABLE, "their arithmetics, %s and %s, never give the same bits",
               first->facts.arithmetic, second->facts.arithmetic);

@@ -41,6 +41,7 @@ struct comparison {
     enum verdict verdict;
     char sentence[256]; /* what the verdict means here, without a full stop */
     bool same_arithmetic, same_experiment;
+    bool validation_known;            /* of both; an imported run may not say */
     bool same_validation;             /* else what was measured on the validation images is not compared */
     uint64_t epochs, steps;           /* compared: what both have */
     bool longer_first, longer_second; /* one of the two has more */
@@ -62,9 +63,8 @@ struct comparison {
 void compare_records(const struct record *first, const struct record *second, const struct tolerance *tolerances,
                      size_t count, struct comparison *comparison);
 
-/* A metric of two lines: their difference, and whether it is within the tolerance. Numbers that were decimal
+/* Whether a metric of two lines agrees within the tolerance; not if it is missing in one. Numbers that were decimal
  * fractions are compared as such: up to 10^-9 of the tolerance more counts as rounding. */
-double metric_value(const struct metrics_column *metric, const struct metrics_row *row);
 bool tolerance_holds(const struct tolerance *tolerance, const struct metrics_row *a, const struct metrics_row *b);
 
 #endif

@@ -24,8 +24,7 @@ static bool sides_are_apart(const struct run_group groups[2], struct groups_comp
         for (size_t k = 0; k < groups[1].count; k++) {
             const struct record *a = groups[0].records[i], *b = groups[1].records[k];
             struct comparison pair;
-            if (a->epochs == 0 || b->epochs == 0 ||
-                strcmp(a->metrics[a->epochs - 1].weights_sha256, b->metrics[b->epochs - 1].weights_sha256) != 0)
+            if (!run_group_is_same_run(a, b))
                 continue;
             compare_records(a, b, NULL, 0, &pair);
             if (pair.verdict == VERDICT_SAME_DOCUMENT)
@@ -45,10 +44,13 @@ static bool are_whole(const struct run_group groups[2], struct groups_comparison
     for (size_t i = 0; i < groups[0].count + groups[1].count; i++) {
         const struct record *record =
             i < groups[0].count ? groups[0].records[i] : groups[1].records[i - groups[0].count];
-        if (run_group_is_whole(record))
+        if (!run_group_is_whole(record))
+            judge(c, VERDICT_NOT_COMPARABLE, "%s is not finished: it has %zu of %" PRIu64 " epochs", record->shown,
+                  record->epochs, record->facts.epochs_wanted);
+        else if (isnan(run_group_error(record, false)))
+            judge(c, VERDICT_NOT_COMPARABLE, "%s has no validation error for its last epoch", record->shown);
+        else
             continue;
-        judge(c, VERDICT_NOT_COMPARABLE, "%s is not finished: it has %zu of %" PRIu64 " epochs", record->shown,
-              record->epochs, record->facts.epochs_wanted);
         return false;
     }
     return true;
@@ -84,7 +86,11 @@ enum status compare_groups(const struct run_group groups[2], struct groups_compa
         return status;
     const double apart = fabs(c->samples[0].mean - c->samples[1].mean);
     if (strcmp(a->facts.validation_data_sha256, b->facts.validation_data_sha256) != 0) {
-        judge(c, VERDICT_NOT_COMPARABLE, "they were evaluated on different images");
+        const bool known = a->facts.validation_data_sha256[0] != '\0' && b->facts.validation_data_sha256[0] != '\0';
+        judge(c, VERDICT_NOT_COMPARABLE,
+              known ? "they were evaluated on different images"
+                    : "it is not known on which images the imported runs were evaluated; import them with a manifest "
+                      "that states test_sha256");
         c->tested = false;
     } else if (!c->tested) {
         judge(c, VERDICT_NOT_COMPARABLE,

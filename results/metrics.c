@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,25 +35,62 @@ const size_t metrics_column_count = sizeof metrics_columns / sizeof *metrics_col
 
 static const size_t METRICS_FILE_LIMIT = (size_t)1 << 28;
 
+double metrics_value(const struct metrics_row *row, const struct metrics_column *column)
+{
+    const void *value = (const char *)row + column->offset;
+    if (column->type == METRICS_REAL)
+        return *(const double *)value;
+    if (column->type != METRICS_INTEGER || *(const uint64_t *)value == METRICS_MISSING)
+        return NAN;
+    return (double)*(const uint64_t *)value;
+}
+
+bool metrics_is_imported(const struct metrics_row *row)
+{
+    return row->weights_sha256[0] == '\0';
+}
+
+static void clear_column(struct metrics_row *row, const struct metrics_column *column)
+{
+    void *value = (char *)row + column->offset;
+    switch (column->type) {
+    case METRICS_INTEGER:
+        *(uint64_t *)value = METRICS_MISSING;
+        break;
+    case METRICS_REAL:
+        *(double *)value = NAN;
+        break;
+    case METRICS_DIGEST:
+        *(char *)value = '\0';
+        break;
+    }
+}
+
+void metrics_clear(struct metrics_row *row, uint64_t epoch)
+{
+    for (size_t i = 0; i < metrics_column_count; i++)
+        clear_column(row, &metrics_columns[i]);
+    row->epoch = epoch;
+}
+
+/* NULL if there is no JSON for the value. */
+static json_t *json_of(const struct metrics_row *row, const struct metrics_column *column)
+{
+    const void *value = (const char *)row + column->offset;
+    if (column->type == METRICS_DIGEST)
+        return metrics_is_imported(row) ? json_null() : json_string(value);
+    if (metrics_is_imported(row) && isnan(metrics_value(row, column)))
+        return json_null();
+    return column->type == METRICS_REAL ? json_real(*(const double *)value)
+                                        : json_integer((json_int_t) * (const uint64_t *)value);
+}
+
 enum status metrics_format(const struct metrics_row *row, char **line, struct error *error)
 {
     json_t *object = json_object();
     int failed = object == NULL;
-    for (size_t i = 0; i < metrics_column_count; i++) {
-        const struct metrics_column *column = &metrics_columns[i];
-        const void *value = (const char *)row + column->offset;
-        switch (column->type) {
-        case METRICS_INTEGER:
-            failed |= json_object_set_new(object, column->name, json_integer((json_int_t) * (const uint64_t *)value));
-            break;
-        case METRICS_REAL:
-            failed |= json_object_set_new(object, column->name, json_real(*(const double *)value));
-            break;
-        case METRICS_DIGEST:
-            failed |= json_object_set_new(object, column->name, json_string(value));
-            break;
-        }
-    }
+    for (size_t i = 0; i < metrics_column_count; i++)
+        failed |= json_object_set_new(object, metrics_columns[i].name, json_of(row, &metrics_columns[i]));
     char *text = failed ? NULL : json_dumps(object, JSON_REAL_PRECISION(17));
     json_decref(object);
     *line = text != NULL ? malloc(strlen(text) + 2) : NULL;
@@ -66,14 +104,21 @@ enum status metrics_format(const struct metrics_row *row, char **line, struct er
     return STATUS_OK;
 }
 
-/* 0, or what is wrong with the column. */
-static const char *read_column(const json_t *object, const struct metrics_column *column, struct metrics_row *row)
+/* NULL, or what is wrong with the column. */
+static const char *read_column(const json_t *object, const struct metrics_column *column, bool imported,
+                               struct metrics_row *row)
 {
     const json_t *value = json_object_get(object, column->name);
     void *field = (char *)row + column->offset;
     uint8_t digest[DIGEST_BYTES];
     if (value == NULL)
         return "is missing";
+    if (imported && json_is_null(value) && field != &row->epoch) {
+        clear_column(row, column);
+        return NULL;
+    }
+    if (imported && column->type == METRICS_DIGEST)
+        return "is not null, but another digest of the line is";
     switch (column->type) {
     case METRICS_INTEGER:
         if (!json_is_integer(value) || json_integer_value(value) < 0)
@@ -101,9 +146,10 @@ static enum status parse_line(const char *path, size_t number, const char *line,
     json_t *object = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &where);
     if (object == NULL)
         return error_set(error, STATUS_INPUT, "%s:%zu: %s", path, number, where.text);
+    const bool imported = json_is_null(json_object_get(object, "weights_sha256"));
     enum status status = STATUS_OK;
     for (size_t i = 0; i < metrics_column_count && status == STATUS_OK; i++) {
-        const char *wrong = read_column(object, &metrics_columns[i], row);
+        const char *wrong = read_column(object, &metrics_columns[i], imported, row);
         if (wrong != NULL)
             status = error_set(error, STATUS_INPUT, "%s:%zu: \"%s\" %s", path, number, metrics_columns[i].name, wrong);
     }
@@ -126,14 +172,17 @@ static bool ends_in_line(const char *path, size_t number, const char *end, size_
 static enum status parse_lines(const char *path, size_t count, struct metrics_lines *lines, struct error *error)
 {
     const char *line = lines->text;
+    uint64_t steps = 0; /* done, as far as the lines say */
     for (size_t i = 0; i < count; i++) {
         const char *newline = strchr(line, '\n');
         struct metrics_row *row = &lines->rows[i];
         enum status status = parse_line(path, i + 1, line, (size_t)(newline - line), row, error);
-        if (status == STATUS_OK && row->end_step <= (i > 0 ? row[-1].end_step : 0))
+        if (status == STATUS_OK && row->end_step <= steps)
             status = error_set(error, STATUS_INPUT, "%s:%zu: \"end_step\" does not rise", path, i + 1);
         if (status != STATUS_OK)
             return status;
+        if (row->end_step != METRICS_MISSING)
+            steps = row->end_step;
         line = newline + 1;
         lines->ends[i] = (size_t)(line - lines->text);
     }

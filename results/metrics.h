@@ -1,5 +1,9 @@
 /* The epochs of a run: `metrics.jsonl`, one JSON object a line, in order from epoch 0. One table (metrics_columns) has
- * the keys, for the writer, the reader, the views and the exports. */
+ * the keys, for the writer, the reader, the views and the exports.
+ *
+ * imported   A line of a run of another tool (results/imported.h) has no digests: they are null. In such a line each
+ *            number but the epoch may be null, which is NaN or METRICS_MISSING in memory. In any other line a null is
+ *            an error. */
 #ifndef SELFSAME_METRICS_H
 #define SELFSAME_METRICS_H
 
@@ -11,6 +15,7 @@
 #include "base/hash.h"
 
 #define METRICS_FILE "metrics.jsonl"
+#define METRICS_MISSING UINT64_MAX
 
 struct metrics_row {
     uint64_t epoch, end_step;
@@ -18,7 +23,7 @@ struct metrics_row {
     double training_loss, training_error, validation_loss, validation_error;
     uint64_t validation_errors, validation_images;
     double training_seconds, validation_seconds, images_per_second;
-    char weights_sha256[DIGEST_HEX_BYTES], chain_sha256[DIGEST_HEX_BYTES];
+    char weights_sha256[DIGEST_HEX_BYTES], chain_sha256[DIGEST_HEX_BYTES]; /* "" in an imported run */
 };
 
 enum metrics_type { METRICS_INTEGER, METRICS_REAL, METRICS_DIGEST }; /* uint64_t, double, char[65] */
@@ -38,6 +43,12 @@ struct metrics_column {
 
 extern const struct metrics_column metrics_columns[];
 extern const size_t metrics_column_count;
+
+/* A number of a row; NaN if it is missing, and for a digest. */
+double metrics_value(const struct metrics_row *row, const struct metrics_column *column);
+/* A row of an imported run in which everything but the epoch is missing. */
+void metrics_clear(struct metrics_row *row, uint64_t epoch);
+bool metrics_is_imported(const struct metrics_row *row);
 
 /* One line with its newline; the caller frees it. */
 enum status metrics_format(const struct metrics_row *row, char **line, struct error *error) MUST_USE;

@@ -22,19 +22,24 @@ enum run_state record_state(const struct record *record)
         return RUN_RUNNING;
     if (record->facts.state == RECORD_FAILED)
         return RUN_FAILED;
+    if (record->facts.state == RECORD_IMPORTED)
+        return RUN_IMPORTED;
     return record->facts.state == RECORD_FINISHED ? RUN_FINISHED : RUN_STOPPED;
 }
 
 const char *record_state_text(const struct record *record, char text[RECORD_STATE_BYTES])
 {
-    static const char *const words[] = {
-        [RUN_RUNNING] = "running", [RUN_STOPPED] = "stopped", [RUN_FINISHED] = "finished", [RUN_FAILED] = "failed"
-    };
+    static const char *const words[] = { [RUN_RUNNING] = "running",
+                                         [RUN_STOPPED] = "stopped",
+                                         [RUN_FINISHED] = "finished",
+                                         [RUN_FAILED] = "failed",
+                                         [RUN_IMPORTED] = "imported" };
     const struct record_facts *facts = &record->facts;
     const enum run_state state = record_state(record);
-    if (state != RUN_FINISHED || facts->result.epochs >= facts->epochs_wanted)
+    if ((state != RUN_FINISHED && state != RUN_IMPORTED) || facts->result.epochs >= facts->epochs_wanted)
         return words[state];
-    snprintf(text, RECORD_STATE_BYTES, "finished %" PRIu64 " of %" PRIu64, facts->result.epochs, facts->epochs_wanted);
+    snprintf(text, RECORD_STATE_BYTES, "%s %" PRIu64 " of %" PRIu64, words[state], facts->result.epochs,
+             facts->epochs_wanted);
     return text;
 }
 

@@ -26,7 +26,8 @@ enum run_state {
     RUN_RUNNING,  /* a process holds its lock */
     RUN_STOPPED,  /* unfinished, and no process trains it: interrupted, or killed; --resume continues it */
     RUN_FINISHED, /* all wanted epochs are done: `epochs` of facts.epochs_wanted */
-    RUN_FAILED    /* facts.failure says why */
+    RUN_FAILED,   /* facts.failure says why */
+    RUN_IMPORTED  /* of another tool; it may have fewer epochs than facts.epochs_wanted */
 };
 
 /* Opens a run (results/find_run.h says how it may be named) and compares its files with each other
@@ -39,7 +40,7 @@ enum status record_open_head(struct record **record, const char *runs, const cha
 void record_close(struct record *record);
 
 enum run_state record_state(const struct record *record);
-/* In words: "running", "stopped", "finished", "finished 3 of 180", "failed". */
+/* In words: "running", "stopped", "finished", "finished 3 of 180", "failed", "imported", "imported 3 of 180". */
 enum { RECORD_STATE_BYTES = 64 };
 const char *record_state_text(const struct record *record, char text[RECORD_STATE_BYTES]);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/imported.h"
 #include "trainer/digests.h"
 #include "trainer/engine.h"
 #include "trainer/schedule.h"
@@ -89,6 +90,10 @@ static enum status check_row(const struct record *record, const struct metrics_r
 {
     const struct training_config *training = &record->manifest.recipe.training;
     const uint32_t images = record->manifest.training_images;
+    if (metrics_is_imported(row))
+        return error_set(error, STATUS_INPUT,
+                         "%s/%s:%" PRIu64 ": the line has no digest of weights, as only an imported run may have it",
+                         record->path, METRICS_FILE, row->epoch + 1);
     const uint64_t end = schedule_epoch_end(training, images, row->epoch);
     const double rate = (double)schedule_learning_rate(training, images, end - 1),
                  validation_error = 100.0 * (double)row->validation_errors / (double)row->validation_images;
@@ -123,7 +128,8 @@ static enum status check_result(const struct record *record, struct error *error
     const uint64_t epochs = facts->result.epochs;
     struct record_facts counted = { .format = 0 };
     /* An epoch's line is written before the record is. */
-    const uint64_t most = facts->state == RECORD_FINISHED ? epochs : epochs + 1;
+    const bool done = facts->state == RECORD_FINISHED || facts->state == RECORD_IMPORTED;
+    const uint64_t most = done ? epochs : epochs + 1;
     if (record->epochs < epochs || record->epochs > most)
         return contradiction(record, RECORD_FILE, METRICS_FILE, error,
                              "the record says %" PRIu64 " epochs%s, but there are lines of %zu%s", epochs,
@@ -133,10 +139,10 @@ static enum status check_result(const struct record *record, struct error *error
         return contradiction(record, RECORD_MANIFEST_FILE, METRICS_FILE, error,
                              "the training has %" PRIu64 " epochs, but there are lines of %zu", facts->epochs_wanted,
                              record->epochs);
-    if (facts->state == RECORD_FINISHED && record->metrics_lines.torn > 0)
+    if (done && record->metrics_lines.torn > 0)
         return contradiction(record, RECORD_FILE, METRICS_FILE, error,
-                             "the run is finished, but after its lines there are %zu bytes that are no line",
-                             record->metrics_lines.torn);
+                             "the run is %s, but after its lines there are %zu bytes that are no line",
+                             record_said_state_name(facts->state), record->metrics_lines.torn);
     for (uint64_t i = 0; i < epochs; i++)
         record_json_add_epoch(&counted, &record->metrics[i]);
     if (epochs > 0)
@@ -151,7 +157,7 @@ static enum status check_result(const struct record *record, struct error *error
 static enum status check_epochs(const struct record *record, struct error *error)
 {
     enum status status = check_result(record, error);
-    for (size_t i = 0; i < record->epochs && status == STATUS_OK; i++)
+    for (size_t i = 0; i < record->epochs && status == STATUS_OK && !imported_is(record); i++)
         status = check_row(record, &record->metrics[i], error);
     return status;
 }
@@ -245,7 +251,11 @@ enum status record_check_chain(const char *path, const char *experiment_sha256, 
         for (uint64_t step = first; step < end; step++)
             digest_step(entries + (step - first) * DIGEST_STEP_BYTES, step, ledger[step].loss, ledger[step].errors,
                         ledger[step].digest);
-        digest_from_hex(metrics[epoch].weights_sha256, weights);
+        if (!digest_from_hex(metrics[epoch].weights_sha256, weights)) {
+            status = error_set(error, STATUS_INPUT, "%s/%s:%zu: the line has no digest of weights", path, METRICS_FILE,
+                               epoch + 1);
+            goto out;
+        }
         digest_chain(chain, weights, entries, (size_t)(end - first));
         digest_to_hex(chain, hex);
         if (strcmp(hex, metrics[epoch].chain_sha256) != 0) {
@@ -290,5 +300,7 @@ enum status record_check(const struct record *record, struct error *error)
         status = check_after(record, error);
     if (status == STATUS_OK)
         status = check_epochs(record, error);
-    return status == STATUS_OK ? check_steps(record, error) : status;
+    if (status == STATUS_OK)
+        status = imported_is(record) ? imported_check(record, error) : check_steps(record, error);
+    return status;
 }

@@ -6,6 +6,7 @@
  * metrics.jsonl    steps and learning rates, which follow from the manifest; errors, from their counts
  * ledger.txt       the chain of digests over it and the metrics; the training losses and errors, which are its means
  * weights          results/weights_check.h
+ * imported runs    no ledger and no chain; instead what results/imported.h says
  *
  * Records of 0.1.0 have no digests of record.json and metrics.jsonl. In these, validation losses before the last epoch
  * and times cannot be checked. */

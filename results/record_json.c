@@ -1,6 +1,7 @@
 #include "results/record_json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,16 @@ static const struct field fields[] = {
     FIELD("result.chain_sha256", FIELD_DIGEST, WITH_EPOCHS, result.last.chain_sha256),
     FIELD("result.metrics_sha256", FIELD_DIGEST, IF_SET, result.metrics_sha256),
     FIELD("failure", FIELD_TEXT, IF_SET, failure),
+    FIELD("imported.tool", FIELD_TEXT, IF_SET, imported.tool),
+    FIELD("imported.source", FIELD_TEXT, IF_SET, imported.source),
+    FIELD("imported.sha256", FIELD_DIGEST, IF_SET, imported.sha256),
+    FIELD("imported.time", FIELD_TEXT, IF_SET, imported.time),
+    FIELD("imported.selfsame", FIELD_TEXT, IF_SET, imported.version),
+    FIELD("imported.run", FIELD_TEXT, IF_SET, imported.run),
+    FIELD("imported.status", FIELD_TEXT, IF_SET, imported.status),
+    FIELD("imported.columns", FIELD_TEXTS, IF_SET, imported.columns),
+    FIELD("imported.settings", FIELD_TEXTS, IF_SET, imported.settings),
+    FIELD("imported.notes", FIELD_TEXTS, IF_SET, imported.notes),
     FIELD("manifest.name", FIELD_TEXT, REQUIRED, manifest_name),
     FIELD("manifest.sha256", FIELD_DIGEST, REQUIRED, manifest_sha256),
     FIELD("experiment.sha256", FIELD_DIGEST, REQUIRED, experiment_sha256),
@@ -129,7 +140,8 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 static const char *const state_names[] = { [RECORD_RUNNING] = "running",
                                            [RECORD_INTERRUPTED] = "interrupted",
                                            [RECORD_FINISHED] = "finished",
-                                           [RECORD_FAILED] = "failed" };
+                                           [RECORD_FAILED] = "failed",
+                                           [RECORD_IMPORTED] = "imported" };
 enum { STATES = sizeof state_names / sizeof *state_names };
 
 const char *record_said_state_name(enum record_said_state state)
@@ -168,6 +180,7 @@ static json_t *list_of(const char *const *texts)
     return list;
 }
 
+/* null for what an imported run may not have; of any other run, such a value is not written. */
 static json_t *json_of(const void *value, enum field_type type)
 {
     switch (type) {
@@ -176,11 +189,12 @@ static json_t *json_of(const void *value, enum field_type type)
     case FIELD_TEXTS:
         return list_of(*(const char *const *const *)value);
     case FIELD_DIGEST:
-        return json_string(value);
+        return *(const char *)value != '\0' ? json_string(value) : json_null();
     case FIELD_INTEGER:
-        return json_integer((json_int_t) * (const uint64_t *)value);
+        return *(const uint64_t *)value != METRICS_MISSING ? json_integer((json_int_t) * (const uint64_t *)value)
+                                                           : json_null();
     case FIELD_REAL:
-        return json_real(*(const double *)value);
+        return !isnan(*(const double *)value) ? json_real(*(const double *)value) : json_null();
     case FIELD_FLAG:
         return json_boolean(*(const bool *)value);
     case FIELD_STATE:
@@ -207,6 +221,19 @@ static bool is_set(const void *value, enum field_type type)
         break;
     }
     return true;
+}
+
+/* Of an imported run, what another tool did not say is left out. */
+static bool is_written(const struct record_facts *facts, const struct field *field)
+{
+    const bool may_go = field->presence == IF_SET || (field->presence == MAY_MISS && facts->state == RECORD_IMPORTED);
+    return !may_go || is_set(value_of(facts, field), field->type);
+}
+
+/* Which values may be null, and only in the record of an imported run. */
+static bool may_be_null(const struct record_facts *facts, const struct field *field)
+{
+    return facts->state == RECORD_IMPORTED && (field->presence == WITH_EPOCHS || field->type == FIELD_DIGEST);
 }
 
 /* Puts a value into the object by its path, making the sections on the way. False without memory, or where the value
@@ -237,15 +264,15 @@ json_t *record_json_section(const struct record_facts *facts, const char *sectio
     bool good = object != NULL;
     for (size_t i = 0; i < FIELDS && good; i++) {
         const struct field *field = &fields[i];
-        const void *value = value_of(facts, field);
-        if (!in_section(field->path, section) || (field->presence == IF_SET && !is_set(value, field->type)))
+        if (!in_section(field->path, section) || !is_written(facts, field))
             continue;
         if (field->presence == WITH_EPOCHS && facts->result.epochs == 0) {
             if (json_object_get(object, "result") == NULL)
                 good = put(object, "result", json_object());
             continue;
         }
-        good = put(object, field->path + skip, json_of(value, field->type));
+        json_t *value = json_of(value_of(facts, field), field->type);
+        good = put(object, field->path + skip, value) && (!json_is_null(value) || may_be_null(facts, field));
     }
     if (good)
         return object;
@@ -288,9 +315,10 @@ enum status record_json_write(const char *path, const struct record_facts *facts
 
 void record_json_add_epoch(struct record_facts *facts, const struct metrics_row *row)
 {
-    if (facts->result.epochs == 0 || row->validation_error < facts->result.best_validation_error) {
+    const double best = facts->result.best_validation_error;
+    if (facts->result.epochs == 0 || row->validation_error < best || (isnan(best) && !isnan(row->validation_error))) {
         facts->result.best_validation_error = row->validation_error;
-        facts->result.best_epoch = row->epoch;
+        facts->result.best_epoch = isnan(row->validation_error) ? METRICS_MISSING : row->epoch;
     }
     facts->result.last = *row;
     facts->result.epochs++;
@@ -334,7 +362,7 @@ static const char *read_state(const json_t *value, enum record_said_state *state
             return NULL;
         }
     }
-    return "is not one of running, interrupted, finished and failed";
+    return "is not one of running, interrupted, finished, failed and imported";
 }
 
 /* NULL, or what is wrong. */
@@ -383,6 +411,13 @@ static const char *read_field(struct record_facts *facts, const struct field *fi
 {
     const json_t *value = find(facts->document, field->path);
     void *to = member(facts, field);
+    if (json_is_null(value) && may_be_null(facts, field)) {
+        if (field->type == FIELD_REAL)
+            *(double *)to = NAN;
+        else if (field->type == FIELD_INTEGER)
+            *(uint64_t *)to = METRICS_MISSING;
+        return NULL; /* a digest is "" already */
+    }
     if (value != NULL)
         return read_value(value, field->type, to);
     if (field->type == FIELD_TEXT)
@@ -408,6 +443,25 @@ static enum status check_format(const char *path, const struct record_facts *fac
                          "%s has format %" JSON_INTEGER_FORMAT ", but this version of selfsame reads only format %d; "
                          "read it with the version that wrote it",
                          path, json_integer_value(format), RECORD_FORMAT);
+    return STATUS_OK;
+}
+
+/* A run is another tool's if and only if the record says which. */
+static enum status check_imported(const char *path, const struct record_facts *facts, struct error *error)
+{
+    const bool imported = facts->state == RECORD_IMPORTED;
+    const struct {
+        const char *key, *text;
+    } texts[] = { { "tool", facts->imported.tool },
+                  { "source", facts->imported.source },
+                  { "sha256", facts->imported.sha256 },
+                  { "time", facts->imported.time },
+                  { "selfsame", facts->imported.version } };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if ((texts[i].text[0] != '\0') != imported)
+            return error_set(error, STATUS_INPUT, "%s: the state is \"%s\", but \"imported.%s\" %s", path,
+                             state_names[facts->state], texts[i].key, imported ? "is missing" : "is there");
+    }
     return STATUS_OK;
 }
 
@@ -457,6 +511,8 @@ static enum status parse(const char *path, const char *text, size_t bytes, struc
         if (wrong != NULL)
             status = error_set(error, STATUS_INPUT, "%s: \"%s\" %s", path, fields[i].path, wrong);
     }
+    if (status == STATUS_OK)
+        status = check_imported(path, facts, error);
     return status == STATUS_OK ? check_unchanged(path, text, facts, error) : status;
 }
 
@@ -517,15 +573,14 @@ const char *record_json_difference(const struct record_facts *a, const struct re
 static char *text_of_value(const struct record_facts *facts, const struct field *field)
 {
     const void *value = value_of(facts, field);
-    if ((field->presence == WITH_EPOCHS && facts->result.epochs == 0) ||
-        (field->presence == IF_SET && !is_set(value, field->type)))
+    if ((field->presence == WITH_EPOCHS && facts->result.epochs == 0) || !is_written(facts, field))
         return strdup("");
     if (field->type == FIELD_TEXT)
         return strdup(*(const char *const *)value != NULL ? *(const char *const *)value : "");
     if (field->type == FIELD_DIGEST)
         return strdup(value);
     json_t *json = json_of(value, field->type);
-    char *text = json_dumps(json, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    char *text = json_is_null(json) ? strdup("") : json_dumps(json, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
     json_decref(json);
     return text;
 }

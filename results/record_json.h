@@ -5,6 +5,9 @@
  *                is a new format, which readers of the old one refuse.
  * record_sha256  of the file's text without that line, so that a later change shows:
  *                grep -v '"record_sha256"' record.json | sha256sum
+ * imported       A run of another tool has the state RECORD_IMPORTED and a section that says where it came from
+ *                (results/imported.h). What is not known of it is null, and sections on engine, program and machine
+ *                are not there. Versions before it refuse the state, so none takes such a record for its own.
  * memory         Texts belong to the writer, or, once read, to the struct, until record_json_free. */
 #ifndef SELFSAME_RECORD_JSON_H
 #define SELFSAME_RECORD_JSON_H
@@ -27,7 +30,8 @@ enum record_said_state {
     RECORD_RUNNING,     /* a process is at it, or was killed */
     RECORD_INTERRUPTED, /* stopped with a checkpoint; --resume continues it */
     RECORD_FINISHED,    /* all epochs that were asked for are done */
-    RECORD_FAILED       /* became non-finite, or met an error: `failure` says what */
+    RECORD_FAILED,      /* became non-finite, or met an error: `failure` says what */
+    RECORD_IMPORTED     /* computed by another tool; `imported` says which */
 };
 
 struct record_facts {
@@ -41,9 +45,22 @@ struct record_facts {
         uint64_t epochs;                       /* done; without any, the rest of this section is not there */
         struct metrics_row last;               /* of it the numbers that record.json repeats, and the digests */
         double best_validation_error;          /* the lowest so far, percent, and where it was first */
-        uint64_t best_epoch;                   /* from 0 */
+        uint64_t best_epoch;                   /* from 0; METRICS_MISSING if no error is known */
         char metrics_sha256[DIGEST_HEX_BYTES]; /* of the lines of these epochs; "" in records of 0.1.0 */
     } result;
+
+    /* Of RECORD_IMPORTED, else all empty. Lists are NULL if they are empty. */
+    struct {
+        const char *tool;              /* such as "TensorBoard" */
+        const char *source;            /* a path or a URL */
+        char sha256[DIGEST_HEX_BYTES]; /* of what was read; the manual page of import says how it is formed */
+        const char *time;              /* when it was read */
+        const char *version;           /* of the selfsame that read it */
+        const char *run, *status;    /* what the tool calls the run, and how it says that it ended; "" if it does not */
+        const char *const *columns;  /* how each metric follows from the source's: "validation_error = test_err" */
+        const char *const *settings; /* what the tool says about the run, as NAME=VALUE; nothing checks it */
+        const char *const *notes;    /* what was left out */
+    } imported;
 
     const char *manifest_name;
     char manifest_sha256[DIGEST_HEX_BYTES]; /* of manifest.yaml's text, its lines ended by a line feed alone */

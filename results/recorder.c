@@ -17,6 +17,7 @@
 #include "results/checkpoint.h"
 #include "results/claims.h"
 #include "results/environment.h"
+#include "results/imported.h"
 #include "results/ledger.h"
 #include "results/record.h"
 #include "results/resume.h"
@@ -326,7 +327,9 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, cha
                    wanted = options->epochs > 0 && options->epochs < all ? options->epochs : all;
     *done = facts->result.epochs;
     memcpy(metrics_sha256, facts->result.metrics_sha256, DIGEST_HEX_BYTES);
-    if (strcmp(facts->experiment_sha256, options->experiment_sha256) != 0)
+    if (imported_is(record))
+        status = imported_refuse(record, "continue; choose another name with --name", error);
+    else if (strcmp(facts->experiment_sha256, options->experiment_sha256) != 0)
         status = error_set(error, STATUS_INPUT,
                            "the run %s belongs to another experiment: %s (manifest %s, arithmetic %s), not %s "
                            "(manifest %s, arithmetic %s); choose another name with --name, or another runs folder "

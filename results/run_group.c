@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/imported.h"
 #include "results/statistics.h"
 
 bool run_group_is_whole(const struct record *record)
@@ -16,7 +17,7 @@ double run_group_error(const struct record *record, bool best)
 {
     double value = record->epochs > 0 ? record->metrics[record->epochs - 1].validation_error : NAN;
     for (size_t i = 0; best && i < record->epochs; i++)
-        value = record->metrics[i].validation_error < value ? record->metrics[i].validation_error : value;
+        value = fmin(value, record->metrics[i].validation_error); /* of a number and NaN, the number */
     return value;
 }
 
@@ -31,20 +32,25 @@ double *run_group_errors(const struct run_group *group, bool best)
 double run_group_seconds(const struct metrics_row *rows, size_t epochs)
 {
     double *seconds = calloc(epochs + 1, sizeof *seconds), median = NAN;
-    for (size_t e = 0; seconds != NULL && e < epochs; e++)
-        seconds[e] = rows[e].training_seconds + rows[e].validation_seconds;
-    if (seconds != NULL && epochs > 0)
-        median = sample_median(seconds, epochs);
+    size_t known = 0;
+    for (size_t e = 0; seconds != NULL && e < epochs; e++) {
+        seconds[known] = rows[e].training_seconds + rows[e].validation_seconds;
+        known += !isnan(seconds[known]);
+    }
+    if (known > 0)
+        median = sample_median(seconds, known);
     free(seconds);
     return median;
 }
 
 void run_group_name(const struct run_group *group, char *name, size_t size)
 {
+    const bool imported = imported_is(group->records[0]);
     if (group->count == 1)
-        snprintf(name, size, "%s", group->records[0]->name);
+        snprintf(name, size, "%s%s", group->records[0]->name, imported ? " (imported)" : "");
     else
-        snprintf(name, size, "%s, %zu runs", group->records[0]->facts.manifest_name, group->count);
+        snprintf(name, size, "%s, %zu %sruns", group->records[0]->facts.manifest_name, group->count,
+                 imported ? "imported " : "");
 }
 
 /* ---- what belongs together --------------------------------------------------------------------------------------- */
@@ -93,19 +99,25 @@ static bool same_targets(const struct manifest *a, const struct manifest *b)
 static bool belongs(const struct record *a, const struct record *b, bool by_targets)
 {
     return strcmp(a->manifest.experiment, b->manifest.experiment) == 0 &&
-           strcmp(a->facts.arithmetic, b->facts.arithmetic) == 0 &&
+           strcmp(imported_arithmetic(a), imported_arithmetic(b)) == 0 &&
            strcmp(a->facts.validation_data_sha256, b->facts.validation_data_sha256) == 0 &&
            (!by_targets || same_targets(&a->manifest, &b->manifest));
 }
 
-/* Whether the bits of a run are already there. An unfinished run may still become another. */
+bool run_group_is_same_run(const struct record *a, const struct record *b)
+{
+    if (a->epochs == 0 || b->epochs == 0)
+        return false;
+    if (imported_is(a) || imported_is(b))
+        return strcmp(a->facts.imported.sha256, b->facts.imported.sha256) == 0;
+    return strcmp(a->metrics[a->epochs - 1].weights_sha256, b->metrics[b->epochs - 1].weights_sha256) == 0;
+}
+
+/* Whether a run is already there. An unfinished run may still become another. */
 static bool is_repeat(const struct run_group *group, const struct record *record)
 {
     for (size_t i = 0; i < group->count; i++) {
-        const struct record *other = group->records[i];
-        if (record->epochs > 0 && other->epochs == record->epochs &&
-            strcmp(other->metrics[other->epochs - 1].weights_sha256,
-                   record->metrics[record->epochs - 1].weights_sha256) == 0)
+        if (group->records[i]->epochs == record->epochs && run_group_is_same_run(group->records[i], record))
             return true;
     }
     return false;

@@ -16,8 +16,10 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/machine.h"
+#include "results/imported.h"
 #include "results/labels.h"
 #include "results/run_columns.h"
+#include "results/run_group.h"
 #include "results/run_index_state.h"
 #include "trainer/engine.h"
 
@@ -245,6 +247,8 @@ static void recipe_digest(const struct record *record, char hex[DIGEST_HEX_BYTES
     sha256_add(&sha256, record->manifest.experiment, strlen(record->manifest.experiment) + 1);
     sha256_add(&sha256, version, strlen(version) + 1);
     sha256_add(&sha256, test_data, strlen(test_data));
+    if (imported_is(record)) /* never in one group with runs of selfsame */
+        sha256_add(&sha256, "imported", strlen("imported"));
     sha256_finish(&sha256, digest);
     digest_to_hex(digest, hex);
 }
@@ -268,7 +272,8 @@ static int bind_column(sqlite3_stmt *statement, int place, const struct run_colu
     const void *value = base + column->offset;
     switch (column->type) {
     case RUN_COLUMN_INTEGER:
-        if (column->source == FROM_KNOWN && *(const uint64_t *)value == 0)
+        if ((column->source == FROM_KNOWN && *(const uint64_t *)value == 0) ||
+            *(const uint64_t *)value == METRICS_MISSING)
             return sqlite3_bind_null(statement, place);
         return sqlite3_bind_int64(statement, place, (sqlite3_int64) * (const uint64_t *)value);
     case RUN_COLUMN_REAL:
@@ -353,15 +358,6 @@ static enum status put_seen(struct run_index *index, const struct entry *entry, 
     return STATUS_OK;
 }
 
-/* The best validation error of all epochs. */
-static double best_of(const struct record *record)
-{
-    double best = 100.0;
-    for (size_t i = 0; i < record->epochs; i++)
-        best = record->metrics[i].validation_error < best ? record->metrics[i].validation_error : best;
-    return best;
-}
-
 /* A run that is damaged is noted with its problem, and is read each time: what mends it may show in none of the stamps.
  * Tags or a note that cannot be read are left out, and the run is not. */
 static enum status read_run(struct run_index *index, struct entry *entry, struct error *error)
@@ -384,7 +380,7 @@ static enum status read_run(struct run_index *index, struct entry *entry, struct
                                   .tags = tags,
                                   .note = note,
                                   .epochs = record->epochs,
-                                  .best = best_of(record) };
+                                  .best = run_group_error(record, true) };
         recipe_digest(record, run.recipe_sha256);
         put = put_run(index, entry, record, &run, NULL, error);
         if (put == STATUS_OK && tags != NULL)

@@ -59,7 +59,8 @@ void run_progress_read(const struct record *record, struct run_progress *progres
     const struct record_facts *facts = &record->facts;
     const struct recipe *recipe = &record->manifest.recipe;
     const struct metrics_row *last = record->epochs > 0 ? &record->metrics[record->epochs - 1] : NULL;
-    const uint64_t begun = last != NULL ? last->end_step : 0, epochs_left = facts->epochs_wanted - record->epochs;
+    const uint64_t begun = last != NULL && last->end_step != METRICS_MISSING ? last->end_step : 0,
+                   epochs_left = facts->epochs_wanted - record->epochs;
     double work_per_s = 0.0;
     struct timespec now;
     *progress = (struct run_progress){

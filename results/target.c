@@ -64,11 +64,10 @@ static void say_measured(const struct run_group *group, const struct manifest_ta
 /* A single run has no spread, but its test images are a sample, too. */
 static void say_images(const struct run_group *group, struct judgement *j)
 {
-    const struct metrics_row *last = &group->records[0]->metrics[group->records[0]->epochs - 1];
     if (group->count == 1 && isfinite(j->interval.low))
         say(j,
             ". One run says nothing about other seeds; from %" PRIu64 " images, its error is known to %.2f to %.2f %%",
-            last->validation_images, j->interval.low, j->interval.high);
+            group->records[0]->facts.validation_images, j->interval.low, j->interval.high);
 }
 
 static void say_test(struct judgement *j)
@@ -124,7 +123,18 @@ static bool is_finished(const struct run_group *group, const struct manifest_tar
         settle(j, TARGET_UNFINISHED, "%zu of %zu runs", whole, group->count);
     else if (target->protocol == PROTOCOL_BEST && group->count < target->n)
         settle(j, TARGET_UNFINISHED, "%zu of %" PRIu64 " runs", group->count, target->n);
+    else if (isnan(j->measured))
+        settle(j, TARGET_NOT_COMPARABLE, "no validation error for the last epoch");
     return j->detail[0] == '\0';
+}
+
+/* The wrong images after the last epoch. An imported run may have their share alone. */
+static uint64_t count_errors(const struct record *record)
+{
+    const struct metrics_row *last = &record->metrics[record->epochs - 1];
+    if (last->validation_errors != METRICS_MISSING)
+        return last->validation_errors;
+    return (uint64_t)llround(last->validation_error / 100.0 * (double)record->facts.validation_images);
 }
 
 static void measure(const struct run_group *group, const struct manifest_target *target, double *errors,
@@ -134,9 +144,8 @@ static void measure(const struct run_group *group, const struct manifest_target 
     j->sample = summary_of(errors, group->count);
     if (group->count > 1)
         j->interval = interval_of_mean(&j->sample, STATISTICS_CONFIDENCE);
-    else if (first->epochs > 0 && !target->best)
-        j->interval = interval_wilson(first->metrics[first->epochs - 1].validation_errors,
-                                      first->metrics[first->epochs - 1].validation_images, STATISTICS_CONFIDENCE);
+    else if (first->epochs > 0 && !target->best && !isnan(errors[0]))
+        j->interval = interval_wilson(count_errors(first), first->facts.validation_images, STATISTICS_CONFIDENCE);
     const double median = sample_median(errors, group->count); /* sorts them: the best is the first */
     j->measured = target->protocol == PROTOCOL_MEAN     ? j->sample.mean
                   : target->protocol == PROTOCOL_MEDIAN ? median

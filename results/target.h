@@ -6,7 +6,8 @@
  *                would only see a difference of more than TARGET_WEAK tolerances explains nothing
  * missed         neither
  * unfinished     a run is not done, or there are fewer runs than the best of n needs
- * not-comparable measured on other images, for another depth, or the best of more runs than the published value */
+ * not-comparable measured on other images, for another depth, or the best of more runs than the published value; or an
+ *                imported run does not have the error */
 #ifndef SELFSAME_TARGET_H
 #define SELFSAME_TARGET_H
 

@@ -56,3 +56,34 @@ write("manifest", "sources", b"inherit: msra/resnet20.yaml\ndataset:\n  archives
 write("manifest", "other", b"inherit: akamaster/resnet20.yaml\ncurve: {file: a, column: b, source: c}\ndataset: {test_sha256: any, note: ''}\n")
 write("cifar10", "batch", b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x0aM\x00\x0c\x86cnumpy\ndtype\nU\x02u1"
       b"K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89DtbU\x06labelsLu.")
+
+
+# Event files as TensorBoard's writers make them, and CSV.
+def varint(number):
+    out = b""
+    while number > 127:
+        out, number = out + bytes([number & 127 | 128]), number >> 7
+    return out + bytes([number])
+
+
+def field(number, data):
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def event_record(data):  # its checksums are not looked at
+    data = b"\x09" + struct.pack("<d", 1.7e9) + data
+    return struct.pack("<Q", len(data)) + bytes(4) + data + bytes(4)
+
+
+def summary(*parts):
+    return field(5, field(1, b"".join(parts)))
+
+
+version = event_record(field(3, b"brain.Event:2"))
+setting = field(1, field(1, b"lr") + field(2, b"\x11" + struct.pack("<d", 0.1)))
+write("import", "old", version + event_record(b"\x10\x01" + summary(field(1, b"val_error"), b"\x15" + struct.pack("<f", 50))))
+write("import", "new", version + event_record(b"\x10\x01" + summary(field(1, b"val_error"), field(8, b"\x08\x01" + field(2, b"") + field(4, struct.pack("<f", 50)))))
+      + event_record(summary(field(1, b"x"), field(8, b"\x08\x02" + field(6, struct.pack("<d", 5)))))
+      + event_record(summary(field(1, b"_hparams_/session_start_info"), field(9, field(1, field(1, b"hparams") + field(2, field(3, setting) + field(4, b"\x08\x01")))))))
+write("import", "csv", b"epoch,val_error,\"train_loss\"\r\n1,90,2.5\n2,80.5,\"\"\n")
+write("import", "steps", b"\xef\xbb\xbfstep;val_loss\n1;nan\n2;1e3\n")

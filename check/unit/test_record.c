@@ -1,6 +1,7 @@
 /* Run records: what is written reads back; whatever interrupts a run, it ends with the files of one that was not. */
 #include "check/support/simulated_training.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,47 @@ static void test_damaged_metrics(void **state)
     }
 }
 
+/* What an imported run does not have is null on the disk and missing in memory; a run of selfsame has all of it. */
+static void test_missing_metrics(void **state)
+{
+    (void)state;
+    struct metrics_row row;
+    struct metrics_lines read;
+    char path[FILE_PATH_BYTES], *line, *again;
+    struct error error;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", runs_folder);
+    metrics_clear(&row, 0);
+    row.validation_error = 8.31;
+    assert_int_equal(metrics_format(&row, &line, &error), STATUS_OK);
+    assert_non_null(strstr(line, "\"validation_error\": 8.31"));
+    assert_non_null(strstr(line, "\"end_step\": null"));
+    assert_int_equal(file_write(path, line, strlen(line), &error), STATUS_OK);
+    assert_int_equal(metrics_read(path, &read, &error), STATUS_OK);
+    assert_int_equal(read.epochs, 1);
+    assert_true(metrics_is_imported(&read.rows[0]));
+    assert_true(read.rows[0].end_step == METRICS_MISSING);
+    for (size_t i = 0; i < metrics_column_count; i++)
+        assert_int_equal(isnan(metrics_value(&read.rows[0], &metrics_columns[i])) != 0,
+                         strcmp(metrics_columns[i].name, "epoch") != 0 &&
+                             strcmp(metrics_columns[i].name, "validation_error") != 0);
+    assert_int_equal(metrics_format(&read.rows[0], &again, &error), STATUS_OK);
+    assert_string_equal(line, again);
+    metrics_free(&read);
+    /* A digest of weights makes it a line of selfsame's. */
+    char *null = strstr(line, "\"weights_sha256\": null"), *text;
+    assert_non_null(null);
+    assert_true(asprintf(&text, "%.*s\"weights_sha256\": \"%s\"%s", (int)(null - line), line, DIGEST_B,
+                         null + strlen("\"weights_sha256\": null")) > 0);
+    assert_int_equal(file_write(path, text, strlen(text), &error), STATUS_OK);
+    free(text);
+    assert_int_equal(metrics_read(path, &read, &error), STATUS_INPUT);
+    assert_non_null(strstr(error.message, "metrics.jsonl:1: \"end_step\" is not a whole number"));
+    memcpy(row.weights_sha256, DIGEST_B, sizeof DIGEST_B);
+    assert_int_equal(metrics_format(&row, &text, &error), STATUS_ENVIRONMENT);
+    free(line);
+    free(again);
+}
+
 static void expect_refusal(const struct recorder_options *options, enum status expected, const char *complaint)
 {
     struct error error = { STATUS_OK, "" };
@@ -454,6 +496,7 @@ int main(void)
         cmocka_unit_test(test_foreign_checkpoints),
         cmocka_unit_test(test_damaged_history),
         cmocka_unit_test(test_damaged_metrics),
+        cmocka_unit_test(test_missing_metrics),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_changed_manifest),
         cmocka_unit_test(test_more_epochs),
