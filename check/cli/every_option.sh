@@ -183,6 +183,14 @@ try 0 export tiny-seed1 --runs runs --format model-card --out card.md --force
 try 0 export tiny-seed1 two-seed1 --runs runs --format ro-crate --out crate --license MIT --author me
 try 0 export tiny-seed1 two-seed1 --runs runs --format mllog --out mllog
 try 0 export published/msra-resnet20-seed1 --format croissant --out croissant.json
+try 0 export tiny-seed1 two-seed1 --runs runs --format csv --out tables
+try 0 export tiny-seed1 two-seed1 --runs runs --format trackio --out trackio
+printf 'epoch,e\n1,90\n1,0.9\n' > table.csv
+printf 'step,val_accuracy\n2,0.9\n' > steps.csv
+try 0 import table.csv --manifest tiny.yaml --runs imported --name a --seed 2 --column val_error=e --percent val_error --first-epoch 1 --last
+try 0 import steps.csv --manifest tiny.yaml --runs imported --steps --fractions val_accuracy
+try 3 import "$url" --manifest tiny.yaml --runs imported --run r --cacert /etc/ssl/certs/ca-certificates.crt
+try 2 import "$url" --manifest tiny.yaml --runs imported --experiment one
 try 0 pack tiny-seed1 --runs runs --out run.tar --no-checkpoints
 try 0 pack tiny-seed1 --runs runs --out run.tar --force
 try 0 unpack run.tar --runs unpacked --name other
