@@ -161,6 +161,9 @@ for i in $(seq 100); do
     sleep 0.1
 done
 steps_in "runs/tiny-seed$seed/ledger.txt" 10
+# The second line of what sweep prints under "follow:".
+expect 0 "status while the array is at work" status --runs runs
+prints "^tiny-seed$seed: running"
 # All that runs on the node ends at once, as in a power cut.
 # shellcheck disable=SC2046 # a list of processes
 kill -9 $node_b $(of_slurm b)
@@ -210,3 +213,37 @@ fi
 expect 0 "the same command goes on" sweep tiny.yaml --seeds 7 --slurm -- --cpus-per-task=1
 until_ended 120
 trained runs 2:100 7
+
+# ---- a site's own template: modules, variables and a container ----
+
+# What a copy of the template may have before its last line, and in it. Here the container is a program that notes what
+# it was given and runs it.
+cat > container <<'SH'
+#!/bin/sh
+printf '%s\n' "$SITE_MODULE $*" >> "$SITE_LOG"
+[ "$1" = exec ] && shift 2
+exec "$@"
+SH
+chmod 755 container
+sed -e "s|^cd |module() { SITE_MODULE=\"\$*\"; export SITE_MODULE; }\nmodule load selfsame\nexport SITE_LOG='$PWD/site'\ncd |" \
+    -e "s|^exec |exec '$PWD/container' exec image.sif |" "$TOP/experiments/sweep.sbatch" > site.sbatch
+expect 0 "two runs by a site's template" sweep tiny.yaml --seeds 8-9 --slurm --template site.sbatch -- --cpus-per-task=1
+until_ended 180
+trained runs "1:100 1:100" 8 9
+if [ "$(grep -c '^load selfsame exec image.sif .* --task [12]$' site)" -eq 2 ]; then
+    pass "  each task in the container, with the module"
+else
+    fail "  not each task in the container"
+    cat site
+fi
+expect 0 "the summary at the end" sweep tiny.yaml --seeds 1-9 --summary --format json
+cp stdout summary.json
+if python3 - <<'PY'
+import json, statistics
+rows = json.load(open("summary.json"))
+files = ["runs/tiny-seed%d/metrics.jsonl" % seed for seed in range(1, 10)]
+errors = [json.loads(list(open(file))[-1])["validation_error"] for file in files]
+assert len(rows) == 1 and rows[0]["runs"] == rows[0]["finished"] == 9
+assert abs(rows[0]["mean"] - statistics.mean(errors)) < 0.006 and abs(rows[0]["sd"] - statistics.stdev(errors)) < 0.0006
+PY
+then pass "  its mean and deviation are those of the records"; else fail "  its numbers are not those of the records"; fi
