@@ -1,5 +1,6 @@
 /* selfsame bench: how fast training steps are here, where their time goes, and which share of the machine's arithmetic
  * they use. */
+#include <assert.h>
 #include <jansson.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -344,6 +345,7 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
     }
     m.arithmetic = recipe.arithmetic;
     status = ranks_agree(ranks, status, NULL, error);
+    assert(status != STATUS_OK || network != NULL);
     if (status == STATUS_OK)
         status = bench_measure(network, &m, engine, &noise, error);
     if (status == STATUS_OK && leads) {

@@ -1,5 +1,6 @@
 /* selfsame compare: prints whether runs have the same bits, or where they begin to differ. results/compare.c
  * decides. */
+#include <assert.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -84,6 +85,8 @@ static enum status open_runs(struct job *job, const char *runs, struct error *er
  * times. */
 static void compare_all(struct job *job)
 {
+    if (job->first == NULL)
+        return; /* all are malformed */
     for (size_t i = 0; i < job->count; i++) {
         struct compared *run = &job->runs[i];
         if (run->record == NULL || run == job->first)
@@ -160,6 +163,7 @@ static enum status print_comparison(const struct job *job, const struct compared
         text_line(stdout, "  %s", run->message);
         return STATUS_OK;
     }
+    assert(job->first != NULL); /* this one, or one before it */
     text_line(stdout, "  %s and %s", run->original != NULL ? path_of(run->original) : path_of(job->first),
               path_of(run));
     print_findings(job, run);
@@ -186,6 +190,7 @@ static enum status to_json(const struct job *job, const struct compared *run, js
         json_object_set_new(json, "malformed", json_string(run->message));
         return STATUS_OK;
     }
+    assert(job->first != NULL);
     json_object_set_new(json, "same_experiment", json_boolean(c->same_experiment));
     json_object_set_new(json, "same_arithmetic", json_boolean(c->same_arithmetic));
     json_object_set_new(json, "same_validation_images", json_boolean(c->same_validation));
@@ -305,6 +310,7 @@ static enum status conclude(const struct job *job, struct error *error)
         const struct compared *run = &job->runs[i];
         if (run == job->first || run->comparison.verdict != VERDICT_NOT_COMPARABLE)
             continue;
+        assert(job->first != NULL);
         return error_set(error, STATUS_INPUT, "%s is not comparable with %s: %s%s", path_of(run), path_of(job->first),
                          run->comparison.sentence,
                          job->tolerance_count > 0 ? ""

@@ -22,9 +22,9 @@ static size_t put_labels(uint8_t *out)
 {
     out[0] = ']';
     out[1] = '(';
-    for (uint8_t i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++) {
         out[2 + 2 * i] = 'K';
-        out[3 + 2 * i] = i;
+        out[3 + 2 * i] = (uint8_t)i;
     }
     out[LABELS_BYTES - 1] = 'e';
     return LABELS_BYTES;

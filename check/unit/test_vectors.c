@@ -63,7 +63,7 @@ static uint64_t whole(const json_t *array, size_t index)
 static struct manifest manifest_of(const json_t *given)
 {
     const char *text = json_string_value(json_object_get(given, "manifest"));
-    struct manifest manifest, seeded;
+    struct manifest manifest, seeded = { .name = NULL };
     struct error error;
     if (manifest_read_text(text, strlen(text), vector_name, &manifest, &error) != STATUS_OK ||
         manifest_with_seed(&manifest, (uint64_t)json_integer_value(json_object_get(given, "seed")), &seeded, &error) !=
