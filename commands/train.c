@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/build_info.h"
 #include "base/file.h"
 #include "base/float_environment.h"
+#include "base/hash.h"
 #include "base/machine.h"
 #include "base/stop.h"
 #include "base/text.h"
@@ -225,6 +227,42 @@ static void tell_mlflow(void *context, const char *message)
     pthread_mutex_unlock(&session->lock);
 }
 
+/* Of what the runs compute: their names, experiments and epochs. */
+static enum status digest_runs(const struct queue *queue, char digest[DIGEST_HEX_BYTES], struct error *error)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *list = open_memstream(&text, &size);
+    if (list == NULL)
+        return error_out_of_memory(error, "%zu runs", queue->count);
+    for (size_t i = 0; i < queue->count; i++) {
+        const struct train_run *run = &queue->runs[i];
+        manifest_experiment_digest(run->manifest, run->seed, digest);
+        fprintf(list, "%s %s %" PRIu64 "\n", run->name, digest,
+                train_run_epochs(queue->session->arguments, run->manifest));
+    }
+    if (fclose(list) != 0)
+        return error_out_of_memory(error, "%zu runs", queue->count);
+    sha256_hex(text, size, digest);
+    free(text);
+    return STATUS_OK;
+}
+
+/* Ranks may read their manifests on different hosts. Their runs must be the same, by the same program. */
+static enum status check_same_runs(const struct queue *queue, struct error *error)
+{
+    struct ranks *ranks = queue->session->ranks;
+    char digest[DIGEST_HEX_BYTES];
+    enum status status = ranks_agree(ranks, digest_runs(queue, digest, error), NULL, error);
+    if (status == STATUS_OK)
+        status = ranks_check_same(ranks, build_version, "another version of selfsame",
+                                  "start the same program on every host", error);
+    if (status == STATUS_OK)
+        status = ranks_check_same(ranks, digest, "another manifest or other options",
+                                  "give every rank the same command and the same files", error);
+    return ranks_agree(ranks, status, NULL, error);
+}
+
 /* How many at a time, and what that asks of the runs. */
 static enum status plan(struct queue *queue, struct error *error)
 {
@@ -296,6 +334,8 @@ static enum status run_train(const struct arguments *arguments, struct error *er
     if (status == STATUS_OK)
         status = after_open(&session.after, arguments_text(arguments, "after"), error);
     status = ranks_agree(session.ranks, status, NULL, error);
+    if (status == STATUS_OK && session.ranks != NULL)
+        status = check_same_runs(&queue, error);
     const bool leads = train_leads(&session);
     if (status == STATUS_OK && arguments_flag(arguments, "dry-run")) {
         status = leads ? describe_all(&queue, error) : STATUS_OK;
@@ -369,15 +409,12 @@ const struct command train_command = {
         "work since the last epoch is lost. In both cases --resume continues the run, and it ends with the bits of a "
         "run that was never stopped. If you name several runs, --resume skips those that are finished.\n\n"
         "If mpirun, mpiexec or srun starts the program several times, these processes (ranks) train one run together "
-        "on "
-        "the engine cpu, each with --threads threads. The bits are those of one process. Rank 0 alone prints and "
-        "writes. "
-        "The default of --threads is all processors that the launcher gave to a rank; ranks of one host that may use "
-        "all of its processors divide them. If a rank ends, all do, and --resume continues the run with any number of "
-        "ranks. Open MPI waits a second for a rank that it has told to stop; set OMPI_MCA_odls_base_sigkill_timeout=60 "
-        "if "
-        "your steps take longer, or the work since the last epoch is lost. SELFSAME_MPI_MODULE names another module "
-        "for MPI than the launcher's.\n\n"
+        "on the engine cpu, each with --threads threads. The bits are those of one process. Rank 0 alone prints and "
+        "writes. The default of --threads is all processors that the launcher gave to a rank; ranks of one host that "
+        "may use all of its processors divide them. If a rank ends, all do, and --resume continues the run with any "
+        "number of ranks. Open MPI gives ranks a second to stop; if a step takes longer, set "
+        "OMPI_MCA_odls_base_sigkill_timeout to more seconds, or the work since the last epoch is lost. "
+        "SELFSAME_MPI_MODULE names another module for MPI than the launcher's.\n\n"
         "A small network leaves much of a large graphics card idle: --together trains several runs on it at a time. "
         "On a CPU they share the processors. A run that fails leaves the others alone. The exit status is that of "
         "the first run that failed.",

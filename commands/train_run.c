@@ -499,6 +499,14 @@ static struct job job_of(const struct train_run *run)
                          .epochs = arguments_integer(run->session->arguments, "epochs", 0) };
 }
 
+/* A manifest need not state the digests of all data. */
+static enum status check_same_data(const struct job *job, struct error *error)
+{
+    char digests[2 * DIGEST_HEX_BYTES];
+    snprintf(digests, sizeof digests, "%s %s", job->training->sha256, job->validation->sha256);
+    return ranks_check_same(job->session->ranks, digests, "other images", "give every rank the same data", error);
+}
+
 /* Rank 0 first: what it downloads, the others find in the store. */
 static enum status take_data(struct job *job, struct error *error)
 {
@@ -511,7 +519,8 @@ static enum status take_data(struct job *job, struct error *error)
     status = agree(job, status, error);
     if (status == STATUS_OK && !leads)
         status = shared_data_take(session->data, manifest, &job->training, &job->validation, error);
-    return agree(job, status, error);
+    status = agree(job, status, error);
+    return status == STATUS_OK ? agree(job, check_same_data(job, error), error) : status;
 }
 
 enum status train_run_train(struct train_run *run, struct error *error)

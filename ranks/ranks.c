@@ -15,9 +15,10 @@ enum { HOST_BYTES = 64, LIBRARY_BYTES = 64, REASON_BYTES = FILE_PATH_BYTES + 256
 struct ranks {
     const struct ranks_module *module;
     uint32_t count, own, here;
-    size_t *bytes;             /* [count], of this file's own exchanges */
-    enum status failed;        /* what an agreement ended with; STATUS_OK: none has */
-    char (*hosts)[HOST_BYTES]; /* [count] */
+    size_t *bytes;                   /* [count], of this file's own exchanges */
+    enum status failed;              /* what an agreement ended with; STATUS_OK: none has */
+    char (*hosts)[HOST_BYTES];       /* [count] */
+    char (*texts)[RANKS_TEXT_BYTES]; /* [count] that are compared */
     char *description;
     struct ranks_traffic traffic;
 };
@@ -253,6 +254,21 @@ enum status ranks_agree(struct ranks *ranks, enum status status, bool *flag, str
     return failure == 0 ? ranks->failed : error_prefix(error, "rank %u on %s", failure, ranks->hosts[failure]);
 }
 
+enum status ranks_check_same(struct ranks *ranks, const char *text, const char *what, const char *advice,
+                             struct error *error)
+{
+    if (ranks == NULL)
+        return STATUS_OK;
+    snprintf(ranks->texts[ranks->own], RANKS_TEXT_BYTES, "%s", text);
+    gather_equal(ranks, ranks->texts, sizeof *ranks->texts);
+    for (uint32_t r = 1; r < ranks->count; r++) {
+        if (strcmp(ranks->texts[r], ranks->texts[0]) != 0)
+            return error_set(error, STATUS_INPUT, "rank %u on %s has %s than rank 0 on %s; %s", r, ranks->hosts[r],
+                             what, ranks->hosts[0], advice);
+    }
+    return STATUS_OK;
+}
+
 enum status ranks_agreed(const struct ranks *ranks)
 {
     return ranks == NULL ? STATUS_OK : ranks->failed;
@@ -307,7 +323,8 @@ static enum status start(struct ranks *ranks, struct error *error)
                          RANKS_MAX);
     ranks->bytes = calloc(ranks->count, sizeof *ranks->bytes);
     ranks->hosts = calloc(ranks->count, sizeof *ranks->hosts);
-    if (ranks->bytes == NULL || ranks->hosts == NULL)
+    ranks->texts = calloc(ranks->count, sizeof *ranks->texts);
+    if (ranks->bytes == NULL || ranks->hosts == NULL || ranks->texts == NULL)
         return error_out_of_memory(error, "%u ranks", ranks->count);
     return describe(ranks, error);
 }
@@ -316,6 +333,7 @@ static void release(struct ranks *ranks)
 {
     free(ranks->bytes);
     free(ranks->hosts);
+    free(ranks->texts);
     free(ranks->description);
     free(ranks);
 }

@@ -56,6 +56,12 @@ void ranks_send_all(struct ranks *ranks, void *data, size_t bytes);
  * there is no further exchange: all later calls give it again. NULL: the caller's own. */
 enum status ranks_agree(struct ranks *ranks, enum status status, bool *flag, struct error *error) MUST_USE;
 
+/* STATUS_INPUT, on all ranks, if a rank's text differs from rank 0's; "rank 1 on b has WHAT than rank 0" begins the
+ * message, and the advice ends it. Texts have less than RANKS_TEXT_BYTES. */
+enum { RANKS_TEXT_BYTES = 160 };
+enum status ranks_check_same(struct ranks *ranks, const char *text, const char *what, const char *advice,
+                             struct error *error) MUST_USE;
+
 /* What an agreement ended with; STATUS_OK if all went on. NULL: STATUS_OK. */
 enum status ranks_agreed(const struct ranks *ranks);
 /* Ends all ranks, and this one. */

@@ -3,8 +3,7 @@
 # without MPI.
 
 folder=$(dirname "$SELFSAME")/ranks
-# Open MPI kills the ranks a second after it told them to stop. On a busy machine a step takes longer.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_odls_base_sigkill_timeout=60
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 # of_kind WORD COMMAND...: the first of the commands that says WORD of itself.
 of_kind() {
@@ -114,8 +113,24 @@ for kind in $kinds; do
     once "9 ranks are too many: a batch of 128 images has 8 units of 16 images in this arithmetic.*start at most 8 ranks"
     launched 2 "several runs at a time" "$kind" 2 train tiny.yaml tiny.yaml --together 2 --runs refused
     once "ranks train one run at a time"
+    # Each rank finds another manifest, or the same with other test images.
+    for change in 's/^model:.*/model: {depth: 14}/' 's/test_images: 40/test_images: 41/'; do
+        mkdir -p own/0 own/1
+        cp tiny.yaml own/0
+        sed "$change" tiny.yaml > own/1/tiny.yaml
+        timeout 300 $(launcher "$kind") 2 sh -c 'cd own/${OMPI_COMM_WORLD_RANK:-$PMI_RANK} && exec "$0" "$@"' \
+            "$SELFSAME" train tiny.yaml --runs ../../refused > stdout 2> stderr < /dev/null
+        if [ $? -eq 2 ]; then pass "$kind, $change on rank 1: exit 2"; else fail "$kind, $change on rank 1: another exit"; fi
+        once "rank 1 on .* has other images than rank 0 on\|rank 1 on .* has another manifest or other options than rank 0 on"
+    done
     [ ! -d refused ] || fail "what was refused left a folder"
 done
+imitation=$(dirname "$SELFSAME")/check/selfsame_on_host # has the engine cuda on every machine
+if [ -x "$imitation" ]; then
+    timeout 300 $(launcher "$kind") 2 "$imitation" train tiny.yaml --engine cuda --runs refused > stdout 2> stderr < /dev/null
+    if [ $? -eq 2 ]; then pass "the engine cuda: exit 2"; else fail "the engine cuda: another exit"; fi
+    once "2 ranks were started, but the engine cuda computes in one process; start one process, or pass --engine cpu"
+fi
 kind=${kinds% *} kind=${kind# }
 [ -n "$kind" ] || kind=${kinds# }
 launch "$kind" 2 train quick/resnet20 --dry-run
@@ -161,7 +176,11 @@ litter() { find "$1" -name '*.tmp*' -o -name '.*.??????' -o -name 'core*'; }
 small 'epochs: 12, batch_size: 32, schedule: {drop_epochs: [7]}'
 expect 0 "one process, twelve epochs" train tiny.yaml --runs whole
 for kind in $kinds; do
+    # Open MPI kills the ranks a second after it told them to stop, but a step may take longer on a busy machine.
+    OMPI_MCA_odls_base_sigkill_timeout=5
+    export OMPI_MCA_odls_base_sigkill_timeout
     in_background "$kind" 3 train tiny.yaml --runs "stopped-$kind" --threads 1
+    unset OMPI_MCA_odls_base_sigkill_timeout
     grows "$process" "stopped-$kind/tiny-seed1/ledger.txt" 5
     kill -TERM "$process"
     gone "SIGTERM to $kind's launcher"
