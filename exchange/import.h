@@ -30,7 +30,8 @@ struct imported {
 enum status import_write(const struct import_job *job, struct import_source *source, struct imported *imported,
                          struct error *error) MUST_USE;
 
-/* ---- the readers: each fills a zeroed source, which import_source_free releases, also after an error -------------- */
+/* ---- the readers: each fills a zeroed source, which import_source_free releases, also after an error --------------
+ * */
 
 /* A file or a folder: CSV, an event file, a folder with event files, or a run's folder in mlruns. Known by what is in
  * it. */

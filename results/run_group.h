@@ -7,7 +7,8 @@
 
 #include "results/record.h"
 
-/* Runs of one recipe in one arithmetic, all of selfsame or all imported, evaluated on the same images, in the order they were given. */
+/* Runs of one recipe in one arithmetic, all of selfsame or all imported, evaluated on the same images, in the order
+ * they were given. */
 struct run_group {
     const struct record **records; /* [count]; they belong to the caller */
     size_t count;
