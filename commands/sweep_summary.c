@@ -84,7 +84,7 @@ static enum status add_manifest(struct table *table, const struct sweep *sweep, 
                                 bool says, struct error *error)
 {
     struct summary sample = { .n = 0 };
-    double lowest = INFINITY, highest = -INFINITY, *values = calloc(sweep->task_count, sizeof *values);
+    double lowest = INFINITY, highest = -INFINITY, *values = calloc(sweep->task_count + 1, sizeof *values);
     size_t runs = 0;
     if (values == NULL)
         return error_out_of_memory(error, "%zu errors", sweep->task_count);

@@ -1,5 +1,6 @@
 #include "commands/train_run.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -453,6 +454,7 @@ static enum status run_job(struct job *job, struct error *error)
     struct engine *engine = NULL;
     struct training_state state = { .step = 0 };
     enum status status = agree(job, set_up(job, &network, &engine, &state, error), error);
+    assert(status != STATUS_OK || (job->training != NULL && job->validation != NULL));
     if (status == STATUS_OK)
         status = agree(job, record_and_train(job, network, engine, &state, error), error);
     if (engine != NULL)

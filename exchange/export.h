@@ -40,7 +40,6 @@ enum status export_model_card(const struct export_job *job, struct error *error)
 enum status export_ro_crate(const struct export_job *job, struct error *error) MUST_USE;
 enum status export_mllog(const struct export_job *job, struct error *error) MUST_USE;
 enum status export_croissant(const struct export_job *job, struct error *error) MUST_USE;
-enum status export_csv(const struct export_job *job, struct error *error) MUST_USE;
 
 /* STATUS_INPUT if a file exists, and may not be replaced. export_file writes one file of a job unless it is so, and
  * makes its folder. */
