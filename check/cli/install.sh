@@ -27,11 +27,14 @@ done
 for command in $("$SELFSAME" help --words commands | sed 's/[[:space:]:].*//'); do
     [ -f "$there/share/man/man1/selfsame-$command.1" ] || fail "  $command has no manual page"
 done
+for module in "$build"/ranks/*.so; do
+    [ ! -f "$module" ] || [ -n "$(find "$there" -path "*/selfsame/${module##*/}")" ] || fail "  ${module##*/} is not installed"
+done
 wrong=$(find stage -type f ! -perm 644 ! -path "$there/bin/*"; find stage -type f ! -perm 755 -path "$there/bin/*")
 if [ -z "$wrong" ]; then pass "  with the usual modes"; else fail "  with other modes: $wrong"; fi
 "$SELFSAME" --version > version
 "$there/bin/selfsame" --version > staged
 same version staged "  the program runs"
 make -s -C "$build" uninstall DESTDIR="$PWD/stage" > made 2>&1 || fail "make uninstall"
-left=$(find stage ! -type d; find "$there/share/selfsame" "$there/share/doc/selfsame" 2> stderr)
+left=$(find stage ! -type d; find "$there/share/selfsame" "$there/share/doc/selfsame" "$there/lib/selfsame" 2> stderr)
 if [ -z "$left" ]; then pass "make uninstall leaves nothing"; else fail "make uninstall leaves $left"; fi
