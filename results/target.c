@@ -61,13 +61,29 @@ static void say_measured(const struct run_group *group, const struct manifest_ta
     say(j, " is %.2f points %s %.2f %%", fabs(j->difference), j->difference < 0.0 ? "below" : "above", target->value);
 }
 
+/* The validation images; of an imported run that does not say, those of its manifest. */
+static uint64_t count_images(const struct record *record)
+{
+    const uint64_t images = record->metrics[record->epochs - 1].validation_images;
+    return images != METRICS_MISSING ? images : record->facts.validation_images;
+}
+
+/* The wrong images after the last epoch. An imported run may have their share alone. */
+static uint64_t count_errors(const struct record *record)
+{
+    const struct metrics_row *last = &record->metrics[record->epochs - 1];
+    if (last->validation_errors != METRICS_MISSING)
+        return last->validation_errors;
+    return (uint64_t)llround(last->validation_error / 100.0 * (double)count_images(record));
+}
+
 /* A single run has no spread, but its test images are a sample, too. */
 static void say_images(const struct run_group *group, struct judgement *j)
 {
     if (group->count == 1 && isfinite(j->interval.low))
         say(j,
             ". One run says nothing about other seeds; from %" PRIu64 " images, its error is known to %.2f to %.2f %%",
-            group->records[0]->facts.validation_images, j->interval.low, j->interval.high);
+            count_images(group->records[0]), j->interval.low, j->interval.high);
 }
 
 static void say_test(struct judgement *j)
@@ -128,15 +144,6 @@ static bool is_finished(const struct run_group *group, const struct manifest_tar
     return j->detail[0] == '\0';
 }
 
-/* The wrong images after the last epoch. An imported run may have their share alone. */
-static uint64_t count_errors(const struct record *record)
-{
-    const struct metrics_row *last = &record->metrics[record->epochs - 1];
-    if (last->validation_errors != METRICS_MISSING)
-        return last->validation_errors;
-    return (uint64_t)llround(last->validation_error / 100.0 * (double)record->facts.validation_images);
-}
-
 static void measure(const struct run_group *group, const struct manifest_target *target, double *errors,
                     struct judgement *j)
 {
@@ -145,7 +152,7 @@ static void measure(const struct run_group *group, const struct manifest_target 
     if (group->count > 1)
         j->interval = interval_of_mean(&j->sample, STATISTICS_CONFIDENCE);
     else if (first->epochs > 0 && !target->best && !isnan(errors[0]))
-        j->interval = interval_wilson(count_errors(first), first->facts.validation_images, STATISTICS_CONFIDENCE);
+        j->interval = interval_wilson(count_errors(first), count_images(first), STATISTICS_CONFIDENCE);
     const double median = sample_median(errors, group->count); /* sorts them: the best is the first */
     j->measured = target->protocol == PROTOCOL_MEAN     ? j->sample.mean
                   : target->protocol == PROTOCOL_MEDIAN ? median
