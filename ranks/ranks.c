@@ -158,7 +158,8 @@ const char *ranks_describe(const struct ranks *ranks)
 
 struct ranks_traffic ranks_traffic(const struct ranks *ranks)
 {
-    return ranks == NULL ? (struct ranks_traffic){ 0 } : ranks->traffic;
+    static const struct ranks_traffic none;
+    return ranks == NULL ? none : ranks->traffic;
 }
 
 static void count_traffic(struct ranks *ranks, const size_t *bytes)

@@ -109,7 +109,7 @@ static bool hear(void *context, uint64_t first, const struct step_result *result
 
 static enum status run_step(struct running *running, uint64_t step, struct step_result *result, struct error *error)
 {
-    struct heard heard;
+    struct heard heard = { .result = { .errors = 0 } };
     const struct step_listener listener = { .context = &heard, .steps = hear };
     uint64_t done;
     enum status status = running->operations->run_steps(running->engine, step, step + 1, &listener, &done, error);
