@@ -7,7 +7,12 @@
 
 tables=$TOP/check/sabotage
 tab=$(printf '\t')
-cat "$tables"/*.variants | awk -f "$tables/variants.awk" > variants || fail "the tables are not well formed"
+cat "$tables"/*.variants | awk -f "$tables/variants.awk" > written || fail "the tables are not well formed"
+while IFS=$tab read -r number section engines what recipe file function from rest; do
+    case $file in *'*'*) file=$(cd "$TOP" && grep -l -e "$from" -- $file | head -n 1) ;; esac # of several files, the one that has it
+    printf '%s\t' "$number" "$section" "$engines" "$what" "$recipe" "$file" "$function" "$from"
+    printf '%s\n' "$rest"
+done < written > variants
 host=$build/check/selfsame_on_host
 [ -x "$host" ] || { echo "skipped: the variants of CUDA, since this build has no program on the imitation of CUDA"; host=; }
 
