@@ -155,7 +155,7 @@ for isa in scalar avx2 avx512; do try 1 compare tiny-seed1 tiny-seed2 --runs run
 for engine in cpu cuda cudnn; do try 1 compare tiny-seed1 tiny-seed2 --runs runs --trace --engine $engine; done
 try 1 compare tiny-seed1 tiny-seed2 --runs runs --trace --data data
 try 0 compare tiny-seed1 tiny-seed2 --runs runs --tolerance validation_error=abs:1
-try 0 compare tiny-seed1 tiny-seed2 vs scalar tiny-seed2 --runs runs --statistics --points 1
+try 0 compare runs/tiny-seed1 runs/tiny-seed2 vs arithmetic/exact-2 --statistics --points 1
 for format in text markdown json csv; do try 0 table tiny-seed1 two-seed1 --runs runs --format $format; done
 for group in seed machine; do try 0 table tiny-seed1 tiny-seed2 two-seed1 --runs runs --group $group; done
 for format in text json; do
