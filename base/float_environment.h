@@ -84,27 +84,32 @@ static inline bool float_environment_holds(void)
 
 #else
 
-/* On other processors, what the C standard offers: only rounding to nearest. */
+/* On other processors, what the C library offers. */
 #include <fenv.h>
 
 struct float_environment {
-    int rounding;
+    fenv_t library;
 };
 
 static inline void float_environment_leave(struct float_environment saved)
 {
-    (void)fesetround(saved.rounding);
+    (void)fesetenv(&saved.library);
 }
 
 static inline struct float_environment float_environment_enter(void)
 {
-    struct float_environment saved = { fegetround() };
-    float_environment_leave((struct float_environment){ FE_TONEAREST });
+    struct float_environment saved;
+    (void)fegetenv(&saved.library);
+    (void)fesetenv(FE_DFL_ENV);
     return saved;
 }
 
 static inline bool float_environment_holds(void)
 {
+#ifdef __GLIBC__
+    if (fegetexcept() != 0)
+        return false;
+#endif
     return fegetround() == FE_TONEAREST;
 }
 

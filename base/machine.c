@@ -7,31 +7,41 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* The first value of a key in /proc/cpuinfo; "" where there is none. */
-static void read_cpuinfo(const char *key, char value[MACHINE_NAME_BYTES])
+/* The first value of a key in a file like /proc/cpuinfo; "" where there is none. */
+static void read_cpuinfo(const char *path, const char *key, char value[MACHINE_NAME_BYTES])
 {
     char line[512];
-    FILE *file = fopen("/proc/cpuinfo", "re");
+    FILE *file = fopen(path, "re");
     value[0] = '\0';
     if (file == NULL)
         return;
     while (value[0] == '\0' && fgets(line, sizeof line, file) != NULL) {
         const char *colon = strchr(line, ':');
-        if (strncmp(line, key, strlen(key)) == 0 && colon != NULL)
+        if (strncmp(line, key, strlen(key)) == 0 && colon != NULL &&
+            line + strlen(key) + strspn(line + strlen(key), " \t") == colon)
             snprintf(value, MACHINE_NAME_BYTES, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " "), "\n"),
                      colon + 1 + strspn(colon + 1, " "));
     }
     fclose(file);
 }
 
-void machine_processor_name(char name[MACHINE_NAME_BYTES])
+void machine_processor_name(const char *path, char name[MACHINE_NAME_BYTES])
 {
-    read_cpuinfo("model name", name);
+    /* x86 and some RISC-V; POWER; boards with an ARM; other RISC-V; IBM Z */
+    static const char *const keys[] = { "model name", "cpu", "Model", "uarch", "vendor_id" };
+    char implementer[MACHINE_NAME_BYTES], part[MACHINE_NAME_BYTES];
+    name[0] = '\0';
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && name[0] == '\0'; i++)
+        read_cpuinfo(path, keys[i], name);
+    read_cpuinfo(path, "CPU implementer", implementer);
+    read_cpuinfo(path, "CPU part", part);
+    if (name[0] == '\0' && implementer[0] != '\0')
+        snprintf(name, MACHINE_NAME_BYTES, "ARM %.16s part %.16s", implementer, part);
 }
 
 void machine_microcode(char version[MACHINE_NAME_BYTES])
 {
-    read_cpuinfo("microcode", version);
+    read_cpuinfo("/proc/cpuinfo", "microcode", version);
 }
 
 /* The first line of FOLDER/INNER/NAME, without its end; false where it cannot be read. */

@@ -10,8 +10,8 @@
 
 enum { MACHINE_NAME_BYTES = 256 };
 
-/* The processor's name as /proc/cpuinfo has it; "" where there is none. */
-void machine_processor_name(char name[MACHINE_NAME_BYTES]);
+/* The processor's name as a file like /proc/cpuinfo has it, under its architecture's key; "" where there is none. */
+void machine_processor_name(const char *path, char name[MACHINE_NAME_BYTES]);
 
 /* The version of the processor's microcode, as /proc/cpuinfo has it; "" where there is none. */
 void machine_microcode(char version[MACHINE_NAME_BYTES]);

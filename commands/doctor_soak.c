@@ -133,7 +133,7 @@ static void print_count(const char *name, const struct soak_count *count)
 static void print_report(const struct soak_options *options, const struct soak_report *report)
 {
     char name[SOAK_LABEL_BYTES], time[PROGRESS_TIME_BYTES], processor[MACHINE_NAME_BYTES];
-    machine_processor_name(processor);
+    machine_processor_name("/proc/cpuinfo", processor);
     text_line(stdout, "soak of %s: %s on %u core%s, %" PRIu64 " complete round%s", progress_time(report->seconds, time),
               processor[0] != '\0' ? processor : "a processor", options->core_count,
               options->core_count == 1 ? "" : "s", report->rounds, report->rounds == 1 ? "" : "s");

@@ -68,7 +68,7 @@ void environment_read(struct environment *environment)
         snprintf(environment->system, sizeof environment->system, "%s %s %s", system.sysname, system.release,
                  system.machine);
     }
-    machine_processor_name(environment->cpu);
+    machine_processor_name("/proc/cpuinfo", environment->cpu);
     machine_microcode(environment->microcode);
     machine_caches(MACHINE_CACHES, environment->caches);
     environment_program_sha256(environment->program_sha256);

@@ -48,6 +48,33 @@ static void put_cache(const char *inner, const char *level, const char *type, co
     put(inner, "size", size);
 }
 
+/* One line of each architecture's /proc/cpuinfo says what the processor is. */
+static void test_processor(void **state)
+{
+    static const char *const cases[][2] = {
+        { "vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC\ncpu MHz\t: 2400\n",
+          "AMD EPYC" },
+        { "processor\t: 0\ncpu\t\t: POWER9 (architected), altivec supported\nclock\t\t: 2250MHz\n",
+          "POWER9 (architected), altivec supported" },
+        { "vendor_id       : IBM/S390\n# processors    : 1\n", "IBM/S390" },
+        { "processor\t: 0\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU part\t: 0xd0c\n", "ARM 0x41 part 0xd0c" },
+        { "CPU implementer\t: 0x41\nModel\t\t: Raspberry Pi 4 Model B\n", "Raspberry Pi 4 Model B" },
+        { "hart\t: 0\nisa\t: rv64imafdc\nuarch\t: sifive,u74-mc\n", "sifive,u74-mc" },
+        { "cpu MHz\t: 2400\n", "" },
+    };
+    char name[MACHINE_NAME_BYTES], path[FILE_PATH_BYTES];
+    struct error error;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put("processor", "cpuinfo", cases[i][0]);
+        assert_int_equal(file_path(path, &error, "%s/processor/cpuinfo", folder.path), STATUS_OK);
+        machine_processor_name(path, name);
+        assert_string_equal(name, cases[i][1]);
+    }
+    machine_processor_name("/nowhere", name);
+    assert_string_equal(name, "");
+}
+
 static void test_caches(void **state)
 {
     char text[MACHINE_NAME_BYTES], path[FILE_PATH_BYTES], name[32];
@@ -216,8 +243,8 @@ static void test_quota(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cores_first), cmocka_unit_test(test_quota),     cmocka_unit_test(test_caches),
-        cmocka_unit_test(test_energy),      cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_processor), cmocka_unit_test(test_cores_first), cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_caches),    cmocka_unit_test(test_energy),      cmocka_unit_test(test_variables),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
