@@ -117,9 +117,9 @@ struct command {
     }
 #define OPTION_ISA                                                                                                  \
     {                                                                                                               \
-        "isa", "NAME", OPTION_TEXT, 0, 0, "scalar|avx2|avx512",                                                     \
-            "instruction set: scalar, avx2 or avx512; default: $SELFSAME_ISA, else the fastest. All give the same " \
-            "bits"                                                                                                  \
+        "isa", "NAME", OPTION_TEXT, 0, 0, "scalar|avx|avx2|avx512",                                                 \
+            "instruction set: scalar, avx, avx2 or avx512; default: $SELFSAME_ISA, else the fastest. All give the " \
+            "same bits"                                                                                             \
     }
 
 /* Parses what follows the command's name: options and operands in any order, "--name value" or "--name=value", "--"

@@ -39,7 +39,7 @@ struct ranks;
 
 struct engine_options {
     uint32_t threads; /* 0: as many as the process may use */
-    const char *isa;  /* NULL: the best that the CPU has; else "scalar", "avx2", "avx512" */
+    const char *isa;  /* NULL: the best that the CPU has; else a name of cpu/backend.h, such as "scalar" */
     bool pin;         /* keep each thread on a processor of its own; a GPU's engine has no threads to keep */
     bool inference;   /* evaluate only: nothing is allocated for steps, and run_steps and profile must not be called */
     struct ranks *ranks; /* that compute together, each with an engine of its own; NULL: this process alone. Only where

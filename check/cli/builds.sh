@@ -17,12 +17,32 @@ build() {
     fi
 }
 
+# refused FOLDER COMPILER CFLAGS REASON: configure does not go on, and says why.
+refused() {
+    mkdir -p "$1"
+    if (cd "$1" && "$TOP/configure" -q CC="$2" CFLAGS="$3") > stdout 2> stderr; then
+        fail "$2 $3 is not refused"
+    else
+        pass "$2 $3 is refused"
+    fi
+    says "$4"
+}
+
 if "$SELFSAME" --version | grep -q '^compiler   clang'; then this=clang other=gcc; else this=gcc other=clang; fi
 if [ -f "$TOP/config.status" ]; then
     echo "skipped: other builds, since the source folder is configured itself, and configure then refuses to build elsewhere"
 elif [ ! -x "$TOP/configure" ]; then
     echo "skipped: other builds, since the source folder has no configure"
 else
+    if gcc -mfpmath=387 -std=c11 -E -dM -include float.h - < /dev/null 2> stderr | grep -q '__FLT_EVAL_METHOD__ 2'; then
+        refused x87 gcc "-O2 -mfpmath=387" "keeps floats in registers of extra precision"
+    fi
+    echo 'int main(void) { return 0; }' > narrow.c
+    if gcc -m32 -msse2 -mfpmath=sse -o narrow narrow.c 2> stderr && ./narrow; then
+        refused narrow gcc "-O2 -m32 -msse2 -mfpmath=sse" "this machine has 32-bit addresses"
+    else
+        echo "skipped: a 32-bit build, since gcc makes none here; on Debian: apt-get install gcc-multilib"
+    fi
     # Flags that would move bits, given to configure and then to make, where they take the place of configure's.
     for compiler in "$this" "$other"; do
         command -v "$compiler" > /dev/null || continue

@@ -15,6 +15,8 @@ if [ -s stderr ]; then fail "doctor warns"; else pass "doctor warns of nothing";
 # Every instruction set of this build has its line, and a missing instruction set is no failure.
 if grep -q '^#define HAVE_X86_64 1' "$build/config.h"; then
     prints "^cpu     avx512   exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
+    prints "^cpu     avx      exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
+    prints "^cpu     avx      exact-2   \(exact: $(printf %.16s "$known_2")\|missing: .* processor does not have\)"
     prints "^cpu     avx2     exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
     prints "^cpu     avx2     exact-2   \(exact: $(printf %.16s "$known_2")\|missing: .* processor does not have\)"
 fi

@@ -11,3 +11,7 @@ for depth in ${QUICK_DEPTHS:-20}; do
     done
     check_ledger "$SELFSAME" "$depth-exact-2" 1 scalar 2 "this build"
 done
+# The portable vector, which most other processors use.
+case $vectors in
+*avx*) for depth in 20 20-exact-2; do check_ledger "$SELFSAME" $depth 3 avx 2 "this build"; done ;;
+esac

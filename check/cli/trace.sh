@@ -22,7 +22,7 @@ for name in tiny tiles; do
     expect 0 "a trace" trace runs/$name --step 6 --threads 1
     prints "^traced: runs/$name, step 6 (from 1), computed again from the checkpoint after step 4; [0-9]* tensors"
     prints "^The step comes out as the run's ledger says"
-    for isa in scalar avx2 avx512; do
+    for isa in scalar avx avx2 avx512; do
         run trace runs/$name --step 6 --isa $isa --threads 2 --out $isa.trace --force
         case $status in
         3) echo "skipped: no $isa here" ;;

@@ -15,6 +15,29 @@ const char *const ADVERSITIES[ADVERSITY_COUNT] = {
 };
 const char *const VARIANTS[VARIANT_COUNT] = { "msra", "paper", "akamaster", "projection-bn" };
 
+static bool scalar(const struct backend_operations *operations)
+{
+    return strcmp(operations->isa, "scalar") == 0;
+}
+
+const struct backend_operations *reference_backend(void)
+{
+    size_t i = 0;
+    while (!scalar(backends[i]) || !backends[i]->supported())
+        i++;
+    return backends[i];
+}
+
+size_t fused_backends(const struct backend_operations *list[FUSED_BACKENDS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; backends[i] != NULL; i++) {
+        if (!scalar(backends[i]) && backends[i]->supported() && count < FUSED_BACKENDS_MAX)
+            list[count++] = backends[i];
+    }
+    return count;
+}
+
 struct recipe trial_recipe(const struct trial *trial)
 {
     const bool msra = trial->variant == 0, akamaster = trial->variant == 2, normed = trial->variant == 3;

@@ -44,6 +44,14 @@ struct trace {
     uint8_t *predictions;
 };
 
+/* What each backend is held against: the reference, in plain loops. On processors with FMA instructions its build for
+ * them, which check/unit/test_backends holds against the plain one in turn. */
+const struct backend_operations *reference_backend(void);
+
+/* The fused backends that this processor runs, fastest first. Returns how many. */
+enum { FUSED_BACKENDS_MAX = 4 };
+size_t fused_backends(const struct backend_operations *list[FUSED_BACKENDS_MAX]);
+
 struct recipe trial_recipe(const struct trial *trial);
 
 /* The initial state, made adverse. */

@@ -15,17 +15,6 @@
 #include "base/clock.h"
 #include "trainer/exact.h"
 
-static const struct backend_operations *const backends[] = {
-    &backend_reference_plain,
-#ifdef HAVE_X86_64
-    &backend_reference_fma,
-    &backend_avx2,
-    &backend_avx512,
-#endif
-};
-
-enum { BACKEND_COUNT = sizeof backends / sizeof *backends };
-
 enum { THREADS_MAX = 8 };
 
 struct request {
@@ -176,11 +165,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "compare_backends: %s\n", error.message);
         return 2;
     }
-    const struct backend_operations *reference =
-        backends[!request.plain && BACKEND_COUNT > 1 && backends[1]->supported() ? 1 : 0];
+    const struct backend_operations *reference = request.plain ? &backend_reference_plain : reference_backend();
     struct trace expected;
     int worst = compare(&request, network, &data, reference, 1, NULL, &expected);
-    for (int i = 0; i < BACKEND_COUNT; i++) {
+    for (size_t i = 0; backends[i] != NULL; i++) {
         if (!backends[i]->supported() || !wanted(&request, backends[i]))
             continue;
         for (const uint32_t *threads = request.threads; *threads > 0 && worst != 2; threads++) {

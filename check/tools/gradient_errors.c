@@ -53,13 +53,10 @@ static struct step_case open_case(uint32_t depth, uint32_t N)
 
 static const struct backend_operations *fastest(void)
 {
-#ifdef HAVE_X86_64
-    if (backend_avx512.supported())
-        return &backend_avx512;
-    if (backend_avx2.supported())
-        return &backend_avx2;
-#endif
-    return &backend_reference_plain;
+    size_t i = 0;
+    while (!backends[i]->supported())
+        i++;
+    return backends[i];
 }
 
 /* A step whose momentum afterwards is the gradient: PyTorch's form from no momentum, without decay. The ReLUs are the

@@ -24,28 +24,14 @@ enum { ENGINE_IMAGES = 20 };
 static const enum arithmetic ARITHMETICS[] = { ARITHMETIC_EXACT_1, ARITHMETIC_EXACT_2 };
 enum { EXACT_COUNT = sizeof ARITHMETICS / sizeof *ARITHMETICS };
 
-/* What each backend is held against: the reference, in plain loops. On processors with FMA instructions its build for
- * them, which test_plain_reference holds against the plain one in turn. */
-static const struct backend_operations *reference(void)
+/* The fused ones that this processor has. Where there is a faster one than the portable vector's, test_portable alone
+ * tests that. */
+static size_t others(const struct backend_operations *list[FUSED_BACKENDS_MAX])
 {
-#ifdef HAVE_X86_64
-    if (backend_reference_fma.supported())
-        return &backend_reference_fma;
-#endif
-    return &backend_reference_plain;
-}
-
-/* The others that this processor has. */
-static size_t others(const struct backend_operations *list[2])
-{
-    size_t count = 0;
-#ifdef HAVE_X86_64
-    if (backend_avx2.supported())
-        list[count++] = &backend_avx2;
-    if (backend_avx512.supported())
-        list[count++] = &backend_avx512;
-#else
-    (void)list;
+    size_t count = fused_backends(list);
+#ifdef HAVE_PORTABLE_VECTOR
+    if (count > 1 && list[count - 1] == &backend_portable)
+        count--;
 #endif
     return count;
 }
@@ -78,14 +64,14 @@ static void expect_equal(const struct trial *trial, const struct backend_operati
 /* In both arithmetics. */
 static void expect_all_equal(const struct trial *given, uint32_t threads)
 {
-    const struct backend_operations *list[2];
+    const struct backend_operations *list[FUSED_BACKENDS_MAX];
     size_t count = others(list);
     if (count == 0)
         skip(); /* this processor has the references alone */
     for (size_t i = 0; i < EXACT_COUNT * count; i++) {
         struct trial trial = *given;
         trial.arithmetic = ARITHMETICS[i / count];
-        expect_equal(&trial, reference(), 2, list[i % count], threads);
+        expect_equal(&trial, reference_backend(), 2, list[i % count], threads);
     }
 }
 
@@ -142,10 +128,10 @@ static void test_untouched_memory(void **state)
 
 static void test_predicted_memory(void **state)
 {
-    const struct backend_operations *list[3];
+    const struct backend_operations *list[FUSED_BACKENDS_MAX + 1];
     size_t count = others(list);
     (void)state;
-    list[count++] = reference();
+    list[count++] = reference_backend();
     for (size_t i = 0; i < EXACT_COUNT * count; i++) {
         for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
             const struct trial trial = {
@@ -179,7 +165,7 @@ static void test_batch_sizes(void **state)
 static void test_batch_sizes_by_tiles(void **state)
 {
     static const uint32_t sizes[][2] = { { 4, 4 }, { 15, 13 }, { 17, 16 }, { 31, 18 }, { 64, 1 }, { 130, 127 } };
-    const struct backend_operations *list[2];
+    const struct backend_operations *list[FUSED_BACKENDS_MAX];
     size_t count = others(list);
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -187,7 +173,7 @@ static void test_batch_sizes_by_tiles(void **state)
             .arithmetic = ARITHMETIC_EXACT_2, .depth = 8, .batch = sizes[i][0], .last = sizes[i][1], .steps = 2
         };
         for (size_t j = 0; j < count; j++)
-            expect_equal(&trial, reference(), 2, list[j], 1 + (uint32_t)i % 3);
+            expect_equal(&trial, reference_backend(), 2, list[j], 1 + (uint32_t)i % 3);
     }
 }
 
@@ -209,7 +195,7 @@ static void test_published_depths(void **state)
         uint32_t depth, batch;
     } cases[] = { { 20, 18 }, { 32, 9 }, { 56, 5 }, { 110, 3 } };
     static const uint32_t threads[] = { 1, 2, 3, 5 };
-    const struct backend_operations *list[2];
+    const struct backend_operations *list[FUSED_BACKENDS_MAX];
     size_t count = others(list);
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -219,7 +205,7 @@ static void test_published_depths(void **state)
                                      .last = cases[i].batch,
                                      .steps = 1 };
         for (size_t j = 0; j < count; j++) {
-            expect_equal(&trial, reference(), 2, list[j], threads[i]);
+            expect_equal(&trial, reference_backend(), 2, list[j], threads[i]);
             for (size_t k = 0; k < sizeof threads / sizeof *threads; k++)
                 if (k != i)
                     expect_equal(&trial, list[j], threads[i], list[j], threads[k]);
@@ -229,21 +215,21 @@ static void test_published_depths(void **state)
 
 static void test_threads(void **state)
 {
-    const struct backend_operations *list[2];
+    const struct backend_operations *list[FUSED_BACKENDS_MAX];
     size_t count = others(list);
     struct trial trial = { .depth = 14, .batch = 13, .last = 11, .steps = 3 };
     (void)state;
     for (uint32_t threads = 1; threads <= 16; threads = threads < 8 ? threads + 1 : threads * 2) {
         for (size_t i = 0; i < count; i++)
             expect_equal(&trial, list[i], 1, list[i], threads);
-        expect_equal(&trial, reference(), 1, reference(), threads);
+        expect_equal(&trial, reference_backend(), 1, reference_backend(), threads);
     }
     trial.arithmetic = ARITHMETIC_EXACT_2;
     trial.batch = 37;
     for (uint32_t threads = 2; threads <= 5; threads++)
         for (size_t i = 0; i < count; i++)
             expect_equal(&trial, list[i], 1, list[i], threads);
-    expect_equal(&trial, reference(), 1, reference(), 3);
+    expect_equal(&trial, reference_backend(), 1, reference_backend(), 3);
 }
 
 /* Subnormal and huge numbers, signed zeros, shut ReLUs, no variance, and a training that becomes non-finite: then the
@@ -281,9 +267,9 @@ static void test_non_finite_is_named(void **state)
         { ADVERSITY_RATE, PAPER, 1, "bn1.weight after the update" },
         { ADVERSITY_RATE, MSRA, 1, "bn1.weight after the update" },
     };
-    const struct backend_operations *list[3];
+    const struct backend_operations *list[FUSED_BACKENDS_MAX + 1];
     size_t count = others(list);
-    list[count++] = reference();
+    list[count++] = reference_backend();
     (void)state;
     for (size_t i = 0; i < EXACT_COUNT * (sizeof cases / sizeof *cases); i++) {
         const struct trial trial = { .arithmetic = ARITHMETICS[i % EXACT_COUNT],
@@ -433,12 +419,12 @@ static void test_plain_reference(void **state)
     (void)state;
     for (uint32_t variant = 0; variant < VARIANT_COUNT; variant++) {
         struct trial trial = { .depth = 8, .variant = variant, .batch = 2, .last = 1, .steps = 2 };
-        expect_equal(&trial, reference(), 2, &backend_reference_plain, 2);
+        expect_equal(&trial, reference_backend(), 2, &backend_reference_plain, 2);
         trial.arithmetic = ARITHMETIC_EXACT_2;
-        expect_equal(&trial, reference(), 2, &backend_reference_plain, 2);
+        expect_equal(&trial, reference_backend(), 2, &backend_reference_plain, 2);
     }
     const struct trial subnormal = { .depth = 8, .batch = 2, .last = 2, .steps = 2, .adversity = ADVERSITY_SUBNORMAL };
-    expect_equal(&subnormal, reference(), 2, &backend_reference_plain, 2);
+    expect_equal(&subnormal, reference_backend(), 2, &backend_reference_plain, 2);
 }
 
 /* An argument runs the tests that it names, as cmocka's patterns do. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "check/support/backends.h"
 #include "check/support/step_case.h"
 #include "check/support/tolerance.h"
 
@@ -65,17 +66,6 @@ static int print_errors(void **state)
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
-/* The build with FMA instructions where they are, for its speed: check/unit/test_backends holds its bits against the
- * plain one. */
-static const struct backend_operations *reference(void)
-{
-#ifdef HAVE_X86_64
-    if (backend_reference_fma.supported())
-        return &backend_reference_fma;
-#endif
-    return &backend_reference_plain;
-}
-
 /* What the reference leaves after one or more steps on the case's batch. The caller frees values and momentum. */
 struct after {
     float *values, *momentum;
@@ -85,7 +75,7 @@ struct after {
 static struct after run_steps(const struct step_case *c, const struct training_config *training, uint32_t steps,
                               const float *momentum)
 {
-    const struct backend_operations *operations = reference();
+    const struct backend_operations *operations = reference_backend();
     struct recipe recipe = c->recipe;
     struct backend *backend;
     struct error error;
@@ -233,11 +223,11 @@ static void test_evaluation(void **state)
             for (size_t i = 0; i < tensor->count && strstr(tensor->name, "running_var") != NULL; i++)
                 value[i] = 0.5f + fabsf(value[i]);
         }
-        assert_int_equal(reference()->open(&backend, &c.recipe, c.network, 2, false, NULL, &error), STATUS_OK);
-        reference()->set_state(backend, c.values, momentum);
+        assert_int_equal(reference_backend()->open(&backend, &c.recipe, c.network, 2, false, NULL, &error), STATUS_OK);
+        reference_backend()->set_state(backend, c.values, momentum);
         const struct backend_batch batch = { .count = IMAGES, .data = &c.data, .input = c.input };
-        reference()->evaluate(backend, &batch, predictions, losses);
-        reference()->close(backend);
+        reference_backend()->evaluate(backend, &batch, predictions, losses);
+        reference_backend()->close(backend);
         network64_open(&wide, c.network, IMAGES, c.values, c.images, c.data.labels);
         wide.evaluating = true;
         network64_forward(&wide, 0);

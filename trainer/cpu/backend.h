@@ -1,9 +1,11 @@
 /* The interface of a backend: what one instruction set's implementation provides to the CPU engine (cpu/engine.c),
  * which chooses one at run time.
  *
- *   scalar reference.c: ARITHMETIC.md in plain loops; the meaning. Built twice: plain, and for CPUs with FMA
- *   instructions. avx2, avx512 fused/, built once per instruction set: blocked layouts, fused passes; tested for equal
- *   bits against the reference.
+ *   scalar              reference.c: ARITHMETIC.md in plain loops; the meaning. On x86-64 it is built twice: plain,
+ *                       and for CPUs with FMA instructions.
+ *   avx512, avx2        fused/, built once per instruction set: blocked layouts, fused passes; tested for equal bits
+ *                       against the reference.
+ *   avx                 the same with the portable vector, for x86-64 processors with AVX and FMA but no AVX2.
  *
  * threads  open starts a team of the number given (team.h), which every call uses; the bits do not depend on it.
  * memory   everything is allocated by open; step and evaluate cannot fail. Sizes are products of numbers within a
@@ -104,7 +106,7 @@ static inline float backend_exercise(float x)
 struct backend; /* the implementation's own */
 
 struct backend_operations {
-    const char *isa;     /* the name for --isa: "scalar", "avx2", "avx512" */
+    const char *isa;     /* the name for --isa: one of those above */
     const char *variant; /* for the record, such as "AVX-512, fused" or "scalar reference with FMA instructions" */
     bool (*supported)(void);
     /* Borrows the network and the shares. shares: of several ranks, to which open declares the weight gradients; NULL:
@@ -142,6 +144,10 @@ struct backend_operations {
     void (*close)(struct backend *backend);
 };
 
-extern const struct backend_operations backend_reference_plain, backend_reference_fma, backend_avx2, backend_avx512;
+extern const struct backend_operations backend_reference_plain, backend_reference_fma, backend_portable, backend_avx2,
+    backend_avx512;
+
+/* Those of this build, fastest first; NULL ends them. Those of one name are together. */
+extern const struct backend_operations *const backends[];
 
 #endif

@@ -15,17 +15,20 @@
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 
-/* Fastest first. */
-static const struct backend_operations *const backends[] = {
+const struct backend_operations *const backends[] = {
 #ifdef HAVE_X86_64
-    &backend_avx512,
-    &backend_avx2,
+    &backend_avx512,          &backend_avx2,
+#endif
+#ifdef HAVE_PORTABLE_VECTOR
+    &backend_portable,
+#endif
+#ifdef HAVE_X86_64
     &backend_reference_fma,
 #endif
-    &backend_reference_plain,
+    &backend_reference_plain, NULL,
 };
 
-enum { BACKEND_COUNT = sizeof backends / sizeof *backends, THREADS_MAX = 1024 };
+enum { THREADS_MAX = 1024 };
 
 struct engine {
     const struct backend_operations *operations;
@@ -45,10 +48,10 @@ struct engine {
     char description[96];
 };
 
-/* Backends of one name are together, and the name counts once. */
+/* A name counts once. */
 static const char *cpu_isa(size_t index)
 {
-    for (size_t i = 0; i < BACKEND_COUNT; i++) {
+    for (size_t i = 0; backends[i] != NULL; i++) {
         if (i > 0 && strcmp(backends[i]->isa, backends[i - 1]->isa) == 0)
             continue;
         if (index-- == 0)
@@ -77,7 +80,7 @@ static enum status choose_backend(const char *isa, const struct backend_operatio
             isa = NULL;
     }
     bool known = false;
-    for (int i = 0; i < BACKEND_COUNT; i++) {
+    for (size_t i = 0; backends[i] != NULL; i++) {
         if (isa != NULL && strcmp(isa, backends[i]->isa) != 0)
             continue;
         known = true;

@@ -261,26 +261,13 @@ static size_t fused_memory_bytes(const struct backend *f)
     return f->memory_bytes;
 }
 
-#if FUSED_VECTOR == 16
-static bool fused_supported(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
-}
+/* ---- which build this is ----------------------------------------------------------------------------------------- */
 
-const struct backend_operations backend_avx512 = {
-    .isa = "avx512",
-    .variant = "AVX-512, fused",
-#else
-static bool fused_supported(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+#include "trainer/cpu/fused/isa.h"
 
-const struct backend_operations backend_avx2 = {
-    .isa = "avx2",
-    .variant = "AVX2 and FMA, fused",
-#endif
+const struct backend_operations FUSED_BACKEND = {
+    .isa = FUSED_ISA,
+    .variant = FUSED_VARIANT,
     .supported = fused_supported,
     .open = fused_open,
     .pin = fused_pin,

@@ -9,9 +9,9 @@
 #include "trainer/cpu/fused/winograd.h"
 #include "trainer/recipe.h"
 
-/* How each instruction set cuts the work. TILE_*: outputs of a strip, of a tile, and vectors of filters; TILE_STRIDED
- * has one vector. TILE_WEIGHT*: vectors of filters, input channels, pixels of a turn. TILE_POINTS_*: at most so many
- * tiles (or channels) by so many vectors of filters. *_TURN_FMAS: vector FMAs of an
+/* How each instruction set cuts the work. TILE_*: outputs of a strip, of a tile, and vectors of filters (of a strip at
+ * most STRIP_MAX vectors); TILE_STRIDED has one. TILE_WEIGHT*: vectors of filters, input channels, pixels of a turn.
+ * TILE_POINTS_*: at most so many tiles (or channels) by so many vectors of filters. *_TURN_FMAS: vector FMAs of an
  * inner loop's turn, which asks for memory once. */
 #if FUSED_VECTOR == 16
 #define TILE_NARROW 16, 16, 1 /* 16 channels */
@@ -34,6 +34,8 @@ enum { VECTORS_NARROW = 1, VECTORS_WIDE = 2, TURN_FMAS = 48, WEIGHT_TURN_FMAS = 
 enum { POINT_VECTORS_NARROW = 2, POINT_VECTORS_WIDE = 2 };
 enum { VECTORS_NARROW = 1, VECTORS_WIDE = 1, TURN_FMAS = 32, WEIGHT_TURN_FMAS = 12, WEIGHT_FIRST_TURN_FMAS = 36 };
 #endif
+
+enum { VECTORS_STRIDED = 1 };
 
 enum shape { SHAPE_FIRST, SHAPE_16, SHAPE_16_32, SHAPE_32, SHAPE_32_64, SHAPE_64, SHAPE_COUNT };
 
@@ -148,7 +150,7 @@ static const struct kernels direct_kernels[SHAPE_COUNT] = {
                    .backward_turns = TURNS(16, 16, 32, TURN_FMAS) + TURNS(16, 16, 32, WEIGHT_TURN_FMAS) },
     /* The data gradients with stride 2 do not ask for memory: two layers of a network. */
     [SHAPE_16_32] = { DIRECT, UNIT(2), .forward = direct_forward_16_32, .data_residual = direct_data_16_32,
-                      .weight = direct_weight_16_32, .forward_vectors = VECTORS_WIDE, .data_vectors = VECTORS_NARROW,
+                      .weight = direct_weight_16_32, .forward_vectors = VECTORS_WIDE, .data_vectors = VECTORS_STRIDED,
                       .forward_turns = TURNS(16, 32, 16, TURN_FMAS),
                       .backward_turns = TURNS(16, 32, 16, WEIGHT_TURN_FMAS) },
     [SHAPE_32] = { DIRECT, UNIT(2), .forward = direct_forward_32, .data = direct_data_32,
@@ -157,7 +159,7 @@ static const struct kernels direct_kernels[SHAPE_COUNT] = {
                    .forward_turns = TURNS(32, 32, 16, TURN_FMAS),
                    .backward_turns = TURNS(32, 32, 16, TURN_FMAS) + TURNS(32, 32, 16, WEIGHT_TURN_FMAS) },
     [SHAPE_32_64] = { DIRECT, UNIT(4), .forward = direct_forward_32_64, .data_residual = direct_data_32_64,
-                      .weight = direct_weight_32_64, .forward_vectors = VECTORS_WIDE, .data_vectors = VECTORS_NARROW,
+                      .weight = direct_weight_32_64, .forward_vectors = VECTORS_WIDE, .data_vectors = VECTORS_STRIDED,
                       .forward_turns = TURNS(32, 64, 8, TURN_FMAS),
                       .backward_turns = TURNS(32, 64, 8, WEIGHT_TURN_FMAS) },
     [SHAPE_64] = { DIRECT, UNIT(4), .forward = direct_forward_64, .data = direct_data_64,
