@@ -52,8 +52,12 @@ static enum status add_band(struct chart *chart, size_t style, const struct run_
         chart_add(chart, group->count > 1 ? SERIES_BAND : SERIES_LINE, style, epochs, group->count > 1, error);
     double *values = calloc(group->count, sizeof *values);
     struct summary sample = { .n = 0 };
-    enum status status = series == NULL ? error->status : STATUS_OK;
-    if (status == STATUS_OK && values == NULL)
+    enum status status = STATUS_OK;
+    if (series == NULL) {
+        free(values);
+        return error->status;
+    }
+    if (values == NULL)
         status = error_out_of_memory(error, "a figure");
     for (size_t e = 0; status == STATUS_OK && e < epochs; e++) {
         for (size_t i = 0; i < group->count; i++)
