@@ -107,10 +107,10 @@ static void test_untouched_memory(void **state)
 {
     const struct trial trial = { .arithmetic = ARITHMETIC_EXACT_1, .depth = 8, .batch = 64, .steps = 1 };
     const struct recipe recipe = trial_recipe(&trial);
-    const struct backend_operations *list[3];
+    const struct backend_operations *list[FUSED_BACKENDS_MAX + 1];
     size_t count = others(list);
     (void)state;
-    list[count++] = reference();
+    list[count++] = reference_backend();
     for (size_t i = 0; i < count; i++) {
         struct error error;
         struct network *network;
