@@ -215,7 +215,8 @@ for format in yaml json; do try 0 manifest tiny.yaml --format $format; done
 try 0 manifest --schema
 for recipe in msra paper akamaster; do try 0 new $recipe.yaml --recipe $recipe --depth 32 --seeds 1,2 --epochs 5 --name $recipe; done
 for format in table json; do try 0 doctor --format $format --threads 1; done
-try 0 doctor --soak 2s --pin
+try 0 doctor --soak 2s
+try 0 doctor --threads 2 --pin
 for shell in bash zsh fish; do try 0 help --completion $shell; done
 for words in commands manifests runs; do try 0 help --words $words; done
 try 0 help
