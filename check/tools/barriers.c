@@ -3,10 +3,11 @@
  *   barriers [depth=20] [batch=128] [arithmetic=exact-1] [threads=1] [steps=10]
  *
  * A pass is one piece of work for the team (team_run): it begins with one barrier and ends with another. The program
- * takes each pass's shortest time over the steps, and the time between passes, in which one thread works. It times
- * passes without work, whose threads spin for the next one, and with pauses between them, so that they sleep. From one
- * thread's times it computes what more threads could do at best, if each took its items at the same speed: the items of
- * a pass are not divided, and what is between passes is not shared. */
+ * takes each pass's shortest time over the steps, and the time between passes, in which one thread works: of one thread
+ * the processor's time, which other programs on the machine hardly change. It times passes without work, whose threads
+ * spin for the next one, and with pauses between them, so that they sleep. From one thread's times it computes what more
+ * threads could do at best, if each took its items at the same speed: the items of a pass are not divided, and what is
+ * between passes is not shared. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ enum { PASSES_MAX = 8192, EMPTY_PASSES = 2000, SLEEPERS_PASSES = 200 };
 
 static struct {
     bool on; /* a step is running */
+    clockid_t clock;
     uint32_t items, count;
     double in_passes;
     struct {
@@ -32,6 +34,13 @@ static struct {
     uint32_t steps;
 } seen;
 static const struct backend_operations *operations;
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    (void)clock_gettime(seen.clock, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 void __real_team_run(struct team *team, void (*work)(void *context, uint32_t thread), void *context);
 void __wrap_team_run(struct team *team, void (*work)(void *context, uint32_t thread), void *context);
@@ -46,11 +55,13 @@ void __wrap_team_share(struct team *team, uint32_t count, bool down)
 
 void __wrap_team_run(struct team *team, void (*work)(void *context, uint32_t thread), void *context)
 {
-    const double began = clock_seconds();
-    __real_team_run(team, work, context);
-    const double seconds = clock_seconds() - began;
-    if (!seen.on || seen.count == PASSES_MAX)
+    if (!seen.on || seen.count == PASSES_MAX) {
+        __real_team_run(team, work, context);
         return;
+    }
+    const double began = seconds_now();
+    __real_team_run(team, work, context);
+    const double seconds = seconds_now() - began;
     seen.in_passes += seconds;
     if (seen.steps == 0 || seconds < seen.passes[seen.count].seconds)
         seen.passes[seen.count].seconds = seconds;
@@ -64,9 +75,9 @@ static void timed_step(struct backend *backend, const struct backend_batch *batc
     seen.count = 0;
     seen.in_passes = 0.0;
     seen.on = true;
-    const double began = clock_seconds();
+    const double began = seconds_now();
     operations->step(backend, batch, learning_rate, outcome);
-    const double step_s = clock_seconds() - began, between_s = step_s - seen.in_passes;
+    const double step_s = seconds_now() - began, between_s = step_s - seen.in_passes;
     seen.on = false;
     if (seen.steps == 0 || step_s < seen.step_s)
         seen.step_s = step_s;
@@ -97,8 +108,8 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median microseconds of a pass without work; with a pause before each, the threads sleep by then. */
-static double empty_pass_us(struct team *team, uint32_t passes, bool pause)
+/* Prints the microseconds of a pass without work; with a pause before each, the threads sleep by then. */
+static void print_empty_passes(struct team *team, uint32_t passes, bool pause)
 {
     static double us[EMPTY_PASSES];
     for (uint32_t i = 0; i < passes; i++) {
@@ -110,7 +121,7 @@ static double empty_pass_us(struct team *team, uint32_t passes, bool pause)
         us[i] = 1e6 * (clock_seconds() - began);
     }
     qsort(us, passes, sizeof *us, compare_doubles);
-    return us[passes / 2];
+    printf("no work   %.2f us a pass%s; the shortest %.2f\n", us[passes / 2], pause ? " after a pause" : "", us[0]);
 }
 
 static bool parse(const char *argument, struct trial *trial, uint32_t *threads)
@@ -172,6 +183,7 @@ int main(int argc, char **argv)
     operations = fastest();
     struct backend_operations timed = *operations;
     timed.step = timed_step;
+    seen.clock = threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
     int result = 2;
     if (network_open(&network, &recipe.model, &error) != STATUS_OK ||
         embedded_make(&data, trial.batch + TRIAL_IMAGES, &none, 1, &error) != STATUS_OK ||
@@ -184,8 +196,8 @@ int main(int argc, char **argv)
            arithmetic_version(trial.arithmetic), operations->variant, threads, threads == 1 ? "" : "s");
     printf("passes    %" PRIu32 " a step\n", seen.count);
     printf("step      %.2f ms, of which %.3f ms between passes\n", 1e3 * seen.step_s, 1e3 * seen.between_s);
-    printf("no work   %.2f us a pass; %.2f us after a pause\n", empty_pass_us(team, EMPTY_PASSES, false),
-           empty_pass_us(team, SLEEPERS_PASSES, true));
+    print_empty_passes(team, EMPTY_PASSES, false);
+    print_empty_passes(team, SLEEPERS_PASSES, true);
     if (threads == 1)
         print_prediction();
     result = 0;
