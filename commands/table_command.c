@@ -229,10 +229,13 @@ static void print_notes(enum format format, struct record *const *records, size_
             note(format, "%s: imported, not computed by selfsame: %s.", records[i]->name, origin);
             continue;
         }
-        snprintf(about, sizeof about, "%s%s; %s", facts->sessions > 1 ? "several sessions, the last on " : "",
-                 facts->engine_description, facts->host_cpu);
-        if (strcmp(about, before) != 0)
-            note(format, "Median times%s%s: %s.", i > 0 ? ", from " : "", i > 0 ? records[i]->name : "", about);
+        snprintf(about, sizeof about, "medians of %s on %s; %s",
+                 facts->sessions > 1 ? "several sessions, the last" : "one session", facts->engine_description,
+                 facts->host_cpu);
+        if (strcmp(about, before) != 0 && i == 0)
+            note(format, "Times are %s.", about);
+        else if (strcmp(about, before) != 0)
+            note(format, "From the line of %s on, times are %s.", records[i]->name, about);
         snprintf(before, sizeof before, "%s", about);
         for (size_t n = 0; facts->data_notes != NULL && facts->data_notes[n] != NULL; n++)
             note(format, "%s: %s.", records[i]->name, facts->data_notes[n]);
