@@ -28,6 +28,7 @@ mkdir -p "$second"
 varied="path, umask, time zone, locale, home and number of processes"
 disordered=
 trap '[ -z "$disordered" ] || fusermount -u "$second"' EXIT
+trap 'exit 99' HUP INT TERM
 if [ -w /dev/fuse ] && command -v disorderfs > stdout && command -v fusermount > stdout; then
     cp -R first sources
     if disorderfs --quiet --multi-user=no --reverse-dirents=yes "$PWD/sources" "$second" > stdout 2> stderr; then
