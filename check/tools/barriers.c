@@ -5,9 +5,9 @@
  * A pass is one piece of work for the team (team_run): it begins with one barrier and ends with another. The program
  * takes each pass's shortest time over the steps, and the time between passes, in which one thread works: of one thread
  * the processor's time, which other programs on the machine hardly change. It times passes without work, whose threads
- * spin for the next one, and with pauses between them, so that they sleep. From one thread's times it computes what more
- * threads could do at best, if each took its items at the same speed: the items of a pass are not divided, and what is
- * between passes is not shared. */
+ * spin for the next one, and with pauses between them, so that they sleep. From one thread's times it computes what
+ * more threads could do at best, if each took its items at the same speed: the items of a pass are not divided, and
+ * what is between passes is not shared. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
