@@ -196,6 +196,11 @@ enum status http_send(struct http_client *client, const struct http_request *req
     return STATUS_OK;
 }
 
+const char *http_library_version(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->version;
+}
+
 char *http_escape(const char *text)
 {
     static const char digits[] = "0123456789ABCDEF";

@@ -48,6 +48,9 @@ enum status http_send(struct http_client *client, const struct http_request *req
  * it. */
 char *http_escape(const char *text);
 
+/* The version of the library that makes the requests, libcurl, as it runs; NULL for a program without it. */
+const char *http_library_version(void);
+
 /* Tells a CURL handle where the certificates of servers are: for this file and for downloads. */
 void http_set_certificates(void *curl, const char *cacert);
 

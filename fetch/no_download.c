@@ -51,3 +51,8 @@ char *http_escape(const char *text)
 {
     return strdup(text);
 }
+
+const char *http_library_version(void)
+{
+    return NULL;
+}

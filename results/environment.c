@@ -2,7 +2,6 @@
 
 #include <archive.h>
 #include <assert.h>
-#include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/text.h"
+#include "fetch/http.h"
 
 static const char *const names[] = {
     "SELFSAME_ISA",
@@ -97,7 +97,7 @@ void environment_describe(const struct environment *environment, struct record_f
     facts->libz_version = zlibVersion();
     facts->libyaml_version = yaml_get_version_string();
     facts->libarchive_version = archive_version_string();
-    facts->libcurl_version = curl_version_info(CURLVERSION_NOW)->version;
+    facts->libcurl_version = http_library_version();
     facts->sqlite_version = sqlite3_libversion();
 #ifdef __GLIBC__
     facts->libc_version = gnu_get_libc_version();
