@@ -52,7 +52,7 @@
     X(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction", 0)                            \
     X(cudaErrorStubLibrary, 34, "the driver is a stub library", 1)                                 \
     X(cudaErrorInsufficientDriver, 35, "the driver is older than the runtime", 1)                  \
-    X(cudaErrorDevicesUnavailable, 46, "the device is busy or unavailable", 1)                     \
+    X(cudaErrorDevicesUnavailable, 46, "the device is busy or unavailable", 0)                     \
     X(cudaErrorInvalidDeviceFunction, 98, "invalid device function", 0)                            \
     X(cudaErrorNoDevice, 100, "no device", 1)                                                      \
     X(cudaErrorInvalidDevice, 101, "invalid device ordinal", 0)                                    \

@@ -38,7 +38,12 @@ static cudaError_t give(enum call call, int *to, int value)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    return give(CALL_cudaDriverGetVersion, version, settings()->driver_version);
+    cudaError_t error = call_enter(CALL_cudaDriverGetVersion); /* the first call of a program takes the settings */
+    if (error == cudaSuccess && !version)
+        error = cudaErrorInvalidValue;
+    if (error == cudaSuccess)
+        *version = settings()->driver_version;
+    return call_leave(error);
 }
 
 cudaError_t cudaRuntimeGetVersion(int *version)
