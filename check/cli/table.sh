@@ -27,12 +27,12 @@ is 0 error_2016 None; is 0 near_curve None
 expect 0 "as text" table a-seed1 b-seed1 --runs runs
 prints '^depth  error %  2016 %  paper %  verdict'
 prints '^Seed 1, arithmetic exact-1.$'
-prints '^Times are medians of one session on .*threads'
-if awk 'length > 80 && !/^Median/ { bad = 1 } END { exit bad }' stdout; then pass "  in 80 columns"; else fail "  not in 80 columns"; fi
+prints '^Times are medians of one session on '
+if awk 'length > 80 { bad = 1 } END { exit bad }' stdout; then pass "  in 80 columns"; else fail "  not in 80 columns"; fi
 "$SELFSAME" train a.yaml --runs runs --seed 3 --epochs 1 > /dev/null 2>&1
 "$SELFSAME" train a.yaml --runs runs --seed 3 --resume > /dev/null 2>&1
 expect 0 "a run of two sessions may have used two machines" table a-seed3 --runs runs
-prints '^Times are medians of several sessions, the last on .*threads'
+prints '^Times are medians of several sessions, the last on '
 expect 0 "seeds that differ are a column" table a-seed1 a-seed2 --runs runs
 prints '^depth  seed'
 expect 0 "as Markdown" table a-seed1 --runs runs --format markdown
