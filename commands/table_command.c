@@ -201,6 +201,8 @@ static size_t choose_columns(enum format format, struct record *const *records, 
     return kept;
 }
 
+enum { TIMES_BYTES = 256 };
+
 /* A line of Markdown; on a terminal, as many lines as it takes. */
 static void __attribute__((format(printf, 2, 3))) note(enum format format, const char *text_format, ...)
 {
@@ -213,12 +215,48 @@ static void __attribute__((format(printf, 2, 3))) note(enum format format, const
     text_wrap(stdout, escaped, 0, 0, format == FORMAT_TEXT ? text_columns(STDOUT_FILENO) : INT_MAX);
 }
 
+/* What timed a run. */
+static void describe_times(const struct record *record, char text[TIMES_BYTES])
+{
+    const struct record_facts *facts = &record->facts;
+    snprintf(text, TIMES_BYTES, "medians of %s on %s; %s",
+             facts->sessions > 1 ? "several sessions, the last" : "one session", facts->engine_description,
+             facts->host_cpu);
+}
+
+static bool times_described(const struct record *record, const char *text)
+{
+    char own[TIMES_BYTES];
+    describe_times(record, own);
+    return !imported_is(record) && strcmp(own, text) == 0;
+}
+
+/* What timed the run i and all others that were timed in the same way, unless an earlier one said it. */
+static void note_times(enum format format, struct record *const *records, size_t count, size_t i)
+{
+    char about[TIMES_BYTES], names[512] = "";
+    size_t same = 0, imported = 0, used = 0;
+    describe_times(records[i], about);
+    for (size_t j = 0; j < count; j++) {
+        imported += imported_is(records[j]);
+        if (!times_described(records[j], about))
+            continue;
+        if (j < i)
+            return;
+        if (used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", same > 0 ? ", " : "", records[j]->name);
+        same++;
+    }
+    if (same + imported == count)
+        note(format, "Times are %s.", about);
+    else
+        note(format, "Times of %s are %s.", names, about);
+}
+
 /* The lines below the table: the machines of its times, and notes on the data. */
 static void print_notes(enum format format, struct record *const *records, size_t count)
 {
-    const char *const line = format == FORMAT_MARKDOWN ? "\n" : "";
-    char about[256], before[256] = "";
-    printf("%s", line);
+    printf("%s", format == FORMAT_MARKDOWN ? "\n" : "");
     if (count > 0 && all_the_same(COLUMN_SEED, records, count) && all_the_same(COLUMN_ARITHMETIC, records, count))
         text_line(stdout, "Seed %" PRIu64 ", arithmetic %s.", records[0]->facts.seed, imported_arithmetic(records[0]));
     for (size_t i = 0; i < count; i++) {
@@ -229,14 +267,7 @@ static void print_notes(enum format format, struct record *const *records, size_
             note(format, "%s: imported, not computed by selfsame: %s.", records[i]->name, origin);
             continue;
         }
-        snprintf(about, sizeof about, "medians of %s on %s; %s",
-                 facts->sessions > 1 ? "several sessions, the last" : "one session", facts->engine_description,
-                 facts->host_cpu);
-        if (strcmp(about, before) != 0 && i == 0)
-            note(format, "Times are %s.", about);
-        else if (strcmp(about, before) != 0)
-            note(format, "From the line of %s on, times are %s.", records[i]->name, about);
-        snprintf(before, sizeof before, "%s", about);
+        note_times(format, records, count, i);
         for (size_t n = 0; facts->data_notes != NULL && facts->data_notes[n] != NULL; n++)
             note(format, "%s: %s.", records[i]->name, facts->data_notes[n]);
     }

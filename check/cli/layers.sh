@@ -1,4 +1,4 @@
-# Layers: a room includes only the rooms that this table allows, and no circle of files has grown inside one.
+# Layers: a room includes only the rooms that the table below allows, and no circle of files has grown inside one.
 # ARCHITECTURE.md shows the same table. A room is a folder of the product; check/ may include every room.
 
 cd "$TOP" || exit 99

@@ -33,6 +33,10 @@ if awk 'length > 80 { bad = 1 } END { exit bad }' stdout; then pass "  in 80 col
 "$SELFSAME" train a.yaml --runs runs --seed 3 --resume > /dev/null 2>&1
 expect 0 "a run of two sessions may have used two machines" table a-seed3 --runs runs
 prints '^Times are medians of several sessions, the last on '
+"$SELFSAME" train a.yaml --runs runs --seed 4 --isa scalar --epochs 1 > /dev/null 2>&1
+expect 0 "runs that different machines timed" table a-seed1 a-seed2 a-seed4 --runs runs
+prints '^Times of a-seed1, a-seed2 are medians of one session on '
+prints '^Times of a-seed4 are medians of one session on scalar'
 expect 0 "seeds that differ are a column" table a-seed1 a-seed2 --runs runs
 prints '^depth  seed'
 expect 0 "as Markdown" table a-seed1 --runs runs --format markdown
