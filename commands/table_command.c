@@ -257,8 +257,10 @@ static void note_times(enum format format, struct record *const *records, size_t
 static void print_notes(enum format format, struct record *const *records, size_t count)
 {
     printf("%s", format == FORMAT_MARKDOWN ? "\n" : "");
-    if (count > 0 && all_the_same(COLUMN_SEED, records, count) && all_the_same(COLUMN_ARITHMETIC, records, count))
-        text_line(stdout, "Seed %" PRIu64 ", arithmetic %s.", records[0]->facts.seed, imported_arithmetic(records[0]));
+    const bool same_arithmetic = count > 0 && all_the_same(COLUMN_ARITHMETIC, records, count);
+    if (count > 0 && all_the_same(COLUMN_SEED, records, count))
+        text_line(stdout, "Seed %" PRIu64 "%s%s.", records[0]->facts.seed, same_arithmetic ? ", arithmetic " : "",
+                  same_arithmetic ? imported_arithmetic(records[0]) : "");
     for (size_t i = 0; i < count; i++) {
         const struct record_facts *facts = &records[i]->facts;
         if (imported_is(records[i])) {
