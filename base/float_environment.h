@@ -87,20 +87,45 @@ static inline bool float_environment_holds(void)
 /* On other processors, what the C library offers. */
 #include <fenv.h>
 
+#ifdef __ALTIVEC__
+/* POWER has a second unit for vectors of floats, and gcc takes instructions of both: of fused multiply-adds, vmaddfp is
+ * the older one. Linux starts a process with that unit in non-Java mode, in which subnormals are zero, and the C
+ * library leaves it there. */
+typedef unsigned float_environment_vscr __attribute__((vector_size(16)));
+#endif
+
 struct float_environment {
     fenv_t library;
+#ifdef __ALTIVEC__
+    float_environment_vscr vscr;
+#endif
 };
+
+static inline struct float_environment float_environment_now(void)
+{
+    struct float_environment now;
+    (void)fegetenv(&now.library);
+#ifdef __ALTIVEC__
+    __asm__ volatile("mfvscr %0" : "=v"(now.vscr) : : "memory");
+#endif
+    return now;
+}
 
 static inline void float_environment_leave(struct float_environment saved)
 {
     (void)fesetenv(&saved.library);
+#ifdef __ALTIVEC__
+    __asm__ volatile("mtvscr %0" : : "v"(saved.vscr) : "memory");
+#endif
 }
 
 static inline struct float_environment float_environment_enter(void)
 {
-    struct float_environment saved;
-    (void)fegetenv(&saved.library);
+    struct float_environment saved = float_environment_now();
     (void)fesetenv(FE_DFL_ENV);
+#ifdef __ALTIVEC__
+    __asm__ volatile("mtvscr %0" : : "v"((float_environment_vscr){ 0 }) : "memory");
+#endif
     return saved;
 }
 
@@ -108,6 +133,12 @@ static inline bool float_environment_holds(void)
 {
 #ifdef __GLIBC__
     if (fegetexcept() != 0)
+        return false;
+#endif
+#ifdef __ALTIVEC__
+    enum { NON_JAVA = 1 << 16 }; /* in the last word of the register, which is element 0 on little-endian machines */
+    const float_environment_vscr vscr = float_environment_now().vscr;
+    if (((vscr[0] | vscr[3]) & NON_JAVA) != 0)
         return false;
 #endif
     return fegetround() == FE_TONEAREST;

@@ -183,7 +183,7 @@ same cpu.stdout stdout "  the same error and loss"
 same cpu.txt cuda.txt "  the same predictions"
 
 # Doctor.
-known=$(sed -n 's/.*\[ARITHMETIC_EXACT_1\] = "\([0-9a-f]*\)".*/\1/p' "$TOP/trainer/proof.c")
+known=$(known_digest exact-1)
 expect 0 "doctor" doctor
 quiet
 prints "^card       CUDA on the host, compute capability "

@@ -1,9 +1,9 @@
 # doctor: says what is here and what is missing, and tells the known bits from others.
 
 build=$(dirname "$SELFSAME")
-known=$(sed -n 's/.*\[ARITHMETIC_EXACT_1\] = "\([0-9a-f]*\)".*/\1/p' "$TOP/trainer/proof.c")
-known_2=$(sed -n 's/.*\[ARITHMETIC_EXACT_2\] = "\([0-9a-f]*\)".*/\1/p' "$TOP/trainer/proof.c")
+known=$(known_digest exact-1) known_2=$(known_digest exact-2)
 
+known_isas
 expect 0 "doctor" doctor
 prints "arithmetic exact-"
 prints "^processor  .* threads used"
@@ -13,13 +13,15 @@ prints "^cpu     scalar   exact-2   exact: $(printf %.16s "$known_2") ("
 prints "^exact: yes "
 if [ -s stderr ]; then fail "doctor warns"; else pass "doctor warns of nothing"; fi
 # Every instruction set of this build has its line, and a missing instruction set is no failure.
-if grep -q '^#define HAVE_X86_64 1' "$build/config.h"; then
-    prints "^cpu     avx512   exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
-    prints "^cpu     avx      exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
-    prints "^cpu     avx      exact-2   \(exact: $(printf %.16s "$known_2")\|missing: .* processor does not have\)"
-    prints "^cpu     avx2     exact-1   \(exact: $(printf %.16s "$known")\|missing: .* processor does not have\)"
-    prints "^cpu     avx2     exact-2   \(exact: $(printf %.16s "$known_2")\|missing: .* processor does not have\)"
+if grep -q '^#define HAVE_X86_64 1' "$build/config.h" && [ "$isas" != "avx512 avx2 avx scalar" ]; then
+    fail "this build for x86-64 knows only: $isas"
 fi
+for isa in $isas; do
+    for arithmetic in exact-1 exact-2; do
+        line="^cpu     $(printf '%-8s %s' "$isa" $arithmetic)   "
+        prints "$line\(exact: $(known_digest $arithmetic | cut -c 1-16) (\|missing: .* processor does not have\)"
+    done
+done
 for engine in cuda cudnn; do
     prints "^$engine  *\(exact-1\|fast\)  *\(exact\|repeats itself\|missing\): "
 done

@@ -18,6 +18,7 @@ try() {
 }
 # What the arithmetic and the hardware of this machine do not have.
 avx2=3 avx512=3
+grep -q '^#define HAVE_X86_64 1' "$(dirname "$SELFSAME")/config.h" || avx2=2 avx512=2 # unknown to the build
 if grep -q -w avx2 /proc/cpuinfo; then avx2=0; fi
 if grep -q -w avx512bw /proc/cpuinfo; then avx512=0; fi
 if [ -e /dev/nvidiactl ]; then

@@ -55,6 +55,17 @@ targets: []
 YAML
 }
 
+# known_digest ARITHMETIC: what doctor must find, from trainer/proof.c.
+known_digest() { sed -n "s/.*\[ARITHMETIC_EXACT_${1#exact-}\] = \"\([0-9a-f]*\)\".*/\1/p" "$TOP/trainer/proof.c"; }
+
+# known_isas: sets $isas to the instruction sets that this build knows, the fastest first. With those that this processor
+# does not have, a command ends with exit 3.
+known_isas() {
+    run bench --isa none --steps 1 --batch 1 --depth 8
+    isas=$(sed -n 's/.*this build knows //p' stderr | tr -d ,)
+    [ -n "$isas" ] || fail "an unknown instruction set: the known ones are not named"
+}
+
 # needs COMMAND...: skips the whole test where a program is missing.
 needs() {
     for program in "$@"; do

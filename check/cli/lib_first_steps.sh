@@ -29,18 +29,16 @@ check_ledger() {
 
 # The vector engines that this build and processor have. Exit 3 is a processor without; anything else is no reason to skip one.
 vectors=
-case $(uname -m) in
-x86_64 | amd64)
-    for isa in avx512 avx2; do
-        run bench --isa "$isa" --steps 1 --batch 1 --depth 8
-        case $status in
-        0) vectors="$vectors $isa" ;;
-        3) echo "skipped: no $isa here" ;;
-        *) fail "bench --isa $isa: exit $status" ;;
-        esac
-    done
-    ;;
-esac
+known_isas
+for isa in $isas; do
+    case $isa in scalar | avx) continue ;; esac
+    run bench --isa "$isa" --steps 1 --batch 1 --depth 8
+    case $status in
+    0) vectors="$vectors $isa" ;;
+    3) echo "skipped: no $isa here" ;;
+    *) fail "bench --isa $isa: exit $status" ;;
+    esac
+done
 
 # check_build PROGRAM LABEL DEPTH...: the first steps with two threads
 check_build() {

@@ -214,7 +214,7 @@ if grep -q "no NVIDIA driver here (no libcuda.so.1 was found): install it" stder
 else
     echo "skipped: a stub in the driver's place, which takes a build with CUDA, its toolkit, and no driver"
 fi
-if ! grep -q -w avx512bw /proc/cpuinfo; then
+if grep -q '^#define HAVE_X86_64 1' "$(dirname "$SELFSAME")/config.h" && ! grep -q -w avx512bw /proc/cpuinfo; then
     expect 3 "an instruction set that is not here" train tiny.yaml --runs gpu --name isa --isa avx512
     says "leave it out"
     expect 0 "  left out" train tiny.yaml --runs gpu --name isa

@@ -13,6 +13,7 @@ training: {steps: 12, batch_size: 20, schedule: {drop_epochs: []}}
 targets: []
 YAML
 sed 's/^name: tiny/name: tiles/; $a arithmetic: exact-2' tiny.yaml > tiles.yaml
+known_isas
 sed 's/^name: tiny/name: long/; s/steps: 12, batch_size: 20/steps: 780, batch_size: 2/' tiny.yaml > long.yaml
 
 # ---- one file, whatever computes it ----
@@ -22,7 +23,7 @@ for name in tiny tiles; do
     expect 0 "a trace" trace runs/$name --step 6 --threads 1
     prints "^traced: runs/$name, step 6 (from 1), computed again from the checkpoint after step 4; [0-9]* tensors"
     prints "^The step comes out as the run's ledger says"
-    for isa in scalar avx avx2 avx512; do
+    for isa in $isas; do
         run trace runs/$name --step 6 --isa $isa --threads 2 --out $isa.trace --force
         case $status in
         3) echo "skipped: no $isa here" ;;

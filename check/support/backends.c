@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/float_environment.h"
 #include "trainer/random.h"
 
 const char *const ADVERSITIES[ADVERSITY_COUNT] = {
@@ -136,6 +137,7 @@ enum status trial_run(const struct trial *trial, const struct network *network, 
     struct backend *backend = NULL;
     struct input *input = NULL;
     struct sample *samples = calloc(trial->batch, sizeof *samples);
+    const struct float_environment saved = float_environment_enter();
     memset(trace, 0, sizeof *trace);
     trace->values = calloc(network->value_count, sizeof *trace->values);
     trace->momentum = calloc(network->value_count, sizeof *trace->momentum);
@@ -177,6 +179,7 @@ enum status trial_run(const struct trial *trial, const struct network *network, 
     }
     input_close(input);
     free(samples);
+    float_environment_leave(saved);
     return status;
 }
 

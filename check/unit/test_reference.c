@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/float_environment.h"
 #include "check/support/float64.h"
 #include "check/support/tolerance.h"
 #include "trainer/cpu/reference.h"
@@ -551,5 +552,6 @@ int main(void)
         cmocka_unit_test(test_pooling),  cmocka_unit_test(test_linear),       cmocka_unit_test(test_logits_norm),
         cmocka_unit_test(test_softmax),  cmocka_unit_test(test_groups),
     };
+    (void)float_environment_enter(); /* as the engine does */
     return cmocka_run_group_tests(tests, NULL, print_errors);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/float_environment.h"
 #include "check/support/backends.h"
 #include "check/support/step_case.h"
 #include "check/support/tolerance.h"
@@ -426,5 +427,6 @@ int main(void)
         cmocka_unit_test(test_depth_8),
         cmocka_unit_test(test_depth_20),
     };
+    (void)float_environment_enter(); /* as the engine does */
     return cmocka_run_group_tests(tests, NULL, print_errors);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/float_environment.h"
 #include "base/hash.h"
 #include "check/goldens/winograd.h"
 #include "check/support/float64.h"
@@ -294,5 +295,6 @@ int main(int argc, char **argv)
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
+    (void)float_environment_enter(); /* as the engine does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

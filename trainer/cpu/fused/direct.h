@@ -1,5 +1,4 @@
-/* The direct 3x3 convolution for AVX2 and AVX-512: ARITHMETIC.md section 2 on blocked layouts. All shapes are constant
- * after inlining.
+/* The direct 3x3 convolution: ARITHMETIC.md section 2 on blocked layouts. All shapes are constant after inlining.
  *
  * layouts  packed weights, forward: [K/G][C/16][r][c of 16][s][G] with G = TK vectors of filters; packed weights,
  *          backward data: [C/G][K/16][r'][k of 16][s'][G], flipped: entry r',s' is w[k][c][2-r'][2-s']; weight gradient

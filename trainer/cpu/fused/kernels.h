@@ -23,6 +23,16 @@
 #define TILE_POINTS_WIDE 12, 2
 enum { POINT_VECTORS_NARROW = 1, POINT_VECTORS_WIDE = 2 };
 enum { VECTORS_NARROW = 1, VECTORS_WIDE = 2, TURN_FMAS = 48, WEIGHT_TURN_FMAS = 48, WEIGHT_FIRST_TURN_FMAS = 18 };
+#elif FUSED_VECTOR == 4
+#define TILE_NARROW 16, 8, 2 /* 16 chains, six taps and a broadcast of the 32 registers that these processors have */
+#define TILE_WIDE 16, 8, 2
+#define TILE_STRIDED 32, 16
+#define TILE_WEIGHT 2, 4, 2 /* 24 chains, four vectors and a broadcast */
+#define TILE_WEIGHT_FIRST 2, 3, 2
+#define TILE_POINTS_NARROW 12, 2
+#define TILE_POINTS_WIDE 12, 2
+enum { POINT_VECTORS_NARROW = 2, POINT_VECTORS_WIDE = 2 };
+enum { VECTORS_NARROW = 2, VECTORS_WIDE = 2, TURN_FMAS = 48, WEIGHT_TURN_FMAS = 48, WEIGHT_FIRST_TURN_FMAS = 36 };
 #else
 #define TILE_NARROW 32, 11, 1 /* 11 chains, three taps and a broadcast: 15 of the 16 registers */
 #define TILE_WIDE 32, 11, 1
@@ -36,6 +46,17 @@ enum { VECTORS_NARROW = 1, VECTORS_WIDE = 1, TURN_FMAS = 32, WEIGHT_TURN_FMAS = 
 #endif
 
 enum { VECTORS_STRIDED = 1 };
+
+/* The kernels' arrays have room for these. */
+#define FITS_(TS, TQ, TK) ((TS) * (TK) <= STRIP_MAX && (TQ) * (TK) <= 16)
+#define FITS(...) FITS_(__VA_ARGS__)
+_Static_assert(FITS(TILE_NARROW) && FITS(TILE_WIDE) && FITS(TILE_STRIDED, 1), "a strip or a tile is too large");
+#define FITS_WEIGHT_(KV, TC, TQ) (3 * (KV) * (TC) <= 24 && (KV) * (TQ) <= 4)
+#define FITS_WEIGHT(...) FITS_WEIGHT_(__VA_ARGS__)
+_Static_assert(FITS_WEIGHT(TILE_WEIGHT) && FITS_WEIGHT(TILE_WEIGHT_FIRST), "a weight gradient's tile is too large");
+#define FITS_POINTS_(TT, TK) ((TT) * (TK) <= 24 && (TK) <= 2)
+#define FITS_POINTS(...) FITS_POINTS_(__VA_ARGS__)
+_Static_assert(FITS_POINTS(TILE_POINTS_NARROW) && FITS_POINTS(TILE_POINTS_WIDE), "a tile at the points is too large");
 
 enum shape { SHAPE_FIRST, SHAPE_16, SHAPE_16_32, SHAPE_32, SHAPE_32_64, SHAPE_64, SHAPE_COUNT };
 

@@ -1,5 +1,5 @@
-/* The 3x3 convolution of exact-2 for AVX2 and AVX-512, stride 1, by Winograd's F(4x4, 3x3): ARITHMETIC.md section 2b on
- * blocked layouts. All shapes are constant after inlining.
+/* The 3x3 convolution of exact-2, stride 1, by Winograd's F(4x4, 3x3): ARITHMETIC.md section 2b on blocked layouts. All
+ * shapes are constant after inlining.
  *
  * A block of tiles of a few rows or images goes through three phases, between which it stays in the first- or
  * second-level cache: the inputs at the tiles' 36 points (V); at each point the product of V and the filters (M), which
