@@ -448,6 +448,15 @@ static enum status set_up(struct job *job, struct network **network, struct engi
     return open_engine(job, *network, engine, error);
 }
 
+/* Ranks exchange sums in the layout of the vectors that add them. */
+static enum status check_same_isa(const struct job *job, const struct engine *engine, struct error *error)
+{
+    if (job->operations->used_isa == NULL)
+        return STATUS_OK;
+    return ranks_check_same(job->session->ranks, job->operations->used_isa(engine), "another instruction set",
+                            "give all of them one that every host has, with --isa", error);
+}
+
 static enum status run_job(struct job *job, struct error *error)
 {
     struct network *network = NULL;
@@ -455,6 +464,8 @@ static enum status run_job(struct job *job, struct error *error)
     struct training_state state = { .step = 0 };
     enum status status = agree(job, set_up(job, &network, &engine, &state, error), error);
     assert(status != STATUS_OK || (job->training != NULL && job->validation != NULL));
+    if (status == STATUS_OK)
+        status = agree(job, check_same_isa(job, engine, error), error);
     if (status == STATUS_OK)
         status = agree(job, record_and_train(job, network, engine, &state, error), error);
     if (engine != NULL)

@@ -86,6 +86,8 @@ struct engine_operations {
     enum status (*evaluate)(struct engine *engine, uint8_t *predictions, double *loss, struct error *error);
     /* One line for the record, such as "AVX-512, fused, 2 threads"; lives as long as the engine. */
     const char *(*describe)(const struct engine *engine);
+    /* The instruction set that it uses, a name of `isa` above. NULL with `isa`. */
+    const char *(*used_isa)(const struct engine *engine);
     /* Facts for the record, such as a device's name or the algorithms that a library was held to: texts up to a NULL,
      * or NULL for none. */
     const char *const *(*facts)(const struct engine *engine);

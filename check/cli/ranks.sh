@@ -104,6 +104,12 @@ for kind in $kinds; do
     expect 0 "  the record is whole" check "$run"
 done
 
+known_isas
+for fastest in $isas; do
+    run bench --isa "$fastest" --steps 1 --batch 1 --depth 8
+    [ "$status" -ne 0 ] || break
+done
+
 # ---- what is refused ---------------------------------------------------------------------------------------------------
 
 for kind in $kinds; do
@@ -123,6 +129,18 @@ for kind in $kinds; do
         if [ $? -eq 2 ]; then pass "$kind, $change on rank 1: exit 2"; else fail "$kind, $change on rank 1: another exit"; fi
         once "rank 1 on .* has other images than rank 0 on\|rank 1 on .* has another manifest or other options than rank 0 on"
     done
+    # Rank 0 has the scalar reference, rank 1 the fastest set of this processor.
+    if [ "$fastest" != scalar ]; then
+        timeout 300 $(launcher "$kind") 2 sh -c \
+            '[ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" != 0 ] || export SELFSAME_ISA=scalar; exec "$0" "$@"' \
+            "$SELFSAME" train tiny.yaml --runs refused > stdout 2> stderr < /dev/null
+        if [ $? -eq 2 ]; then pass "$kind, two instruction sets: exit 2"; else fail "$kind, two instruction sets: another exit"; fi
+        once "rank 1 on .* has another instruction set than rank 0 on .*; give all of them one that every host has, with --isa"
+        launched 0 "  with --isa" "$kind" 2 train tiny.yaml --runs "$kind" --name isa --isa "$fastest"
+        same one/exact-1/ledger.txt "$kind/isa/ledger.txt" "  the same ledger"
+    else
+        echo "skipped: two instruction sets, since this processor has one"
+    fi
     [ ! -d refused ] || fail "what was refused left a folder"
 done
 imitation=$(dirname "$SELFSAME")/check/selfsame_on_host # has the engine cuda on every machine

@@ -377,6 +377,11 @@ static const char *cpu_describe(const struct engine *engine)
     return engine->description;
 }
 
+static const char *cpu_used_isa(const struct engine *engine)
+{
+    return engine->operations->isa;
+}
+
 static const char *const *cpu_facts(const struct engine *engine)
 {
     (void)engine;
@@ -413,6 +418,7 @@ const struct engine_operations engine_cpu = {
     .trace = cpu_trace,
     .evaluate = cpu_evaluate,
     .describe = cpu_describe,
+    .used_isa = cpu_used_isa,
     .facts = cpu_facts,
     .memory_bytes = cpu_memory_bytes,
     .predict_memory = cpu_predict_memory,
