@@ -130,3 +130,10 @@ for name in ("light_colour", "dark_colour"):
 PY
 if python3 colours.py "$TOP/plots/style.gp" "$TOP/check/cli" 2> stderr; then pass "every colour has contrast, light and dark"; else fail "a colour lacks contrast"; fi
 
+# The commands of the gallery, as its page has them. Those of runs that a reader trains first are left out.
+ln -s "$TOP" source
+sed -n 's/^    \.\/selfsame plot //p' source/plots/gallery/README.md | grep 'results/published' | sed 's,results/published,source/&,g' > commands
+while read -r words; do
+    # shellcheck disable=SC2086 # words, and patterns of files
+    expect 0 "the gallery's: plot $words" plot --out gallery --format svg $words
+done < commands
