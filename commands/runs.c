@@ -1,5 +1,5 @@
 /* selfsame runs: lists the recorded runs. */
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -55,15 +55,13 @@ struct listing {
 static void add_cell(struct table *table, const struct run_column *column, const struct run_value *value)
 {
     if (!value->present)
-        table_cell(table, "%s", "");
+        table_text(table, "", 0);
     else if (column->type == RUN_COLUMN_INTEGER)
-        table_cell(table, "%" PRId64, value->integer);
+        table_integer(table, value->integer);
     else if (column->type == RUN_COLUMN_REAL)
-        table_cell(table, "%.*f", (int)column->digits, value->real);
-    else if (column->type == RUN_COLUMN_DIGEST)
-        table_cell(table, "%.*s", (int)column->digits, value->text);
+        table_number(table, (int)column->digits, value->real);
     else
-        table_cell(table, "%s", value->text);
+        table_text(table, value->text, column->type == RUN_COLUMN_DIGEST ? column->digits : SIZE_MAX);
 }
 
 static void add_row(void *context, const char *run, const char *mark, const struct run_value *values)

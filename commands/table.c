@@ -32,12 +32,12 @@ struct table *table_open(const struct table_column *columns, size_t count)
     return table;
 }
 
-enum { CELL_BYTES = 1024 };
+enum { CELL_BYTES = 1024, DIGITS_BYTES = 24 };
 
 /* Adds a cell. False without memory. */
-static bool add_cell(struct table *table, const char *text)
+static bool add_cell(struct table *table, const char *text, size_t length)
 {
-    const size_t bytes = strlen(text) + 1;
+    const size_t bytes = length + 1;
     if (table->cell_count == table->room) {
         const size_t room = 2 * table->room + 64;
         size_t *cells = realloc(table->cells, room * sizeof *cells);
@@ -54,7 +54,8 @@ static bool add_cell(struct table *table, const char *text)
         table->texts = texts;
         table->size = size;
     }
-    memcpy(table->texts + table->used, text, bytes);
+    memcpy(table->texts + table->used, text, length);
+    table->texts[table->used + length] = '\0';
     table->cells[table->cell_count++] = table->used;
     table->used += bytes;
     return true;
@@ -78,8 +79,13 @@ void table_cell(struct table *table, const char *format, ...)
         va_end(arguments);
         text = whole;
     }
-    table->lost = table->lost || text == NULL || !add_cell(table, text);
+    table->lost = table->lost || text == NULL || !add_cell(table, text, strlen(text));
     free(whole);
+}
+
+void table_text(struct table *table, const char *text, size_t most)
+{
+    table->lost = !add_cell(table, text, strnlen(text, most)) || table->lost;
 }
 
 void table_cell_if(struct table *table, bool known, const char *format, ...)
@@ -93,17 +99,57 @@ void table_cell_if(struct table *table, bool known, const char *format, ...)
     table_cell(table, "%s", text);
 }
 
+/* printf takes ten times as long as these two, and a long list has many numbers. */
+
+/* Writes a number so that it ends before `end`, with `least` digits or more. Returns where it begins. */
+static char *digits_before(char *end, uint64_t number, int least)
+{
+    for (; number > 0 || least > 0; number /= 10, least--)
+        *--end = (char)('0' + number % 10);
+    return end;
+}
+
+/* As "%.*f" writes it, or false: for a value so near to the middle between two results that the product's own rounding
+ * could decide. */
+static bool plain_decimal(char *text, size_t size, int digits, double value)
+{
+    static const double scales[] = { 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6 };
+    char buffer[DIGITS_BYTES], *end = buffer + sizeof buffer;
+    if (digits < 1 || digits > 6 || size < sizeof buffer || signbit(value) || !(value < 1e6))
+        return false;
+    const double scaled = value * scales[digits], floored = floor(scaled), rest = scaled - floored;
+    if (fabs(rest - 0.5) < 1e-3) /* the product is below 1e12, and off by less than 1e-4 */
+        return false;
+    const uint64_t number = (uint64_t)floored + (rest > 0.5), scale = (uint64_t)scales[digits];
+    char *begin = digits_before(end, number % scale, digits);
+    *--begin = '.';
+    begin = digits_before(begin, number / scale, 1);
+    *(char *)mempcpy(text, begin, (size_t)(end - begin)) = '\0';
+    return true;
+}
+
 void number_text(char *text, size_t size, int digits, double value)
 {
-    if (isfinite(value))
-        snprintf(text, size, "%.*f", digits, value);
-    else
+    if (!isfinite(value))
         text[0] = '\0';
+    else if (!plain_decimal(text, size, digits, value))
+        snprintf(text, size, "%.*f", digits, value);
 }
 
 void table_number(struct table *table, int digits, double value)
 {
-    table_cell_if(table, isfinite(value), "%.*f", digits, value);
+    char text[CELL_BYTES];
+    number_text(text, sizeof text, digits, value);
+    table_text(table, text, sizeof text);
+}
+
+void table_integer(struct table *table, int64_t value)
+{
+    char buffer[DIGITS_BYTES], *end = buffer + sizeof buffer;
+    char *begin = digits_before(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1);
+    if (value < 0)
+        *--begin = '-';
+    table_text(table, begin, (size_t)(end - begin));
 }
 
 static const char *cell(const struct table *table, size_t row, size_t column)
@@ -202,7 +248,13 @@ static void shorten(const struct table *table, struct layout *layout, size_t mos
 static void print_last(const struct table *table, const struct layout *layout, const char *text, size_t columns)
 {
     char escaped[CELL_BYTES];
-    const size_t width = columns > layout->before_last + WRAPPED_MIN ? columns : layout->before_last + WRAPPED_MIN;
+    const size_t width = columns > layout->before_last + WRAPPED_MIN ? columns : layout->before_last + WRAPPED_MIN,
+                 length = plain_length(text);
+    if (length <= width - layout->before_last && !table->columns[layout->last].number) { /* as most are */
+        fwrite_unlocked(text, 1, length, stdout);
+        putc_unlocked('\n', stdout);
+        return;
+    }
     if (table->columns[layout->last].number)
         printf("%*s", (int)(layout->widths[layout->last] - width_of(text)), "");
     (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);

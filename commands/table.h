@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -34,8 +35,11 @@ struct table *table_open(const struct table_column *columns, size_t count);
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same where a value is known, and an empty cell where it is not. */
 void table_cell_if(struct table *table, bool known, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A text, or its first bytes: at most so many. */
+void table_text(struct table *table, const char *text, size_t most);
 /* A number with so many digits after the point; an empty cell if it is not finite. */
 void table_number(struct table *table, int digits, double value);
+void table_integer(struct table *table, int64_t value);
 /* The text of such a cell. */
 void number_text(char *text, size_t size, int digits, double value);
 /* Prints to standard output in "table", "markdown", "json" or "csv"; NULL is "table". */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,12 +192,54 @@ static void test_long_names(void **state)
     table_close(table);
 }
 
+/* Numbers that are written without printf are those of printf. */
+static void test_numbers(void **state)
+{
+    static const double made[] = { 0.0,       -0.0,     0.005,    0.015,        0.125,  2.5,    8.305,
+                                   8.315,     99.995,   999999.5, 999999.99999, 1e6,    1e20,   -8.31,
+                                   0.4999995, 0.0005,   1e-9,     1.0 / 3,      1024.5, 0x1p-3, 0x1p-1074,
+                                   262144.5,  123.4565, 512.0005, 5e-7,         0.99999 };
+    enum { MADE = sizeof made / sizeof *made, COUNT = 200000 };
+    uint64_t random = 88172645463325252u;
+    char text[1024], expected[512];
+    (void)state;
+    for (int i = 0; i < MADE + COUNT; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        /* Every third one lies near the middle between two results. */
+        const double near = ((double)(random % 100000000) + 0.5) / 1e6 + (i % 2 ? 1e-12 : 0.0),
+                     drawn = (double)(random >> 11) * 0x1p-53 * (i % 7 ? 100.0 : 2e6),
+                     value = i < MADE     ? made[i]
+                             : i % 3 == 0 ? near
+                                          : drawn;
+        for (int digits = 0; digits <= 7; digits++) {
+            number_text(text, sizeof text, digits, value);
+            snprintf(expected, sizeof expected, "%.*f", digits, value);
+            assert_string_equal(text, expected);
+        }
+    }
+    number_text(text, sizeof text, 2, (double)NAN);
+    assert_string_equal(text, "");
+    static const int64_t integers[] = { 0, 7, -7, 10, 1000000, INT64_MAX, INT64_MIN };
+    static const struct table_column one[] = { { "n", true, 0 } };
+    struct table *table = table_open(one, 1);
+    assert_non_null(table);
+    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
+        table_integer(table, integers[i]);
+    table_text(table, "123456", 3);
+    print(table, "csv", text);
+    assert_string_equal(text, "n\r\n0\r\n7\r\n-7\r\n10\r\n1000000\r\n9223372036854775807\r\n"
+                              "-9223372036854775808\r\n123\r\n");
+    table_close(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_for_people), cmocka_unit_test(test_csv),          cmocka_unit_test(test_json),
         cmocka_unit_test(test_json_cells), cmocka_unit_test(test_without_rows), cmocka_unit_test(test_width),
-        cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_long_names), cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
