@@ -191,9 +191,11 @@ if ! command -v chromium > /dev/null || [ ! -f "$axe" ]; then
 fi
 cat > browser.py <<'PY'
 # A copy of the page without its policy, which forbids scripts, and with the checker. The page is in a frame as wide as a screen,
-# since a browser's own window has a least width.
+# since a browser's own window has a least width. As it is printed, it is in a frame as wide as the text of an A4 page.
 import base64, sys
-page, axe, to, width = open(sys.argv[1]).read(), open(sys.argv[2]).read(), sys.argv[3], sys.argv[4]
+page, axe, to, width, medium = open(sys.argv[1]).read(), open(sys.argv[2]).read(), *sys.argv[3:]
+if medium == "print":
+    page = page.replace("@media print", "@media all").replace("@media screen", "@media not all")
 begin = page.index('<meta http-equiv="Content-Security-Policy"')
 page = page[:begin] + page[page.index(">", begin) + 1:]
 check = """<script>addEventListener("load", () => axe.run(document, {resultTypes: ["violations"]}).then(result => {
@@ -208,9 +210,9 @@ open(to, "w").write(f"""<!DOCTYPE html><body style="margin:0"><pre id="said"></p
 <script>addEventListener("message", event => document.getElementById("said").textContent = event.data);
 document.getElementById("page").srcdoc = new TextDecoder().decode(Uint8Array.from(atob("{data}"), c => c.charCodeAt(0)));</script>""")
 PY
-# look PAGE WIDTH SCHEME: what the checker says of it, in ./stdout. SCHEME: 0 is dark, 1 is light.
+# look PAGE WIDTH SCHEME [print]: what the checker says of it, in ./stdout. SCHEME: 0 is dark, 1 is light.
 look() {
-    "$python" browser.py "$1" "$axe" look.html "$2"
+    "$python" browser.py "$1" "$axe" look.html "$2" "${4:-screen}"
     chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/browser" --blink-settings=preferredColorScheme="$3" \
         --window-size=1400,1000 --virtual-time-budget=20000 --timeout=60000 --dump-dom "file://$PWD/look.html" 2> stderr < /dev/null |
         sed -n 's/.*<pre id="said">\([^<]*\)<.*/\1/p' > stdout
@@ -225,16 +227,17 @@ fi
 for wanted in html-has-lang color-contrast "the page is"; do
     if grep -q "violation:\{0,1\} $wanted" stdout; then pass "the checker finds: $wanted"; else fail "the checker does not find: $wanted"; fi
 done
-while read -r page width scheme dark; do
-    look "$page" "$width" "$scheme"
+while read -r page width scheme dark medium; do
+    look "$page" "$width" "$scheme" "$medium"
     if grep -q "checked $width $dark passes" stdout && ! grep -q violation stdout; then
-        pass "$page, $width wide, dark $dark: the checker finds nothing"
+        pass "$page, $width wide, dark $dark${medium:+, printed}: the checker finds nothing"
     else
-        fail "$page, $width wide, dark $dark"
+        fail "$page, $width wide, dark $dark${medium:+, printed}"
     fi
 done <<'LIST'
 one.html 390 0 true
 one.html 1280 1 false
 many.html 390 1 false
 many.html 1280 0 true
+many.html 703 1 false print
 LIST
