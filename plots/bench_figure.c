@@ -90,8 +90,9 @@ enum status figure_open_bench(struct figure *figure, const char *const *files, s
             snprintf(figure->description, sizeof figure->description,
                      "The share of the machine's measured FMA peak that each convolution reaches, forward and "
                      "backward, in the order of the network. It counts the operations of direct convolutions, so an "
-                     "arithmetic that needs fewer may pass 100 %%. %s: all steps together %.1f %% of %.1f GFLOP/s.",
-                     files[i], 100.0 * bench.share, bench.peak);
+                     "arithmetic that needs fewer may pass 100 %%. Whole steps in %.12s, %.60s, reach %.1f %% of the "
+                     "peak of %.1f GFLOP/s.",
+                     bench.arithmetic, bench.engine, 100.0 * bench.share, bench.peak);
         }
         json_decref(bench.json);
     }

@@ -76,7 +76,7 @@ static enum status add_band(struct chart *chart, size_t style, const struct run_
         snprintf(series->column, sizeof series->column, "%.60s %.20s, mean of %zu", facts->manifest_name,
                  imported_arithmetic(group->records[0]), group->count);
         if (group->count > 1)
-            snprintf(series->title, sizeof series->title, "%.24s, %.12s, %zu seeds: %.2f %%, sd %.2f",
+            snprintf(series->title, sizeof series->title, "%.24s, %.12s, %zu seeds: mean %.2f %%, sd %.2f",
                      facts->manifest_name, imported_arithmetic(group->records[0]), group->count, sample.mean,
                      sample.sd);
         else
@@ -105,7 +105,7 @@ enum status figure_open_seeds(struct figure *figure, const struct record *const 
         status = error->status;
     if (status != STATUS_OK || chart == NULL)
         goto out;
-    snprintf(chart->heading, sizeof chart->heading, "Validation error over several seeds on %s",
+    snprintf(chart->heading, sizeof chart->heading, "Error on %s: mean and range over seeds",
              figure_data_name(runs, count));
     chart->x_label = "training done (epochs)";
     chart->x_column = "epochs done";
@@ -224,6 +224,16 @@ static void name_line(const struct record *record, char line[SHEET_TEXT_BYTES])
                  depth + strlen("resnet") + digits, imported_arithmetic(record));
 }
 
+/* Tells these runs from what others published, which is in the same legend. */
+static void call_ours(struct chart *chart)
+{
+    for (size_t i = 0; i < chart->series_count; i++) {
+        char *title = chart->series[i].title;
+        const size_t length = strlen(title);
+        snprintf(title + length, sizeof chart->series[i].title - length, " (these runs)");
+    }
+}
+
 static bool is_on_cifar10(const struct record *record)
 {
     return record->manifest.dataset_kind == DATASET_CIFAR10 &&
@@ -278,8 +288,10 @@ enum status figure_open_depth(struct figure *figure, const struct record *const 
         chart = open_depth_chart(heading, "error after the last epoch (% of the test images)", error);
         status = chart != NULL ? add_lines(chart, values, used, false, error) : error->status;
     }
-    if (status == STATUS_OK && cifar10)
+    if (status == STATUS_OK && cifar10) {
+        call_ours(chart);
         status = add_published(chart, "error", error);
+    }
     status = finish(status, chart, figure, error);
     snprintf(figure->description, sizeof figure->description,
              "The error after the last epoch, by depth. Full marks are these runs: the mean over the seeds, with a bar "
@@ -329,8 +341,10 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
                                  error);
         status = chart != NULL ? add_lines(chart, values, used, true, error) : error->status;
     }
-    if (status == STATUS_OK && cifar10)
+    if (status == STATUS_OK && cifar10) {
+        call_ours(chart);
         status = add_published(chart, "seconds", error);
+    }
     if (status == STATUS_OK)
         chart->y_log = true;
     status = finish(status, chart, figure, error);

@@ -103,7 +103,7 @@ has '&lt;/pre&gt;&lt;script src=&quot;https://example.invalid/x.js&quot;' evil.h
 
 if [ -z "$figures" ]; then
     has '<h3>ResNet-8 on the embedded data set: validation error</h3>' one.html
-    has '<h3>Validation error over several seeds on the embedded data set</h3>' many.html
+    has '<h3>Error on the embedded data set: mean and range over seeds</h3>' many.html
     mkdir nothing
     ln -s "$(command -v env)" nothing/env
     PATH=$PWD/nothing "$SELFSAME" report tiny-seed1 --runs runs --out none.html > stdout 2> stderr
