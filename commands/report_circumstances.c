@@ -242,7 +242,8 @@ enum status report_configuration(const struct report *report, struct error *erro
         status = print_differences(report, &keys, error);
     for (size_t i = 0; i < report->count && status == STATUS_OK; i++) {
         if (report->count > 1) {
-            fputs("<details>\n<summary>", page);
+            /* Paper has those of the first run, and the table has how the others differ. */
+            fputs(i == 0 ? "<details class=\"printed\">\n<summary>" : "<details>\n<summary>", page);
             page_text(page, "All settings of %s", report->records[i]->name);
             fputs("</summary>\n", page);
         }

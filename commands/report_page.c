@@ -30,9 +30,13 @@ static const char style_sheet[] =
     "pre{background:var(--soft);padding:.7rem;overflow-x:auto;font-size:.9rem;line-height:1.4}\n"
     "figure{margin:1.2rem 0}figure svg{display:block;width:100%;max-width:44rem;height:auto}\n"
     "summary{cursor:pointer;padding:.3rem 0}\n"
-    "@media print{body{max-width:none;padding:0;font-size:10pt}.box,pre{overflow:visible}pre{white-space:pre-wrap}"
-    "table{font-size:7.5pt}th,td{padding-right:.4rem}tbody th{white-space:normal}td.long{min-width:0}"
-    "figure,tr{break-inside:avoid}h2,h3{break-after:avoid}figure svg{max-width:14cm}}\n";
+    "@media print{body{max-width:none;padding:0;font-size:10pt}.box,pre{overflow:visible}"
+    "pre{white-space:pre-wrap;font-size:8pt}table{font-size:7.5pt}th,td{padding-right:.4rem}"
+    "tbody th{white-space:normal}td.long{min-width:0}"
+    "figure,tr{break-inside:avoid}h2,h3,p.quiet{break-after:avoid}figure svg{max-width:10cm}"
+    "details{display:none}details.printed{display:block}"
+    "details.printed::details-content{content-visibility:visible;height:auto}}\n"
+    "@page{margin:12mm}\n";
 
 void page_begin(FILE *page, const char *title, const char *style)
 {

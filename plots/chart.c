@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "plots/curve.h"
+#include "plots/figure_kinds.h"
 
 struct chart *chart_open(struct error *error)
 {
@@ -303,11 +304,11 @@ static void plot_legend(struct clauses *clauses, const struct chart *chart)
             continue;
         name_line_style(series, line);
         clause(clauses, "NaN with %s %s title ", series->look == SERIES_POINTS ? "points" : "linespoints", line);
-        text_write(clauses->file, TEXT_GNUPLOT, series->title);
+        figure_print_legend(clauses->file, series->title);
     }
     if (chart->legend[0] != '\0') {
         clause(clauses, "NaN with lines linestyle of_ink title ");
-        text_write(clauses->file, TEXT_GNUPLOT, chart->legend);
+        figure_print_legend(clauses->file, chart->legend);
     }
 }
 

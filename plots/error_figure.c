@@ -191,7 +191,7 @@ static enum status write_data(const char *folder, const struct error_figure *fig
 static void print_text_item(FILE *file, const char *array, size_t i, const char *text)
 {
     fprintf(file, "%s[%zu] = ", array, i + 1);
-    text_write(file, TEXT_GNUPLOT, text);
+    figure_print_legend(file, text);
     fputc('\n', file);
 }
 

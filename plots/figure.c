@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "plots/figure_kinds.h"
 #include "results/imported.h"
 
@@ -57,6 +58,14 @@ void figure_name_run(const struct record *record, char name[FIGURE_NAME_BYTES])
     else
         snprintf(name, FIGURE_NAME_BYTES, "%.*s..%s%s", LONGEST - END - 2, record->name, record->name + length - END,
                  imported);
+}
+
+void figure_print_legend(FILE *script, const char *text)
+{
+    enum { WIDEST = 60 }; /* of the 640 units of a figure, after the mark, also in a wide font */
+    char shown[SHEET_TEXT_BYTES];
+    text_shorten(shown, sizeof shown, text, WIDEST);
+    text_write(script, TEXT_GNUPLOT, shown);
 }
 
 const char *figure_data_name(const struct record *const *runs, size_t count)

@@ -3,6 +3,8 @@
 #ifndef SELFSAME_FIGURE_KINDS_H
 #define SELFSAME_FIGURE_KINDS_H
 
+#include <stdio.h>
+
 #include "plots/figure.h"
 
 typedef enum status figure_opener(struct figure *figure, const struct record *const *runs, size_t count,
@@ -11,6 +13,8 @@ typedef enum status figure_opener(struct figure *figure, const struct record *co
 /* A run's name as a legend has it: a long one loses its middle. */
 enum { FIGURE_NAME_BYTES = 48 };
 void figure_name_run(const struct record *record, char name[FIGURE_NAME_BYTES]);
+/* Writes a line of the legend for gnuplot, without its middle where it is too wide for the figure. */
+void figure_print_legend(FILE *script, const char *text);
 /* "CIFAR-10", or what the runs' data sets are. */
 const char *figure_data_name(const struct record *const *runs, size_t count);
 

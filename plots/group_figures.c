@@ -175,7 +175,7 @@ static enum status add_lines(struct chart *chart, struct depth_value *values, si
         series->high_column = quartiles ? "upper quartile" : "largest";
         snprintf(series->column, sizeof series->column, "%s", values[begin].line);
         if (quartiles || most == 1)
-            snprintf(series->title, sizeof series->title, "%.62s", values[begin].line);
+            snprintf(series->title, sizeof series->title, "%s", values[begin].line);
         else
             snprintf(series->title, sizeof series->title, "%.40s: mean of up to %zu seeds", values[begin].line, most);
     }
@@ -306,6 +306,15 @@ enum status figure_open_depth(struct figure *figure, const struct record *const 
 
 /* ---- machines ---------------------------------------------------------------------------------------------------- */
 
+/* A card is its own machine, whatever processor it is plugged into. */
+static void name_machine(const struct record_facts *facts, char line[SHEET_TEXT_BYTES])
+{
+    const char *engine = facts->engine_name != NULL ? facts->engine_name : "";
+    const bool card = strcmp(engine, "cuda") == 0 || strcmp(engine, "cudnn") == 0;
+    snprintf(line, SHEET_TEXT_BYTES, "%.60s; %.12s%s%.60s", facts->engine_description, facts->arithmetic,
+             card ? "" : "; ", card ? "" : facts->host_cpu);
+}
+
 enum status figure_open_machines(struct figure *figure, const struct record *const *runs, size_t count,
                                  struct error *error)
 {
@@ -332,8 +341,7 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
                 break;
             values[used].depth = (double)facts->depth;
             values[used].value = row->training_seconds + row->validation_seconds;
-            snprintf(values[used].line, sizeof values[used].line, "%.60s; %.12s; %.60s", facts->engine_description,
-                     facts->arithmetic, facts->host_cpu);
+            name_machine(facts, values[used].line);
         }
     }
     if (status == STATUS_OK) {
@@ -341,10 +349,8 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
                                  error);
         status = chart != NULL ? add_lines(chart, values, used, true, error) : error->status;
     }
-    if (status == STATUS_OK && cifar10) {
-        call_ours(chart);
+    if (status == STATUS_OK && cifar10)
         status = add_published(chart, "seconds", error);
-    }
     if (status == STATUS_OK)
         chart->y_log = true;
     status = finish(status, chart, figure, error);

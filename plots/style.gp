@@ -65,4 +65,5 @@ set ylabel textcolor rgb ink
 set title textcolor rgb ink
 set datafile missing "nan"
 # Below the axes, where no curve is.
-set key bmargin center vertical Left reverse samplen 2.6 spacing 1.1 width 0 textcolor rgb ink title ' ' font ',6'
+# gnuplot takes a letter for wider than it is, and would begin a long line of the legend outside of the figure: width -6.
+set key bmargin center vertical Left reverse samplen 2.6 spacing 1.1 width -6 textcolor rgb ink title ' ' font ',6'
