@@ -293,12 +293,13 @@ enum status figure_open_depth(struct figure *figure, const struct record *const 
         status = add_published(chart, "error", error);
     }
     status = finish(status, chart, figure, error);
-    snprintf(figure->description, sizeof figure->description,
-             "The error after the last epoch, by depth. Full marks are these runs: the mean over the seeds, with a bar "
-             "from the least to the largest.%s",
-             cifar10 ? " Hollow marks are what others published, with a bar of one standard deviation up and down "
-                       "where one was published. Marks of one depth are drawn next to each other."
-                     : "");
+    snprintf(
+        figure->description, sizeof figure->description,
+        "The error after the last epoch, by depth. Filled points are these runs: the mean over the seeds, with a bar "
+        "from the least to the largest.%s",
+        cifar10 ? " Open points are what others published, with a bar of one standard deviation up and down "
+                  "where one was published. Points of one depth are drawn next to each other."
+                : "");
     run_groups_free(groups, group_count);
     free(values);
     return status;
@@ -357,7 +358,7 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
     snprintf(figure->description, sizeof figure->description,
              "The seconds of an epoch (training and validation) by depth, for each machine and arithmetic: the median, "
              "with a bar between the quartiles. Both axes are logarithmic.%s",
-             cifar10 ? " Hollow marks are published times." : "");
+             cifar10 ? " Open points are published times." : "");
     free(values);
     return status;
 }
