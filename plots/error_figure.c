@@ -258,7 +258,7 @@ static int compare_target_lines(const void *a, const void *b)
 /* Each value of the targets that is in the window once, rising, with labels that do not cover one another. */
 static size_t gather_targets(const struct error_figure *figure, struct target_line lines[TARGET_LINES_MAX])
 {
-    const double gap = (figure->y_high - figure->y_low) / 22.0; /* a label's height */
+    const double gap = (figure->y_high - figure->y_low) / 18.0; /* a label's height */
     size_t kept = 0, all = 0;
     for (size_t i = 0; i < figure->count; i++) {
         const struct manifest *manifest = &figure->runs[i]->manifest;
