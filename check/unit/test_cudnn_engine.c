@@ -314,6 +314,31 @@ static void profiles(void **state)
     close_one(&one);
 }
 
+/* Half of the memory that the replication of 2016 took, in every precision. */
+static void fits(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t depth;
+        size_t mebibytes;
+    } most[] = { { 20, 260 }, { 110, 638 } };
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
+        for (enum precision precision = PRECISION_FP32; precision <= PRECISION_BF16; precision++) {
+            const struct engine_options options = { .inference = false };
+            struct recipe recipe = recipe_of(most[i].depth, 0, precision);
+            struct network *network;
+            struct error error;
+            recipe.training.batch_size = 128;
+            expect_ok(network_open(&network, &recipe.model, &error), &error);
+            const size_t bytes = engine_cudnn.predict_memory(&recipe, network, 128, VALIDATION, &options);
+            print_message("depth %u, precision %d: %.1f MiB\n", most[i].depth, (int)precision,
+                          (double)bytes / (1 << 20));
+            assert_in_range(bytes, 1, most[i].mebibytes << 20);
+            network_close(network);
+        }
+    }
+}
+
 /* Opened for evaluations alone it takes less, predicts that, and finds what it finds otherwise. */
 static void evaluates(void **state)
 {
@@ -370,7 +395,7 @@ static void refuses(void **state)
 {
     (void)state;
     struct open_engine one;
-    cuda_host_memory((size_t)64 << 20);
+    cuda_host_memory((size_t)24 << 20);
     open_one(&one, 0.01f, false);
     assert_int_equal(one.status, STATUS_ENVIRONMENT);
     says(&one.error, "batch 4 at depth 8");
@@ -403,8 +428,9 @@ static void refuses(void **state)
 int main(void)
 {
     static struct comparison comparisons[] = {
-        { 8, 0, PRECISION_FP32 },  { 8, 1, PRECISION_FP32 }, { 8, 2, PRECISION_FP32 },
-        { 14, 0, PRECISION_FP32 }, { 8, 0, PRECISION_BF16 }, { 8, 2, PRECISION_BF16 },
+        { 8, 0, PRECISION_FP32 },  { 8, 1, PRECISION_FP32 },  { 8, 2, PRECISION_FP32 },
+        { 14, 0, PRECISION_FP32 }, { 8, 0, PRECISION_BF16 },  { 8, 2, PRECISION_BF16 },
+        { 38, 2, PRECISION_FP32 }, { 56, 2, PRECISION_FP32 }, { 56, 2, PRECISION_BF16 },
     };
     const struct CMUnitTest tests[] = {
         { "msra", agrees, NULL, NULL, &comparisons[0] },
@@ -413,6 +439,10 @@ int main(void)
         { "msra, depth 14", agrees, NULL, NULL, &comparisons[3] },
         { "msra, bf16", agrees, NULL, NULL, &comparisons[4] },
         { "akamaster, bf16", agrees, NULL, NULL, &comparisons[5] },
+        { "outputs made again", agrees, NULL, NULL, &comparisons[6] },
+        { "and in the memory of other layers", agrees, NULL, NULL, &comparisons[7] },
+        { "and in bf16", agrees, NULL, NULL, &comparisons[8] },
+        cmocka_unit_test(fits),
         cmocka_unit_test(repeats),
         cmocka_unit_test(tells),
         cmocka_unit_test(profiles),

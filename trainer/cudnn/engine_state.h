@@ -13,18 +13,26 @@
 /* Numbers for gpu_report.culprit. What is not finite in a layer shows in the loss or in its running statistics. */
 enum { NON_FINITE_NUMBER_LOGITS, NON_FINITE_NUMBER_LOSS, NON_FINITE_NUMBER_TENSOR /* and upwards */ };
 
-enum { GRADIENTS = 4 };
+enum { GRADIENTS = 3 };
+
+/* What a layer of a stage needs for a moment. Where two stages are at hand, what they need at once does not overlap. */
+struct scratch {
+    void *gradients[GRADIENTS]; /* of a block's output and input, in turn; and of a convolution's output */
+    void *inner;                /* the activation between the two convolutions of a block */
+    uint8_t *mask;              /* what a ReLU lets through */
+};
 
 /* Pieces of the one allocation. void: in the numbers of the precision. Sizes are those of a batch's images. */
 struct layout {
     void *packed, *packed_gradients; /* convolutions' weights, channels-last */
     void *input;                     /* the session's x, padded */
-    void **y, **outputs;             /* [conv_count], host arrays: each layer's convolution, and its ReLU */
-    uint8_t **masks;                 /* [conv_count], host array */
-    void *z;                         /* a shortcut that changes shape */
-    void *large[GRADIENTS];          /* gradients of activations */
-    float *mean, *inverse;           /* [conv_count][64] */
-    float *scale, *shift;            /* [conv_count][64] */
+    void **y;                        /* [conv_count], host array: each convolution's output */
+    void **outputs;                  /* [block_count + 1], host array: each block's input, and the last one's output */
+    bool *kept;                      /* [block_count + 1], host array; the other outputs are made again */
+    struct scratch scratch[CUDNN_STAGES];
+    void *z;               /* a shortcut that changes shape */
+    float *mean, *inverse; /* [conv_count][64] */
+    float *scale, *shift;  /* [conv_count][64] */
     float *dpool;
     struct cudnn_weight_place *weights;
     void *workspace, *blas_workspace;
@@ -39,7 +47,7 @@ struct engine {
     cublasHandle_t cublas;
     enum cudnn_precision precision;
     struct cudnn_plans plans[PLAN_SETS];
-    float epsilon, zero; /* whose addresses plans take */
+    float epsilon; /* whose address plans take */
     struct layout layout;
     uint32_t weight_count;
     size_t packed;                      /* numbers of all packed weights */

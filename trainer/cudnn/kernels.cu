@@ -1,4 +1,4 @@
-/* The kernels of kernels.h. They only move bytes: a thread has one number, or a few of one array. */
+/* The kernels of kernels.h. All but one only move bytes: a thread has one number, or a few of one array. */
 #include "trainer/cudnn/kernels.h"
 
 #include "trainer/gpu/kernel.cuh"
@@ -98,6 +98,44 @@ cudaError_t cudnn_subsample(const struct cudnn_subsample_arguments *arguments, c
     const uint32_t numbers = arguments->count * arguments->P * arguments->P * 2 * arguments->C;
     return launch(arguments->narrow ? subsample<bf16> : subsample<float>, dim3(divide_up(numbers, THREADS)),
                   dim3(THREADS), 0, stream, *arguments);
+}
+
+/* ---- activations ------------------------------------------------------------------------------------------------- */
+
+template <class T> struct alignas(4 * sizeof(T)) four {
+    T of[4];
+};
+
+/* A thread per four channels of a pixel. */
+template <class T>
+static __global__ void __launch_bounds__(THREADS) activate(const struct cudnn_activate_arguments arguments)
+{
+    const uint32_t at = blockIdx.x * THREADS + threadIdx.x, first = 4 * at % arguments.channels;
+    if (4 * at >= arguments.numbers)
+        return;
+    const four<T> y = ((const four<T> *)arguments.y)[at];
+    four<T> shortcut = {}, output;
+    four<uint8_t> mask;
+    if (arguments.shortcut != NULL)
+        shortcut = ((const four<T> *)arguments.shortcut)[at];
+#pragma unroll
+    for (uint32_t i = 0; i < 4; i++) {
+        const uint32_t c = first + i;
+        const float norm = (widen(y.of[i]) - arguments.mean[c]) * arguments.inverse[c] * arguments.gamma[c];
+        const float sum = norm + arguments.beta[c] + widen(shortcut.of[i]);
+        narrow(sum < 0.0f ? 0.0f : sum, &output.of[i]);
+        mask.of[i] = widen(output.of[i]) > 0.0f;
+    }
+    if (arguments.output != NULL)
+        ((four<T> *)arguments.output)[at] = output;
+    if (arguments.mask != NULL)
+        ((four<uint8_t> *)arguments.mask)[at] = mask;
+}
+
+cudaError_t cudnn_activate(const struct cudnn_activate_arguments *arguments, cudaStream_t stream)
+{
+    return launch(arguments->narrow ? activate<bf16> : activate<float>,
+                  dim3(divide_up(arguments->numbers / 4, THREADS)), dim3(THREADS), 0, stream, *arguments);
 }
 
 /* ---- head -------------------------------------------------------------------------------------------------------- */

@@ -48,6 +48,18 @@ struct cudnn_subsample_arguments {
 };
 cudaError_t cudnn_subsample(const struct cudnn_subsample_arguments *arguments, cudaStream_t stream);
 
+/* What a layer's batch norm and ReLU leave of y, packed, again: output = max(0, (y - mean) * inverse * gamma + beta +
+ * shortcut), and mask = 1 where that is above 0, else 0. shortcut, output and mask may be NULL. cuDNN's forward pass
+ * may have rounded otherwise. numbers: of y; a multiple of 4, as channels are. */
+struct cudnn_activate_arguments {
+    uint32_t numbers, channels, narrow;
+    const void *y, *shortcut;
+    const float *mean, *inverse, *gamma, *beta; /* [channels] */
+    void *output;
+    uint8_t *mask;
+};
+cudaError_t cudnn_activate(const struct cudnn_activate_arguments *arguments, cudaStream_t stream);
+
 /* z (N,10) = bias (10). */
 struct cudnn_bias_arguments {
     uint32_t count;

@@ -140,13 +140,12 @@ static void describe_norm(const struct cudnn_plans *plans, uint32_t stage, enum 
     norm.epsilon = graph_scalar(graph, CUDNN_EPSILON);
     norm.y = inner(plans, stage, graph, CUDNN_INNER);
     graph_norm_forward(graph, &norm);
-    cudnnBackendDescriptor_t sum = norm.y, output = activation(plans, stage, graph, CUDNN_OUTPUT);
+    cudnnBackendDescriptor_t sum = norm.y;
     if (kind == CUDNN_NORM_ADD_RELU) {
         sum = inner(plans, stage, graph, CUDNN_INNER + 1);
         graph_pointwise(graph, CUDNN_POINTWISE_ADD, norm.y, activation(plans, stage, graph, CUDNN_SHORTCUT), sum);
     }
-    graph_pointwise(graph, CUDNN_POINTWISE_RELU_FWD, sum, NULL, output);
-    graph_pointwise(graph, CUDNN_POINTWISE_CMP_GT, output, graph_scalar(graph, CUDNN_ZERO), mask(plans, stage, graph));
+    graph_pointwise(graph, CUDNN_POINTWISE_RELU_FWD, sum, NULL, activation(plans, stage, graph, CUDNN_OUTPUT));
 }
 
 static void describe_activation(const struct cudnn_plans *plans, uint32_t stage, enum cudnn_activation kind,

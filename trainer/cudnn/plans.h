@@ -1,9 +1,9 @@
 /* Every cuDNN plan that a network of the suite needs, for one number of images. They are few, since all depths have the
  * same layers: convolutions by shape, batch norms and activations by stage.
  *
- * Forward, a layer is two plans: its convolution; batch norm, the shortcut added, ReLU, and the mask of where it let
- * through. Backward it is three: the mask and batch norm's backward; backward data, which adds to what the shortcut
- * left where there is one; backward weights.
+ * Forward, a layer is two plans: its convolution; batch norm, the shortcut added, ReLU. Backward it is three: the mask
+ * of what ReLU let through and batch norm's backward; backward data, which adds to what the shortcut left where there
+ * is one; backward weights. The mask is made by cudnn_activate.
  *
  * precision   fp32: float32, no tensor cores. tf32: float32 in memory, tensor cores. bf16: activations, their gradients
  *             and the convolutions' weights in bfloat16; batch norm's parameters, statistics and gradients in float32.
@@ -21,7 +21,7 @@ uint32_t cudnn_input_channels(enum cudnn_precision precision);
 size_t cudnn_activation_bytes(enum cudnn_precision precision); /* of one number */
 
 /* Workspace that no plan exceeds, so that the memory a run takes is known without a device. */
-#define CUDNN_WORKSPACE_BYTES ((size_t)64 << 20)
+#define CUDNN_WORKSPACE_BYTES ((size_t)24 << 20)
 /* The least compute capability that has every plan: batch norm's fused graphs are not there before 8.0. */
 enum { CUDNN_CAPABILITY_NEEDED = 80 };
 
@@ -57,7 +57,7 @@ enum cudnn_uid {
     CUDNN_W,
     CUDNN_Y,        /* a convolution's output; of an average, its small side, float32 */
     CUDNN_DY,       /* norm backward: the gradient of the ReLU's output */
-    CUDNN_MASK,     /* a byte for each number of the output; cuDNN's own form */
+    CUDNN_MASK,     /* norm backward: a byte for each number of the output, 1 or 0 */
     CUDNN_SHORTCUT, /* what is added before the ReLU */
     CUDNN_OUTPUT,   /* the ReLU's */
     CUDNN_G,        /* norm backward: the gradient behind the mask, which is the shortcut's, too */
@@ -70,9 +70,8 @@ enum cudnn_uid {
     CUDNN_DBETA,
     CUDNN_SCALE,
     CUDNN_SHIFT,
-    CUDNN_EPSILON, /* numbers by host pointer */
-    CUDNN_ZERO,
-    CUDNN_INNER /* and upwards: within a graph */
+    CUDNN_EPSILON, /* a number by host pointer */
+    CUDNN_INNER    /* and upwards: within a graph */
 };
 
 struct cudnn_plans {

@@ -42,6 +42,12 @@ static float *channels(float *array, uint32_t l)
     return array + (size_t)l * GPU_FEATURES;
 }
 
+/* Of layer l's stage. */
+static const struct scratch *scratch_of(const struct engine *engine, uint32_t l)
+{
+    return &engine->layout.scratch[cudnn_stage_of(&engine->session.network->convs[l])];
+}
+
 static bool narrow(const struct engine *engine)
 {
     return engine->precision == CUDNN_PRECISION_BF16;
@@ -64,8 +70,8 @@ static void multiply(struct launches *run, cublasOperation_t a_operation, cublas
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
-/* Layer l from its input to its ReLU; shortcut: NULL, or what is added before. */
-static void layer_forward(struct launches *run, uint32_t l, const void *input, const void *shortcut)
+/* Layer l from its input to its ReLU's output; shortcut: NULL, or what is added before. */
+static void layer_forward(struct launches *run, uint32_t l, const void *input, const void *shortcut, void *output)
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
@@ -79,19 +85,16 @@ static void layer_forward(struct launches *run, uint32_t l, const void *input, c
                                                    { CUDNN_GAMMA, value_of(&engine->session, layer->gamma) },
                                                    { CUDNN_BETA, value_of(&engine->session, layer->beta) },
                                                    { CUDNN_EPSILON, &engine->epsilon },
-                                                   { CUDNN_ZERO, &engine->zero },
                                                    { CUDNN_MEAN, channels(layout->mean, l) },
                                                    { CUDNN_INVERSE, channels(layout->inverse, l) },
-                                                   { CUDNN_OUTPUT, layout->outputs[l] },
-                                                   { CUDNN_MASK, layout->masks[l] },
+                                                   { CUDNN_OUTPUT, output },
                                                    { CUDNN_SHORTCUT, shortcut } };
-        run_plan(run, &plans_of(run)->norm[stage][add ? CUDNN_NORM_ADD_RELU : CUDNN_NORM_RELU], arguments,
-                 add ? 10 : 9);
+        run_plan(run, &plans_of(run)->norm[stage][add ? CUDNN_NORM_ADD_RELU : CUDNN_NORM_RELU], arguments, add ? 8 : 7);
     } else {
         const struct plan_argument arguments[] = { { CUDNN_X, layout->y[l] },
                                                    { CUDNN_SCALE, channels(layout->scale, l) },
                                                    { CUDNN_SHIFT, channels(layout->shift, l) },
-                                                   { CUDNN_OUTPUT, layout->outputs[l] },
+                                                   { CUDNN_OUTPUT, output },
                                                    { CUDNN_SHORTCUT, shortcut } };
         run_plan(run, &plans_of(run)->activate[stage][add ? CUDNN_ACTIVATE_ADD : CUDNN_ACTIVATE], arguments,
                  add ? 5 : 4);
@@ -112,10 +115,11 @@ static struct cudnn_subsample_arguments subsample_of(const struct launches *run,
 }
 
 /* A block's shortcut, as it is added. */
-static const void *shortcut_forward(struct launches *run, uint32_t block, void *input)
+static const void *shortcut_forward(struct launches *run, uint32_t block)
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
+    void *input = layout->outputs[block];
     const struct conv_layer *second = &engine->session.network->convs[2 + 2 * block];
     if (!block_changes_shape(&engine->session, block))
         return input;
@@ -141,13 +145,15 @@ static void forward(struct launches *run)
              .narrow = narrow(engine),
              .x = buffers->x,
              .input = layout->input });
-    layer_forward(run, 0, layout->input, NULL);
+    layer_forward(run, 0, layout->input, NULL, layout->outputs[0]);
     for (uint32_t b = 0; b < network->block_count; b++) {
-        const void *shortcut = shortcut_forward(run, b, layout->outputs[2 * b]);
-        layer_forward(run, 2 * b + 1, layout->outputs[2 * b], NULL);
-        layer_forward(run, 2 * b + 2, layout->outputs[2 * b + 1], shortcut);
+        const uint32_t first = 1 + 2 * b, second = first + 1;
+        const void *shortcut = shortcut_forward(run, b);
+        void *inner = scratch_of(engine, first)->inner;
+        layer_forward(run, first, layout->outputs[b], NULL, inner);
+        layer_forward(run, second, inner, shortcut, layout->outputs[b + 1]);
     }
-    RUN(run, &plans_of(run)->pool[CUDNN_POOL], { CUDNN_X, layout->outputs[network->conv_count - 1] },
+    RUN(run, &plans_of(run)->pool[CUDNN_POOL], { CUDNN_X, layout->outputs[network->block_count] },
         { CUDNN_Y, buffers->pool });
     if (bias != NULL)
         LAUNCH(run, engine->session.stream, cudnn_bias, { .count = run->images, .bias = bias, .z = buffers->logits });
@@ -181,26 +187,71 @@ static void head(struct launches *run)
              buffers->dz, GPU_CLASSES, 0.0f, gradient_of(&engine->session, network->linear_weight));
     multiply(run, CUBLAS_OP_N, CUBLAS_OP_N, GPU_FEATURES, run->images, GPU_CLASSES, w, GPU_FEATURES, buffers->dz,
              GPU_CLASSES, 0.0f, layout->dpool);
-    RUN(run, &plans_of(run)->pool[CUDNN_POOL_BACKWARD], { CUDNN_X, layout->large[0] }, { CUDNN_Y, layout->dpool });
+    RUN(run, &plans_of(run)->pool[CUDNN_POOL_BACKWARD],
+        { CUDNN_X, scratch_of(engine, network->conv_count - 1)->gradients[0] }, { CUDNN_Y, layout->dpool });
     launch_mark(run);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
-/* From the gradient dy of layer l's ReLU to that of its convolution's output, dx, leaving that of the sum before the
- * ReLU in g; and the gradient of its weights. */
-static void layer_backward(struct launches *run, uint32_t l, const void *input, const void *dy, void *g, void *dx)
+/* Layer l's activation, or its mask, or both, from what is kept of it. */
+static void activate_again(struct launches *run, uint32_t l, const void *shortcut, void *output, uint8_t *mask)
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
     const struct conv_layer *layer = &engine->session.network->convs[l];
+    const uint32_t side = layer->side / layer->stride;
+    LAUNCH(run, engine->session.stream, cudnn_activate,
+           { .numbers = run->images * layer->filters * side * side,
+             .channels = layer->filters,
+             .narrow = narrow(engine),
+             .y = layout->y[l],
+             .shortcut = shortcut,
+             .mean = channels(layout->mean, l),
+             .inverse = channels(layout->inverse, l),
+             .gamma = value_of(&engine->session, layer->gamma),
+             .beta = value_of(&engine->session, layer->beta),
+             .output = output,
+             .mask = mask });
+}
+
+/* Makes the outputs from the last one kept before block b's input up to that one again. */
+static void remake(struct launches *run, uint32_t b)
+{
+    const struct layout *layout = &run->engine->layout;
+    uint32_t first = b;
+    while (first > 0 && !layout->kept[first])
+        first--;
+    if (!layout->kept[first])
+        activate_again(run, 0, NULL, layout->outputs[0], NULL);
+    for (uint32_t i = first; i < b; i++)
+        activate_again(run, 2 + 2 * i, shortcut_forward(run, i), layout->outputs[i + 1], NULL);
+}
+
+/* From the gradient dy of layer l's ReLU, with the mask in its scratch, to that of its convolution's output, leaving
+ * that of the sum before the ReLU in g. Returns where it is. */
+static const void *norm_backward(struct launches *run, uint32_t l, const void *dy, void *g)
+{
+    const struct engine *engine = run->engine;
+    const struct layout *layout = &engine->layout;
+    const struct conv_layer *layer = &engine->session.network->convs[l];
+    const struct scratch *scratch = scratch_of(engine, l);
+    void *dx = scratch->gradients[2];
     RUN(run, &plans_of(run)->norm[cudnn_stage_of(layer)][CUDNN_NORM_BACKWARD], { CUDNN_X, layout->y[l] },
-        { CUDNN_DY, dy }, { CUDNN_MASK, layout->masks[l] }, { CUDNN_MEAN, channels(layout->mean, l) },
+        { CUDNN_DY, dy }, { CUDNN_MASK, scratch->mask }, { CUDNN_MEAN, channels(layout->mean, l) },
         { CUDNN_INVERSE, channels(layout->inverse, l) }, { CUDNN_GAMMA, value_of(&engine->session, layer->gamma) },
         { CUDNN_G, g }, { CUDNN_DX, dx }, { CUDNN_DGAMMA, gradient_of(&engine->session, layer->gamma) },
         { CUDNN_DBETA, gradient_of(&engine->session, layer->beta) });
+    return dx;
+}
+
+/* The gradient of layer l's weights. */
+static void weigh(struct launches *run, uint32_t l, const void *input, const void *dx)
+{
+    const struct engine *engine = run->engine;
+    const struct conv_layer *layer = &engine->session.network->convs[l];
     RUN(run, &plans_of(run)->convolution[cudnn_convolution_of(layer)][CUDNN_BACKWARD_WEIGHT], { CUDNN_X, input },
-        { CUDNN_W, packed(engine, layout->packed_gradients, layer->weight) }, { CUDNN_Y, dx });
+        { CUDNN_W, packed(engine, engine->layout.packed_gradients, layer->weight) }, { CUDNN_Y, dx });
 }
 
 /* Through layer l's convolution: `input` takes the gradient, or has it added. */
@@ -220,32 +271,41 @@ static void project_backward(struct launches *run, uint32_t block, const void *g
     const struct layout *layout = &engine->layout;
     const struct conv_layer *second = &engine->session.network->convs[2 + 2 * block];
     const struct cudnn_plan *plans = plans_of(run)->convolution[cudnn_projection_of(second)];
-    RUN(run, &plans[CUDNN_BACKWARD_WEIGHT], { CUDNN_X, layout->outputs[2 * block] },
+    RUN(run, &plans[CUDNN_BACKWARD_WEIGHT], { CUDNN_X, layout->outputs[block] },
         { CUDNN_W, packed(engine, layout->packed_gradients, second->projection) }, { CUDNN_Y, g });
     RUN(run, &plans[CUDNN_BACKWARD_DATA_ADD], { CUDNN_X, input },
         { CUDNN_W, packed(engine, layout->packed, second->projection) }, { CUDNN_Y, g });
 }
 
-/* The gradient of block b's output is in large[*at], 0 or 1, and leaves as that of its input; *at says where. */
+/* The gradient of block b's output is in gradients[*at], 0 or 1, of its stage, and leaves as that of its input, in the
+ * stage of that; *at says where. */
 static void backward_block(struct launches *run, uint32_t b, uint32_t *at)
 {
     const struct engine *engine = run->engine;
     const struct layout *layout = &engine->layout;
     const uint32_t first = 1 + 2 * b, second = first + 1;
-    void *dy = layout->large[*at], *g = layout->large[1 - *at], *dx = layout->large[2], *unused = layout->large[3];
-    layer_backward(run, second, layout->outputs[first], dy, g, dx);
+    const struct scratch *scratch = scratch_of(engine, second);
+    void *dy = scratch->gradients[*at], *g = scratch->gradients[1 - *at];
+    if (!layout->kept[b] && (b + 1 == engine->session.network->block_count || layout->kept[b + 1]))
+        remake(run, b);
+    activate_again(run, second, shortcut_forward(run, b), NULL, scratch->mask);
+    const void *dx = norm_backward(run, second, dy, g);
+    activate_again(run, first, NULL, scratch->inner, scratch->mask);
+    weigh(run, second, scratch->inner, dx);
     descend(run, second, dx, CUDNN_BACKWARD_DATA, dy);
-    layer_backward(run, first, layout->outputs[2 * b], dy, unused, dx);
+    dx = norm_backward(run, first, dy, scratch->inner); /* that is not needed any more */
+    weigh(run, first, layout->outputs[b], dx);
     if (!block_changes_shape(&engine->session, b)) { /* the shortcut's gradient is g, and the block's is added to it */
         descend(run, first, dx, CUDNN_BACKWARD_DATA_ADD, g);
         *at = 1 - *at;
         return;
     }
-    descend(run, first, dx, CUDNN_BACKWARD_DATA, dy);
+    void *below = scratch_of(engine, 2 * b)->gradients[*at];
+    descend(run, first, dx, CUDNN_BACKWARD_DATA, below);
     if (engine->session.network->convs[second].projection >= 0) {
-        project_backward(run, b, g, dy);
+        project_backward(run, b, g, below);
     } else {
-        struct cudnn_subsample_arguments arguments = subsample_of(run, b, dy, g);
+        struct cudnn_subsample_arguments arguments = subsample_of(run, b, below, g);
         arguments.back = 1;
         LAUNCH(run, engine->session.stream, cudnn_subsample, arguments);
     }
@@ -268,7 +328,9 @@ static void backward(struct launches *run)
     uint32_t at = 0;
     for (uint32_t b = engine->session.network->block_count; b-- > 0;)
         backward_block(run, b, &at);
-    layer_backward(run, 0, layout->input, layout->large[at], layout->large[3], layout->large[2]);
+    const struct scratch *scratch = scratch_of(engine, 0);
+    activate_again(run, 0, NULL, NULL, scratch->mask);
+    weigh(run, 0, layout->input, norm_backward(run, 0, scratch->gradients[at], scratch->inner));
     struct cudnn_pack_arguments gradients = pack_of(engine);
     gradients.back = 1;
     gradients.values = engine->session.buffers.gradients;
