@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "base/text.h"
+#include "ranks/ranks.h"
 
 /* The words of: sh -c 'COMMAND "$@"' sh RUN... */
 enum { FIRST_RUN = 4 };
@@ -53,7 +54,7 @@ static enum status add_run(struct after_runs *after, const char *runs, const cha
     return STATUS_OK;
 }
 
-/* The signals that this program ignores are the command's own again. 0, or an errno. */
+/* The signals that this program ignores are the command's own again, and it is no rank. 0, or an errno. */
 static int start(struct after_runs *after, pid_t *child)
 {
     posix_spawnattr_t attributes;
@@ -66,7 +67,11 @@ static int start(struct after_runs *after, pid_t *child)
     sigaddset(&usual, SIGXFSZ);
     (void)posix_spawnattr_setsigdefault(&attributes, &usual);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-    number = posix_spawnp(child, "sh", NULL, &attributes, after->words, environ);
+    char **environment = ranks_environment();
+    number = environment == NULL
+                 ? ENOMEM
+                 : posix_spawnp(child, "sh", NULL, &attributes, after->words, environment);
+    free(environment);
     (void)posix_spawnattr_destroy(&attributes);
     return number;
 }

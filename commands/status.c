@@ -90,6 +90,8 @@ static void print_run(const struct record *record)
     if (progress.left_s >= 0.0 && !imported_is(record) && progress.step < record->facts.steps_wanted)
         printf(", %s %s", running ? "left" : "to do", progress_time(progress.left_s, left));
     putchar('\n');
+    if (record->facts.ranks_description != NULL)
+        text_line(stdout, "  %s", record->facts.ranks_description);
     print_errors(record);
     if (record_state(record) == RUN_FAILED)
         text_line(stdout, "  %s", record->facts.failure);

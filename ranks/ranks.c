@@ -351,6 +351,24 @@ static enum status check_slurm(struct error *error)
                      tasks);
 }
 
+char **ranks_environment(void)
+{
+    static const char *const of_launchers[] = { "OMPI_", "PMIX_", "PMI_", "HYDI_", "MPI_LOCAL", "SLURM_STEP_NUM_TASKS" };
+    enum { PREFIXES = sizeof of_launchers / sizeof *of_launchers };
+    size_t count = 0, kept = 0;
+    while (environ[count] != NULL)
+        count++;
+    char **list = calloc(count + 1, sizeof *list);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        size_t p = 0;
+        while (p < PREFIXES && strncmp(environ[i], of_launchers[p], strlen(of_launchers[p])) != 0)
+            p++;
+        if (p == PREFIXES)
+            list[kept++] = environ[i];
+    }
+    return list;
+}
+
 enum status ranks_join(struct ranks **out, const struct ranks_module *module, struct error *error)
 {
     *out = NULL;

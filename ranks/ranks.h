@@ -67,6 +67,10 @@ enum status ranks_agreed(const struct ranks *ranks);
 /* Ends all ranks, and this one. */
 void ranks_abort(struct ranks *ranks, int exit_status) __attribute__((noreturn));
 
+/* This process's environment without what a launcher gave it, for a program that is started and is no rank. The list is
+ * the caller's to free, its texts are the environment's own. NULL: no memory. */
+char **ranks_environment(void);
+
 /* The modules of this program, for doctor: number `index` of them, NULL past the last. *library: what it says about the
  * library, or why it cannot be opened. */
 const char *ranks_module(size_t index, char *library, size_t size);

@@ -151,6 +151,14 @@ if [ -x "$imitation" ]; then
 fi
 kind=${kinds% *} kind=${kind# }
 [ -n "$kind" ] || kind=${kinds# }
+for kind_of_after in $kinds; do # what --after starts is no rank
+    launched 0 "--after" "$kind_of_after" 2 train tiny.yaml --runs after --name "$kind_of_after" --epochs 1 \
+        --after "env > after.variables; '$SELFSAME' train tiny.yaml --dry-run > after.plan; true"
+    if grep -q '^\(OMPI_COMM\|PMI\)' after.variables; then fail "  its command got the launcher's variables"; else pass "  its command gets none of the launcher's variables"; fi
+    if grep -q '^experiment:' after.plan && ! grep -q '^ranks:' after.plan; then pass "  and may be selfsame"; else fail "  and cannot be selfsame"; fi
+done
+run status --runs after "$kind"
+prints "^  2 ranks by .*MPI.* on "
 launch "$kind" 2 train quick/resnet20 --dry-run
 prints "^ranks:  *2 ranks by .*MPI.* on "
 if [ "$(grep -c '^experiment:' stdout)" -eq 1 ]; then pass "--dry-run: one rank prints"; else fail "--dry-run: not one rank prints"; fi
