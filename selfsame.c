@@ -1,5 +1,4 @@
 /* main(): finds the command in its table, runs it, prints its error, and turns its status into an exit status. */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,17 +10,6 @@
 #include "base/machine.h"
 #include "base/text.h"
 #include "commands/all.h"
-
-/* Standard output counts as written only when the last of it has reached the system. */
-static enum status flush_output(struct error *error)
-{
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return STATUS_OK;
-    if (errno == 0)
-        return error_set(error, STATUS_ENVIRONMENT, "standard output could not be written");
-    return error_set_errno(error, STATUS_ENVIRONMENT, "standard output could not be written");
-}
 
 /* A standard descriptor that is closed would be given to the next file opened, and messages would end up in it. Output
  * that was closed stays an error: what stands in for it cannot be written. */
@@ -82,11 +70,12 @@ int main(int argc, char **argv)
     guard_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe and a file that may not grow are errors like any other */
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* a parent that ignored it would have our children end without a word */
     enum status status = machine_check_stack(&error);
     if (status == STATUS_OK)
         status = run(argc, argv, &said_by, &error);
     struct error flush_error;
-    enum status flushed = flush_output(&flush_error);
+    enum status flushed = output_flush(&flush_error);
     if (flushed != STATUS_OK && (status == STATUS_OK || status == STATUS_NO)) {
         status = flushed;
         error = flush_error;

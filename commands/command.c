@@ -238,3 +238,13 @@ void arguments_write_line(FILE *file, const struct arguments *arguments, const c
         text_write_word(file, arguments->operands[i]);
     }
 }
+
+enum status output_flush(struct error *error)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return STATUS_OK;
+    if (errno == 0)
+        return error_set(error, STATUS_ENVIRONMENT, "standard output could not be written");
+    return error_set_errno(error, STATUS_ENVIRONMENT, "standard output could not be written");
+}

@@ -149,6 +149,9 @@ void arguments_write_words(FILE *file, const struct arguments *arguments, const 
  * `also` (NULL: none), and what follows a "--". */
 void arguments_write_line(FILE *file, const struct arguments *arguments, const char *const *without, const char *also);
 
+/* Standard output counts as written only when the last of it has reached the system: else STATUS_ENVIRONMENT. */
+enum status output_flush(struct error *error) MUST_USE;
+
 /* How this program was built, and the version of its arithmetic, in a few lines. */
 void program_print_version(FILE *file);
 

@@ -214,8 +214,8 @@ static enum status run_status(const struct arguments *arguments, struct error *e
         else if (!first)
             putchar('\n');
         enum status status = look_at(arguments, &look, error);
-        if (status == STATUS_OK && fflush(stdout) != 0)
-            status = error_set_errno(error, STATUS_ENVIRONMENT, "standard output cannot be written");
+        if (status == STATUS_OK)
+            status = output_flush(error);
         if (status != STATUS_OK || !follow || look.running == 0)
             return status;
         if (!follow_wait())
