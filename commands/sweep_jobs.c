@@ -58,13 +58,25 @@ static bool is_taken(const struct sweep *sweep, const struct sweep_task *task)
 
 /* ---- a process --------------------------------------------------------------------------------------------------- */
 
-/* In the child. A group of its own keeps the keyboard's signals away from it: sweep passes on one, and two would end it
- * without a checkpoint. If sweep is killed, the kernel asks it to stop. */
-static _Noreturn void become_training(const char *program, const struct sweep_words *words, int log, pid_t parent)
+/* What asks sweep to stop. */
+static const int stops[] = { SIGINT, SIGTERM, SIGHUP };
+enum { STOPS = sizeof stops / sizeof *stops };
+
+/* In the child, with these signals blocked: they would be noted in a memory that the training does not get. Until it
+ * watches for them itself, they end it. A group of its own keeps the keyboard's signals away from it: sweep passes on
+ * one, and two would end it without a checkpoint. If sweep is killed, the kernel asks it to stop. */
+static _Noreturn void become_training(const char *program, const struct sweep_words *words, int log, pid_t parent,
+                                      const sigset_t *usual)
 {
     static const char failed[] = "selfsame train: cannot be started\n";
+    struct sigaction action;
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    for (size_t i = 0; i < STOPS; i++) {
+        if (sigaction(stops[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            (void)signal(stops[i], SIG_DFL);
+    }
+    (void)sigprocmask(SIG_SETMASK, usual, NULL);
     const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (getppid() == parent && nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0 &&
         dup2(log, STDERR_FILENO) >= 0)
@@ -79,6 +91,7 @@ static enum status start(struct jobs *jobs, size_t number, struct error *error)
     const struct sweep_task *task = &jobs->sweep->tasks[number];
     char path[FILE_PATH_BYTES], program[FILE_PATH_BYTES];
     struct sweep_words words;
+    sigset_t blocked, usual;
     int log;
     enum status status = log_path(jobs->sweep, task, path, error);
     if (status == STATUS_OK)
@@ -88,9 +101,14 @@ static enum status start(struct jobs *jobs, size_t number, struct error *error)
     sweep_program(program);
     sweep_train_words(jobs->sweep, task, jobs->threads, &words);
     fflush(stdout);
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < STOPS; i++)
+        sigaddset(&blocked, stops[i]);
+    (void)sigprocmask(SIG_BLOCK, &blocked, &usual);
     const pid_t parent = getpid(), process = fork();
     if (process == 0)
-        become_training(program, &words, log, parent);
+        become_training(program, &words, log, parent, &usual);
+    (void)sigprocmask(SIG_SETMASK, &usual, NULL);
     close(log);
     if (process < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot start a process for %s", task->name);
@@ -130,13 +148,23 @@ static void last_message(const char *path, char message[ERROR_MESSAGE_BYTES])
     fclose(log);
 }
 
+/* Of a task whose run is not finished, whatever it says. */
 static enum status status_of_exit(int exit)
 {
-    for (enum status status = STATUS_OK; status <= STATUS_INTERRUPTED; status++) {
+    for (enum status status = STATUS_NO; status <= STATUS_INTERRUPTED; status++) {
         if (status_exit(status) == exit)
             return status;
     }
     return STATUS_ENVIRONMENT;
+}
+
+/* Whether a task was asked to stop before it could watch for that. */
+static bool stopped_early(int result)
+{
+    bool is = false;
+    for (size_t i = 0; i < STOPS; i++)
+        is = is || WTERMSIG(result) == stops[i];
+    return is && stop_requested(NULL);
 }
 
 static void describe_end(const struct sweep *sweep, const struct sweep_task *task, int result, struct error *error)
@@ -145,8 +173,9 @@ static void describe_end(const struct sweep *sweep, const struct sweep_task *tas
     if (log_path(sweep, task, path, error) != STATUS_OK)
         return;
     if (WIFSIGNALED(result)) {
-        error_set(error, STATUS_ENVIRONMENT, "%s was ended by signal %d (%s); the same command goes on with it",
-                  task->name, WTERMSIG(result), strsignal(WTERMSIG(result)));
+        error_set(error, stopped_early(result) ? STATUS_INTERRUPTED : STATUS_ENVIRONMENT,
+                  "%s was ended by signal %d (%s); the same command goes on with it", task->name, WTERMSIG(result),
+                  strsignal(WTERMSIG(result)));
         return;
     }
     last_message(path, message);
@@ -170,7 +199,7 @@ static void settle(struct jobs *jobs, size_t number, int result)
     } else {
         jobs->states[number] = TASK_ENDED;
         describe_end(jobs->sweep, task, result, &error);
-        if (!jobs->stopping || error.status != STATUS_INTERRUPTED)
+        if (!stop_requested(NULL) || error.status != STATUS_INTERRUPTED)
             note_error(jobs, &error);
     }
 }
