@@ -11,13 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
 
 /* What marks a file that is being written, after the name that it is to have. */
-#define TEMPORARY_RANDOM ".XXXXXX"
+#define RANDOM_LETTERS "XXXXXX"
+#define TEMPORARY_RANDOM "." RANDOM_LETTERS
 #define TEMPORARY_SUFFIX ".selfsame.tmp"
 #define TEMPORARY_SUFFIX_OF_0_1 ".tmp"
 
@@ -55,6 +57,13 @@ static void folder_of(const char *path, char folder[FILE_PATH_BYTES])
         snprintf(folder, FILE_PATH_BYTES, ".");
     else
         snprintf(folder, FILE_PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+bool file_is_named(int descriptor, const char *path)
+{
+    struct stat held, named;
+    return fstat(descriptor, &held) == 0 && lstat(path, &named) == 0 && held.st_dev == named.st_dev &&
+           held.st_ino == named.st_ino;
 }
 
 static const char *name_of(const char *path)
@@ -130,6 +139,8 @@ enum status file_open_own(const char *path, int flags, int *descriptor, struct e
     return status;
 }
 
+enum { TRIES = 100 };
+
 /* ---- what is there only while a process works -------------------------------------------------------------------- */
 
 /* Its process holds a lock on a temporary file or folder, so that one that a killed process left can be told. True if
@@ -162,26 +173,25 @@ static void sweep_beside(const char *path)
         closedir(list);
 }
 
-/* Makes and locks a temporary file that will be renamed; `temporary` has its name. -1 with errno. */
-static int make_temporary(char temporary[FILE_PATH_BYTES])
+/* Draws the letters of a name, which end it or come before `after`. False with errno. */
+static bool draw_letters(char *name, const char *after)
 {
-    enum { TRIES = 100 };
-    char pattern[FILE_PATH_BYTES];
-    struct stat about;
-    memcpy(pattern, temporary, sizeof pattern);
-    for (int i = 0; i < TRIES; i++) {
-        memcpy(temporary, pattern, sizeof pattern);
-        int descriptor = mkostemps(temporary, strlen(TEMPORARY_SUFFIX), O_CLOEXEC);
-        if (descriptor < 0)
-            return -1;
-        /* Another process's sweep may have come between. A file system without locks has no sweep. */
-        bool taken = !lock_is_free(descriptor) && errno == EWOULDBLOCK;
-        if (!taken && fstat(descriptor, &about) == 0 && about.st_nlink > 0)
-            return descriptor;
-        close(descriptor);
-    }
-    errno = EAGAIN;
-    return -1;
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-";
+    uint8_t random[sizeof RANDOM_LETTERS - 1];
+    char *to = name + strlen(name) - strlen(after) - sizeof random;
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return false;
+    for (size_t i = 0; i < sizeof random; i++)
+        to[i] = letters[random[i] % (sizeof letters - 1)];
+    return true;
+}
+
+enum status file_temporary_name(const char *path, char temporary[FILE_PATH_BYTES], struct error *error)
+{
+    enum status status = file_path(temporary, error, "%s" TEMPORARY_RANDOM TEMPORARY_SUFFIX, path);
+    if (status == STATUS_OK && !draw_letters(temporary, TEMPORARY_SUFFIX))
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot draw a name for %s", path);
+    return status;
 }
 
 /* Removes the folders PREFIX-XXXXXX of killed processes. */
@@ -210,19 +220,36 @@ static void sweep_folders(const char *prefix)
         closedir(list);
 }
 
+/* Opens and locks a folder that was just made. False if another process's sweep came between: the folder is gone then,
+ * or goes. A file system without locks has no sweep. */
+static bool lock_scratch(struct scratch *scratch)
+{
+    scratch->lock = open(scratch->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (scratch->lock < 0)
+        return errno != ENOENT;
+    const bool taken = !lock_is_free(scratch->lock) && errno == EWOULDBLOCK;
+    if (!taken && file_is_named(scratch->lock, scratch->path))
+        return true;
+    close(scratch->lock);
+    scratch->lock = -1;
+    return false;
+}
+
 enum status file_scratch_open(struct scratch *scratch, const char *prefix, struct error *error)
 {
     scratch->lock = -1;
-    enum status status = file_path(scratch->path, error, "%s-XXXXXX", prefix);
-    if (status != STATUS_OK)
-        return status;
     sweep_folders(prefix);
-    if (mkdtemp(scratch->path) == NULL)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the temporary folder %s", scratch->path);
-    scratch->lock = open(scratch->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (scratch->lock >= 0)
-        (void)lock_is_free(scratch->lock); /* without locks there is no sweep either */
-    return STATUS_OK;
+    for (int i = 0; i < TRIES; i++) {
+        enum status status = file_path(scratch->path, error, "%s-" RANDOM_LETTERS, prefix);
+        if (status != STATUS_OK)
+            return status;
+        if (mkdtemp(scratch->path) == NULL)
+            return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the temporary folder %s", scratch->path);
+        if (lock_scratch(scratch))
+            return STATUS_OK;
+    }
+    return error_set(error, STATUS_ENVIRONMENT,
+                     "other processes removed %d temporary folders %s as soon as they were made", TRIES, scratch->path);
 }
 
 void file_scratch_close(struct scratch *scratch)
@@ -232,6 +259,25 @@ void file_scratch_close(struct scratch *scratch)
     if (scratch->lock >= 0)
         close(scratch->lock);
     scratch->lock = -1;
+}
+
+enum status file_discard_folder(const char *path, const char *prefix, char left[FILE_PATH_BYTES], struct error *error)
+{
+    enum status status = file_path(left, error, "%s-" RANDOM_LETTERS, prefix);
+    if (status != STATUS_OK)
+        return status;
+    sweep_folders(prefix);
+    /* While it is held, no other sweep works on it. */
+    const int lock = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (lock >= 0)
+        (void)lock_is_free(lock);
+    if (!draw_letters(left, "") || rename(path, left) != 0)
+        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot delete %s", path);
+    if (status == STATUS_OK)
+        status = file_remove_tree(left, error);
+    if (lock >= 0)
+        close(lock);
+    return status;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -342,8 +388,7 @@ enum status file_read_text(const char *path, size_t limit, char **text, size_t *
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* 0 when all is written, else -1 with errno. */
-static int write_all(int descriptor, const void *data, size_t bytes)
+int file_write_all(int descriptor, const void *data, size_t bytes)
 {
     const char *next = data;
     while (bytes > 0) {
@@ -371,41 +416,78 @@ enum status file_sync_folder(const char *path, struct error *error)
     return status;
 }
 
-enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error)
+/* Makes and locks the file that will be renamed. Another process's sweep may come between, and a name may be taken. */
+enum status draft_open(struct draft *draft, const char *path, struct error *error)
 {
-    char temporary[FILE_PATH_BYTES], folder[FILE_PATH_BYTES];
-    enum status status = file_path(temporary, error, "%s" TEMPORARY_RANDOM TEMPORARY_SUFFIX, path);
+    char folder[FILE_PATH_BYTES];
+    struct stat about;
+    draft->descriptor = -1;
+    enum status status = file_path(draft->path, error, "%s", path);
     if (status != STATUS_OK)
         return status;
     folder_of(path, folder);
     sweep_beside(path);
-    int descriptor = make_temporary(temporary);
-    if (descriptor < 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a file in %s to write %s", folder, path);
-    /* mkostemps gives rights only to the owner; a record gets those that the umask allows. */
-    mode_t mask = umask(0);
-    umask(mask);
-    const char *failed = fchmod(descriptor, 0666 & ~mask) != 0 ? "set the permissions of" : NULL;
-    for (size_t i = 0; i < count && failed == NULL; i++)
-        if (write_all(descriptor, parts[i].iov_base, parts[i].iov_len) != 0)
-            failed = "write";
-    if (failed == NULL && fsync(descriptor) != 0)
-        failed = "sync";
-    int number = errno;
-    if (close(descriptor) != 0 && failed == NULL) {
-        failed = "close";
-        number = errno;
+    for (int i = 0; i < TRIES; i++) {
+        status = file_temporary_name(path, draft->temporary, error);
+        if (status != STATUS_OK)
+            return status;
+        /* With all rights that the umask allows, as any file that people make. */
+        const int made = open(draft->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (made < 0 && errno != EEXIST)
+            break;
+        if (made < 0)
+            continue;
+        const bool taken = !lock_is_free(made) && errno == EWOULDBLOCK;
+        if (!taken && fstat(made, &about) == 0 && about.st_nlink > 0) {
+            draft->descriptor = made;
+            return STATUS_OK;
+        }
+        close(made);
     }
-    if (failed == NULL && rename(temporary, path) != 0) {
-        failed = "rename the finished file to";
-        number = errno;
-    }
-    if (failed != NULL) {
-        unlink(temporary);
-        errno = number;
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot %s %s", failed, path);
-    }
+    return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a file in %s to write %s", folder, path);
+}
+
+enum status draft_write(struct draft *draft, const void *data, size_t bytes, struct error *error)
+{
+    if (file_write_all(draft->descriptor, data, bytes) != 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", draft->path);
+    return STATUS_OK;
+}
+
+enum status draft_publish(struct draft *draft, struct error *error)
+{
+    char folder[FILE_PATH_BYTES];
+    if (fsync(draft->descriptor) != 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot sync %s", draft->path);
+    /* The lock is held until the file has its name: without it, another process's sweep would take the file for one
+     * that was left. */
+    if (rename(draft->temporary, draft->path) != 0)
+        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot rename the finished file to %s", draft->path);
+    close(draft->descriptor); /* what is synced is there, whatever this says */
+    draft->descriptor = -1;
+    folder_of(draft->path, folder);
     return file_sync_folder(folder, error);
+}
+
+void draft_drop(struct draft *draft)
+{
+    if (draft->descriptor < 0)
+        return;
+    unlink(draft->temporary);
+    close(draft->descriptor);
+    draft->descriptor = -1;
+}
+
+enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error)
+{
+    struct draft draft;
+    enum status status = draft_open(&draft, path, error);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        status = draft_write(&draft, parts[i].iov_base, parts[i].iov_len, error);
+    if (status == STATUS_OK)
+        status = draft_publish(&draft, error);
+    draft_drop(&draft);
+    return status;
 }
 
 enum status file_write(const char *path, const void *data, size_t bytes, struct error *error)
@@ -504,61 +586,4 @@ enum status file_sweep(const char *folder, struct error *error)
     }
     closedir(list);
     return status;
-}
-
-/* ---- appending --------------------------------------------------------------------------------------------------- */
-
-enum status append_open(struct appender *appender, const char *path, uint64_t keep, struct error *error)
-{
-    struct stat about;
-    int descriptor;
-    appender->descriptor = -1;
-    enum status status = file_path(appender->path, error, "%s", path);
-    if (status == STATUS_OK)
-        status = file_open_own(path, O_WRONLY | O_APPEND, &descriptor, error);
-    if (status != STATUS_OK)
-        return status;
-    if (fstat(descriptor, &about) != 0) {
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot examine %s", path);
-    } else {
-        appender->bytes = (uint64_t)about.st_size;
-        if (keep < appender->bytes) {
-            appender->bytes = keep;
-            if (ftruncate(descriptor, (off_t)keep) != 0)
-                status =
-                    error_set_errno(error, STATUS_ENVIRONMENT, "cannot shorten %s to %" PRIu64 " bytes", path, keep);
-        }
-    }
-    if (status != STATUS_OK) {
-        close(descriptor);
-        return status;
-    }
-    appender->descriptor = descriptor;
-    return STATUS_OK;
-}
-
-enum status append_write(struct appender *appender, const void *data, size_t bytes, struct error *error)
-{
-    if (write_all(appender->descriptor, data, bytes) != 0) {
-        error_set_errno(error, STATUS_ENVIRONMENT, "cannot append to %s", appender->path);
-        if (ftruncate(appender->descriptor, (off_t)appender->bytes) != 0)
-            return error_prefix(error, "%s ends in an unfinished line", appender->path);
-        return error->status;
-    }
-    appender->bytes += bytes;
-    return STATUS_OK;
-}
-
-enum status append_sync(struct appender *appender, struct error *error)
-{
-    if (fsync(appender->descriptor) != 0)
-        return error_set_errno(error, STATUS_ENVIRONMENT, "cannot sync %s", appender->path);
-    return STATUS_OK;
-}
-
-void append_close(struct appender *appender)
-{
-    if (appender->descriptor >= 0)
-        close(appender->descriptor);
-    appender->descriptor = -1;
 }

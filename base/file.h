@@ -35,12 +35,28 @@ enum status file_read_text(const char *path, size_t limit, char **text, size_t *
 /* The SHA-256 of a whole file, which may be large. */
 enum status file_sha256(const char *path, char hex[DIGEST_HEX_BYTES], struct error *error) MUST_USE;
 
-/* Writes a file durably: under another name in the same folder, fsync, close, rename, fsync of the folder. After an
- * error the old file, if there was one, is untouched, and the other name is gone. Only if the very last sync failed,
- * the new file is in place. A killed process leaves the other name; the next write of the same file removes it.
- * file_write_parts writes several pieces, one after the other. */
+/* Writes a file durably: under another name in the same folder, fsync, rename, fsync of the folder. After an error the
+ * old file, if there was one, is untouched, and the other name is gone. Only if the very last sync failed, the new file
+ * is in place. A killed process leaves the other name; the next write of the same file removes it. file_write_parts
+ * writes several pieces, one after the other. */
 enum status file_write(const char *path, const void *data, size_t bytes, struct error *error) MUST_USE;
 enum status file_write_parts(const char *path, const struct iovec *parts, size_t count, struct error *error) MUST_USE;
+
+/* The same in steps, for a file that is too large for the memory, or is looked at before it gets its name. After
+ * draft_open, and after any error, draft_drop removes what is not published. */
+struct draft {
+    int descriptor; /* -1: published or dropped */
+    char path[FILE_PATH_BYTES], temporary[FILE_PATH_BYTES];
+};
+enum status draft_open(struct draft *draft, const char *path, struct error *error) MUST_USE;
+enum status draft_write(struct draft *draft, const void *data, size_t bytes, struct error *error) MUST_USE;
+enum status draft_publish(struct draft *draft, struct error *error) MUST_USE;
+void draft_drop(struct draft *draft);
+
+/* A name next to `path` that nothing has, and that file_temporary_of knows. */
+enum status file_temporary_name(const char *path, char temporary[FILE_PATH_BYTES], struct error *error) MUST_USE;
+/* write, until all is written. 0, or -1 with errno. */
+int file_write_all(int descriptor, const void *data, size_t bytes) MUST_USE;
 
 /* Makes a folder and those above it, durably; what exists already is fine. */
 enum status file_make_folders(const char *path, struct error *error) MUST_USE;
@@ -54,6 +70,8 @@ enum status file_sweep(const char *folder, struct error *error) MUST_USE;
 size_t file_temporary_of(const char *name);
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
+/* Whether a name still leads to the file or folder that was opened under it. */
+bool file_is_named(int descriptor, const char *path);
 enum status file_size(const char *path, uint64_t *bytes, struct error *error) MUST_USE;
 /* Removes a file; one that does not exist is fine. */
 enum status file_remove(const char *path, struct error *error) MUST_USE;
@@ -83,20 +101,10 @@ struct scratch {
 enum status file_scratch_open(struct scratch *scratch, const char *prefix, struct error *error) MUST_USE;
 void file_scratch_close(struct scratch *scratch);
 
-/* ---- appending --------------------------------------------------------------------------------------------------- */
-
-/* A file that only grows, one line or more at a time. */
-struct appender {
-    int descriptor; /* -1: closed */
-    uint64_t bytes; /* written so far, all of them whole lines */
-    char path[FILE_PATH_BYTES];
-};
-
-/* Opens for appending, makes it if need be, and cuts it to `keep` bytes (at most what it has; UINT64_MAX: all). */
-enum status append_open(struct appender *appender, const char *path, uint64_t keep, struct error *error) MUST_USE;
-/* Either all of it reaches the file, or the file is cut back to its old length and an error says why. */
-enum status append_write(struct appender *appender, const void *data, size_t bytes, struct error *error) MUST_USE;
-enum status append_sync(struct appender *appender, struct error *error) MUST_USE;
-void append_close(struct appender *appender); /* closed or zeroed-with-descriptor -1: nothing happens */
+/* Removes a folder with all that is in it. It gets the name PREFIX-XXXXXX at once, so that nothing half-removed has its
+ * own name; if the process is killed, the next call with that prefix removes the rest. Needs no room on the disk.
+ * `left` is that name: after an error it is there if the folder could be renamed, but not removed. */
+enum status file_discard_folder(const char *path, const char *prefix, char left[FILE_PATH_BYTES],
+                                struct error *error) MUST_USE;
 
 #endif

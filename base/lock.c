@@ -83,12 +83,36 @@ static enum status write_owner(const char *path, const struct owner *self, bool 
         return STATUS_OK;
     if (descriptor < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make %s", path);
-    const bool good = write(descriptor, line, (size_t)length) == length && fsync(descriptor) == 0;
+    const bool good = file_write_all(descriptor, line, (size_t)length) == 0 && fsync(descriptor) == 0;
     enum status status = good ? STATUS_OK : error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);
     close(descriptor);
     if (status != STATUS_OK)
         unlink(path);
     return status;
+}
+
+static bool same_owner(const struct owner *a, const struct owner *b)
+{
+    return a->process == b->process && strcmp(a->host, b->host) == 0 && strcmp(a->boot, b->boot) == 0;
+}
+
+/* In the place of an owner that has ended. Two processes may find the same one: then the second takes away what the
+ * first has just made, sees that, and puts it back. */
+static enum status take_over(const char *path, const struct owner *ended, const struct owner *self, bool *taken,
+                             struct error *error)
+{
+    char moved[FILE_PATH_BYTES];
+    struct owner found;
+    enum status status = file_temporary_name(path, moved, error);
+    if (status != STATUS_OK)
+        return status;
+    if (rename(path, moved) != 0)
+        return errno == ENOENT ? STATUS_OK : error_set_errno(error, STATUS_ENVIRONMENT, "cannot take over %s", path);
+    const bool good = read_owner(moved, &found) && same_owner(&found, ended);
+    if (!good)
+        (void)link(moved, path);
+    unlink(moved);
+    return good ? write_owner(path, self, taken, error) : STATUS_OK;
 }
 
 /* Takes the lock by its owner file. */
@@ -99,16 +123,15 @@ static enum status own(const char *path, bool *taken, char holder[LOCK_HOLDER_BY
     read_self(&self);
     enum status status = write_owner(path, &self, taken, error);
     if (status == STATUS_OK && !*taken && read_owner(path, &other) && has_ended(&other, &self)) {
-        took_over = true;
-        unlink(path);
-        status = write_owner(path, &self, taken, error);
+        status = take_over(path, &other, &self, taken, error);
+        took_over = *taken;
     }
     if (status != STATUS_OK)
         return status;
-    /* Two processes may find the same ended one; the second then removes the file that the first has just made. */
-    if (*taken && took_over) {
+    /* The file may be away for a moment, in the hands of such a second process, and a third may make one then. */
+    if (took_over) {
         pause_briefly();
-        *taken = read_owner(path, &again) && again.process == self.process && strcmp(again.host, self.host) == 0;
+        *taken = read_owner(path, &again) && same_owner(&again, &self);
     }
     if (*taken)
         return STATUS_OK;
@@ -142,24 +165,50 @@ static int lock_patiently(int descriptor)
     return 0;
 }
 
+/* Opens and locks a file. -1 with errno where it cannot be locked: EWOULDBLOCK if another process holds it. A lock on a
+ * file that was removed or replaced meanwhile, such as that of a run that was deleted, keeps nobody away. */
+static enum status open_locked(const char *path, int *descriptor, int *locked, struct error *error)
+{
+    enum { TRIES = 10 };
+    for (int i = 1;; i++) {
+        enum status status = file_open_own(path, O_RDWR, descriptor, error);
+        if (status != STATUS_OK)
+            return status;
+        *locked = lock_patiently(*descriptor);
+        if (*locked != 0 || file_is_named(*descriptor, path))
+            return STATUS_OK;
+        if (i == TRIES) {
+            *locked = -1;
+            errno = EWOULDBLOCK;
+            return STATUS_OK;
+        }
+        close(*descriptor);
+    }
+}
+
+/* The number of the holder. It only serves messages, and the lock holds without it, as on a full disk. */
+static void write_number(int descriptor)
+{
+    char line[32];
+    const int length = snprintf(line, sizeof line, "%ld\n", (long)getpid());
+    if (ftruncate(descriptor, 0) == 0)
+        (void)!pwrite(descriptor, line, (size_t)length, 0);
+}
+
 enum status lock_try(struct lock *lock, const char *path, bool *taken, char holder[LOCK_HOLDER_BYTES],
                      struct error *error)
 {
-    enum status status;
     char line[32];
+    int descriptor, locked;
     *lock = (struct lock){ .descriptor = -1 };
     *taken = false;
     holder[0] = '\0';
-    int descriptor;
-    status = file_open_own(path, O_RDWR, &descriptor, error);
+    enum status status = open_locked(path, &descriptor, &locked, error);
     if (status != STATUS_OK)
         return status;
-    if (lock_patiently(descriptor) == 0) {
-        /* The number only serves messages; the lock holds without it. */
-        int length = snprintf(line, sizeof line, "%ld\n", (long)getpid());
+    if (locked == 0) {
         *taken = true;
-        if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, line, (size_t)length, 0) != length)
-            status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);
+        write_number(descriptor);
     } else if (errno == EWOULDBLOCK) {
         read_line(descriptor, line, sizeof line);
         snprintf(holder, LOCK_HOLDER_BYTES, "%s%s", line[0] != '\0' ? "process " : "another process", line);

@@ -220,7 +220,7 @@ void text_line(FILE *file, const char *format, ...)
 void text_write_word(FILE *file, const char *word)
 {
     if (*word != '\0' &&
-        word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:=@%~")] == '\0') {
+        word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/+,:=@%")] == '\0') {
         fputs(word, file);
         return;
     }

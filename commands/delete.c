@@ -109,22 +109,15 @@ static enum status ask(size_t count, uint64_t bytes, struct error *error)
  * removes the rest. */
 static enum status delete_one(struct doomed *doomed, struct error *error)
 {
-    char parent[FILE_PATH_BYTES], prefix[FILE_PATH_BYTES], to[FILE_PATH_BYTES];
-    struct scratch scratch;
+    char parent[FILE_PATH_BYTES], prefix[FILE_PATH_BYTES], left[FILE_PATH_BYTES];
     memcpy(parent, doomed->folder, sizeof parent);
     enum status status = file_path(prefix, error, "%s/.deleted", dirname(parent));
-    if (status == STATUS_OK)
-        status = file_scratch_open(&scratch, prefix, error);
     if (status != STATUS_OK)
         return status;
-    status = file_path(to, error, "%s/run", scratch.path);
-    if (status == STATUS_OK && rename(doomed->folder, to) != 0)
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot delete %s", doomed->folder);
-    file_scratch_close(&scratch);
-    if (status == STATUS_OK && file_exists(scratch.path))
-        status = error_set(error, STATUS_ENVIRONMENT,
-                           "%s is no longer a run, but not all of its files could be removed; they are in %s",
-                           doomed->folder, scratch.path);
+    status = file_discard_folder(doomed->folder, prefix, left, error);
+    if (status != STATUS_OK && file_exists(left))
+        error_prefix(error, "%s is no longer a run, but not all of its files could be removed; they are in %s",
+                     doomed->folder, left);
     return status;
 }
 

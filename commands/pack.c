@@ -1,10 +1,6 @@
 /* selfsame pack, selfsame unpack: a run in one file, and back. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "commands/command.h"
@@ -19,38 +15,39 @@ static void tell_left_out(const char *folder, const char *name)
     text_line(stderr, "selfsame pack: left out, since it is not of a record: %s/%s", folder, name);
 }
 
-/* Read back and checked as every reader does, under a name that it does not have yet. */
-static enum status check_packed(const char *path, struct error *error)
+/* Read back and checked as every reader does, before it has its name. */
+static enum status check_packed(const struct draft *draft, struct error *error)
 {
     struct record *record;
     struct weights_found found;
-    enum status status = record_open_whole(&record, NULL, path, &found, error);
+    enum status status = record_open_whole(&record, NULL, draft->temporary, &found, error);
     if (status == STATUS_OK)
         record_close(record);
+    else
+        error_replace(error, draft->temporary, draft->path);
     return status;
 }
 
 static enum status pack(const struct record *record, const struct arguments *arguments, const char *path,
                         struct error *error)
 {
-    char partial[FILE_PATH_BYTES];
+    struct draft draft;
     struct packed packed;
-    struct error ignored;
     if (record->locked)
         return error_set(error, STATUS_ENVIRONMENT, "%s is being trained; wait for the training to end, or stop it",
                          record->shown);
-    enum status status = file_path(partial, error, "%s.unchecked" PACK_SUFFIX, path);
-    if (status == STATUS_OK)
-        status = pack_write(record->path, partial, !arguments_flag(arguments, "no-checkpoints"), tell_left_out, &packed,
-                            error);
-    if (status == STATUS_OK)
-        status = check_packed(partial, error);
-    if (status == STATUS_OK && rename(partial, path) != 0)
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot rename the finished file to %s", path);
-    if (status != STATUS_OK) {
-        (void)!file_remove(partial, &ignored);
+    enum status status = draft_open(&draft, path, error);
+    if (status != STATUS_OK)
         return status;
-    }
+    status =
+        pack_write(record->path, &draft, !arguments_flag(arguments, "no-checkpoints"), tell_left_out, &packed, error);
+    if (status == STATUS_OK)
+        status = check_packed(&draft, error);
+    if (status == STATUS_OK)
+        status = draft_publish(&draft, error);
+    draft_drop(&draft);
+    if (status != STATUS_OK)
+        return status;
     text_line(stdout, "packed: %s, %zu files, %" PRIu64 " bytes", path, packed.files, packed.bytes);
     text_line(stdout, "sha256: %s", packed.sha256);
     return STATUS_OK;

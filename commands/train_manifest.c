@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "commands/train_run.h"
 #include "results/record.h"
+#include "results/run_progress.h"
 #include "trainer/schedule.h"
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
@@ -52,6 +53,22 @@ enum status train_run_read_manifest(const char *path, const struct arguments *ar
     if (status != STATUS_OK)
         manifest_free(manifest);
     return status;
+}
+
+/* ---- work -------------------------------------------------------------------------------------------------------- */
+
+uint64_t train_run_epochs(const struct arguments *arguments, const struct manifest *manifest)
+{
+    const uint64_t all = schedule_epochs(&manifest->recipe.training, manifest->training_images);
+    return arguments_integer(arguments, "epochs", all);
+}
+
+uint64_t train_run_work(const struct arguments *arguments, const struct manifest *manifest)
+{
+    const uint64_t epochs = train_run_epochs(arguments, manifest);
+    return run_work(&manifest->recipe,
+                    schedule_epoch_end(&manifest->recipe.training, manifest->training_images, epochs - 1),
+                    epochs * manifest->test_images);
 }
 
 bool train_run_is_finished(const char *runs, const char *name, const char *experiment_sha256, uint64_t epochs)

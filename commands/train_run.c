@@ -1,7 +1,6 @@
 #include "commands/train_run.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,20 +14,6 @@
 #include "results/run_progress.h"
 #include "trainer/schedule.h"
 #include "trainer/train.h"
-
-uint64_t train_run_epochs(const struct arguments *arguments, const struct manifest *manifest)
-{
-    const uint64_t all = schedule_epochs(&manifest->recipe.training, manifest->training_images);
-    return arguments_integer(arguments, "epochs", all);
-}
-
-uint64_t train_run_work(const struct arguments *arguments, const struct manifest *manifest)
-{
-    const uint64_t epochs = train_run_epochs(arguments, manifest);
-    return run_work(&manifest->recipe,
-                    schedule_epoch_end(&manifest->recipe.training, manifest->training_images, epochs - 1),
-                    epochs * manifest->test_images);
-}
 
 /* ---- a training -------------------------------------------------------------------------------------------------- */
 
@@ -59,6 +44,11 @@ struct job {
     bool stop;                       /* of any rank, after the last report */
 };
 
+/* Of the training data and the test data, with a blank between them. */
+struct digests {
+    char text[2 * DIGEST_HEX_BYTES];
+};
+
 /* How all ranks go on after what this one did. */
 static enum status agree(struct job *job, enum status status, struct error *error)
 {
@@ -68,15 +58,6 @@ static enum status agree(struct job *job, enum status status, struct error *erro
 static void tell(const char *message)
 {
     text_line(stderr, "selfsame train: %s", message);
-}
-
-static enum status check_output(struct error *error)
-{
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return STATUS_OK;
-    return errno != 0 ? error_set_errno(error, STATUS_ENVIRONMENT, "standard output cannot be written")
-                      : error_set(error, STATUS_ENVIRONMENT, "standard output cannot be written");
 }
 
 /* Adds to the session's work what this run has done. The share and the time left are those of all runs of the call;
@@ -167,7 +148,7 @@ static enum status record_epoch(struct job *job, const struct epoch_report *repo
     print_name(session, job->run->name);
     printf("%5" PRIu64 " %9g %9.6f %7.2f %18.2f %8.0f  %.16s\n", row->epoch + 1, row->learning_rate, row->training_loss,
            row->training_error, row->validation_error, row->images_per_second, row->weights_sha256);
-    status = check_output(error);
+    status = output_flush(error);
     pthread_mutex_unlock(&session->lock);
     train_mlflow_note(session->mlflow, recorder_path(job->recorder));
     return status;
@@ -180,11 +161,43 @@ static enum status hear_epoch(void *context, const struct epoch_report *report, 
     return agree(job, job->recorder != NULL ? record_epoch(job, report, state, error) : STATUS_OK, error);
 }
 
+/* The SHA-256 of the data as they are known, or, `now`, as they are in memory. */
+static struct digests digests_of(const struct job *job, bool now)
+{
+    struct dataset training = *job->training, validation = *job->validation;
+    struct digests digests;
+    if (now) {
+        dataset_digest(&training);
+        dataset_digest(&validation);
+    }
+    snprintf(digests.text, sizeof digests.text, "%s %s", training.sha256, validation.sha256);
+    return digests;
+}
+
+/* Whether the data in memory are still what was read, on all ranks: every step of the training depends on them. Ranks
+ * agree on whether they come here before they do. */
+static enum status check_data(struct job *job, struct error *error)
+{
+    const struct digests before = digests_of(job, false), now = digests_of(job, true);
+    const char *other = ranks_find_other(job->session->ranks, now.text, before.text);
+    if (job->recorder != NULL)
+        recorder_data_after(job->recorder, other != NULL ? other : before.text);
+    if (other == NULL)
+        return STATUS_OK;
+    return error_set(error, STATUS_NO,
+                     "%s: the data in memory changed during the training (%s has their SHA-256 before and after it); "
+                     "test this machine's memory, and train the run again under another name",
+                     job->recorder != NULL ? recorder_path(job->recorder) : job->run->name, RECORD_FILE);
+}
+
 static enum status hear_interruption(void *context, const struct training_state *state, struct error *error)
 {
     struct job *job = context;
-    enum status status =
-        job->recorder != NULL ? job->recording.interrupted(job->recording.context, state, error) : STATUS_OK;
+    enum status status = agree(job, STATUS_OK, error);
+    if (status == STATUS_OK)
+        status = agree(job, check_data(job, error), error);
+    if (status == STATUS_OK && job->recorder != NULL)
+        status = job->recording.interrupted(job->recording.context, state, error);
     return agree(job, status, error);
 }
 
@@ -211,7 +224,7 @@ static enum status begin(struct job *job, const struct engine *engine, uint64_t 
               job->manifest.name, job->recipe.model.depth, job->training->count, job->recipe.training.seed,
               job->operations->name, job->operations->describe(engine), recorder_path(job->recorder));
     print_heading(session);
-    enum status status = check_output(error);
+    enum status status = output_flush(error);
     count_work(job, work_done(job, step)); /* work before this call says nothing about the speed */
     progress_restart(&session->progress);
     pthread_mutex_unlock(&session->lock);
@@ -224,26 +237,9 @@ static enum status end(struct job *job, struct error *error)
     pthread_mutex_lock(&session->lock);
     progress_clear(&session->progress);
     print_outcome(job);
-    enum status status = check_output(error);
+    enum status status = output_flush(error);
     pthread_mutex_unlock(&session->lock);
     return status;
-}
-
-/* Whether the data in memory are still what was read: every step of the training depends on them. */
-static enum status check_data(struct job *job, struct error *error)
-{
-    struct dataset training = *job->training, validation = *job->validation;
-    dataset_digest(&training);
-    dataset_digest(&validation);
-    if (job->recorder != NULL)
-        recorder_data_after(job->recorder, training.sha256, validation.sha256);
-    if (strcmp(training.sha256, job->training->sha256) == 0 && strcmp(validation.sha256, job->validation->sha256) == 0)
-        return STATUS_OK;
-    return error_set(error, STATUS_NO,
-                     "%s: the data in memory changed during the training (the training data's SHA-256 was %s and is "
-                     "%s); test this machine's memory, and train the run again under another name",
-                     job->recorder != NULL ? recorder_path(job->recorder) : job->run->name, job->training->sha256,
-                     training.sha256);
 }
 
 static enum status train_recorded(struct job *job, struct engine *engine, struct training_state *state,
@@ -263,9 +259,9 @@ static enum status train_recorded(struct job *job, struct engine *engine, struct
     if (status == STATUS_OK)
         status = train(job->operations, engine, &job->recipe, job->training->count, job->validation, job->epochs, state,
                        &listener, error);
-    if (status == STATUS_OK)
-        status = check_data(job, error);
     status = agree(job, status, error);
+    if (status == STATUS_OK)
+        status = agree(job, check_data(job, error), error);
     if (job->recorder == NULL)
         return status;
     struct error write_error;
@@ -373,6 +369,7 @@ static enum status record_and_train(struct job *job, const struct network *netwo
         .engine_description = job->operations->describe(engine),
         .engine_facts = job->operations->facts(engine),
         .engine_bytes = job->operations->memory_bytes(engine),
+        .others = job->session->together > 1,
         .ranks = ranks_count(job->session->ranks),
         .ranks_description = ranks_describe(job->session->ranks),
         .pci_address = job->operations->pci_address != NULL ? job->operations->pci_address(engine) : NULL,
@@ -515,9 +512,8 @@ static struct job job_of(const struct train_run *run)
 /* A manifest need not state the digests of all data. */
 static enum status check_same_data(const struct job *job, struct error *error)
 {
-    char digests[2 * DIGEST_HEX_BYTES];
-    snprintf(digests, sizeof digests, "%s %s", job->training->sha256, job->validation->sha256);
-    return ranks_check_same(job->session->ranks, digests, "other images", "give every rank the same data", error);
+    return ranks_check_same(job->session->ranks, digests_of(job, false).text, "other images",
+                            "give every rank the same data", error);
 }
 
 /* Rank 0 first: what it downloads, the others find in the store. */
@@ -581,7 +577,7 @@ static enum status describe_job(const struct job *job, size_t *bytes, struct err
         if (session->ranks != NULL)
             text_line(stdout, "ranks:      %s", ranks_describe(session->ranks));
         printf("engine:     %s, %.1f MiB (without the data sets)\n", job->operations->name, (double)*bytes / 1048576.0);
-        status = check_output(error);
+        status = output_flush(error);
     }
     network_close(network);
     return status;

@@ -163,7 +163,7 @@ enum status import_write(const struct import_job *job, struct import_source *sou
     struct plain_texts plain;
     struct record_facts facts;
     struct manifest manifest;
-    struct new_run run = { .outer = "" };
+    struct new_run run = { .folder = "" };
     enum status status = fast_manifest(job->manifest, &manifest, error);
     if (status != STATUS_OK)
         return status;
@@ -186,7 +186,7 @@ enum status import_write(const struct import_job *job, struct import_source *sou
     }
     if (status == STATUS_OK)
         status = new_run_publish(&run, name, imported->folder, error);
-    else if (run.outer[0] != '\0')
+    else if (run.folder[0] != '\0')
         error_replace(error, run.folder, name);
     imported->epochs = rows.count;
     imported->has_error = rows.has_error;

@@ -255,19 +255,36 @@ enum status ranks_agree(struct ranks *ranks, enum status status, bool *flag, str
     return failure == 0 ? ranks->failed : error_prefix(error, "rank %u on %s", failure, ranks->hosts[failure]);
 }
 
+static void gather_texts(struct ranks *ranks, const char *text)
+{
+    snprintf(ranks->texts[ranks->own], RANKS_TEXT_BYTES, "%s", text);
+    gather_equal(ranks, ranks->texts, sizeof *ranks->texts);
+}
+
 enum status ranks_check_same(struct ranks *ranks, const char *text, const char *what, const char *advice,
                              struct error *error)
 {
     if (ranks == NULL)
         return STATUS_OK;
-    snprintf(ranks->texts[ranks->own], RANKS_TEXT_BYTES, "%s", text);
-    gather_equal(ranks, ranks->texts, sizeof *ranks->texts);
+    gather_texts(ranks, text);
     for (uint32_t r = 1; r < ranks->count; r++) {
         if (strcmp(ranks->texts[r], ranks->texts[0]) != 0)
             return error_set(error, STATUS_INPUT, "rank %u on %s has %s than rank 0 on %s; %s", r, ranks->hosts[r],
                              what, ranks->hosts[0], advice);
     }
     return STATUS_OK;
+}
+
+const char *ranks_find_other(struct ranks *ranks, const char *text, const char *expected)
+{
+    if (ranks == NULL)
+        return strcmp(text, expected) != 0 ? text : NULL;
+    gather_texts(ranks, text);
+    for (uint32_t r = 0; r < ranks->count; r++) {
+        if (strcmp(ranks->texts[r], expected) != 0)
+            return ranks->texts[r];
+    }
+    return NULL;
 }
 
 enum status ranks_agreed(const struct ranks *ranks)

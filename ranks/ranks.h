@@ -62,6 +62,10 @@ enum { RANKS_TEXT_BYTES = 160 };
 enum status ranks_check_same(struct ranks *ranks, const char *text, const char *what, const char *advice,
                              struct error *error) MUST_USE;
 
+/* Each rank gives a text, as above. The answer is that of the first rank where it differs from `expected`, until the
+ * next call of the two; NULL if there is none. In a single process it is about its own text. */
+const char *ranks_find_other(struct ranks *ranks, const char *text, const char *expected);
+
 /* What an agreement ended with; STATUS_OK if all went on. NULL: STATUS_OK. */
 enum status ranks_agreed(const struct ranks *ranks);
 /* Ends all ranks, and this one. */

@@ -15,9 +15,23 @@
 static const char MOMENTUM[] = "momentum.";
 enum { KEEP_EVERY = 10, KEEP_LAST = 2 };
 
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+#define NAME_FORMAT "step-%08" PRIu64 ".safetensors"
+
 enum status checkpoint_path(const char *folder, uint64_t step, char *path, struct error *error)
 {
-    return file_path(path, error, "%s/%s/step-%08" PRIu64 ".safetensors", folder, RECORD_CHECKPOINTS_FOLDER, step);
+    return file_path(path, error, "%s/%s/" NAME_FORMAT, folder, RECORD_CHECKPOINTS_FOLDER, step);
+}
+
+bool checkpoint_parse_name(const char *name, uint64_t *step)
+{
+    char same[64];
+    const size_t begin = strcspn(name, "0123456789");
+    errno = 0;
+    *step = strtoull(name + begin, NULL, 10);
+    snprintf(same, sizeof same, NAME_FORMAT, *step);
+    return errno == 0 && strcmp(name, same) == 0;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -189,9 +203,7 @@ enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count,
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot list the folder %s", path);
     for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
         uint64_t step;
-        int length = 0;
-        if (sscanf(entry->d_name, "step-%" SCNu64 ".safetensors%n", &step, &length) != 1 || length == 0 ||
-            entry->d_name[length] != '\0')
+        if (!checkpoint_parse_name(entry->d_name, &step))
             continue;
         if (*count == room) {
             room = 2 * room + 16;
@@ -225,6 +237,26 @@ static int before_drop(const struct training_config *training, uint32_t images, 
     return 0;
 }
 
+static enum status remove_checkpoint(const char *folder, uint64_t step, struct error *error)
+{
+    char path[FILE_PATH_BYTES];
+    enum status status = checkpoint_path(folder, step, path, error);
+    return status == STATUS_OK ? file_remove(path, error) : status;
+}
+
+enum status checkpoint_cut(const char *folder, uint64_t step, struct error *error)
+{
+    uint64_t *steps;
+    size_t count;
+    enum status status = checkpoint_list(folder, &steps, &count, error);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        if (steps[i] > step)
+            status = remove_checkpoint(folder, steps[i], error);
+    }
+    free(steps);
+    return status;
+}
+
 enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images,
                              uint64_t epochs, uint64_t keep_every, struct error *error)
 {
@@ -233,15 +265,12 @@ enum status checkpoint_prune(const char *folder, const struct training_config *t
     size_t count;
     enum status status = checkpoint_list(folder, &steps, &count, error);
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        char path[FILE_PATH_BYTES];
         uint64_t done = schedule_epoch_of(training, images, steps[i]); /* whole epochs, where the step ends one */
         int ends_epoch = done > 0 && schedule_epoch_end(training, images, done - 1) == steps[i];
         if (steps[i] == last || (ends_epoch && (done + KEEP_LAST > epochs || done % every == 0 ||
                                                 before_drop(training, images, steps[i], done))))
             continue;
-        status = checkpoint_path(folder, steps[i], path, error);
-        if (status == STATUS_OK)
-            status = file_remove(path, error);
+        status = remove_checkpoint(folder, steps[i], error);
     }
     free(steps);
     return status;

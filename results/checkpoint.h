@@ -7,6 +7,7 @@
 #ifndef SELFSAME_CHECKPOINT_H
 #define SELFSAME_CHECKPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,7 +39,7 @@ enum status checkpoint_read(const char *folder, uint64_t step, const struct netw
                             const char *experiment_sha256, struct checkpoint_place *place, struct training_state *state,
                             struct error *error) MUST_USE;
 
-/* The steps that a run has checkpoints of, rising; the caller frees *steps. */
+/* The steps that a run has checkpoints of, rising; the caller frees *steps. Files of other names are none. */
 enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count, struct error *error) MUST_USE;
 
 /* Removes the checkpoints that need not be kept after the one at the end of `epochs` epochs was written. `keep_every`
@@ -46,7 +47,12 @@ enum status checkpoint_list(const char *folder, uint64_t **steps, size_t *count,
 enum status checkpoint_prune(const char *folder, const struct training_config *training, uint32_t images,
                              uint64_t epochs, uint64_t keep_every, struct error *error) MUST_USE;
 
+/* Removes the checkpoints of later steps. */
+enum status checkpoint_cut(const char *folder, uint64_t step, struct error *error) MUST_USE;
+
 /* The path of the checkpoint of a step. */
 enum status checkpoint_path(const char *folder, uint64_t step, char *path, struct error *error) MUST_USE;
+/* Whether a file's name, without its folder, is one that checkpoint_path gives, and of which step. */
+bool checkpoint_parse_name(const char *name, uint64_t *step);
 
 #endif

@@ -1,24 +1,25 @@
 #include "results/new_run.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "results/find_run.h"
 
 enum status new_run_open(struct new_run *run, const char *runs, struct error *error)
 {
+    char prefix[FILE_PATH_BYTES];
     *run = (struct new_run){ .runs = runs };
     enum status status = file_make_folders(runs, error);
     if (status == STATUS_OK)
-        status = file_path(run->outer, error, "%s/.new-XXXXXX", runs);
-    if (status == STATUS_OK && mkdtemp(run->outer) == NULL) {
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot make a folder in %s", runs);
-        run->outer[0] = '\0';
-    }
+        status = file_path(prefix, error, "%s/.new", runs);
     if (status == STATUS_OK)
-        status = file_path(run->folder, error, "%s/run", run->outer);
+        status = file_scratch_open(&run->scratch, prefix, error);
     if (status != STATUS_OK)
-        new_run_close(run);
+        return status;
+    status = file_path(run->folder, error, "%s/run", run->scratch.path);
+    if (status != STATUS_OK) {
+        file_scratch_close(&run->scratch);
+        run->folder[0] = '\0';
+    }
     return status;
 }
 
@@ -37,8 +38,7 @@ enum status new_run_publish(const struct new_run *run, const char *name, char fo
 
 void new_run_close(struct new_run *run)
 {
-    struct error ignored;
-    if (run->outer[0] != '\0')
-        (void)!file_remove_tree(run->outer, &ignored);
-    run->outer[0] = '\0';
+    if (run->folder[0] != '\0')
+        file_scratch_close(&run->scratch);
+    run->folder[0] = '\0';
 }

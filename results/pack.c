@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "results/checkpoint.h"
 #include "results/record_data.h"
 #include "results/source_changes.h"
 
@@ -19,32 +20,43 @@ static const char top[] = "run/";
 
 /* ---- what is of a record ----------------------------------------------------------------------------------------- */
 
-/* In the order in which they are packed. A name that ends in '/' is a folder, of which `begin` and `end` say how the
- * files are called. */
+static bool is_checkpoint(const char *name)
+{
+    uint64_t step;
+    return checkpoint_parse_name(name, &step);
+}
+
+static bool is_attestation(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", end[] = ".json";
+    const size_t length = strlen(name);
+    return length > strlen(end) && strcmp(name + length - strlen(end), end) == 0 && strspn(name, letters) == length &&
+           name[0] != '.';
+}
+
+/* In the order in which they are packed. A name that ends in '/' is a folder, and `has` says whether a file belongs
+ * there by its name. */
 static const struct member {
-    const char *name, *begin, *end;
+    const char *name;
+    bool (*has)(const char *name);
     uint64_t most; /* bytes */
 } members[] = {
-    { RECORD_FILE, NULL, NULL, (uint64_t)1 << 24 },
-    { RECORD_MANIFEST_FILE, NULL, NULL, (uint64_t)1 << 24 },
-    { METRICS_FILE, NULL, NULL, (uint64_t)1 << 28 },
-    { LEDGER_FILE, NULL, NULL, (uint64_t)1 << 32 },
-    { LEDGER_GZIP_FILE, NULL, NULL, (uint64_t)1 << 32 },
-    { RECORD_WEIGHTS_FILE, NULL, NULL, (uint64_t)1 << 32 },
-    { SOURCE_CHANGES_FILE, NULL, NULL, (uint64_t)1 << 20 },
-    { RECORD_CHECKPOINTS_FOLDER "/", "step-", ".safetensors", (uint64_t)1 << 32 },
-    { RECORD_ATTESTATIONS_FOLDER "/", "", ".json", (uint64_t)1 << 24 },
+    { RECORD_FILE, NULL, (uint64_t)1 << 24 },
+    { RECORD_MANIFEST_FILE, NULL, (uint64_t)1 << 24 },
+    { METRICS_FILE, NULL, (uint64_t)1 << 28 },
+    { LEDGER_FILE, NULL, (uint64_t)1 << 32 },
+    { LEDGER_GZIP_FILE, NULL, (uint64_t)1 << 32 },
+    { RECORD_WEIGHTS_FILE, NULL, (uint64_t)1 << 32 },
+    { SOURCE_CHANGES_FILE, NULL, (uint64_t)1 << 20 },
+    { RECORD_CHECKPOINTS_FOLDER "/", is_checkpoint, (uint64_t)1 << 32 },
+    { RECORD_ATTESTATIONS_FOLDER "/", is_attestation, (uint64_t)1 << 24 },
 };
 enum { MEMBERS = sizeof members / sizeof *members };
 
 /* Whether a name without its folder is one of the member's files. */
 static bool fits(const struct member *member, const char *name)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    const size_t length = strlen(name), begin = strlen(member->begin), end = strlen(member->end);
-    return length > begin + end && strncmp(name, member->begin, begin) == 0 &&
-           strcmp(name + length - end, member->end) == 0 && strspn(name, letters) == length && name[0] != '.' &&
-           strlen(top) + strlen(member->name) + length < NAME_BYTES;
+    return member->has(name) && strlen(top) + strlen(member->name) + strlen(name) < NAME_BYTES;
 }
 
 /* The member that a path below the run's folder is of; MEMBERS: none. */
@@ -52,8 +64,8 @@ static size_t member_of(const char *path)
 {
     for (size_t i = 0; i < MEMBERS; i++) {
         const size_t length = strlen(members[i].name);
-        if (members[i].begin == NULL ? strcmp(path, members[i].name) == 0
-                                     : strncmp(path, members[i].name, length) == 0 && fits(&members[i], path + length))
+        if (members[i].has == NULL ? strcmp(path, members[i].name) == 0
+                                   : strncmp(path, members[i].name, length) == 0 && fits(&members[i], path + length))
             return i;
     }
     return MEMBERS;
@@ -93,7 +105,7 @@ static uint64_t padding_of(uint64_t bytes, uint64_t unit)
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 struct writing {
-    struct appender file;
+    struct draft *draft;
     struct sha256 sha256;
     struct packed *packed;
     uint8_t *chunk; /* [CHUNK] */
@@ -103,7 +115,7 @@ static enum status put(struct writing *writing, const void *data, size_t bytes, 
 {
     sha256_add(&writing->sha256, data, bytes);
     writing->packed->bytes += bytes;
-    return append_write(&writing->file, data, bytes, error);
+    return draft_write(writing->draft, data, bytes, error);
 }
 
 static enum status put_zeros(struct writing *writing, uint64_t bytes, struct error *error)
@@ -233,7 +245,7 @@ static enum status put_members(struct writing *writing, const char *folder, bool
         char path[FILE_PATH_BYTES], plain[FILE_PATH_BYTES];
         if (!checkpoints && strcmp(member->name, RECORD_CHECKPOINTS_FOLDER "/") == 0)
             continue;
-        if (member->begin != NULL) {
+        if (member->has != NULL) {
             status = put_folder(writing, folder, member, left_out, error);
             continue;
         }
@@ -270,39 +282,22 @@ static enum status tell_rest(const char *folder, void (*left_out)(const char *fo
     return status;
 }
 
-enum status pack_write(const char *folder, const char *path, bool checkpoints,
+enum status pack_write(const char *folder, struct draft *draft, bool checkpoints,
                        void (*left_out)(const char *folder, const char *name), struct packed *packed,
                        struct error *error)
 {
-    struct writing writing = { .packed = packed, .file = { .descriptor = -1 } };
-    char partial[FILE_PATH_BYTES];
+    struct writing writing = { .draft = draft, .packed = packed };
     uint8_t digest[DIGEST_BYTES];
-    struct error ignored;
     *packed = (struct packed){ .files = 0 };
     sha256_start(&writing.sha256);
-    enum status status = file_path(partial, error, "%s.partial", path);
-    if (status != STATUS_OK)
-        return status;
     writing.chunk = malloc(CHUNK);
     if (writing.chunk == NULL)
-        return error_out_of_memory(error, "%s", path);
-    status = append_open(&writing.file, partial, 0, error);
-    if (status != STATUS_OK)
-        goto out;
-    status = put_members(&writing, folder, checkpoints, left_out, error);
+        return error_out_of_memory(error, "%s", draft->path);
+    enum status status = put_members(&writing, folder, checkpoints, left_out, error);
     if (status == STATUS_OK)
-        status = append_sync(&writing.file, error);
-    append_close(&writing.file);
-    if (status == STATUS_OK && rename(partial, path) != 0)
-        status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot rename the finished file to %s", path);
-    if (status != STATUS_OK) {
-        (void)!file_remove(partial, &ignored);
-        goto out;
-    }
+        status = tell_rest(folder, left_out, error);
     sha256_finish(&writing.sha256, digest);
     digest_to_hex(digest, packed->sha256);
-    status = tell_rest(folder, left_out, error);
-out:
     free(writing.chunk);
     return status;
 }
@@ -413,21 +408,10 @@ static enum status read_header(struct reading *reading, const uint8_t header[BLO
     if (reading->packed->files > 0 &&
         (member < reading->member || (member == reading->member && strcmp(name, reading->last) <= 0)))
         return refuse(reading, "the entry '%s' comes twice, or out of order", safe);
+    if (strcmp(name, LEDGER_GZIP_FILE) == 0 && strcmp(reading->last, LEDGER_FILE) == 0)
+        return refuse(reading, "the entry '%s' is a second ledger", safe);
     reading->member = member;
     memcpy(reading->last, name, NAME_BYTES);
-    return STATUS_OK;
-}
-
-static enum status write_all(int descriptor, const char *path, const uint8_t *data, size_t bytes, struct error *error)
-{
-    for (size_t done = 0; done < bytes;) {
-        const ssize_t put = write(descriptor, data + done, bytes - done);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);
-        done += (size_t)put;
-    }
     return STATUS_OK;
 }
 
@@ -448,8 +432,8 @@ static enum status unpack_file(struct reading *reading, const char *folder, cons
     for (uint64_t done = 0; done < bytes && status == STATUS_OK;) {
         const size_t part = bytes - done < CHUNK ? (size_t)(bytes - done) : CHUNK;
         status = take(reading, reading->chunk, part);
-        if (status == STATUS_OK)
-            status = write_all(descriptor, path, reading->chunk, part, reading->error);
+        if (status == STATUS_OK && file_write_all(descriptor, reading->chunk, part) != 0)
+            status = error_set_errno(reading->error, STATUS_ENVIRONMENT, "cannot write %s", path);
         done += part;
     }
     if (status == STATUS_OK && fsync(descriptor) != 0)

@@ -8,8 +8,8 @@
  *          --numeric-owner --mtime=@0 --mode=0644.
  * reading  A packed run is read if it is what writing would give, to the last byte. So there is nothing to be clever
  *          about in a hostile one: each header is made anew from the name and the size that it says, and must be equal.
- *          A header holds no link, no other type, no path but those above; names rise, so that none comes twice; and
- *          nothing follows the end. */
+ *          A header holds no link, no other type, no path but those above; names rise, so that none comes twice; there
+ *          is one ledger; and nothing follows the end. */
 #ifndef SELFSAME_PACK_H
 #define SELFSAME_PACK_H
 
@@ -28,9 +28,9 @@ struct packed {
     char sha256[DIGEST_HEX_BYTES];
 };
 
-/* Packs a run's folder into `path`, which appears whole or not at all. What is not of a record stays out, and
- * `left_out` (may be NULL) is told its name. Neither side is checked: results/weights_check.h. */
-enum status pack_write(const char *folder, const char *path, bool checkpoints,
+/* Packs a run's folder into a file that the caller publishes. What is not of a record stays out, and `left_out` (may be
+ * NULL) is told its name. Neither side is checked: results/weights_check.h. */
+enum status pack_write(const char *folder, struct draft *draft, bool checkpoints,
                        void (*left_out)(const char *folder, const char *name), struct packed *packed,
                        struct error *error) MUST_USE;
 

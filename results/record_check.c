@@ -273,10 +273,8 @@ out:
     return status;
 }
 
-/* A training that finished had the same data in memory at its end. */
-static enum status check_after(const struct record *record, struct error *error)
+const char *record_check_memory(const struct record_facts *facts, const char **before, const char **after)
 {
-    const struct record_facts *facts = &record->facts;
     const struct {
         const char *what, *before, *after;
     } data[] = {
@@ -284,13 +282,24 @@ static enum status check_after(const struct record *record, struct error *error)
         { "validation", facts->validation_data_sha256, facts->validation_data_after_sha256 },
     };
     for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
-        if (facts->state == RECORD_FINISHED && data[i].after[0] != '\0' && strcmp(data[i].before, data[i].after) != 0)
-            return error_set(error, STATUS_INPUT,
-                             "%s/%s contradicts itself: the run is finished, but \"after.%s_data_sha256\" is %s, and "
-                             "\"%s_data.sha256\" is %s",
-                             record->path, RECORD_FILE, data[i].what, data[i].after, data[i].what, data[i].before);
+        *before = data[i].before;
+        *after = data[i].after;
+        if (data[i].after[0] != '\0' && strcmp(data[i].before, data[i].after) != 0)
+            return data[i].what;
     }
-    return STATUS_OK;
+    return NULL;
+}
+
+/* A training that finished had the same data in memory at its end. */
+static enum status check_after(const struct record *record, struct error *error)
+{
+    const char *before, *after, *what = record_check_memory(&record->facts, &before, &after);
+    if (what == NULL || record->facts.state != RECORD_FINISHED)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "%s/%s contradicts itself: the run is finished, but \"after.%s_data_sha256\" is %s, and "
+                     "\"%s_data.sha256\" is %s",
+                     record->path, RECORD_FILE, what, after, what, before);
 }
 
 enum status record_check(const struct record *record, struct error *error)

@@ -19,6 +19,10 @@
  * what each says. */
 enum status record_check(const struct record *record, struct error *error) MUST_USE;
 
+/* Which of the data in memory, "training" or "validation", had another SHA-256 after the training than before it; NULL:
+ * none, or it is not known. */
+const char *record_check_memory(const struct record_facts *facts, const char **before, const char **after);
+
 /* Recomputes the chain of the first `epochs` epochs. STATUS_INPUT names `path` and the first epoch where it does not
  * agree. */
 enum status record_check_chain(const char *path, const char *experiment_sha256, const struct metrics_row *metrics,

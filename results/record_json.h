@@ -98,7 +98,7 @@ struct record_facts {
     const char *const *environment; /* variables that matter, as NAME=VALUE; NULL: none of them is set */
     const char *time_started, *time_updated;
     double wall_seconds;
-    double cpu_seconds;    /* of all threads */
+    double cpu_seconds;    /* of all threads; 0: not known */
     double package_joules; /* of the machine's processors, with all that ran on them; 0: not known */
     double gpu_joules;     /* of the card, likewise */
     uint64_t sessions;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/append.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -41,9 +42,11 @@ struct recorder {
     uint8_t *entries; /* for the chain: the steps of the current epoch so far */
     size_t entry_count, entry_room;
     uint64_t step;         /* next */
-    double opened_s;       /* clock_seconds() at the start of this session */
+    double opened_s;       /* clock_seconds() at the start of this session, and its like: */
+    double cpu_at_open;    /* of the process, which may have trained other runs before */
     double seconds_before; /* wall time of the sessions before this one; the same of: */
     double cpu_before, joules_before;
+    bool cpu_known;               /* of all sessions */
     struct machine_energy energy; /* of this session; the same of the card: */
     struct nvml *card;
     double card_joules_before;
@@ -118,7 +121,8 @@ static enum status write_record(struct recorder *recorder, struct error *error)
     environment_time(now);
     facts->time_updated = now;
     facts->wall_seconds = recorder->seconds_before + clock_seconds() - recorder->opened_s;
-    facts->cpu_seconds = recorder->cpu_before + environment_cpu_seconds();
+    if (recorder->cpu_known)
+        facts->cpu_seconds = recorder->cpu_before + environment_cpu_seconds() - recorder->cpu_at_open;
     machine_energy_update(&recorder->energy);
     facts->package_joules = recorder->joules_before + recorder->energy.joules;
     facts->gpu_joules = recorder->card_joules_before + nvml_joules(recorder->card);
@@ -270,10 +274,10 @@ struct train_listener recorder_listener(struct recorder *recorder)
     };
 }
 
-void recorder_data_after(struct recorder *recorder, const char *training_sha256, const char *validation_sha256)
+void recorder_data_after(struct recorder *recorder, const char *digests)
 {
-    snprintf(recorder->facts.training_data_after_sha256, DIGEST_HEX_BYTES, "%s", training_sha256);
-    snprintf(recorder->facts.validation_data_after_sha256, DIGEST_HEX_BYTES, "%s", validation_sha256);
+    (void)sscanf(digests, "%64s %64s", recorder->facts.training_data_after_sha256,
+                 recorder->facts.validation_data_after_sha256);
 }
 
 /* The program's file, and the run's manifest, as they are now. */
@@ -341,15 +345,20 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, cha
                            "the run %s is finished, with %" PRIu64 " of %" PRIu64 " epochs, and is left alone; choose "
                            "another name with --name to run it again",
                            recorder->path, *done, all);
-    else if (!options->resume)
+    else
+        status = resume_check_memory(recorder->path, facts, error);
+    if (status == STATUS_OK && !options->resume)
         status = error_set(error, STATUS_INPUT,
                            "the run %s exists and has %" PRIu64 " of %" PRIu64 " epochs; continue it with --resume, "
                            "or choose another name with --name",
                            recorder->path, *done, wanted);
+    if (status == STATUS_OK)
+        status = resume_check_test_data(recorder->path, facts, options->validation_data_sha256, error);
     if (status == STATUS_OK) {
         snprintf(recorder->started, sizeof recorder->started, "%s", facts->time_started);
         recorder->seconds_before = facts->wall_seconds;
         recorder->cpu_before = facts->cpu_seconds;
+        recorder->cpu_known = recorder->cpu_known && facts->cpu_seconds > 0.0;
         recorder->joules_before = facts->package_joules;
         recorder->card_joules_before = facts->gpu_joules;
         recorder->facts.sessions += facts->sessions;
@@ -362,14 +371,12 @@ static enum status check_existing(struct recorder *recorder, uint64_t *done, cha
 /* Sets the recorder to a point. */
 static enum status take_point(struct recorder *recorder, const struct resume_point *point, struct error *error)
 {
-    uint64_t first = 0;
     recorder->step = point->step;
     memcpy(recorder->chain, point->chain, sizeof recorder->chain);
-    for (uint64_t epoch = 0; epoch < point->epochs; epoch++) {
+    for (uint64_t epoch = 0; epoch < point->epochs; epoch++)
         record_json_add_epoch(&recorder->facts, &point->metrics.rows[epoch]);
-        first = point->metrics.rows[epoch].end_step;
-    }
-    for (uint64_t i = first; i < point->step; i++)
+    assert(point->step - point->begin <= recorder->entry_room);
+    for (uint64_t i = point->begin; i < point->step; i++)
         digest_step(recorder->entries + recorder->entry_count++ * DIGEST_STEP_BYTES, i, point->ledger.rows[i].loss,
                     point->ledger.rows[i].errors, point->ledger.rows[i].digest);
     if (point->epochs == 0)
@@ -447,6 +454,8 @@ static enum status resume(struct recorder *recorder, uint64_t epochs, const char
     status = take_point(recorder, &point, error);
     if (status == STATUS_OK)
         status = write_record(recorder, error);
+    if (status == STATUS_OK)
+        status = checkpoint_cut(recorder->path, point.step, error); /* they were tried, and were not good */
     if (status == STATUS_OK)
         status = mend_weights(recorder, state, error);
     if (status == STATUS_OK)
@@ -533,6 +542,8 @@ enum status recorder_open(struct recorder **recorder, const struct recorder_opti
     made->options = options;
     made->lock.descriptor = made->ledger.descriptor = made->metrics.descriptor = -1;
     made->opened_s = clock_seconds();
+    made->cpu_at_open = environment_cpu_seconds();
+    made->cpu_known = !options->others;
     machine_energy_open(&made->energy, MACHINE_POWERCAP);
     describe_run(made);
     /* An epoch of a continuous stream may have a step more than images / batch, rounded up. */

@@ -37,6 +37,7 @@ struct recorder_options {
     const char *engine_name, *engine_description;
     const char *const *engine_facts; /* texts up to a NULL, or NULL */
     size_t engine_bytes;
+    bool others;                      /* this process trains other runs at the same time */
     uint32_t ranks;                   /* that compute together; 1: this process alone */
     const char *ranks_description;    /* their library and hosts; NULL for one */
     const char *pci_address;          /* of the device that computes; NULL: the processor */
@@ -47,17 +48,18 @@ struct recorder;
 
 /* Begins a run, or resumes it: then state, whose arrays the caller has allocated, is that of the newest good
  * checkpoint; else state is left alone and must be that before the first step. STATUS_INPUT: the run exists and is
- * finished, or unfinished without `resume`, or is of another experiment, or no checkpoint of it is good.
- * STATUS_ENVIRONMENT: the folder cannot be written, or another process holds it. The message says what to do. */
+ * finished, or unfinished without `resume`, or is of another experiment or measures its errors on other test data, or
+ * its data changed in memory, or no checkpoint of it is good. STATUS_ENVIRONMENT: the folder cannot be written, or
+ * another process holds it. The message says what to do. */
 enum status recorder_open(struct recorder **recorder, const struct recorder_options *options,
                           struct training_state *state, struct error *error) MUST_USE;
 
 /* The callbacks steps, epoch and interrupted of a listener whose context is the recorder; the others are NULL. */
 struct train_listener recorder_listener(struct recorder *recorder);
 
-/* The digests of the data in memory after the training, for the record that recorder_finish writes. Those of the
- * program and of the manifest it takes itself. */
-void recorder_data_after(struct recorder *recorder, const char *training_sha256, const char *validation_sha256);
+/* The digests of the training data and the test data in memory after the training, with a blank between them, for the
+ * record that recorder_finish writes. Those of the program and of the manifest it takes itself. */
+void recorder_data_after(struct recorder *recorder, const char *digests);
 
 /* Records how the training ended: OK is finished, STATUS_NO failed with `message`, anything else interrupted. */
 enum status recorder_finish(struct recorder *recorder, enum status outcome, const char *message,

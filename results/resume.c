@@ -109,14 +109,15 @@ static enum status check_history(const struct resume_options *options, const str
             error, STATUS_INPUT,
             "%s has %zu epochs and its ledger at least %zu steps, fewer than the checkpoint of step %" PRIu64 " needs",
             options->folder, point->metrics.epochs, point->ledger.steps, step);
-    if (place->epochs > 0) {
-        const struct metrics_row *last = &point->metrics.rows[place->epochs - 1];
-        chain = last->chain_sha256;
-        if (last->end_step > step)
+    for (uint64_t epoch = 0; epoch < place->epochs; epoch++) {
+        const struct metrics_row *row = &point->metrics.rows[epoch];
+        const uint64_t end = schedule_epoch_end(options->training, options->images, epoch);
+        if (row->end_step != end)
             return error_set(error, STATUS_INPUT,
-                             "%s/%s does not agree with the checkpoint of step %" PRIu64 " on where epoch %" PRIu64
-                             " ends",
-                             options->folder, METRICS_FILE, step, place->epochs - 1);
+                             "%s/%s:%" PRIu64 ": the epoch ends after %" PRIu64
+                             " steps, but by the manifest after %" PRIu64,
+                             options->folder, METRICS_FILE, epoch + 1, row->end_step, end);
+        chain = row->chain_sha256;
     }
     if (step < epoch_begin(options, place->epochs) || step > epoch_begin(options, place->epochs + 1))
         return error_set(error, STATUS_INPUT,
@@ -149,6 +150,7 @@ static enum status try_checkpoint(const struct resume_options *options, uint64_t
     if (status == STATUS_OK) {
         point->step = step;
         point->epochs = place.epochs;
+        point->begin = epoch_begin(options, place.epochs);
         digest_from_hex(place.chain_sha256, point->chain);
     } else {
         resume_free(point);
@@ -206,6 +208,30 @@ enum status resume_unify(const struct resume_options *options, const struct resu
     if (status == STATUS_OK && point->ledger.changed)
         status = ledger_write(options->folder, point->ledger.rows, (size_t)point->step, error);
     return status;
+}
+
+/* ---- what is not resumed ----------------------------------------------------------------------------------------- */
+
+enum status resume_check_memory(const char *folder, const struct record_facts *facts, struct error *error)
+{
+    const char *before, *after, *what = record_check_memory(facts, &before, &after);
+    if (what == NULL)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "the run %s cannot go on: its %s data changed in memory while it was trained, from SHA-256 %s to "
+                     "%s; test this machine's memory, and delete the run, or choose another name with --name",
+                     folder, what, before, after);
+}
+
+enum status resume_check_test_data(const char *folder, const struct record_facts *facts, const char *sha256,
+                                   struct error *error)
+{
+    if (strcmp(facts->validation_data_sha256, sha256) == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_INPUT,
+                     "the run %s measures its errors on test data of SHA-256 %s, not %s; give the same data, or choose "
+                     "another name with --name",
+                     folder, facts->validation_data_sha256, sha256);
 }
 
 /* ---- nothing to resume ------------------------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "results/ledger.h"
 #include "results/metrics.h"
+#include "results/record_json.h"
 #include "trainer/network.h"
 #include "trainer/recipe.h"
 #include "trainer/train.h"
@@ -27,6 +28,7 @@ struct resume_options {
 struct resume_point {
     uint64_t step;                /* the next; 0 where there is no checkpoint yet */
     uint64_t epochs;              /* whole, before it */
+    uint64_t begin;               /* the first step after them */
     uint8_t chain[DIGEST_BYTES];  /* after them; before the first, that of the experiment */
     struct metrics_lines metrics; /* the first `epochs` belong to the point */
     struct ledger_lines ledger;   /* its `step` steps */
@@ -43,6 +45,14 @@ enum status resume_find(const struct resume_options *options, struct training_st
 enum status resume_unify(const struct resume_options *options, const struct resume_point *point,
                          uint64_t *metrics_bytes, uint64_t *ledger_bytes, struct error *error) MUST_USE;
 void resume_free(struct resume_point *point);
+
+/* STATUS_INPUT for a run whose data changed in memory while it was trained. It is worth nothing, and no checkpoint says
+ * when that was. */
+enum status resume_check_memory(const char *folder, const struct record_facts *facts, struct error *error) MUST_USE;
+/* STATUS_INPUT where the test data are not those of SHA-256 `sha256`. The experiment does not depend on them, but the
+ * errors of all epochs must be of the same. */
+enum status resume_check_test_data(const char *folder, const struct record_facts *facts, const char *sha256,
+                                   struct error *error) MUST_USE;
 
 /* Whether a folder without a record.json is free for a new run. STATUS_INPUT names what is there. */
 enum status resume_check_free(const char *folder, struct error *error) MUST_USE;

@@ -94,7 +94,7 @@ static enum status write_private(const char *path, const char *text, size_t byte
     if (descriptor < 0)
         return error_set_errno(error, STATUS_ENVIRONMENT, "cannot make %s", path);
     enum status status = STATUS_OK;
-    if (write(descriptor, text, bytes) != (ssize_t)bytes || fsync(descriptor) != 0)
+    if (file_write_all(descriptor, text, bytes) != 0 || fsync(descriptor) != 0)
         status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);
     if (close(descriptor) != 0 && status == STATUS_OK)
         status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot write %s", path);

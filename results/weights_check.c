@@ -22,6 +22,7 @@ enum status weights_check(const struct record *record, const char *path, const s
                           const float *values, uint64_t *epoch, struct error *error)
 {
     char hex[DIGEST_HEX_BYTES];
+    /* A process that trains the run replaces these weights as it goes, so that they may be any epoch's. */
     const bool finished = record->facts.state == RECORD_FINISHED, last = !record->locked;
     digest_of(network, values, hex);
     for (size_t i = record->epochs; i-- > 0;) {
@@ -66,9 +67,8 @@ static bool parse_checkpoint(const char *path, size_t *folder_length, uint64_t *
 {
     static const char folder[] = RECORD_CHECKPOINTS_FOLDER "/";
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
-    int length = 0;
-    if (sscanf(name, "step-%" SCNu64 ".safetensors%n", step, &length) != 1 || length == 0 || name[length] != '\0' ||
-        (size_t)(name - path) < strlen(folder) || strncmp(name - strlen(folder), folder, strlen(folder)) != 0)
+    if (!checkpoint_parse_name(name, step) || (size_t)(name - path) < strlen(folder) ||
+        strncmp(name - strlen(folder), folder, strlen(folder)) != 0)
         return false;
     *folder_length = (size_t)(name - path) - strlen(folder);
     return true;

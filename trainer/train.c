@@ -61,7 +61,11 @@ static enum status run_steps(struct training *training, uint64_t end, struct err
 
 static enum status stop(struct training *training, struct error *error)
 {
+    char what[48];
+    snprintf(what, sizeof what, "step %" PRIu64, training->state->step);
     enum status status = fetch_state(training, error);
+    if (status == STATUS_OK)
+        status = float_environment_check(what, error);
     if (status == STATUS_OK && training->listener->interrupted != NULL)
         status = training->listener->interrupted(training->listener->context, training->state, error);
     if (status != STATUS_OK)

@@ -60,6 +60,26 @@ first=$(field time.cpu_seconds)
 if python3 -c "import sys; sys.exit(not 0 < $first < $(field time.cpu_seconds))"; then pass "processor time of both sessions"; else fail "processor time: $first, then $(field time.cpu_seconds)"; fi
 is environment.variables null
 
+# The processor time of each of two runs of one call is its own.
+sed -e 's/^name: tiny/name: two/' -e 's/steps: 4, batch_size: 500/steps: 8, batch_size: 50/' tiny.yaml > two.yaml
+"$SELFSAME" train two.yaml --seed 1 --runs alone > stdout 2> stderr || fail "a run alone"
+printf 'inherit: two.yaml\ntraining: {seeds: [1, 2, 3]}\n' > three.yaml
+"$SELFSAME" train three.yaml --runs three > stdout 2> stderr || fail "three runs of one call"
+if python3 - <<'PY'
+import json
+alone, *three = [json.load(open(run + "/record.json"))["time"]["cpu_seconds"]
+                 for run in ("alone/two-seed1", "three/two-seed1", "three/two-seed2", "three/two-seed3")]
+print(alone, three)
+assert all(0.4 * alone < seconds < 1.8 * alone for seconds in three)
+PY
+then pass "processor time of three runs of one call"; else fail "processor time of three runs of one call"; fi
+"$SELFSAME" train three.yaml --runs together --together 2 > stdout 2> stderr || fail "two runs at a time"
+if grep -q cpu_seconds together/two-seed2/record.json; then
+    fail "  runs that share the process have a time of their own"
+else
+    pass "  runs that share the process have none"
+fi
+
 # No identity depends on any of it: without it, the record is whole and the same run.
 cp -r runs/tiny-seed1 plain
 rm -f plain/source-changes.diff.gz

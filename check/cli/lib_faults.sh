@@ -24,7 +24,8 @@ plant() {
         objects="$objects $object"
     done
     here=$PWD
-    (cd "$build" && ${CC:-cc} -pthread -o "$here/$name" ${PROGRAM_OBJECTS-} $objects ${PROGRAM_LIBS-} -lm) 2> stderr || fail "planting $name: does not link"
+    others=$(printf '%s\n' ${PROGRAM_OBJECTS-} | grep -v -e "\b${file%.c}\.o$") # a file of commands/ is among them
+    (cd "$build" && ${CC:-cc} -pthread -o "$here/$name" $others $objects ${PROGRAM_LIBS-} -lm) 2> stderr || fail "planting $name: does not link"
 }
 
 # faulty NAME WORD...: runs such a program in the place of the real one.

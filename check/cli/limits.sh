@@ -54,6 +54,14 @@ says "of 256 threads: .*; ask for fewer with --threads"
 limited v 2000000 train tiny.yaml --runs runs --name threads --threads 2
 if [ "$status" -eq 0 ]; then pass "  with fewer: exit 0"; else fail "  with fewer: exit $status"; fi
 
+# On a full disk a run can be deleted: that is how it gets room.
+(
+    ulimit -f 0
+    exec "$SELFSAME" delete runs/threads --yes > /dev/null 2>&1 < /dev/null
+)
+status=$?
+if [ "$status" -eq 0 ] && [ ! -e runs/threads ]; then pass "delete without room for a file: exit 0"; else fail "delete without room for a file: exit $status"; fi
+
 # However little there is, nothing ends in a signal.
 signals=0
 for kib in 20000 30000 40000 45000 50000 55000 60000 65000 70000 80000 100000 120000 150000; do

@@ -127,12 +127,30 @@ expect 0 "a compressed ledger is packed as it is" pack gzipped
 expect 0 "  and read" check gzipped.tar
 printf 'x' | dd of=gzipped/weights.safetensors bs=1 seek=9999 conv=notrunc 2> /dev/null
 expect 2 "a damaged run is not packed" pack gzipped --out damaged.tar
-if [ -e damaged.tar ] || [ -e damaged.tar.unchecked.tar ]; then fail "  but a file is left"; else pass "  and no file is left"; fi
+if [ -n "$(find . -name 'damaged.tar*')" ]; then fail "  but a file is left"; else pass "  and no file is left"; fi
+# Two at once, into one file: each puts its own there as a whole.
+for try in 1 2 3; do
+    "$SELFSAME" pack $run --force --out both.tar > first 2>&1 &
+    first=$!
+    "$SELFSAME" pack $run --force --out both.tar > second 2>&1 &
+    second=$!
+    wait "$first" && wait "$second"
+    status=$?
+    if [ $status -eq 0 ]; then pass "two at once, $try"; else fail "two at once, $try: $(cat first second)"; fi
+    same tiny-seed1.tar both.tar "  the same bytes"
+done
+: > both.tar.killed.selfsame.tmp
+expect 0 "after a process that was killed" pack $run --force --out both.tar
+if [ "$(echo both.tar*)" = both.tar ]; then pass "  what it left is gone"; else fail "  left: $(echo both.tar*)"; fi
+mkdir -p back/.new-killed/run
+: > back/.new-killed/run/record.json
+expect 0 "the same of unpack" unpack tiny-seed1.tar --runs back --name after
+if [ -e back/.new-killed ]; then fail "  what it left is there"; else pass "  what it left is gone"; fi
 
 # ---- hostile ----
 
 cat > hostile.py <<'PY'
-import io, sys, tarfile
+import gzip, io, sys, tarfile
 good = open("tiny-seed1.tar", "rb").read()
 files = {m.name: tarfile.open("tiny-seed1.tar").extractfile(m).read() for m in tarfile.open("tiny-seed1.tar")}
 def header(name, size, **other):
@@ -149,7 +167,7 @@ def pad(data, unit=512): return data + bytes(-len(data) % unit)
 def entry(name, data=b"", **other): return header(name, len(data), **other) + pad(data)
 def whole(*entries): return pad(b"".join(entries) + bytes(1024), 10240)
 all = [entry(n, d) for n, d in files.items()]
-assert whole(*all) == good
+assert whole(*all) == good and list(files)[3] == "run/ledger.txt"
 first = all[0]
 bad = {
     "absolute": (whole(entry("/run/record.json", b"x")), "absolute path"),
@@ -164,6 +182,9 @@ bad = {
     "order": (whole(all[1], first, *all[2:]), "out of order"),
     "stranger": (whole(first, entry("run/.bashrc", b"x")), "not a file of a run"),
     "deep": (whole(first, entry("run/checkpoints/a/step-1.safetensors", b"x")), "not a file of a run"),
+    "ledgers": (whole(*all[:4], entry("run/ledger.txt.gz", gzip.compress(files["run/ledger.txt"])), *all[4:]), "a second ledger"),
+    "checkpoint": (whole(*all, entry("run/checkpoints/step-1.safetensors", b"x")), "not a file of a run"),
+    "checkpoint-name": (whole(*all, entry("run/checkpoints/step-x.safetensors", b"x")), "not a file of a run"),
     "hidden": (whole(first, entry("run/attestations/.json", b"x")), "not a file of a run"),
     "large": (whole(header("run/record.json", 1 << 30)), "too large"),
     "huge": (whole(header("run/weights.safetensors", (1 << 33) - 1)), "too large"),
@@ -207,4 +228,8 @@ while read -r offset; do
     run check flipped.tar
     [ "$status" -eq 2 ] || { kept=$((kept + 1)); echo "byte $offset: exit $status"; }
 done < offsets
-if [ $kept -eq 0 ]; then pass "every flipped bit of $(wc -l < offsets) is refused"; else fail "$kept flipped bits are not refused"; fi
+if [ $kept -eq 0 ] && [ "$(wc -l < offsets)" -ge 30 ]; then
+    pass "every flipped bit of $(wc -l < offsets) is refused"
+else
+    fail "$kept flipped bits of $(wc -l < offsets) are not refused"
+fi

@@ -25,6 +25,16 @@ says "locked/long is in use by process $process;"
 kill -9 "$process"
 wait "$process" 2> /dev/null
 
+# Other test images make the same experiment, but one run has the errors on one set of them.
+sed 's/^targets:/dataset: {test_images: 10, test_sha256: any}\n&/' tiny.yaml > ten.yaml
+expect 0 "an epoch on other test images" train ten.yaml --runs tests --epochs 1
+expect 2 "  the rest on the manifest's" train tiny.yaml --runs tests --resume
+says "tiny-seed1 measures its errors on test data of SHA-256 [0-9a-f]*, not d7f366ba.*; give the same data"
+expect 0 "  the same" train ten.yaml --runs tests --resume --epochs 2
+expect 0 "  the other way round" train tiny.yaml --runs tests --name other --epochs 1
+expect 2 "    is refused, too" train ten.yaml --runs tests --name other --resume
+expect 0 "  another name" train ten.yaml --runs tests --name another --resume --epochs 1
+
 # Checkpoints.
 "$SELFSAME" train tiny.yaml --runs half --epochs 2 > /dev/null 2>&1
 newest=$(ls half/tiny-seed1/checkpoints/* | tail -n 1)

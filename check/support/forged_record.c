@@ -54,8 +54,8 @@ static const char *change_number(struct forgery *forgery, uint64_t (*draw)(uint6
     }
 }
 
-/* What follows from the ledger: the means and the chain. */
-static void follow_from_steps(struct forgery *forgery)
+/* What follows from the ledger: the means and the chain. `ends`: of the epochs; NULL: the schedule's. */
+static void follow_from_steps(struct forgery *forgery, const uint64_t *ends)
 {
     const struct training_config *training = &simulated_recipe.training;
     uint8_t chain[DIGEST_BYTES], weights[DIGEST_BYTES];
@@ -63,7 +63,7 @@ static void follow_from_steps(struct forgery *forgery)
     digest_from_hex(forgery->facts.experiment_sha256, chain);
     for (size_t i = 0; i < forgery->epochs; i++) {
         struct metrics_row *row = &forgery->metrics[i];
-        const uint64_t end = schedule_epoch_end(training, SIMULATED_IMAGES, i);
+        const uint64_t end = ends != NULL ? ends[i] : schedule_epoch_end(training, SIMULATED_IMAGES, i);
         uint8_t *entries = malloc((size_t)(end - first) * DIGEST_STEP_BYTES);
         double loss_sum = 0.0;
         uint64_t error_sum = 0, image_sum = 0;
@@ -119,7 +119,7 @@ static void write_forgery(struct forgery *forgery, const char *name)
     assert_int_equal(ledger_write(path, forgery->ledger, forgery->steps, &error), STATUS_OK);
 }
 
-const char *forge_record(const struct record *record, const char *name, uint64_t (*draw)(uint64_t count))
+static struct forgery copy_of(const struct record *record)
 {
     struct forgery forgery = { .facts = record->facts, .epochs = record->epochs, .steps = record->steps };
     forgery.metrics = malloc(record->epochs * sizeof *forgery.metrics);
@@ -127,12 +127,33 @@ const char *forge_record(const struct record *record, const char *name, uint64_t
     assert_true(forgery.metrics != NULL && forgery.ledger != NULL);
     memcpy(forgery.metrics, record->metrics, record->epochs * sizeof *forgery.metrics);
     memcpy(forgery.ledger, record->ledger, record->steps * sizeof *forgery.ledger);
+    return forgery;
+}
+
+void forge_epoch_ends(const struct record *record, const char *name, const uint64_t *ends, size_t epochs,
+                      char chain_sha256[DIGEST_HEX_BYTES])
+{
+    struct forgery forgery = copy_of(record);
+    assert_in_range(epochs, 1, record->epochs);
+    forgery.epochs = forgery.facts.result.epochs = epochs;
+    for (size_t i = 0; i < epochs; i++)
+        forgery.metrics[i].end_step = ends[i];
+    follow_from_steps(&forgery, ends);
+    write_forgery(&forgery, name);
+    memcpy(chain_sha256, forgery.metrics[epochs - 1].chain_sha256, DIGEST_HEX_BYTES);
+    free(forgery.metrics);
+    free(forgery.ledger);
+}
+
+const char *forge_record(const struct record *record, const char *name, uint64_t (*draw)(uint64_t count))
+{
+    struct forgery forgery = copy_of(record);
     const char *what = change_number(&forgery, draw);
     while (draw(4) == 0)
         what = change_number(&forgery, draw);
     /* Every other column is written as it was changed: means and chain then contradict the steps, or do not. */
     if (draw(8) != 0)
-        follow_from_steps(&forgery);
+        follow_from_steps(&forgery, NULL);
     write_forgery(&forgery, name);
     free(forgery.metrics);
     free(forgery.ledger);

@@ -12,4 +12,9 @@
  * was changed, for messages. */
 const char *forge_record(const struct record *record, const char *name, uint64_t (*draw)(uint64_t count));
 
+/* The same of the first epochs alone, which end at other steps than the schedule's, rising. `chain_sha256`: after
+ * them. */
+void forge_epoch_ends(const struct record *record, const char *name, const uint64_t *ends, size_t epochs,
+                      char chain_sha256[DIGEST_HEX_BYTES]);
+
 #endif

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "results/pack.h"
 #include "trainer/schedule.h"
 
 char runs_folder[] = "/tmp/test_record.XXXXXX";
@@ -166,6 +167,36 @@ enum status simulated_session(const struct recorder_options *options, uint64_t e
     return status;
 }
 
+uint64_t simulated_epochs(void)
+{
+    return simulated_recipe.training.length;
+}
+
+enum status resume_to_end(const char *name, struct error *error)
+{
+    struct recorder_options options = simulated_options(name, true);
+    return simulated_session(&options, simulated_epochs(), UINT64_MAX, false, error);
+}
+
+void stop_run(const char *name, uint64_t stop, bool killed)
+{
+    struct recorder_options options = simulated_options(name, false);
+    struct error error;
+    assert_int_equal(simulated_session(&options, simulated_epochs(), stop, killed, &error), STATUS_INTERRUPTED);
+}
+
+void expect_refusal(const struct recorder_options *options, enum status expected, const char *complaint)
+{
+    struct error error = { STATUS_OK, "" };
+    struct training_state state = simulated_start();
+    struct recorder *recorder;
+    assert_int_equal(recorder_open(&recorder, options, &state, &error), expected);
+    assert_null(recorder);
+    if (strstr(error.message, complaint) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", error.message, complaint);
+    simulated_end(&state);
+}
+
 void run_path(char path[FILE_PATH_BYTES], const char *name, const char *file)
 {
     snprintf(path, FILE_PATH_BYTES, "%s/%s/%s", runs_folder, name, file);
@@ -198,6 +229,19 @@ size_t list_folder(const char *name, const char *file, char (*names)[64])
             assert_true(count < 32 && snprintf(names[count++], 64, "%s", entry->d_name) < 64);
     closedir(list);
     return count;
+}
+
+enum status pack_file(const char *folder, const char *path, bool checkpoints, struct error *error)
+{
+    struct draft draft;
+    struct packed packed;
+    enum status status = draft_open(&draft, path, error);
+    if (status == STATUS_OK)
+        status = pack_write(folder, &draft, checkpoints, NULL, &packed, error);
+    if (status == STATUS_OK)
+        status = draft_publish(&draft, error);
+    draft_drop(&draft);
+    return status;
 }
 
 void assert_same_run(const char *a, const char *b)

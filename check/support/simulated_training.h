@@ -48,11 +48,22 @@ void simulated_step(struct training_state *state, struct step_result *result);
 enum status simulated_session(const struct recorder_options *options, uint64_t epochs, uint64_t stop, bool killed,
                               struct error *error);
 
+/* How many epochs there are. */
+uint64_t simulated_epochs(void);
+/* Begins a run, which is killed after `stop` steps, or asked to stop. */
+void stop_run(const char *name, uint64_t stop, bool killed);
+enum status resume_to_end(const char *name, struct error *error);
+/* The record cannot be opened to be written: with this status, and this in the message. */
+void expect_refusal(const struct recorder_options *options, enum status expected, const char *complaint);
+
 void run_path(char path[FILE_PATH_BYTES], const char *name, const char *file);
 
 void assert_same_file(const char *a, const char *b, const char *file);
 
 size_t list_folder(const char *name, const char *file, char (*names)[64]);
+
+/* Packs a run's folder into the file `path`, which is there only if that was good. */
+enum status pack_file(const char *folder, const char *path, bool checkpoints, struct error *error);
 
 /* Everything but record.json, which has times, is the same to the last byte, and there is nothing that the other has
  * not. */

@@ -171,6 +171,13 @@ static void test_line(void **state)
     assert_non_null(words);
     assert_string_equal(words, " test one --runs 'it'\\''s;$HOME' --resume --again -- --time two");
     arguments_free(&a);
+    file = fmemopen(text, sizeof text, "w");
+    assert_non_null(file);
+    accept("one --runs ~/runs", &a);
+    arguments_write_words(file, &a, (const char *const[]){ NULL });
+    fclose(file);
+    assert_string_equal(text, " one --runs '~/runs'"); /* no shell puts another folder there */
+    arguments_free(&a);
     accept("one two", &a);
     assert_int_equal(a.before_dashes, 2);
     arguments_free(&a);

@@ -1,4 +1,5 @@
-/* Files: what others may have planted, what killed processes leave, and scratch folders. */
+/* Files: what others may have planted, what killed processes leave, what processes do at the same time, and scratch
+ * folders. --wrap=fsync, so that they are fast; --wrap=umask. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +16,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/append.h"
 #include "base/file.h"
 #include "base/lock.h"
+
+int __wrap_fsync(int descriptor);
+int __wrap_fsync(int descriptor)
+{
+    (void)descriptor;
+    return 0;
+}
+
+static unsigned umask_calls;
+mode_t __real_umask(mode_t mask);
+mode_t __wrap_umask(mode_t mask);
+mode_t __wrap_umask(mode_t mask)
+{
+    umask_calls++;
+    return __real_umask(mask);
+}
 
 static int set_up(void **state)
 {
@@ -183,6 +201,100 @@ static void test_scratch(void **state)
     close(ready[1]);
 }
 
+/* A folder goes at once, with its files; so does what a killed process left of another. */
+static void test_discard(void **state)
+{
+    (void)state;
+    struct error error;
+    char left[FILE_PATH_BYTES];
+    assert_int_equal(mkdir(".deleted-abcdef", 0700), 0);
+    put(".deleted-abcdef/file", "x");
+    assert_int_equal(mkdir("doomed", 0777), 0);
+    assert_int_equal(mkdir("doomed/inner", 0777), 0);
+    put("doomed/inner/file", "x");
+    assert_int_equal(file_discard_folder("doomed", ".deleted", left, &error), STATUS_OK);
+    assert_false(file_exists("doomed") || file_exists(left) || file_exists(".deleted-abcdef"));
+    assert_int_equal(file_discard_folder("doomed", ".deleted", left, &error), STATUS_ENVIRONMENT);
+    assert_false(file_exists(left));
+}
+
+/* The umask is the process's: to look at it by changing it would open the files of other threads to everybody. */
+static void test_umask(void **state)
+{
+    (void)state;
+    struct stat about;
+    const mode_t before = __real_umask(027);
+    put("file", "x");
+    __real_umask(before);
+    assert_int_equal(stat("file", &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0640);
+    assert_int_equal(umask_calls, 0);
+}
+
+/* ---- at the same time -------------------------------------------------------------------------------------------- */
+
+enum { PROCESSES = 4 };
+
+/* How many of these processes fail. */
+static int run_processes(bool (*work)(void))
+{
+    pid_t children[PROCESSES];
+    int failed = 0;
+    for (size_t i = 0; i < PROCESSES; i++) {
+        children[i] = fork();
+        if (children[i] == 0)
+            _exit(work() ? 0 : 1);
+    }
+    for (size_t i = 0; i < PROCESSES; i++) {
+        int result;
+        assert_int_equal(waitpid(children[i], &result, 0), children[i]);
+        failed += result != 0;
+    }
+    return failed;
+}
+
+static bool write_one_path(void)
+{
+    struct error error;
+    for (int i = 0; i < 300; i++) {
+        if (file_write("shared", "text", 4, &error) != STATUS_OK)
+            return false;
+    }
+    return true;
+}
+
+/* Each write sweeps what killed processes left, and must leave alone what the others have just finished. */
+static void test_one_path(void **state)
+{
+    (void)state;
+    assert_int_equal(run_processes(write_one_path), 0);
+    assert_holds("shared", "text");
+}
+
+static bool use_scratch(void)
+{
+    struct error error;
+    for (int i = 0; i < 300; i++) {
+        struct scratch scratch;
+        char path[FILE_PATH_BYTES];
+        if (file_scratch_open(&scratch, "scratch", &error) != STATUS_OK ||
+            file_path(path, &error, "%s/file", scratch.path) != STATUS_OK ||
+            file_write(path, "x", 1, &error) != STATUS_OK)
+            return false;
+        file_scratch_close(&scratch);
+        if (file_exists(scratch.path))
+            return false;
+    }
+    return true;
+}
+
+/* No process takes another's folder for one that a killed process left. */
+static void test_many_scratches(void **state)
+{
+    (void)state;
+    assert_int_equal(run_processes(use_scratch), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +303,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_folders, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_half_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_scratch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_discard, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_umask, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_path, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_scratches, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,11 +131,10 @@ static void make_packed(void)
 {
     static const char *const names[2] = { "whole", "stopped" };
     char path[FILE_PATH_BYTES];
-    struct packed packed;
     struct error error;
     for (size_t i = 0; i < 2; i++) {
         run_path(path, names[i], ".");
-        if (pack_write(path, in_folder("packed.tar"), i == 0, NULL, &packed, &error) != STATUS_OK)
+        if (pack_file(path, in_folder("packed.tar"), i == 0, &error) != STATUS_OK)
             fail_msg("%s", error.message);
         good[KIND_PACKED][i] = load(in_folder("packed.tar"));
     }

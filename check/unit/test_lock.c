@@ -1,14 +1,19 @@
-/* Locks between processes, with a file system's locks and, by --wrap=flock, without. */
+/* Locks between processes, with a file system's locks and, by --wrap=flock, without. By --wrap=kill, another process
+ * comes first where a process looks whether the owner of a lock has ended. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/lock.h"
@@ -24,6 +29,45 @@ int __wrap_flock(int descriptor, int operation)
         return __real_flock(descriptor, operation);
     errno = ENOLCK;
     return -1;
+}
+
+/* The process that comes first, and how it is told to go. */
+static bool rival_comes;
+static pid_t rival;
+static int rival_goes[2];
+
+static void let_rival_take(void)
+{
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready) | pipe(rival_goes), 0);
+    rival = fork();
+    assert_true(rival >= 0);
+    if (rival == 0) {
+        close(rival_goes[1]); /* so that it ends with its parent */
+        struct lock lock;
+        bool taken;
+        char by[LOCK_HOLDER_BYTES];
+        struct error error;
+        const bool good = lock_try(&lock, "lock", &taken, by, &error) == STATUS_OK && taken &&
+                          write(ready[1], &byte, 1) == 1 && read(rival_goes[0], &byte, 1) == 1;
+        lock_release(&lock);
+        _exit(good ? 0 : 1);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+}
+
+int __real_kill(pid_t process, int number);
+int __wrap_kill(pid_t process, int number);
+int __wrap_kill(pid_t process, int number)
+{
+    const bool comes = rival_comes;
+    rival_comes = false;
+    if (comes)
+        let_rival_take();
+    return __real_kill(process, number);
 }
 
 static int setup(void **state)
@@ -126,28 +170,36 @@ static void put_owner(const char *text)
     assert_int_equal(file_write("lock" LOCK_OWNER_SUFFIX, text, strlen(text), &error), STATUS_OK);
 }
 
-static void test_owner_files(void **state)
+/* A file of a process that has ended since. */
+static void put_ended_owner(void)
 {
-    (void)state;
-    char text[512], host[256] = "", boot[64] = "";
-    struct error error;
-    without = true;
+    char text[512], host[256] = "", boot[64] = "unknown\n";
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
     assert_int_equal(gethostname(host, sizeof host - 1), 0);
-    if (file == NULL || fgets(boot, sizeof boot, file) == NULL)
-        snprintf(boot, sizeof boot, "unknown\n");
-    if (file != NULL)
+    if (file != NULL) {
+        assert_non_null(fgets(boot, sizeof boot, file));
         assert_int_equal(fclose(file), 0);
-    /* Ours, before the machine was started anew; and a process that has ended since. */
-    snprintf(text, sizeof text, "host %s process %ld boot another\n", host, (long)getpid());
-    put_owner(text);
-    assert_takes(NULL);
-    pid_t child = fork();
+    }
+    const pid_t child = fork();
     if (child == 0)
         _exit(0);
     assert_int_equal(waitpid(child, NULL, 0), child);
     snprintf(text, sizeof text, "host %s process %ld boot %s", host, (long)child, boot);
     put_owner(text);
+}
+
+static void test_owner_files(void **state)
+{
+    (void)state;
+    char text[512], host[256] = "";
+    struct error error;
+    without = true;
+    assert_int_equal(gethostname(host, sizeof host - 1), 0);
+    /* Ours, before the machine was started anew; and a process that has ended since. */
+    snprintf(text, sizeof text, "host %s process %ld boot another\n", host, (long)getpid());
+    put_owner(text);
+    assert_takes(NULL);
+    put_ended_owner();
     assert_false(lock_is_held("lock"));
     assert_takes(NULL);
     /* Another host's: nothing is known of it. The message's remedy helps. */
@@ -164,13 +216,70 @@ static void test_owner_files(void **state)
     assert_takes(NULL);
 }
 
+/* Two processes find the same owner that has ended. The first takes over, and the second sees that. */
+static void test_take_over_once(void **state)
+{
+    (void)state;
+    char holder[64], byte = 0;
+    int result;
+    without = true;
+    put_ended_owner();
+    rival_comes = true;
+    struct lock lock;
+    bool taken;
+    char by[LOCK_HOLDER_BYTES];
+    struct error error;
+    assert_int_equal(lock_try(&lock, "lock", &taken, by, &error), STATUS_OK);
+    snprintf(holder, sizeof holder, "process %ld", (long)rival);
+    assert_false(taken);
+    assert_string_equal(by, holder);
+    assert_takes(holder); /* its file is where it was */
+    assert_int_equal(write(rival_goes[1], &byte, 1), 1);
+    assert_int_equal(waitpid(rival, &result, 0), rival);
+    assert_int_equal(result, 0);
+    assert_takes(NULL);
+    close(rival_goes[0]);
+    close(rival_goes[1]);
+}
+
+/* While one process waits, the holder's folder goes and another one comes. */
+static void test_replaced_folder(void **state)
+{
+    (void)state;
+    const struct timespec time = { .tv_nsec = 50 * 1000 * 1000 };
+    struct lock lock;
+    bool taken;
+    char by[LOCK_HOLDER_BYTES], byte = 0;
+    struct error error;
+    int ready[2], result;
+    without = false;
+    assert_int_equal(mkdir("run", 0777), 0);
+    assert_int_equal(pipe(ready), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        bool good = lock_try(&lock, "run/.lock", &taken, by, &error) == STATUS_OK && taken &&
+                    write(ready[1], &byte, 1) == 1 && nanosleep(&time, NULL) == 0 && rename("run", "deleted") == 0 &&
+                    mkdir("run", 0777) == 0;
+        lock_release(&lock);
+        _exit(good ? 0 : 1);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(lock_try(&lock, "run/.lock", &taken, by, &error), STATUS_OK);
+    assert_true(taken && file_is_named(lock.descriptor, "run/.lock"));
+    lock_release(&lock);
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_int_equal(result, 0);
+    close(ready[0]);
+    close(ready[1]);
+    assert_int_equal(file_remove_tree("run", &error) | file_remove_tree("deleted", &error), STATUS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_with_locks),
-        cmocka_unit_test(test_without_locks),
-        cmocka_unit_test(test_patience),
-        cmocka_unit_test(test_owner_files),
+        cmocka_unit_test(test_with_locks),     cmocka_unit_test(test_without_locks),
+        cmocka_unit_test(test_patience),       cmocka_unit_test(test_owner_files),
+        cmocka_unit_test(test_take_over_once), cmocka_unit_test(test_replaced_folder),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

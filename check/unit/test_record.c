@@ -10,17 +10,7 @@
 #include <unistd.h>
 
 #include "results/checkpoint.h"
-
-static uint64_t all_epochs(void)
-{
-    return simulated_recipe.training.length;
-}
-
-static enum status resume_to_end(const char *name, struct error *error)
-{
-    struct recorder_options options = simulated_options(name, true);
-    return simulated_session(&options, all_epochs(), UINT64_MAX, false, error);
-}
+#include "results/weights_check.h"
 
 static void test_read_back(void **state)
 {
@@ -89,11 +79,12 @@ static void test_interrupted_anywhere(void **state)
         struct error error = { STATUS_OK, "" };
         snprintf(name, sizeof name, "stopped-%u", (unsigned)stop);
         struct recorder_options options = simulated_options(name, false);
-        assert_int_equal(simulated_session(&options, all_epochs(), stop, stop % 2, &error), STATUS_INTERRUPTED);
+        assert_int_equal(simulated_session(&options, simulated_epochs(), stop, stop % 2, &error), STATUS_INTERRUPTED);
         options.resume = true;
         uint64_t again = stop + 9;
         if (again < 44)
-            assert_int_equal(simulated_session(&options, all_epochs(), again, stop % 3, &error), STATUS_INTERRUPTED);
+            assert_int_equal(simulated_session(&options, simulated_epochs(), again, stop % 3, &error),
+                             STATUS_INTERRUPTED);
         if (resume_to_end(name, &error) != STATUS_OK)
             fail_msg("%s", error.message);
         assert_same_run("whole", name);
@@ -108,13 +99,6 @@ static void append_text(const char *name, const char *file, const char *text, si
     assert_non_null(stream);
     assert_int_equal(fwrite(text, 1, bytes, stream), bytes);
     assert_int_equal(fclose(stream), 0);
-}
-
-static void stop_run(const char *name, uint64_t stop, bool killed)
-{
-    struct recorder_options options = simulated_options(name, false);
-    struct error error;
-    assert_int_equal(simulated_session(&options, all_epochs(), stop, killed, &error), STATUS_INTERRUPTED);
 }
 
 static void test_torn_lines(void **state)
@@ -180,9 +164,22 @@ static void test_damaged_checkpoints(void **state)
 {
     (void)state;
     struct error error;
-    stop_run("damaged", 23, true);
-    flip_byte("damaged", RECORD_CHECKPOINTS_FOLDER "/step-00000022.safetensors", -1000);
-    truncate_file("damaged", RECORD_CHECKPOINTS_FOLDER "/step-00000019.safetensors", 5000);
+    for (int stopped = 0; stopped < 2; stopped++) {
+        const char *name = stopped ? "stopped" : "damaged";
+        stop_run(name, 23, true);
+        flip_byte(name, RECORD_CHECKPOINTS_FOLDER "/step-00000022.safetensors", -1000);
+        truncate_file(name, RECORD_CHECKPOINTS_FOLDER "/step-00000019.safetensors", 5000);
+    }
+    /* Stopped again before these steps, inside an epoch, the run is whole: nothing damaged is left. */
+    struct record *record;
+    struct weights_found found;
+    struct recorder_options options = simulated_options("stopped", true);
+    assert_int_equal(simulated_session(&options, simulated_epochs(), 17, false, &error), STATUS_INTERRUPTED);
+    if (record_open_whole(&record, runs_folder, "stopped", &found, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    record_close(record);
+    assert_int_equal(resume_to_end("stopped", &error), STATUS_OK);
+    assert_same_run("whole", "stopped");
     assert_int_equal(resume_to_end("damaged", &error), STATUS_OK);
     assert_true(was_said("step-00000022.safetensors is damaged"));
     assert_true(was_said("step-00000019.safetensors is damaged") || was_said("step-00000019.safetensors is truncated"));
@@ -216,7 +213,7 @@ static void test_foreign_checkpoints(void **state)
     size_t bytes;
     struct recorder_options options = simulated_options("other", false);
     options.experiment_sha256 = DIGEST_B;
-    assert_int_equal(simulated_session(&options, all_epochs(), 12, true, &error), STATUS_INTERRUPTED);
+    assert_int_equal(simulated_session(&options, simulated_epochs(), 12, true, &error), STATUS_INTERRUPTED);
     stop_run("mixed", 12, true);
     run_path(from, "other", RECORD_CHECKPOINTS_FOLDER "/step-00000010.safetensors");
     run_path(to, "mixed", RECORD_CHECKPOINTS_FOLDER "/step-00000010.safetensors");
@@ -324,18 +321,6 @@ static void test_missing_metrics(void **state)
     free(again);
 }
 
-static void expect_refusal(const struct recorder_options *options, enum status expected, const char *complaint)
-{
-    struct error error = { STATUS_OK, "" };
-    struct training_state state = simulated_start();
-    struct recorder *recorder;
-    assert_int_equal(recorder_open(&recorder, options, &state, &error), expected);
-    assert_null(recorder);
-    if (strstr(error.message, complaint) == NULL)
-        fail_msg("\"%s\" does not say \"%s\"", error.message, complaint);
-    simulated_end(&state);
-}
-
 static void test_refusals(void **state)
 {
     (void)state;
@@ -385,7 +370,7 @@ static void test_changed_manifest(void **state)
     sha256_hex(text, strlen(text), sha256);
     options.manifest_sha256 = sha256;
     options.manifest_text = text;
-    assert_int_equal(simulated_session(&options, all_epochs(), UINT64_MAX, false, &error), STATUS_OK);
+    assert_int_equal(simulated_session(&options, simulated_epochs(), UINT64_MAX, false, &error), STATUS_OK);
     assert_int_equal(record_open(&record, runs_folder, "mirror", &error), STATUS_OK);
     assert_string_equal(record->manifest_text, text);
     assert_string_equal(record->facts.manifest_sha256, sha256);

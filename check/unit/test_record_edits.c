@@ -368,7 +368,7 @@ static void pack(const char *name)
     run_path(back, "unpacked", ".");
     if (file_exists(back))
         remove_tree(back);
-    enum status status = pack_write(folder, path, true, NULL, &packed, &error);
+    enum status status = pack_file(folder, path, true, &error);
     must_be(status, &error);
     if (status != STATUS_OK)
         return;

@@ -245,6 +245,44 @@ static void test_agreement(void **state)
     assert_int_equal(ranks_agree(NULL, STATUS_NO, &flag, &error), STATUS_NO); /* a single process */
 }
 
+struct texts {
+    const char *given[3], *found[3];
+};
+
+static void compare_texts(void *context, struct ranks *ranks)
+{
+    struct texts *texts = context;
+    const uint32_t own = ranks_own(ranks);
+    const char *found = ranks_find_other(ranks, texts->given[own], "same");
+    for (uint32_t r = 0; r < 3; r++) {
+        if (found != NULL && strcmp(found, texts->given[r]) == 0)
+            texts->found[own] = texts->given[r];
+    }
+}
+
+/* All ranks get the text of the first one that is not as expected. */
+static void test_texts(void **state)
+{
+    static const char a[] = "a", b[] = "b";
+    static const struct {
+        const char *given[3], *found;
+    } cases[] = {
+        { { "same", "same", "same" }, NULL },
+        { { a, "same", "same" }, a },
+        { { "same", a, b }, a },
+        { { "same", "same", b }, b },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct texts texts = { .given = { cases[i].given[0], cases[i].given[1], cases[i].given[2] } };
+        threaded_ranks_run(3, compare_texts, &texts);
+        for (uint32_t r = 0; r < 3; r++)
+            assert_ptr_equal(texts.found[r], cases[i].found);
+    }
+    assert_null(ranks_find_other(NULL, "same", "same")); /* a single process */
+    assert_string_equal(ranks_find_other(NULL, "a", "same"), "a");
+}
+
 /* ---- engines ----------------------------------------------------------------------------------------------------- */
 
 enum { TRAINING_IMAGES = 69, VALIDATION_IMAGES = 21, STEPS = 4 };
@@ -481,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_sums_are_those_of_one_process),
         cmocka_unit_test(test_too_many_ranks),
         cmocka_unit_test(test_agreement),
+        cmocka_unit_test(test_texts),
         cmocka_unit_test(test_engines_exact_1),
         cmocka_unit_test(test_engines_exact_2),
         cmocka_unit_test(test_reference),

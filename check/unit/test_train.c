@@ -7,9 +7,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fenv.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/float_environment.h"
 #include "trainer/train.h"
 
 /* Ten images in batches of four: 2.5 steps an epoch, so that epochs have 3, 2, 3, ... steps. */
@@ -32,6 +34,7 @@ struct engine {
     float value, momentum;
     uint64_t fail_at; /* the step that becomes non-finite; UINT64_MAX: none */
     bool fail_set, fail_get, fail_evaluate;
+    bool rounds_upward; /* from its first step on */
     char log[2048];
 };
 
@@ -83,6 +86,8 @@ static enum status fake_run_steps(struct engine *engine, uint64_t first, uint64_
 {
     note(engine->log, "run %d-%d\n", (int)first, (int)last);
     *done = 0;
+    if (engine->rounds_upward)
+        (void)fesetround(FE_UPWARD);
     for (uint64_t step = first; step < last;) {
         struct step_result results[SERIES];
         uint64_t count = 0;
@@ -322,6 +327,26 @@ static void test_failures(void **test_state)
     }
 }
 
+/* What was computed in another floating-point environment is neither an epoch nor a checkpoint. */
+static void test_float_environment(void **test_state)
+{
+    (void)test_state;
+    for (int stops = 0; stops < 2; stops++) {
+        START(engine, audience, state);
+        struct error error;
+        engine.rounds_upward = true;
+        if (stops)
+            audience.stop_at = 2;
+        const struct float_environment saved = float_environment_enter();
+        enum status status = go(&engine, &audience, &state, 0, &error);
+        float_environment_leave(saved);
+        assert_int_equal(status, STATUS_ENVIRONMENT);
+        assert_non_null(strstr(error.message, stops ? "step 2 cannot be trusted" : "epoch 1 cannot be trusted"));
+        assert_int_equal(audience.epochs, 0);
+        assert_int_equal(audience.interrupted_at, 0);
+    }
+}
+
 static void test_nobody_listens(void **test_state)
 {
     (void)test_state;
@@ -343,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_stop_at_the_end),
         cmocka_unit_test(test_a_step_that_is_not_finite),
         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_float_environment),
         cmocka_unit_test(test_nobody_listens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
