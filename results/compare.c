@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "results/imported.h"
+#include "results/run_group.h"
 
 /* ---- verdicts ---------------------------------------------------------------------------------------------------- */
 
@@ -125,13 +126,19 @@ static const char *epoch_difference(const struct metrics_row *a, const struct me
     return NULL;
 }
 
+/* Times that nobody measured are no evidence. */
 static bool same_times(const struct metrics_row *a, const struct metrics_row *b)
 {
+    bool measured = false;
     for (size_t i = 0; i < metrics_column_count; i++) {
-        if (metrics_columns[i].depends == METRICS_MACHINE && column_differs(&metrics_columns[i], a, b))
+        const struct metrics_column *column = &metrics_columns[i];
+        if (column->depends != METRICS_MACHINE)
+            continue;
+        if (column_differs(column, a, b))
             return false;
+        measured = measured || !isnan(metrics_value(a, column));
     }
-    return true;
+    return measured;
 }
 
 static uint64_t epoch_of(const struct record *record, uint64_t step)
@@ -179,9 +186,12 @@ static bool same_process(const struct record_facts *a, const struct record_facts
            strcmp(a->name, b->name) == 0;
 }
 
-static bool is_complete(const struct record *record)
+/* Whether nothing independent was computed. Of imported runs, what was read tells. */
+static bool is_copy(const struct record *first, const struct record *second, const struct comparison *c)
 {
-    return record->epochs > 0 && record->epochs == record->facts.epochs_wanted;
+    if (imported_is(first) && imported_is(second))
+        return c->epochs > 0 && run_group_is_same_run(first, second);
+    return c->epochs > 0 ? c->copied_epochs == c->epochs : same_process(&first->facts, &second->facts);
 }
 
 /* ---- the ladder -------------------------------------------------------------------------------------------------- */
@@ -251,22 +261,27 @@ static void judge_agreement(const struct record *first, struct comparison *c)
               "every step, every epoch and the final weights agree, from two independent records");
 }
 
+bool validation_is_known(const struct record *first, const struct record *second)
+{
+    return first->facts.validation_data_sha256[0] != '\0' && second->facts.validation_data_sha256[0] != '\0';
+}
+
 void compare_records(const struct record *first, const struct record *second, const struct tolerance *tolerances,
                      size_t count, struct comparison *c)
 {
     memset(c, 0, sizeof *c);
     c->same_arithmetic = strcmp(first->facts.arithmetic, second->facts.arithmetic) == 0;
     c->same_experiment = strcmp(first->facts.experiment_sha256, second->facts.experiment_sha256) == 0;
-    c->same_validation = strcmp(first->facts.validation_data_sha256, second->facts.validation_data_sha256) == 0;
-    c->validation_known =
-        first->facts.validation_data_sha256[0] != '\0' && second->facts.validation_data_sha256[0] != '\0';
+    c->validation_known = validation_is_known(first, second);
+    c->same_validation =
+        c->validation_known && strcmp(first->facts.validation_data_sha256, second->facts.validation_data_sha256) == 0;
     c->epochs = first->epochs < second->epochs ? first->epochs : second->epochs;
     c->steps = first->steps < second->steps ? first->steps : second->steps;
     c->longer_first = first->steps > second->steps || first->epochs > second->epochs;
     c->longer_second = second->steps > first->steps || second->epochs > first->epochs;
     compare_steps(first, second, c);
     compare_epochs(first, second, c);
-    if (is_complete(first) && is_complete(second)) {
+    if (run_group_is_whole(first) && run_group_is_whole(second)) {
         c->last_first = &first->metrics[first->epochs - 1];
         c->last_second = &second->metrics[second->epochs - 1];
     } else if (c->epochs > 0) {
@@ -275,8 +290,7 @@ void compare_records(const struct record *first, const struct record *second, co
     }
 
     const bool agree = c->same_arithmetic && c->same_experiment && !c->step_differs && !c->epoch_differs;
-    const bool copy = c->epochs > 0 ? c->copied_epochs == c->epochs : same_process(&first->facts, &second->facts);
-    if (agree && copy)
+    if (agree && is_copy(first, second, c))
         judge(c, VERDICT_SAME_DOCUMENT, "one record and a copy of it: nothing independent was compared");
     else if (count > 0)
         judge_metrics(tolerances, count, c);

@@ -4,7 +4,8 @@
  *
  * copies   Times are measured to the nanosecond, and every computation has its own. So if two runs have equal times for
  *          an epoch, it was computed once and copied, and proves nothing about a second machine. A record that is
- *          forged with other times is not found out. A signature says who vouches for it. */
+ *          forged with other times is not found out. A signature says who vouches for it. Imported runs are copies if
+ *          what was read had the same SHA-256. */
 #ifndef SELFSAME_COMPARE_H
 #define SELFSAME_COMPARE_H
 
@@ -41,7 +42,7 @@ struct comparison {
     enum verdict verdict;
     char sentence[256]; /* what the verdict means here, without a full stop */
     bool same_arithmetic, same_experiment;
-    bool validation_known;            /* of both; an imported run may not say */
+    bool validation_known;
     bool same_validation;             /* else what was measured on the validation images is not compared */
     uint64_t epochs, steps;           /* compared: what both have */
     bool longer_first, longer_second; /* one of the two has more */
@@ -59,12 +60,16 @@ struct comparison {
     const struct metrics_row *last_first, *last_second;
 };
 
+/* Whether both say on which images they were evaluated. An imported run may not. */
+bool validation_is_known(const struct record *first, const struct record *second);
+
 /* Without tolerances (count 0), bits are compared. */
 void compare_records(const struct record *first, const struct record *second, const struct tolerance *tolerances,
                      size_t count, struct comparison *comparison);
 
 /* Whether a metric of two lines agrees within the tolerance; not if it is missing in one. Numbers that were decimal
- * fractions are compared as such: up to 10^-9 of the tolerance more counts as rounding. */
+ * fractions are compared as such: up to 10^-9 more counts as rounding, or 10^-9 of the larger number if that is above
+ * 1. */
 bool tolerance_holds(const struct tolerance *tolerance, const struct metrics_row *a, const struct metrics_row *b);
 
 #endif

@@ -85,8 +85,8 @@ enum status compare_groups(const struct run_group groups[2], struct groups_compa
     if (status != STATUS_OK)
         return status;
     const double apart = fabs(c->samples[0].mean - c->samples[1].mean);
-    if (strcmp(a->facts.validation_data_sha256, b->facts.validation_data_sha256) != 0) {
-        const bool known = a->facts.validation_data_sha256[0] != '\0' && b->facts.validation_data_sha256[0] != '\0';
+    const bool known = validation_is_known(a, b);
+    if (!known || strcmp(a->facts.validation_data_sha256, b->facts.validation_data_sha256) != 0) {
         judge(c, VERDICT_NOT_COMPARABLE,
               known ? "they were evaluated on different images"
                     : "it is not known on which images the imported runs were evaluated; import them with a manifest "

@@ -119,6 +119,8 @@ static bool is_comparable(const struct run_group *group, const struct manifest *
         mark = manifest_test_mark(owner, first->facts.validation_data_sha256);
     if (mark != NULL)
         settle(j, TARGET_NOT_COMPARABLE, "%s", mark);
+    else if (first->facts.validation_data_sha256[0] == '\0') /* of an imported run */
+        settle(j, TARGET_NOT_COMPARABLE, "on images that nobody names");
     else if (first->facts.depth != owner->recipe.model.depth)
         settle(j, TARGET_NOT_COMPARABLE, "depth %" PRIu64 " by a target for depth %" PRIu32, first->facts.depth,
                owner->recipe.model.depth);
@@ -140,7 +142,7 @@ static bool is_finished(const struct run_group *group, const struct manifest_tar
     else if (target->protocol == PROTOCOL_BEST && group->count < target->n)
         settle(j, TARGET_UNFINISHED, "%zu of %" PRIu64 " runs", group->count, target->n);
     else if (isnan(j->measured))
-        settle(j, TARGET_NOT_COMPARABLE, "no validation error for the last epoch");
+        settle(j, TARGET_NOT_COMPARABLE, "no validation error%s", target->best ? "" : " for the last epoch");
     return j->detail[0] == '\0';
 }
 
@@ -157,6 +159,10 @@ static void measure(const struct run_group *group, const struct manifest_target 
     j->measured = target->protocol == PROTOCOL_MEAN     ? j->sample.mean
                   : target->protocol == PROTOCOL_MEDIAN ? median
                                                         : errors[0];
+    for (size_t i = 0; i < group->count; i++) {
+        if (isnan(errors[i]))
+            j->measured = NAN;
+    }
     j->difference = j->measured - target->value;
 }
 

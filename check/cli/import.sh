@@ -158,6 +158,12 @@ prints "theirs: imported, not computed by selfsame: CSV, from log.csv"
 expect 0 "ours" train three.yaml
 expect 2 "compare, on images that nobody names" compare three-seed1 unknown/unknown --tolerance validation_error=abs:100
 says "it is not known on which images validation_error was measured"
+printf 'epoch,val_error\n1,80\n2,70\n3,60.25\n' > another.csv
+expect 0 "  another run on such images" import another.csv --manifest any.yaml --name another --runs unknown
+expect 2 "  they may be other ones" compare unknown/unknown unknown/another --tolerance validation_error=abs:100
+says "it is not known on which images validation_error was measured"
+expect 1 "  and no target is met on them" targets unknown/another
+prints "not-comparable: on images"
 expect 2 "compare" compare three-seed1 theirs
 prints "not-comparable: the second run was computed by another tool and imported (CSV), so it has no bits to compare"
 expect 0 "  a result" compare three-seed1 theirs --tolerance validation_error=abs:100

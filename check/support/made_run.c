@@ -31,6 +31,7 @@ void made_run_fill(struct made_run *run, size_t n, const char *more, double fina
     record->facts.exact = true;
     record->facts.manifest_name = "made";
     record->facts.depth = 20;
+    memcpy(record->facts.validation_data_sha256, record->manifest.test_sha256, DIGEST_HEX_BYTES);
     record->facts.name = record->facts.host_name = record->facts.time_started = "";
     snprintf(record->name, sizeof record->name, "made-seed%zu", n);
     snprintf(record->shown, sizeof record->shown, "runs/made-seed%zu", n);

@@ -27,6 +27,7 @@ static void make(struct run *run, double seconds)
     run->record.facts.epochs_wanted = EPOCHS + 1;
     run->record.facts.name = run->record.facts.host_name = "a";
     run->record.facts.time_started = "2026-01-01T00:00:00Z";
+    memset(run->record.facts.validation_data_sha256, 'a', DIGEST_HEX_BYTES - 1);
     run->record.metrics = run->metrics;
     run->record.ledger = run->ledger;
     run->record.epochs = EPOCHS;
@@ -267,6 +268,53 @@ static void test_tolerance(void **state)
     assert_int_equal(c.verdict, VERDICT_NOT_COMPARABLE);
 }
 
+/* A run of another tool: no times, unless somebody measured them, and known by what was read. */
+static void make_imported(struct run *run, char read)
+{
+    make_whole(run, NAN);
+    run->record.facts.state = RECORD_IMPORTED;
+    run->record.facts.imported.tool = "CSV";
+    memset(run->record.facts.imported.sha256, read, DIGEST_HEX_BYTES - 1);
+    run->record.steps = 0;
+    for (uint64_t i = 0; i < EPOCHS; i++)
+        run->metrics[i].validation_seconds = run->metrics[i].images_per_second = NAN;
+}
+
+static void test_imported(void **state)
+{
+    (void)state;
+    static struct run a, b;
+    make_imported(&a, '1');
+    make_imported(&b, '2');
+    struct comparison c = compare(&a, &b);
+    assert_int_equal(c.verdict, VERDICT_NOT_COMPARABLE);
+    assert_int_equal(c.copied_epochs, 0);
+    make_imported(&b, '1');
+    assert_int_equal(compare(&a, &b).verdict, VERDICT_SAME_DOCUMENT);
+    b.metrics[1].validation_error = 11.0; /* other columns of the same bytes */
+    assert_int_equal(compare(&a, &b).verdict, VERDICT_NOT_COMPARABLE);
+}
+
+/* Images that nobody names are not the same images. */
+static void test_unknown_images(void **state)
+{
+    (void)state;
+    static struct run a, b;
+    struct tolerance t;
+    struct comparison c;
+    struct error error;
+    assert_int_equal(tolerance_parse("validation_error=abs:0.3", &t, &error), STATUS_OK);
+    make_imported(&a, '1');
+    make_imported(&b, '2');
+    compare_records(&a.record, &b.record, &t, 1, &c);
+    assert_int_equal(c.verdict, VERDICT_WITHIN_TOLERANCE);
+    a.record.facts.validation_data_sha256[0] = b.record.facts.validation_data_sha256[0] = '\0';
+    compare_records(&a.record, &b.record, &t, 1, &c);
+    assert_int_equal(c.verdict, VERDICT_NOT_COMPARABLE);
+    assert_false(c.same_validation || c.validation_known);
+    assert_non_null(strstr(c.sentence, "it is not known on which images"));
+}
+
 static void test_worse(void **state)
 {
     (void)state;
@@ -284,7 +332,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identical),   cmocka_unit_test(test_copies),      cmocka_unit_test(test_incomplete),
         cmocka_unit_test(test_differences), cmocka_unit_test(test_every_field), cmocka_unit_test(test_not_the_same),
-        cmocka_unit_test(test_tolerance),   cmocka_unit_test(test_worse),
+        cmocka_unit_test(test_tolerance),   cmocka_unit_test(test_imported),    cmocka_unit_test(test_unknown_images),
+        cmocka_unit_test(test_worse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

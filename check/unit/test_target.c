@@ -178,8 +178,31 @@ static void test_not_comparable(void **state)
     assert_string_equal(j.detail, "depth 20 by a target for depth 32");
     memset(f->runs[0].record.facts.validation_data_sha256, '7', DIGEST_HEX_BYTES - 1);
     assert_int_equal(judge(f).verdict, TARGET_NOT_COMPARABLE);
+    f->runs[0].record.facts.validation_data_sha256[0] = '\0';
+    j = judge(f);
+    assert_int_equal(j.verdict, TARGET_NOT_COMPARABLE);
+    assert_string_equal(j.detail, "on images that nobody names");
     manifest_free(&deeper);
     tear_down(f);
+}
+
+/* An imported run may have no error, and then nothing can be said about the group. */
+static void test_missing_error(void **state)
+{
+    static const char *const protocols[] = { TARGET(""), TARGET(", n: 5, protocol: median"),
+                                             TARGET(", n: 5, protocol: best") };
+    (void)state;
+    for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++) {
+        for (size_t missing = 0; missing < RUNS; missing++) {
+            struct fixture *f = set_up(RUNS, protocols[i], near);
+            assert_int_equal(judge(f).verdict, TARGET_MET);
+            f->runs[missing].metrics[EPOCHS - 1].validation_error = NAN;
+            const struct judgement j = judge(f);
+            assert_int_equal(j.verdict, TARGET_NOT_COMPARABLE);
+            assert_string_equal(j.detail, "no validation error for the last epoch");
+            tear_down(f);
+        }
+    }
 }
 
 /* Equal bits are one computation; other targets and other recipes are other groups. */
@@ -201,7 +224,8 @@ static void test_groups(void **state)
 
 /* ---- two groups -------------------------------------------------------------------------------------------------- */
 
-static struct groups_comparison compare(const char *more, const double *first, const double *second, char bits)
+static struct groups_comparison compare(const char *more, const double *first, const double *second, char bits,
+                                        bool known_images)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct groups_comparison c;
@@ -212,6 +236,8 @@ static struct groups_comparison compare(const char *more, const double *first, c
     for (size_t i = 0; i < RUNS; i++) {
         make_run(f, i, "", first[i], (char)('a' + i));
         make_run(f, RUNS + i, more, second[i], (char)(bits + (char)i));
+        for (size_t side = 0; side < 2 && !known_images; side++)
+            f->list[side * RUNS + i]->facts.validation_data_sha256[0] = '\0';
     }
     for (size_t side = 0; side < 2; side++) {
         assert_int_equal(run_groups_make(f->list + side * RUNS, RUNS, false, &made[side], &counts[side], &error),
@@ -229,17 +255,22 @@ static struct groups_comparison compare(const char *more, const double *first, c
 static void test_two_groups(void **state)
 {
     (void)state;
-    struct groups_comparison c = compare("", near, wide, 'k');
+    struct groups_comparison c = compare("", near, wide, 'k', true);
     assert_int_equal(c.verdict, VERDICT_WITHIN_SPREAD);
     assert_true(c.tested && c.test.p > 0.05 && c.sees > 0.0);
-    c = compare("arithmetic: exact-2", near, far, 'k');
+    c = compare("arithmetic: exact-2", near, far, 'k', true);
     assert_int_equal(c.verdict, VERDICT_DIFFERS);
-    c = compare("training: {batch_size: 32}", near, near, 'k');
+    c = compare("training: {batch_size: 32}", near, near, 'k', true);
     assert_int_equal(c.verdict, VERDICT_OTHER_EXPERIMENT);
     /* The last run of one side has the bits of the first of the other. */
-    c = compare("", near, wide, 'e');
+    c = compare("", near, wide, 'e', true);
     assert_int_equal(c.verdict, VERDICT_NOT_COMPARABLE);
     assert_non_null(strstr(c.sentence, "the same bits"));
+    /* On images that nobody names, the same error says nothing. */
+    c = compare("", near, wide, 'k', false);
+    assert_int_equal(c.verdict, VERDICT_NOT_COMPARABLE);
+    assert_non_null(strstr(c.sentence, "it is not known on which images"));
+    assert_false(c.tested);
 }
 
 static void test_manifest_keys(void **state)
@@ -280,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_protocols),
         cmocka_unit_test(test_unfinished),
         cmocka_unit_test(test_not_comparable),
+        cmocka_unit_test(test_missing_error),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_two_groups),
         cmocka_unit_test(test_manifest_keys),
