@@ -51,20 +51,6 @@ static enum status inside(const struct record *record, const char *file, char pa
     return file_path(path, error, "%s/%s", record->path, file);
 }
 
-/* Line feeds and tabs aside, nothing that steers a terminal may be in it. */
-static bool is_plain(const char *text)
-{
-    char line[1024];
-    while (*text != '\0') {
-        const size_t length = strcspn(text, "\n\t"), part = length < sizeof line ? length : sizeof line - 1;
-        snprintf(line, sizeof line, "%.*s", (int)part, text);
-        if (!text_is_plain(line, ""))
-            return false;
-        text += part + (part == length && text[length] != '\0');
-    }
-    return true;
-}
-
 static enum status read_manifest(struct record *record, struct error *error)
 {
     char path[FILE_PATH_BYTES];
@@ -74,7 +60,7 @@ static enum status read_manifest(struct record *record, struct error *error)
         status = file_read_text(path, MANIFEST_LIMIT, &record->manifest_text, &bytes, NULL, error);
     if (status != STATUS_OK)
         return status;
-    if (strlen(record->manifest_text) != bytes || !is_plain(record->manifest_text))
+    if (strlen(record->manifest_text) != bytes || !text_is_plain(record->manifest_text, "\n\t"))
         return error_set(error, STATUS_INPUT, "%s holds a control character", path);
     /* The manifest is resolved: it inherits nothing. */
     return manifest_read_text(record->manifest_text, bytes, path, &record->manifest, error);

@@ -68,3 +68,13 @@ for format in table csv json; do
     cp stdout "runs.$format"
 done
 if [ "$(wc -l < runs.csv)" -gt 1 ] && grep -q -e ',[=@]' -e ',"[=@]' runs.csv; then fail "a cell is a formula"; else pass "no cell is a formula"; fi
+
+# A long line of a manifest, whose letters have two bytes: each quotation mark is doubled. Wherever it were cut, one of
+# two such lines would be cut inside a letter.
+for letter in '' x; do
+    long=$(awk -v begin="$letter" 'BEGIN { printf begin; for (i = 0; i < 320; i++) printf "\303\251\047" }')
+    printf 'inherit: tiny.yaml\nname: long%s\ndescription: "%s"\n' "$letter" "$long" > long.yaml
+    expect 0 "a long line" train long.yaml --runs runs
+    if awk 'length > 1100 { found = 1 } END { exit !found }' runs/long$letter-seed1/manifest.yaml; then pass "  has more than 1,100 bytes"; else fail "  is short"; fi
+    expect 0 "  is read" check runs/long$letter-seed1
+done
