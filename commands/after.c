@@ -68,9 +68,7 @@ static int start(struct after_runs *after, pid_t *child)
     (void)posix_spawnattr_setsigdefault(&attributes, &usual);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     char **environment = ranks_environment();
-    number = environment == NULL
-                 ? ENOMEM
-                 : posix_spawnp(child, "sh", NULL, &attributes, after->words, environment);
+    number = environment == NULL ? ENOMEM : posix_spawnp(child, "sh", NULL, &attributes, after->words, environment);
     free(environment);
     (void)posix_spawnattr_destroy(&attributes);
     return number;

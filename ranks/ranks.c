@@ -370,7 +370,9 @@ static enum status check_slurm(struct error *error)
 
 char **ranks_environment(void)
 {
-    static const char *const of_launchers[] = { "OMPI_", "PMIX_", "PMI_", "HYDI_", "MPI_LOCAL", "SLURM_STEP_NUM_TASKS" };
+    static const char *const of_launchers[] = {
+        "OMPI_", "PMIX_", "PMI_", "HYDI_", "MPI_LOCAL", "SLURM_STEP_NUM_TASKS"
+    };
     enum { PREFIXES = sizeof of_launchers / sizeof *of_launchers };
     size_t count = 0, kept = 0;
     while (environ[count] != NULL)
