@@ -97,13 +97,10 @@ enum status figure_open_bench(struct figure *figure, const char *const *files, s
         json_decref(bench.json);
     }
     if (chart != NULL) {
-        struct error ignored;
         chart->x_label = "convolution, from the input";
         chart->x_column = "convolution";
         chart->y_label = "share of the measured multiply-add peak (%)";
         chart->from_zero = true;
-        enum status finished = chart_finish(chart, figure, status == STATUS_OK ? error : &ignored);
-        status = status == STATUS_OK ? finished : status;
     }
-    return figure_opened(figure, status);
+    return figure_opened(figure, chart_finish(chart, status, figure, error));
 }

@@ -59,7 +59,7 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Every x of every series once, rising; the caller frees. */
+/* Every x of every series once, rising; the caller frees. A point whose x is NaN is at no place. */
 static enum status gather_places(const struct chart *chart, double **places, size_t *count, struct error *error)
 {
     size_t all = 0, kept = 0;
@@ -68,8 +68,13 @@ static enum status gather_places(const struct chart *chart, double **places, siz
     *places = calloc(all + 1, sizeof **places);
     if (*places == NULL)
         return error_out_of_memory(error, "the data of a figure");
-    for (size_t s = 0, to = 0; s < chart->series_count; to += chart->series[s++].count)
-        memcpy(*places + to, chart->series[s].x, chart->series[s].count * sizeof **places);
+    all = 0;
+    for (size_t s = 0; s < chart->series_count; s++) {
+        for (size_t i = 0; i < chart->series[s].count; i++) {
+            if (!isnan(chart->series[s].x[i]))
+                (*places)[all++] = chart->series[s].x[i];
+        }
+    }
     qsort(*places, all, sizeof **places, compare_numbers);
     for (size_t i = 0; i < all; i++) {
         if (kept == 0 || (*places)[i] != (*places)[kept - 1])
@@ -84,9 +89,10 @@ static void fill_column(struct sheet *sheet, const double *places, const struct 
 {
     size_t row = 0;
     for (size_t i = 0; i < series->count; i++) {
-        while (places[row] != series->x[i])
+        while (row < sheet->rows && places[row] < series->x[i])
             row++;
-        *sheet_cell(sheet, row, column) = values[i];
+        if (row < sheet->rows && places[row] == series->x[i])
+            *sheet_cell(sheet, row, column) = values[i];
     }
 }
 
@@ -131,11 +137,18 @@ struct range {
     double low, high;
 };
 
+/* NaN, which gnuplot leaves out, for what no axis can show: room is added above the largest value, and the sum must be
+ * finite. */
+static double drawable(double value)
+{
+    return fabs(value) <= 1e300 ? value : NAN;
+}
+
 static void extend(struct range *range, const double *values, size_t count)
 {
     for (size_t i = 0; values != NULL && i < count; i++) {
-        range->low = fmin(range->low, values[i]); /* of a number and NaN, the number */
-        range->high = fmax(range->high, values[i]);
+        range->low = fmin(range->low, drawable(values[i])); /* of a number and NaN, the number */
+        range->high = fmax(range->high, drawable(values[i]));
     }
 }
 
@@ -167,13 +180,16 @@ static struct range y_range(const struct chart *chart)
     return (struct range){ chart->from_zero ? 0.0 : range.low - room, range.high + room };
 }
 
-/* A logarithmic axis has the marks 1, 2 and 5 of each power of ten, or the powers alone where these are many. */
+/* A logarithmic axis has the marks 1, 2 and 5 of each power of ten, the powers alone where these are many, or some of
+ * the powers where those are. */
 static void print_log_tics(FILE *file, struct range range)
 {
     static const double within[] = { 1.0, 2.0, 5.0 };
     const bool many = range.high / range.low > 2e3;
+    const int first = (int)floor(log10(range.low)), last = (int)ceil(log10(range.high)),
+              every = (last - first) / 12 + 1;
     const char *separator = "set ytics (";
-    for (int power = (int)floor(log10(range.low)); pow(10.0, power) <= range.high; power++) {
+    for (int power = first; power <= last; power += every) {
         for (int i = 0; i < (many ? 1 : 3); i++) {
             const double value = within[i] * pow(10.0, power);
             if (value < range.low || value > range.high)
@@ -324,9 +340,9 @@ static enum status write_data(const struct chart *chart, const char *folder, str
     for (size_t s = 0; s < chart->series_count; s++) {
         const struct series *series = &chart->series[s];
         for (size_t i = 0; i < series->count; i++) {
-            fprintf(file, "%.10g %.10g", series->x[i], series->y[i]);
+            fprintf(file, "%.10g %.10g", series->x[i], drawable(series->y[i]));
             if (series->low != NULL)
-                fprintf(file, " %.10g %.10g", series->low[i], series->high[i]);
+                fprintf(file, " %.10g %.10g", drawable(series->low[i]), drawable(series->high[i]));
             fputc('\n', file);
         }
         fputs("\n\n", file); /* gnuplot's end of a data set */
@@ -371,8 +387,10 @@ static enum status write_chart(const char *folder, FILE *script, const void *con
     return STATUS_OK;
 }
 
-enum status chart_finish(struct chart *chart, struct figure *figure, struct error *error)
+enum status chart_finish(struct chart *chart, enum status status, struct figure *figure, struct error *error)
 {
+    if (chart == NULL)
+        return status;
     figure->content = chart;
     figure->free_content = chart_free;
     figure->drawing.writer = write_chart;
@@ -380,5 +398,5 @@ enum status chart_finish(struct chart *chart, struct figure *figure, struct erro
     for (size_t s = 0; s < chart->series_count; s++)
         figure->drawing.legend_lines += chart->series[s].title[0] != '\0';
     snprintf(figure->title, sizeof figure->title, "%s", chart->heading);
-    return make_sheet(chart, &figure->sheet, error);
+    return status == STATUS_OK ? make_sheet(chart, &figure->sheet, error) : status;
 }

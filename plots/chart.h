@@ -50,8 +50,8 @@ void chart_free(void *chart);
 struct series *chart_add(struct chart *chart, enum series_look look, size_t style, size_t points, bool ranged,
                          struct error *error);
 
-/* Hands a chart over to a figure, with sheet, heading and description. The figure owns the chart, also after an
- * error. */
-enum status chart_finish(struct chart *chart, struct figure *figure, struct error *error) MUST_USE;
+/* Hands a chart over to a figure, with its heading and sheet. The figure owns the chart from then on. `status` is how
+ * the chart was filled: after an error, whose message is left alone, there is no sheet, and the chart may be NULL. */
+enum status chart_finish(struct chart *chart, enum status status, struct figure *figure, struct error *error) MUST_USE;
 
 #endif

@@ -38,13 +38,11 @@ static struct series *add_metric(struct chart *chart, enum series_look look, siz
     return series;
 }
 
-/* The chart belongs to the figure, whatever happened to it. */
-static enum status finish(struct chart *chart, struct figure *figure, const char *description, bool filled,
+static enum status finish(struct chart *chart, enum status status, struct figure *figure, const char *description,
                           struct error *error)
 {
-    enum status status = chart_finish(chart, figure, error);
     snprintf(figure->description, sizeof figure->description, "%s", description);
-    return filled ? status : error->status;
+    return chart_finish(chart, status, figure, error);
 }
 
 static double learning_rate(const struct metrics_row *row)
@@ -82,11 +80,10 @@ enum status figure_open_rate(struct figure *figure, const struct record *const *
     struct chart *chart =
         status == STATUS_OK ? open_chart("Learning rate of each epoch", "learning rate of the epoch's last step", error)
                             : NULL;
-    bool filled = true;
     if (chart == NULL)
         return error->status;
     chart->y_log = true;
-    for (size_t i = 0; i < count && filled; i++) {
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         char name[FIGURE_NAME_BYTES];
         size_t first = 0, others = 0;
         while (first < i && !has_same_rates(runs[first], runs[i]))
@@ -96,9 +93,10 @@ enum status figure_open_rate(struct figure *figure, const struct record *const *
         for (size_t k = i + 1; k < count; k++)
             others += has_same_rates(runs[i], runs[k]);
         struct series *series = add_metric(chart, SERIES_STEPS, i, runs[i], learning_rate, error);
-        filled = series != NULL;
-        if (!filled)
+        if (series == NULL) {
+            status = error->status;
             break;
+        }
         figure_name_run(runs[i], name);
         if (others > 0)
             snprintf(series->title, sizeof series->title, "%s and %zu more like it", name, others);
@@ -106,10 +104,10 @@ enum status figure_open_rate(struct figure *figure, const struct record *const *
             snprintf(series->title, sizeof series->title, "%s", name);
         snprintf(series->column, sizeof series->column, "%s", runs[i]->name);
     }
-    return finish(chart, figure,
+    return finish(chart, status, figure,
                   "The learning rate after each epoch, on a logarithmic axis. It falls in steps. Runs with the same "
                   "rates share a line.",
-                  filled, error);
+                  error);
 }
 
 enum status figure_open_loss(struct figure *figure, const struct record *const *runs, size_t count, struct error *error)
@@ -118,25 +116,25 @@ enum status figure_open_loss(struct figure *figure, const struct record *const *
     struct chart *chart = status == STATUS_OK ? open_chart("Training and validation loss by epoch",
                                                            "loss (cross entropy, mean of the images)", error)
                                               : NULL;
-    bool filled = true;
     if (chart == NULL)
         return error->status;
     chart->y_log = true;
     snprintf(chart->legend, sizeof chart->legend, "training loss, in the colour of its run");
-    for (size_t i = 0; i < count && filled; i++) {
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         struct series *training = add_metric(chart, SERIES_DOTTED, i, runs[i], training_loss, error),
                       *validation = add_metric(chart, SERIES_LINE, i, runs[i], validation_loss, error);
-        filled = training != NULL && validation != NULL;
-        if (!filled)
+        if (training == NULL || validation == NULL) {
+            status = error->status;
             break;
+        }
         figure_name_run(runs[i], validation->title);
         snprintf(training->column, sizeof training->column, "%s training", runs[i]->name);
         snprintf(validation->column, sizeof validation->column, "%s validation", runs[i]->name);
     }
-    return finish(chart, figure,
+    return finish(chart, status, figure,
                   "The loss after each epoch, on a logarithmic axis: on the validation images as a line with marks, on "
                   "the training images as a dotted line.",
-                  filled, error);
+                  error);
 }
 
 enum status figure_open_time(struct figure *figure, const struct record *const *runs, size_t count, struct error *error)
@@ -145,15 +143,15 @@ enum status figure_open_time(struct figure *figure, const struct record *const *
     struct chart *chart = status == STATUS_OK
                               ? open_chart("Time that each epoch took", "seconds (training and validation)", error)
                               : NULL;
-    bool filled = true;
     if (chart == NULL)
         return error->status;
     double least = INFINITY, most = 0.0;
-    for (size_t i = 0; i < count && filled; i++) {
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         struct series *series = add_metric(chart, SERIES_LINE, i, runs[i], seconds, error);
-        filled = series != NULL;
-        if (!filled)
+        if (series == NULL) {
+            status = error->status;
             break;
+        }
         for (size_t e = 0; e < series->count; e++) {
             least = fmin(least, series->y[e]);
             most = fmax(most, series->y[e]);
@@ -163,8 +161,8 @@ enum status figure_open_time(struct figure *figure, const struct record *const *
     }
     chart->y_log = least > 0.0 && most > 20.0 * least; /* else the fast runs lie on the axis */
     chart->from_zero = !chart->y_log;
-    return finish(chart, figure,
+    return finish(chart, status, figure,
                   "The seconds that each epoch took, training and validation together. A line that rises for a while "
                   "shows that the machine was busy with something else.",
-                  filled, error);
+                  error);
 }

@@ -23,16 +23,6 @@ static struct interval range_of(const double *values, size_t count)
     return range;
 }
 
-/* Hands the chart over, also after an error. */
-static enum status finish(enum status status, struct chart *chart, struct figure *figure, struct error *error)
-{
-    struct error ignored;
-    if (chart == NULL)
-        return status;
-    enum status finished = chart_finish(chart, figure, status == STATUS_OK ? error : &ignored);
-    return status == STATUS_OK ? finished : status;
-}
-
 /* ---- seeds ------------------------------------------------------------------------------------------------------- */
 
 /* The epochs that all runs of a group have. */
@@ -113,7 +103,7 @@ enum status figure_open_seeds(struct figure *figure, const struct record *const 
     chart->from_zero = true;
     for (size_t g = 0; g < group_count && status == STATUS_OK; g++)
         status = add_band(chart, g, &groups[g], error);
-    status = finish(status, chart, figure, error);
+    status = chart_finish(chart, status, figure, error);
     snprintf(
         figure->description, sizeof figure->description,
         "The validation error after each epoch, for runs that differ in the seed alone. Lines are means, and bands "
@@ -292,7 +282,7 @@ enum status figure_open_depth(struct figure *figure, const struct record *const 
         call_ours(chart);
         status = add_published(chart, "error", error);
     }
-    status = finish(status, chart, figure, error);
+    status = chart_finish(chart, status, figure, error);
     snprintf(
         figure->description, sizeof figure->description,
         "The error after the last epoch, by depth. Filled points are these runs: the mean over the seeds, with a bar "
@@ -345,6 +335,8 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
             name_machine(facts, values[used].line);
         }
     }
+    if (status == STATUS_OK && used == 0)
+        status = error_set(error, STATUS_NO, "none of these runs says on which machine it ran");
     if (status == STATUS_OK) {
         chart = open_depth_chart("Time per epoch by depth, on each machine", "seconds per epoch (median, quartiles)",
                                  error);
@@ -354,7 +346,7 @@ enum status figure_open_machines(struct figure *figure, const struct record *con
         status = add_published(chart, "seconds", error);
     if (status == STATUS_OK)
         chart->y_log = true;
-    status = finish(status, chart, figure, error);
+    status = chart_finish(chart, status, figure, error);
     snprintf(figure->description, sizeof figure->description,
              "The seconds of an epoch (training and validation) by depth, for each machine and arithmetic: the median, "
              "with a bar between the quartiles. Both axes are logarithmic.%s",

@@ -25,14 +25,13 @@ static enum status read_targets(struct published_value *values, size_t *count, s
         for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
             char path[64];
             struct manifest manifest;
+            bool there;
             snprintf(path, sizeof path, "%s/resnet%d.yaml", families[f], depths[d]);
-            enum status status = manifest_read(path, &manifest, error);
-            if (status == STATUS_INPUT) { /* no such depth there */
-                error->message[0] = '\0';
-                continue;
-            }
+            enum status status = manifest_read_installed(path, &manifest, &there, error);
             if (status != STATUS_OK)
                 return status;
+            if (!there)
+                continue;
             for (size_t t = 0; t < manifest.target_count; t++) {
                 if (manifest.targets[t].best || *count == VALUES_MAX)
                     continue;

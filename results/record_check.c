@@ -154,9 +154,24 @@ static enum status check_result(const struct record *record, struct error *error
     return STATUS_OK;
 }
 
+/* Times enter no digest. But figures and tables add them up, so they must be some that an epoch can take: the bound is
+ * 31 years. NaN is that of an imported run, which may not say. */
+static enum status check_times(const struct record *record, const struct metrics_row *row, struct error *error)
+{
+    const double times[] = { row->training_seconds, row->validation_seconds };
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        if (times[i] < 0.0 || times[i] > 1e9)
+            return error_set(error, STATUS_INPUT, "%s/%s:%" PRIu64 ": \"%s_seconds\" is %g, which no epoch can take",
+                             record->path, METRICS_FILE, row->epoch + 1, i == 0 ? "training" : "validation", times[i]);
+    }
+    return STATUS_OK;
+}
+
 static enum status check_epochs(const struct record *record, struct error *error)
 {
     enum status status = check_result(record, error);
+    for (size_t i = 0; i < record->epochs && status == STATUS_OK; i++)
+        status = check_times(record, &record->metrics[i], error);
     for (size_t i = 0; i < record->epochs && status == STATUS_OK && !imported_is(record); i++)
         status = check_row(record, &record->metrics[i], error);
     return status;

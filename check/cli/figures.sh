@@ -83,9 +83,22 @@ expect 0 "  is drawn" plot --kind peak real.json bench.json --out drawn --format
 sed 's/"peak_gflops": 50/"peak_gflops": 0/' bench.json > zero.json
 expect 2 "a peak of nothing" plot --kind peak zero.json --out drawn
 says "zero.json: not the output of selfsame bench"
+sed '2s/, "backward_gflops": 60//' bench.json > short.json
+expect 2 "a layer without a rate" plot --kind peak short.json --out drawn
+says "short.json: layer 2 has no backward_gflops"
+sed 's/"forward_gflops": 25/"forward_gflops": -1/' bench.json > negative.json
+expect 2 "a rate below zero" plot --kind peak negative.json --out drawn
+says "negative.json: layer 1 has no forward_gflops"
 printf '{' > broken.json
 expect 2 "a broken file" plot --kind peak broken.json --out drawn
 says "broken.json:1: not JSON"
+
+# The largest number that a record may have: no axis goes that far, but every figure is drawn.
+printf 'epoch,train_loss,val_error\n1,1.5e308,50\n2,2,40\n3,1,30\n' > huge.csv
+expect 0 "a loss near the end of float64" import huge.csv --manifest tiny.yaml --runs runs
+timeout 20 "$SELFSAME" plot huge --runs runs --out drawn --format svg --kind loss > stdout 2> stderr < /dev/null
+status=$?
+if [ "$status" -eq 0 ]; then pass "  is drawn"; else fail "  is drawn: exit $status"; fi
 
 # SVG files: well-formed, without scripts and links to elsewhere, with a title and a description, whatever a run's name is.
 cp -r runs/tiny-seed4 "runs/<script>alert(1)<script>&'\"; set output; \`id\`"

@@ -194,12 +194,18 @@ expect 2 "model-card" export theirs --format model-card --out card.md
 says "nothing to publish as its own; --format csv, tensorboard and mlflow take such a run"
 expect 0 "pack" pack theirs
 expect 0 "  and check" check theirs.tar
-expect 0 "report" report theirs three-seed1 steps --out page.html
+expect 0 "report" report theirs three-seed1 steps --no-figures --out page.html
 if grep -q "theirs was not computed by selfsame" page.html && grep -q "error missing\|<td></td>" page.html && ! grep -q ">-*nan\|nan %" page.html; then pass "  the page says whose it is"; else fail "  the page"; fi
 if command -v gnuplot > /dev/null; then
     expect 0 "plot" plot theirs log2 three-seed1 steps --kind error,loss,rate,time,seeds,depth,machines --format svg
     if grep -q "theirs, imported: 60.25 %" figures/*-full.svg; then pass "  the legend says so"; else fail "  the legend"; fi
     if grep -q "nan %" figures/*.svg; then fail "  a nan in it"; else pass "  no nan in it"; fi
+    expect 0 "report with figures" report theirs three-seed1 steps --out drawn.html
+    # Nothing is known of their machines, so that figure has nothing to show.
+    expect 0 "  of imported runs alone" report theirs --out alone.html
+    if grep -q "Validation error\|validation error" alone.html && ! grep -q "Time per epoch by depth" alone.html; then pass "  has what they have"; else fail "  the figures"; fi
+    expect 2 "plot of their machines" plot theirs --kind machines
+    says "none of these runs says on which machine it ran"
 fi
 
 # ---- nothing makes it a run of selfsame ----

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "check/support/made_run.h"
 #include "plots/chart.h"
 #include "plots/svg.h"
@@ -116,6 +117,10 @@ static void test_machines(void **state)
     assert_non_null(strstr(figure.sheet.names[1].text, "another")); /* by their names */
     expect_row(&figure.sheet, 0, "20", (const double[]){ 2.5, 2.0, 3.0, 1.0, 1.0, 1.0 });
     figure_close(&figure);
+    for (size_t i = 0; i < RUNS; i++)
+        runs[i].record.facts.state = RECORD_IMPORTED;
+    assert_int_equal(figure_open(&figure, FIGURE_MACHINES, list, RUNS, &error), STATUS_NO);
+    assert_string_equal(error.message, "none of these runs says on which machine it ran");
     runs[1].record.facts.training_images = 10;
     assert_int_equal(figure_open(&figure, FIGURE_MACHINES, list, RUNS, &error), STATUS_NO);
     assert_non_null(strstr(error.message, "an epoch of made-seed0 has 1600 images and one of made-seed1 has 10"));
@@ -155,7 +160,7 @@ static void test_sheet(void **state)
         second->y[i] = 10.0 + (double)i;
         second->low[i] = 9.0;
     }
-    assert_int_equal(chart_finish(chart, &figure, &error), STATUS_OK);
+    assert_int_equal(chart_finish(chart, STATUS_OK, &figure, &error), STATUS_OK);
     assert_int_equal(figure.sheet.rows, 3);
     assert_int_equal(figure.sheet.columns, 4);
     expect_row(&figure.sheet, 0, "1", (const double[]){ 0.0, NAN, NAN, NAN });
@@ -176,6 +181,72 @@ static void test_sheet(void **state)
     assert_string_equal(text, "place\tone\\x09tab\ttwo\ttwo, least\ttwo, largest\n"
                               "1\t0\tnan\tnan\tnan\n2.5\t1\t10\t9\tnan\n30\tnan\t11\t9\tnan\n");
     figure_close(&figure);
+}
+
+/* A chart that an error left half-filled has no sheet, and the error is that of its filling. Points without a place
+ * are in no row. */
+static void test_half_filled(void **state)
+{
+    struct error error = { STATUS_INPUT, "the reason" };
+    struct figure figure = { .content = NULL };
+    struct chart *chart = chart_open(&error);
+    (void)state;
+    assert_non_null(chart_add(chart, SERIES_LINE, 0, 3, false, &error));
+    assert_int_equal(chart_finish(chart, STATUS_INPUT, &figure, &error), STATUS_INPUT);
+    assert_string_equal(error.message, "the reason");
+    assert_int_equal(figure.sheet.rows, 0);
+    figure_close(&figure);
+    assert_int_equal(chart_finish(NULL, STATUS_NO, &figure, &error), STATUS_NO);
+
+    chart = chart_open(&error);
+    struct series *series = chart_add(chart, SERIES_LINE, 0, 3, false, &error);
+    assert_non_null(series);
+    chart->x_column = "place";
+    series->x[1] = series->y[1] = 2.0;
+    assert_int_equal(chart_finish(chart, STATUS_OK, &figure, &error), STATUS_OK);
+    assert_int_equal(figure.sheet.rows, 1);
+    expect_row(&figure.sheet, 0, "2", (const double[]){ 2.0 });
+    figure_close(&figure);
+}
+
+/* What a figure gives to gnuplot: its script. */
+static size_t script_of(const struct figure *figure, char *text, size_t size)
+{
+    char folder[] = "test_figure.XXXXXX";
+    struct error error;
+    FILE *file = fmemopen(text, size, "w");
+    assert_non_null(mkdtemp(folder));
+    assert_non_null(file);
+    if (figure->drawing.writer(folder, file, figure->content, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    const long bytes = ftell(file);
+    fclose(file);
+    assert_int_equal(file_remove_tree(folder, &error), STATUS_OK);
+    return (size_t)bytes;
+}
+
+/* The largest numbers that a record may have make an axis that ends, and not marks without end. */
+static void test_large_numbers(void **state)
+{
+    enum { SCRIPT_BYTES = 16384 };
+    static char script[SCRIPT_BYTES];
+    struct figure figure;
+    (void)state;
+    alarm(20); /* ends this program if marks have no end */
+    runs[0].metrics[0].training_loss = 1.5e308;
+    runs[1].metrics[0].training_loss = 1e250;
+    runs[2].metrics[0].training_loss = 1e-250;
+    open_figure(&figure, FIGURE_LOSS, RUNS);
+    assert_true(script_of(&figure, script, SCRIPT_BYTES) < SCRIPT_BYTES / 2);
+    assert_null(strstr(script, "= inf"));
+    assert_non_null(strstr(script, "y_high = 1.3e+250"));
+    figure_close(&figure);
+    runs[0].metrics[0].training_seconds = runs[0].metrics[0].validation_seconds = 1.5e308;
+    open_figure(&figure, FIGURE_TIME, RUNS);
+    assert_true(script_of(&figure, script, SCRIPT_BYTES) < SCRIPT_BYTES / 2);
+    assert_null(strstr(script, "= inf"));
+    figure_close(&figure);
+    alarm(0);
 }
 
 static void test_too_many_series(void **state)
@@ -223,6 +294,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_machines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         cmocka_unit_test(test_sheet),
+        cmocka_unit_test(test_half_filled),
+        cmocka_unit_test_setup_teardown(test_large_numbers, set_up, tear_down),
         cmocka_unit_test(test_too_many_series),
         cmocka_unit_test(test_svg),
     };
