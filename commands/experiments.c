@@ -10,7 +10,7 @@
 #include "commands/command.h"
 #include "commands/table.h"
 #include "experiments/manifest.h"
-#include "experiments/settings.h"
+#include "experiments/settings_places.h"
 #include "results/environment.h"
 #include "results/record.h"
 #include "results/run_group.h"
@@ -248,8 +248,10 @@ static size_t add_manifests(struct job *job, const struct arguments *arguments, 
     for (size_t i = 0; i < names->count; i++) {
         struct manifest manifest;
         struct error error;
+        bool there;
         /* A file that is there to be inherited from is no whole manifest. */
-        if (!is_wanted(arguments, names->list[i]) || manifest_read(names->list[i], &manifest, &error) != STATUS_OK)
+        if (!is_wanted(arguments, names->list[i]) ||
+            manifest_read_installed(names->list[i], &manifest, &there, &error) != STATUS_OK || !there)
             continue;
         struct cost cost = cost_of(job, &manifest);
         predict_memory(&manifest, &cost);

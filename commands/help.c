@@ -7,7 +7,7 @@
 #include "commands/all.h"
 #include "commands/schema_help.h"
 #include "experiments/manifest_names.h"
-#include "experiments/settings.h"
+#include "experiments/settings_places.h"
 #include "results/record.h"
 
 /* One word a line, for the completions. What cannot be read has none. */

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "commands/command.h"
 #include "experiments/manifest.h"
-#include "experiments/settings.h"
+#include "experiments/settings_places.h"
 
 enum { ANSWER_BYTES = 128, TEXT_BYTES = 16384 };
 
@@ -94,7 +94,7 @@ static enum status find_parent(const struct answers *answers, char path[FILE_PAT
     enum status status = settings_names(&names, error);
     if (status != STATUS_OK)
         return status;
-    bool known = false;
+    bool known = false, there = true;
     *whole = false;
     status = file_path(path, error, "%s/resnet%s.yaml", answers->recipe, answers->depth);
     for (size_t i = 0; i < names.count; i++) {
@@ -109,7 +109,8 @@ static enum status find_parent(const struct answers *answers, char path[FILE_PAT
                          "of them with a base.yaml",
                          answers->recipe);
     if (status == STATUS_OK && *whole)
-        status = manifest_read(path, parent, error);
+        status = manifest_read_installed(path, parent, &there, error);
+    *whole = *whole && there;
     if (status == STATUS_OK && !(*whole && answers->epochs[0] == '\0'))
         status = file_path(path, error, "%s/base.yaml", answers->recipe);
     return status;

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "commands/sweep.h"
-#include "experiments/settings.h"
+#include "experiments/settings_places.h"
 
 #define TEMPLATE_FILE "sweep.sbatch"
 enum { TEMPLATE_BYTES_MAX = 1 << 20, ANSWER_BYTES = 256 };

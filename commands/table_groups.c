@@ -27,16 +27,13 @@ enum status table_published_error(const char *family, const struct record *recor
 {
     char path[64];
     struct manifest manifest;
+    bool there;
     *value = NAN;
     if (record->manifest.dataset_kind != DATASET_CIFAR10 || record->facts.depth > 10000)
         return STATUS_OK;
     snprintf(path, sizeof path, "%s/resnet%" PRIu64 ".yaml", family, record->facts.depth);
-    enum status status = manifest_read(path, &manifest, error);
-    if (status == STATUS_INPUT) { /* no such depth there */
-        error->message[0] = '\0';
-        return STATUS_OK;
-    }
-    if (status != STATUS_OK)
+    enum status status = manifest_read_installed(path, &manifest, &there, error);
+    if (status != STATUS_OK || !there)
         return status;
     const struct manifest_target *target = table_final_target(&manifest);
     if (target != NULL)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "experiments/manifest_names.h"
-#include "experiments/settings.h"
+#include "experiments/settings_places.h"
 
 struct search {
     const char *sha256;

@@ -477,6 +477,24 @@ enum status manifest_read_text(const char *text, size_t bytes, const char *name,
     return finish(&settings, status, name, manifest, error);
 }
 
+enum status manifest_read_resolved(const char *text, size_t bytes, const char *name, struct manifest *manifest,
+                                   struct error *error)
+{
+    struct settings settings;
+    enum status status = settings_read_resolved(text, bytes, name, &settings, error);
+    return finish(&settings, status, name, manifest, error);
+}
+
+enum status manifest_read_installed(const char *path, struct manifest *manifest, bool *there, struct error *error)
+{
+    struct settings settings;
+    enum status status = settings_read_installed(path, &settings, there, error);
+    if (*there || status != STATUS_OK)
+        return finish(&settings, status, path, manifest, error);
+    memset(manifest, 0, sizeof *manifest);
+    return STATUS_OK;
+}
+
 /* The manifest read again from its resolved text, in which the value on the line that begins with `key` is another. */
 static enum status read_with(const struct manifest *manifest, const char *key, const char *value,
                              struct manifest *other, struct error *error)
@@ -488,7 +506,7 @@ static enum status read_with(const struct manifest *manifest, const char *key, c
     int bytes = asprintf(&text, "%.*s%s: %s%s", (int)(line - manifest->resolved), manifest->resolved, key, value, rest);
     if (bytes < 0)
         return error_out_of_memory(error, "the manifest %s", manifest->path);
-    enum status status = manifest_read_text(text, (size_t)bytes, manifest->path, other, error);
+    enum status status = manifest_read_resolved(text, (size_t)bytes, manifest->path, other, error);
     free(text);
     return status;
 }

@@ -68,9 +68,16 @@ struct manifest {
 /* Reads a manifest by its file, or by its path in the experiments folder. STATUS_INPUT names file, line and key. After
  * an error there is nothing to free. */
 enum status manifest_read(const char *path, struct manifest *manifest, struct error *error) MUST_USE;
-/* The same from a text, such as a run's resolved manifest. Messages name it `name`. */
+/* The same from a text. Messages name it `name`. */
 enum status manifest_read_text(const char *text, size_t bytes, const char *name, struct manifest *manifest,
                                struct error *error) MUST_USE;
+/* The same from a run's resolved manifest, which must not inherit: no file of its reader counts. */
+enum status manifest_read_resolved(const char *text, size_t bytes, const char *name, struct manifest *manifest,
+                                   struct error *error) MUST_USE;
+/* Reads a manifest by its path in the experiments folders alone: a file of that name in the current folder does not
+ * count. *there: whether there is one; if not, there is nothing to free. */
+enum status manifest_read_installed(const char *path, struct manifest *manifest, bool *there,
+                                    struct error *error) MUST_USE;
 /* The same manifest with only this seed. A run's record has it, so that it trains that run again. */
 enum status manifest_with_seed(const struct manifest *manifest, uint64_t seed, struct manifest *one,
                                struct error *error) MUST_USE;

@@ -9,10 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/build_info.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "experiments/manifest_names.h"
+#include "experiments/settings_places.h"
 #include "experiments/value.h"
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
@@ -181,97 +180,7 @@ static enum status parse_keys(struct settings *settings, struct error *error)
     return STATUS_OK;
 }
 
-/* ---- files and inheritance --------------------------------------------------------------------------------------- */
-
-void settings_folders(const char *folders[SETTINGS_FOLDERS])
-{
-    folders[0] = getenv("SELFSAME_EXPERIMENTS");
-    build_folders(BUILD_EXPERIMENTS, folders + 1);
-}
-
-const char *settings_folder(void)
-{
-    const char *folders[SETTINGS_FOLDERS];
-    settings_folders(folders);
-    for (size_t i = 0; i < SETTINGS_FOLDERS; i++) {
-        if (folders[i] != NULL && folders[i][0] != '\0' && file_is_folder(folders[i]))
-            return folders[i];
-    }
-    return NULL;
-}
-
-enum status settings_names(struct names *names, struct error *error)
-{
-    const char *folder = settings_folder();
-    *names = (struct names){ .list = NULL };
-    return folder != NULL ? names_read(folder, names, error) : STATUS_OK;
-}
-
-static bool is_file(const char *path)
-{
-    return file_exists(path) && !file_is_folder(path);
-}
-
-/* Unchanged, else with the missing ending. */
-static enum status look_at(const char *folder, int length, const char *path, char found[FILE_PATH_BYTES],
-                           struct error *error)
-{
-    enum status status =
-        length > 0 ? file_path(found, error, "%.*s/%s", length, folder, path) : file_path(found, error, "%s", path);
-    if (status != STATUS_OK || is_file(found))
-        return status;
-    char ended[FILE_PATH_BYTES];
-    status = file_path(ended, error, "%s.yaml", found);
-    if (status == STATUS_OK && is_file(ended))
-        memcpy(found, ended, FILE_PATH_BYTES);
-    return status;
-}
-
-static enum status not_found(const char *path, const char *found, struct error *error)
-{
-    char hint[1024] = "";
-    const char *folder = settings_folder();
-    struct names names;
-    struct error ignored;
-    if (folder == NULL)
-        return error_set(error, STATUS_INPUT,
-                         "there is no manifest %s, and no experiments folder; set SELFSAME_EXPERIMENTS to the folder "
-                         "that came with selfsame",
-                         found);
-    if (names_read(folder, &names, &ignored) == STATUS_OK) {
-        names_suggest(&names, path, hint, sizeof hint);
-        names_free(&names);
-    }
-    const bool twice = strcmp(found, path) != 0;
-    return error_set(error, STATUS_INPUT, "there is no manifest %s, %s%s in the experiments folder %s%s", found,
-                     twice ? "nor one called " : "here or", twice ? path : "", folder,
-                     hint[0] != '\0' ? hint : "; name its file");
-}
-
-/* Finds the manifest `path`: by this path itself (in the folder of `from`, if there is one), else in an experiments
- * folder. */
-static enum status find_manifest(const char *path, const char *from, char found[FILE_PATH_BYTES], struct error *error)
-{
-    const char *folders[SETTINGS_FOLDERS];
-    const char *slash = from != NULL && path[0] != '/' ? strrchr(from, '/') : NULL;
-    enum status status = look_at(from, slash != NULL ? (int)(slash - from) : 0, path, found, error);
-    if (status != STATUS_OK || is_file(found))
-        return status;
-    settings_folders(folders);
-    for (size_t i = 0; i < SETTINGS_FOLDERS && path[0] != '/'; i++) {
-        char candidate[FILE_PATH_BYTES];
-        if (folders[i] == NULL || folders[i][0] == '\0')
-            continue;
-        status = look_at(folders[i], (int)strlen(folders[i]), path, candidate, error);
-        if (status != STATUS_OK)
-            return status;
-        if (is_file(candidate)) {
-            memcpy(found, candidate, FILE_PATH_BYTES);
-            return STATUS_OK;
-        }
-    }
-    return not_found(path, found, error);
-}
+/* ---- inheritance ------------------------------------------------------------------------------------------------- */
 
 /* Removes from `base` the rivals of the keys of `over`, which have other names. */
 static void drop_rivals(struct node *base, struct node *over)
@@ -325,7 +234,7 @@ static enum status apply_inherit(struct node **root, const struct chain *chain, 
     enum status status = STATUS_OK;
     if (inherit->kind != NODE_SCALAR || inherit->text[0] == '\0')
         status = value_error(inherit, "inherit", error, "must name the file of one manifest");
-    if (status == STATUS_OK && find_manifest(inherit->text, chain->file, path, error) != STATUS_OK)
+    if (status == STATUS_OK && settings_find(inherit->text, chain->file, path, error) != STATUS_OK)
         status = error_prefix(error, "%s:%zu: inherit", inherit->file, inherit->line);
     if (status == STATUS_OK)
         status = read_file(path, chain, inherit, &base, error);
@@ -375,22 +284,34 @@ static enum status parse(struct settings *settings, struct error *error)
     return status;
 }
 
+static enum status read_found(const char *found, struct settings *settings, struct error *error)
+{
+    settings->name = strdup(found);
+    if (settings->name == NULL)
+        return error_out_of_memory(error, "the manifest %s", found);
+    enum status status = read_file(found, NULL, NULL, &settings->root, error);
+    return status == STATUS_OK ? parse(settings, error) : status;
+}
+
 enum status settings_read(const char *path, struct settings *settings, struct error *error)
 {
     char found[FILE_PATH_BYTES];
     memset(settings, 0, sizeof *settings);
-    enum status status = find_manifest(path, NULL, found, error);
-    if (status != STATUS_OK)
-        return status;
-    settings->name = strdup(found);
-    if (settings->name == NULL)
-        return error_out_of_memory(error, "the manifest %s", path);
-    status = read_file(found, NULL, NULL, &settings->root, error);
-    return status == STATUS_OK ? parse(settings, error) : status;
+    enum status status = settings_find(path, NULL, found, error);
+    return status == STATUS_OK ? read_found(found, settings, error) : status;
 }
 
-enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings,
-                               struct error *error)
+enum status settings_read_installed(const char *path, struct settings *settings, bool *there, struct error *error)
+{
+    char found[FILE_PATH_BYTES];
+    memset(settings, 0, sizeof *settings);
+    enum status status = settings_find_installed(path, found, error);
+    *there = status == STATUS_OK && found[0] != '\0';
+    return *there ? read_found(found, settings, error) : status;
+}
+
+static enum status read_text(const char *text, size_t bytes, const char *name, bool may_inherit,
+                             struct settings *settings, struct error *error)
 {
     memset(settings, 0, sizeof *settings);
     settings->name = strdup(name);
@@ -398,9 +319,26 @@ enum status settings_read_text(const char *text, size_t bytes, const char *name,
         return error_out_of_memory(error, "the manifest %s", name);
     const struct chain chain = { name, NULL, 1 };
     enum status status = node_parse(text, bytes, name, 0, &settings->root, error);
-    if (status == STATUS_OK)
-        status = apply_inherit(&settings->root, &chain, error);
+    if (status != STATUS_OK)
+        return status;
+    const struct node *inherit = node_get(settings->root, "inherit");
+    if (inherit != NULL && !may_inherit)
+        return value_error(inherit, "inherit", error,
+                           "a run's manifest says everything itself and inherits nothing, so this one was changed");
+    status = apply_inherit(&settings->root, &chain, error);
     return status == STATUS_OK ? parse(settings, error) : status;
+}
+
+enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings,
+                               struct error *error)
+{
+    return read_text(text, bytes, name, true, settings, error);
+}
+
+enum status settings_read_resolved(const char *text, size_t bytes, const char *name, struct settings *settings,
+                                   struct error *error)
+{
+    return read_text(text, bytes, name, false, settings, error);
 }
 
 void settings_free(struct settings *settings)

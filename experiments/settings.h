@@ -3,13 +3,13 @@
 #ifndef SELFSAME_SETTINGS_H
 #define SELFSAME_SETTINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
-#include "experiments/manifest_names.h"
 #include "experiments/value.h"
 
-enum { INHERIT_MAX = 16, SETTINGS_FOLDERS = 3 };
+enum { INHERIT_MAX = 16 };
 
 struct settings {
     char *name;               /* the manifest's file, for messages */
@@ -22,6 +22,12 @@ struct settings {
 enum status settings_read(const char *path, struct settings *settings, struct error *error) MUST_USE;
 enum status settings_read_text(const char *text, size_t bytes, const char *name, struct settings *settings,
                                struct error *error) MUST_USE;
+/* The same of a text that must not inherit, such as a run's: it says everything itself, and no other file counts. */
+enum status settings_read_resolved(const char *text, size_t bytes, const char *name, struct settings *settings,
+                                   struct error *error) MUST_USE;
+/* The same of a file in an experiments folder, whatever the current folder holds. *there: whether it is there. */
+enum status settings_read_installed(const char *path, struct settings *settings, bool *there,
+                                    struct error *error) MUST_USE;
 void settings_free(struct settings *settings);
 
 /* The setting of a path that the schema has. */
@@ -45,15 +51,5 @@ char *settings_experiment(const struct settings *settings);
 
 /* A setting's value on one line, as a manifest may have it; "" for none. The caller frees; NULL without memory. */
 char *settings_value(const struct setting *setting);
-
-/* The folders that are searched for experiments, in this order: $SELFSAME_EXPERIMENTS (NULL or "" if not set), the
- * installed ones, the source tree's. */
-void settings_folders(const char *folders[SETTINGS_FOLDERS]);
-
-/* The first of them that exists; NULL if none does. */
-const char *settings_folder(void);
-
-/* What that folder has; none where there is no folder. The caller frees. */
-enum status settings_names(struct names *names, struct error *error) MUST_USE;
 
 #endif

@@ -63,9 +63,9 @@ enum status settings_differences(const char *first, const char *first_name, cons
     *differences = calloc(schema_key_count, sizeof **differences);
     if (*differences == NULL)
         return error_out_of_memory(error, "the differences of two manifests");
-    enum status status = settings_read_text(first, strlen(first), first_name, &a, error);
+    enum status status = settings_read_resolved(first, strlen(first), first_name, &a, error);
     if (status == STATUS_OK)
-        status = settings_read_text(second, strlen(second), second_name, &b, error);
+        status = settings_read_resolved(second, strlen(second), second_name, &b, error);
     if (status == STATUS_OK)
         status = collect(&a, &b, *differences, count, error);
     settings_free(&a);

@@ -62,8 +62,7 @@ static enum status read_manifest(struct record *record, struct error *error)
         return status;
     if (strlen(record->manifest_text) != bytes || !text_is_plain(record->manifest_text, "\n\t"))
         return error_set(error, STATUS_INPUT, "%s holds a control character", path);
-    /* The manifest is resolved: it inherits nothing. */
-    return manifest_read_text(record->manifest_text, bytes, path, &record->manifest, error);
+    return manifest_read_resolved(record->manifest_text, bytes, path, &record->manifest, error);
 }
 
 static enum status read_rest(struct record *record, struct error *error)

@@ -126,6 +126,21 @@ edited() {
 }
 edited "an error in the record" record.json 's/"validation_errors": [0-9]*/"validation_errors": 1/' "record.json was changed after it was written"
 edited "the last epoch's error" metrics.jsonl '4s/"validation_error": [0-9.]*/"validation_error": 1.5/' "record.json and metrics.jsonl contradict each other"
+# Whatever its digests say: one that needs its reader's files, and one with times that are none.
+echo 'description: mine' > parent.yaml
+cp -r runs/whole inheriting
+sed "1i inherit: $PWD/parent.yaml" runs/whole/manifest.yaml > inheriting/manifest.yaml
+# resealed RUN FILE: its record has the digest of that file, which was edited.
+digest() { sha256sum < "$1" | cut -c 1-64; }
+resealed() { sed -i -e "s/$(digest "runs/whole/$2")/$(digest "$1/$2")/" -e '/record_sha256/d' "$1/record.json"; }
+resealed inheriting manifest.yaml
+expect 2 "a record whose manifest inherits" check inheriting
+says "inheriting/manifest.yaml:1: inherit: a run's manifest says everything itself and inherits nothing"
+cp -r runs/whole slow
+sed -i '1s/"training_seconds": [0-9.e-]*/"training_seconds": 1e308/' slow/metrics.jsonl
+resealed slow metrics.jsonl
+expect 2 "a record of an epoch without end" check slow
+says 'slow/metrics.jsonl:1: "training_seconds" is 1e+308, which no epoch can take'
 edited "a loss in between" metrics.jsonl '2s/"validation_loss": [0-9]/"validation_loss": 9/' "record.json and metrics.jsonl contradict each other"
 edited "no metrics" metrics.jsonl d "record says 4 epochs and finished, but there are lines of 0"
 edited "an epoch less" metrics.jsonl '4d' "record says 4 epochs and finished, but there are lines of 3"

@@ -47,6 +47,31 @@ prints '^run,depth,arithmetic,seed,epochs,of,error,'
 expect 2 "an unknown format" table a-seed1 --runs runs --format table
 expect 2 "no run" table
 
+# Published results are those of the experiments folder, whatever the current folder holds.
+published=$TOP/results/published/msra-resnet20-seed1
+expect 0 "a published run" table "$published" --format json
+cp stdout wanted.json
+mkdir msra
+printf 'inherit: quick/resnet20.yaml\nname: mine\ntargets: [{metric: final_error, value: 1.25, tolerance: 1, source: "mine, here"}]\n' > msra/resnet20.yaml
+expect 0 "  next to a file that is called msra/resnet20.yaml" table "$published" --format json
+same wanted.json stdout "  is the same"
+expect 0 "  and in a table of seeds" table "$published" --group seed --format json
+is 0 error_2016 8.29
+if command -v gnuplot > /dev/null; then
+    expect 0 "  and in a figure" plot "$published" --kind depth --out drawn --format svg
+    if grep -q "mine" drawn/*.tsv; then fail "  has the file's value"; else pass "  without the file's value"; fi
+fi
+expect 0 "experiments" experiments msra/resnet20
+if grep -q mine stdout; then fail "  lists the file's"; else pass "  lists its own"; fi
+rm -r msra
+mkdir -p broken/msra
+echo 'name: [' > broken/msra/resnet20.yaml
+SELFSAME_EXPERIMENTS=$PWD/broken
+export SELFSAME_EXPERIMENTS
+expect 2 "one that cannot be read there" table "$published"
+says "broken/msra/resnet20.yaml:"
+unset SELFSAME_EXPERIMENTS
+
 # How near a run is to a published curve.
 sed 's/name: a/name: c/; s/epochs: 2/epochs: 14/; s/drop_epochs: \[1\]/drop_epochs: [7]/' a.yaml > c.yaml
 echo 'curve: {file: curve.tsv, column: mine, source: a test}' >> c.yaml

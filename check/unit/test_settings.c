@@ -40,6 +40,26 @@ static void refuse(const char *text, const char *message)
     settings_free(&settings);
 }
 
+/* A run's manifest counts by itself; an installed one wherever its reader is. */
+static void test_resolved_and_installed(void **state)
+{
+    struct settings s;
+    struct error error;
+    bool there;
+    const char text[] = "inherit: quick/resnet20.yaml\nname: t\n", whole[] = BASE TRAINING "seed: 7}\n";
+    (void)state;
+    assert_int_equal(settings_read_resolved(text, strlen(text), "t.yaml", &s, &error), STATUS_INPUT);
+    assert_non_null(strstr(error.message, "t.yaml:1: inherit: a run's manifest says everything itself"));
+    settings_free(&s);
+    assert_int_equal(settings_read_resolved(whole, strlen(whole), "t.yaml", &s, &error), STATUS_OK);
+    settings_free(&s);
+    assert_int_equal(settings_read_installed("quick/resnet20.yaml", &s, &there, &error), STATUS_OK);
+    assert_true(there);
+    settings_free(&s);
+    assert_int_equal(settings_read_installed("quick/resnet21.yaml", &s, &there, &error), STATUS_OK);
+    assert_false(there);
+}
+
 static void test_defaults_and_types(void **state)
 {
     (void)state;
@@ -244,6 +264,7 @@ static void test_differences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_resolved_and_installed),
         cmocka_unit_test(test_defaults_and_types),
         cmocka_unit_test(test_canonical_numbers),
         cmocka_unit_test(test_lists),
