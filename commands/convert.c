@@ -54,7 +54,7 @@ static enum status run_convert(const struct arguments *arguments, struct error *
                            "nearest float32",
                            in, rounding.rounded);
     if (status == STATUS_OK)
-        status = weights_convert(&weights, out, suffixes[kind].container, error);
+        status = weights_convert(&weights, in, out, suffixes[kind].container, error);
     if (status == STATUS_OK) {
         weights_content_digest(&weights, hex);
         printf("%s: %s, weights %s\n", out, weights_container_name(suffixes[kind].container), hex);
@@ -82,7 +82,8 @@ const struct command convert_command = {
         ".pt, it is in torch.save's zip format, which torch.load reads. Otherwise it is a safetensors file.\n\n"
         "The tensors of a network of depth 6n+2 get the names that PyTorch users know. Those of any other network "
         "keep their names. Parameters and running statistics are written as float32. Other tensors that a training "
-        "keeps are not written. Equal weights give equal files. The weights digest is printed, and stays the "
+        "keeps are not written. If another network has a tensor that is not of real numbers, nothing is written; "
+        "--rename NAME= leaves it out. Equal weights give equal files. The weights digest is printed, and stays the "
         "same.\n\n"
         "Nothing in IN is run: pickles are read as data.",
     .examples =

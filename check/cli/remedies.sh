@@ -57,6 +57,38 @@ expect 2 "a zip file of another method" inspect bzip2.pth
 says "pack it again without"
 reads again.pth
 
+# convert writes all of another network, or says which tensor it cannot write.
+python3 - <<'PY'
+import struct, zipfile
+def npz(path, arrays):
+    with zipfile.ZipFile(path, "w") as file:
+        for name, (descr, shape, data) in arrays.items():
+            head = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+            file.writestr(name + ".npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data)
+real = ("<f4", "(2,)", struct.pack("<2f", 1, 2))
+npz("complex.npz", {"theirs.weight": real, "theirs.phase": ("<c8", "(1,)", bytes(8)), "n": ("<i4", "(1,)", bytes(4))})
+npz("whole.npz", {"theirs.weight": real, "bn.num_batches_tracked": ("<i8", "(1,)", bytes(8))})
+npz("integers.npz", {"num_batches_tracked": ("<i8", "(1,)", bytes(8))})
+PY
+names=
+for _ in 1 2; do
+    # shellcheck disable=SC2086 # options and their values
+    expect 2 "a tensor that cannot be written" convert $names complex.npz theirs.safetensors
+    if [ -e theirs.safetensors ]; then fail "  and a file"; else pass "  and no file"; fi
+    names="$names $(told 'selfsame convert \(--rename [^ ]*\) FILE')"
+done
+# shellcheck disable=SC2086
+expect 0 "  with what the messages say:$names" convert $names complex.npz theirs.safetensors
+expect 0 "what only a training needs" convert whole.npz again.safetensors
+same theirs.safetensors again.safetensors "  is left out"
+expect 2 "nothing else" convert integers.npz none.safetensors
+says "no tensor of real numbers"
+expect 2 "a tensor with the name of the metadata" convert whole.npz named.safetensors --rename theirs.weight=__metadata__
+says "cannot have a tensor called __metadata__; selfsame convert --rename __metadata__=NEW"
+if [ -e named.safetensors ]; then fail "  and a file"; else pass "  and no file"; fi
+expect 0 "  is no fault in torch's format" convert whole.npz named.pth --rename theirs.weight=__metadata__
+expect 0 "  and gets another with what the message says" convert named.pth named.safetensors --rename __metadata__=NEW
+
 if command -v git-lfs > /dev/null; then
     export GIT_CONFIG_GLOBAL="$PWD/gitconfig" GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test GIT_COMMITTER_NAME=test GIT_COMMITTER_EMAIL=test
     { git lfs install && git init -q origin && cp "$ours" origin/w.safetensors && cd origin && git lfs track '*.safetensors' && git add -A &&

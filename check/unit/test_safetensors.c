@@ -324,6 +324,11 @@ static void test_strange_names(void **state)
     sources[network->tensor_count].name = "bn9.weight";
     assert_int_equal(safetensors_write(path, sources, network->tensor_count + 1u, NULL, 0, false, &error), STATUS_OK);
     expect_refusal(network, "has no place for the tensor \"bn9.weight\"");
+    /* The name of the entry with the file's metadata. */
+    sources[network->tensor_count].name = "__metadata__";
+    assert_int_equal(safetensors_write(path, sources, network->tensor_count + 1u, NULL, 0, false, &error),
+                     STATUS_INPUT);
+    assert_non_null(strstr(error.message, "cannot have a tensor called __metadata__"));
     free(values);
     free(sources);
     network_close(network);

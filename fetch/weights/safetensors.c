@@ -331,7 +331,14 @@ static char *make_header(const struct safetensors_source *sources, size_t count,
 enum status safetensors_write(const char *path, const struct safetensors_source *sources, size_t count,
                               const struct safetensors_pair *metadata, size_t pairs, bool seal, struct error *error)
 {
-    enum status status;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(sources[i].name, METADATA) == 0) /* it would replace the file's own entry of that name */
+            return error_set(error, STATUS_INPUT,
+                             "%s: a safetensors file cannot have a tensor called %s; selfsame convert --rename %s=NEW "
+                             "gives it another name",
+                             path, METADATA, METADATA);
+    }
     char *header = make_header(sources, count, metadata, pairs, seal);
     size_t text_bytes = header != NULL ? strlen(header) : 0,
            header_bytes = (text_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

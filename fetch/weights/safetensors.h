@@ -61,7 +61,7 @@ struct safetensors_pair {
 };
 
 /* Writes a file durably (base/file.h). metadata may be NULL with pairs 0; a seal is added to it where `seal`
- * is true. */
+ * is true. STATUS_INPUT for a tensor called __metadata__, the name of the metadata's own entry. */
 enum status safetensors_write(const char *path, const struct safetensors_source *sources, size_t count,
                               const struct safetensors_pair *metadata, size_t pairs, bool seal,
                               struct error *error) MUST_USE;

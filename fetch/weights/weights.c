@@ -34,12 +34,37 @@ enum status weights_write(const char *path, const struct network *network, const
     return status;
 }
 
-enum status weights_convert(const struct weights *weights, const char *path, enum weights_container container,
-                            struct error *error)
+/* Of a network that is not recognised, any tensor may be one that computes something. */
+static enum status check_whole(const struct weights *weights, const char *from, struct error *error)
+{
+    size_t written = 0;
+    for (size_t i = 0; i < weights->tensors.count; i++) {
+        const struct named_tensor *tensor = &weights->tensors.list[i];
+        char integers[80];
+        written += weights_is_weight(tensor);
+        if (weights->recognised || tensor->values != NULL || names_is_harmless(tensor->name))
+            continue;
+        snprintf(integers, sizeof integers, "its numbers are %s, and only real ones become float32",
+                 element_name(tensor->element));
+        return error_set(error, STATUS_INPUT,
+                         "%s: the tensor \"%s\" cannot be written (%.600s). If you do not need it, leave it out: "
+                         "selfsame convert --rename %s= FILE OUT.safetensors",
+                         from, tensor->name, tensor->obstacle != NULL ? tensor->obstacle : integers, tensor->name);
+    }
+    return written > 0
+               ? STATUS_OK
+               : error_set(error, STATUS_INPUT, "%s has no tensor of real numbers, so nothing is written", from);
+}
+
+enum status weights_convert(const struct weights *weights, const char *from, const char *path,
+                            enum weights_container container, struct error *error)
 {
     const struct tensors *tensors = &weights->tensors;
-    struct safetensors_source *sources = calloc(tensors->count + 1, sizeof *sources);
     size_t count = 0;
+    enum status status = check_whole(weights, from, error);
+    if (status != STATUS_OK)
+        return status;
+    struct safetensors_source *sources = calloc(tensors->count + 1, sizeof *sources);
     if (sources == NULL)
         return error_out_of_memory(error, "the list of tensors of %s", path);
     for (size_t i = 0; i < tensors->count; i++) {
@@ -47,9 +72,8 @@ enum status weights_convert(const struct weights *weights, const char *path, enu
         if (weights_is_weight(tensor))
             sources[count++] = (struct safetensors_source){ tensor->name, tensor->rank, tensor->shape, tensor->values };
     }
-    enum status status = container == CONTAINER_TORCH_ZIP
-                             ? torch_write(path, sources, count, error)
-                             : safetensors_write(path, sources, count, &mark, 1, false, error);
+    status = container == CONTAINER_TORCH_ZIP ? torch_write(path, sources, count, error)
+                                              : safetensors_write(path, sources, count, &mark, 1, false, error);
     free(sources);
     return status;
 }

@@ -87,9 +87,11 @@ enum status weights_read(const char *path, const struct network *network, float 
  * Equal weights give equal files. */
 enum status weights_write(const char *path, const struct network *network, const float *values,
                           struct error *error) MUST_USE;
-/* The same from a file's weights, whatever network they are of, as safetensors or in torch.save's zip format. */
-enum status weights_convert(const struct weights *weights, const char *path, enum weights_container container,
-                            struct error *error) MUST_USE;
+/* The same from the weights of the file `from`, whatever network they are of, as safetensors or in torch.save's zip
+ * format. STATUS_INPUT if a network that is not recognised has a tensor that is no float32, or if there is nothing to
+ * write. */
+enum status weights_convert(const struct weights *weights, const char *from, const char *path,
+                            enum weights_container container, struct error *error) MUST_USE;
 
 /* For an open safetensors file: copies the float32 tensors called prefix + name whose role is in `roles` (a bit mask of
  * 1 << enum tensor_role) to values; other values are left alone. */
