@@ -64,21 +64,36 @@ static enum status import_server_run(struct import_job *job, struct mlflow_serve
     }
     if (status == STATUS_OK)
         status = write_run(job, &source, error);
+    if (status != STATUS_OK && several) {
+        char remedy[IMPORT_NAME_BYTES + 64];
+        snprintf(remedy, sizeof remedy, "import this run by itself, with --run %s --name NAME", id);
+        error_replace(error, "choose another name with --name", remedy);
+    }
     import_source_free(&source);
     return status;
 }
 
+/* A run whose record is there is left out, so that the same command goes on after a stop or an error. */
 static enum status import_experiment(struct import_job *job, struct mlflow_server *server, const char *experiment,
                                      struct error *error)
 {
     char **ids;
     size_t count;
+    struct import_known known = { .count = 0 };
     enum status status = import_mlflow_runs(server, experiment, &ids, &count, error);
     if (status == STATUS_OK && job->name != NULL && count > 1)
         status =
             error_set(error, STATUS_INPUT, "--name is for one run, and the experiment '%s' has %zu", experiment, count);
-    for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = import_server_run(job, server, ids[i], true, error);
+    if (status == STATUS_OK)
+        status = import_known_read(&known, job->runs, error);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        const char *name = import_known_mlflow(&known, server->url, ids[i]);
+        if (name != NULL)
+            text_line(stdout, "imported already: %s/%s, from MLflow, run %s", job->runs, name, ids[i]);
+        else
+            status = import_server_run(job, server, ids[i], true, error);
+    }
+    import_known_free(&known);
     text_free_list(ids, count);
     return status;
 }
@@ -225,7 +240,8 @@ const struct command import_command = {
         "The SHA-256 is that of the file. Of several files it is that of the lines which sha256sum prints for them, in "
         "the order of their paths below SOURCE; of a server, of the lines for its answers.\n\n"
         "Exit status 2: a value cannot be what it should be, and the message names its line or byte; 3: a server "
-        "does not answer. Then there is no record.",
+        "does not answer. Then there is no record of that run. What was imported of an experiment before it stays: the "
+        "same command leaves out the runs whose records are there, and goes on with the others.",
     .examples =
         "selfsame import log.csv --manifest msra/resnet20.yaml --column val_error=test_err\tour word first\n"
         "selfsame import logs/r20 --manifest mine.yaml --column val_accuracy=acc --fractions val_accuracy\tPyTorch's\n"

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "results/environment.h"
 #include "results/find_run.h"
+#include "results/imported.h"
 #include "results/new_run.h"
 #include "results/record.h"
 #include "trainer/engine.h"
@@ -196,6 +197,60 @@ enum status import_write(const struct import_job *job, struct import_source *sou
     return status;
 }
 
+/* ---- what is there already --------------------------------------------------------------------------------------- */
+
+enum status import_known_read(struct import_known *known, const char *runs, struct error *error)
+{
+    char **names;
+    size_t count;
+    *known = (struct import_known){ .count = 0 };
+    enum status status = record_list(runs, &names, &count, error);
+    if (status != STATUS_OK)
+        return status;
+    known->sources = calloc(count + 1, sizeof *known->sources);
+    known->names = calloc(count + 1, sizeof *known->names);
+    if (known->sources == NULL || known->names == NULL)
+        status = error_out_of_memory(error, "the runs in %s", runs);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        struct record *record;
+        struct error ignored;
+        if (record_open_head(&record, runs, names[i], &ignored) != STATUS_OK)
+            continue;
+        if (imported_is(record)) {
+            char **source = &known->sources[known->count], **name = &known->names[known->count];
+            *source = strdup(record->facts.imported.source);
+            *name = strdup(names[i]);
+            known->count++;
+            if (*source == NULL || *name == NULL)
+                status = error_out_of_memory(error, "the runs in %s", runs);
+        }
+        record_close(record);
+    }
+    record_list_free(names, count);
+    return status;
+}
+
+void import_known_free(struct import_known *known)
+{
+    text_free_list(known->sources, known->count);
+    text_free_list(known->names, known->count);
+    *known = (struct import_known){ .count = 0 };
+}
+
+const char *import_known_mlflow(const struct import_known *known, const char *url, const char *run_id)
+{
+    char start[MLFLOW_URL_BYTES + 32], end[IMPORT_NAME_BYTES];
+    snprintf(start, sizeof start, "%s/#/experiments/", url);
+    snprintf(end, sizeof end, "/runs/%s", run_id);
+    for (size_t i = 0; i < known->count; i++) {
+        const char *source = known->sources[i];
+        const size_t length = strlen(source), tail = strlen(end);
+        if (strncmp(source, start, strlen(start)) == 0 && length > tail && strcmp(source + length - tail, end) == 0)
+            return known->names[i];
+    }
+    return NULL;
+}
+
 /* ---- what a path is ---------------------------------------------------------------------------------------------- */
 
 enum status import_read_path(struct import_source *source, const struct import_choice *choice, const char *path,
@@ -210,7 +265,11 @@ enum status import_read_path(struct import_source *source, const struct import_c
         return file_exists(inside) ? import_read_mlruns(source, path, error)
                                    : import_read_tensorboard(source, path, error);
     }
-    FILE *file = stat(path, &stat_buffer) == 0 && S_ISREG(stat_buffer.st_mode) ? fopen(path, "rb") : NULL;
+    const bool found = stat(path, &stat_buffer) == 0;
+    if (found && !S_ISREG(stat_buffer.st_mode))
+        return error_set(error, STATUS_INPUT,
+                         "%s is neither a regular file nor a folder; write what it gives into a file", path);
+    FILE *file = found ? fopen(path, "rb") : NULL;
     if (file == NULL)
         return error_set_errno(error, STATUS_INPUT, "%s cannot be read", path);
     const size_t bytes = fread(head, 1, sizeof head, file);

@@ -30,6 +30,18 @@ struct imported {
 enum status import_write(const struct import_job *job, struct import_source *source, struct imported *imported,
                          struct error *error) MUST_USE;
 
+/* The runs of the runs folder that were imported before, and from where. */
+struct import_known {
+    char **sources, **names;
+    size_t count;
+};
+
+/* import_known_free releases what was read, also after an error. Records that cannot be read are left out. */
+enum status import_known_read(struct import_known *known, const char *runs, struct error *error) MUST_USE;
+void import_known_free(struct import_known *known);
+/* The name of the record of a run of an MLflow server, NULL if there is none. */
+const char *import_known_mlflow(const struct import_known *known, const char *url, const char *run_id);
+
 /* ---- the readers: each fills a zeroed source, which import_source_free releases, also after an error --------------
  * */
 

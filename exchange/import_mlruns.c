@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -38,7 +39,7 @@ static enum status read_meta(const struct mlruns_reader *reader)
     struct import_source *source = reader->source;
     enum status status = file_path(path, reader->error, "%s/meta.yaml", reader->folder);
     if (status == STATUS_OK)
-        status = file_read(path, META_LIMIT, &text, &bytes, reader->error);
+        status = file_read_unlinked(path, META_LIMIT, &text, &bytes, reader->error);
     if (status == STATUS_OK)
         status = import_add_file(source, "meta.yaml", path, text, bytes, reader->error);
     if (status == STATUS_OK)
@@ -132,6 +133,15 @@ static int keep_visible(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
+/* A link would take a file of its reader into a record that others get to see: it is left out, and a note says so. */
+static enum status is_link(const struct mlruns_reader *reader, const char *path, bool *link)
+{
+    struct stat about;
+    *link = lstat(path, &about) == 0 && S_ISLNK(about.st_mode);
+    return *link ? import_add_note(reader->source, reader->error, "the symbolic link %s was left out", path)
+                 : STATUS_OK;
+}
+
 /* Calls `read` for each file below a folder of the run, by name; what is not there is empty. */
 static enum status for_each(const struct mlruns_reader *reader, const char *kind, const char *below, unsigned depth,
                             enum status (*read)(const struct mlruns_reader *reader, const char *key))
@@ -140,7 +150,12 @@ static enum status for_each(const struct mlruns_reader *reader, const char *kind
     char folder[FILE_PATH_BYTES], key[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
     struct dirent **entries = NULL;
     const char *slash = below[0] != '\0' ? "/" : "";
+    bool link = false;
     enum status status = file_path(folder, reader->error, "%s/%s%s%s", reader->folder, kind, slash, below);
+    if (status == STATUS_OK)
+        status = is_link(reader, folder, &link);
+    if (link)
+        return status;
     const int count = status == STATUS_OK ? scandir(folder, &entries, keep_visible, alphasort) : 0;
     if (count < 0)
         return below[0] == '\0' && errno == ENOENT
@@ -151,9 +166,11 @@ static enum status for_each(const struct mlruns_reader *reader, const char *kind
             status = file_path(key, reader->error, "%s%s%s", below, slash, entries[i]->d_name);
         if (status == STATUS_OK)
             status = file_path(path, reader->error, "%s/%s/%s", reader->folder, kind, key);
-        if (status == STATUS_OK && file_is_folder(path) && depth < DEPTH_MAX)
+        if (status == STATUS_OK)
+            status = is_link(reader, path, &link);
+        if (status == STATUS_OK && !link && file_is_folder(path) && depth < DEPTH_MAX)
             status = for_each(reader, kind, key, depth + 1, read);
-        else if (status == STATUS_OK && !file_is_folder(path))
+        else if (status == STATUS_OK && !link && !file_is_folder(path))
             status = read(reader, key);
         free(entries[i]);
     }

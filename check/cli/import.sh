@@ -362,9 +362,32 @@ is runs/brave-bee imported.status '"FINISHED"'
 is runs/brave-bee imported.settings '["lr=0.1"]'
 is runs/brave-bee time.started '"2023-11-14T22:13:20Z"'
 is runs/brave-bee result.best_validation_error 55.0
+# Links, with which somebody who gives you the folder could have your files shown to those who get your record.
+mkdir mine
+echo 'my secret' > mine/secret
+ln -s ../../../../mine/secret mlruns/1/abc/params/theirs
+ln -s ../../../../mine mlruns/1/abc/params/all
+expect 0 "links among the parameters" import mlruns/1/abc --manifest three.yaml --name linked
+says "the symbolic link mlruns/1/abc/params/theirs was left out"
+is runs/linked imported.settings '["lr=0.1"]'
+if grep -r secret runs/linked; then fail "  the secret is in the record"; else pass "  the secret is not in the record"; fi
+rm mlruns/1/abc/params/theirs mlruns/1/abc/params/all
+mv mlruns/1/abc/params kept
+ln -s ../../../mine mlruns/1/abc/params
+expect 0 "a link in the place of the parameters" import mlruns/1/abc --manifest three.yaml --name folder
+is runs/folder imported.settings '"absent"'
+rm mlruns/1/abc/params
+mv kept mlruns/1/abc/params
+printf 'run_name: my-secret\n' > mine/meta.yaml
+mkdir mlruns/1/meta
+ln -s ../../../mine/meta.yaml mlruns/1/meta/meta.yaml
+expect 2 "a link in the place of meta.yaml" import mlruns/1/meta --manifest three.yaml --name x
+if grep -q my-secret stderr; then fail "  its words are shown"; else pass "  its words are not shown"; fi
 printf '1700000100000 90.5 0\nx\n' > mlruns/1/abc/metrics/val_error
 expect 2 "a line that is none" import mlruns/1/abc --manifest three.yaml --name x
 says 'metrics/val_error:2: the line is not of the form "time value step"'
+expect 2 "no file of numbers" import /dev/null --manifest three.yaml --name x
+says "/dev/null is neither a regular file nor a folder"
 printf '1700000100000 90.5 99999999999999999999\n' > mlruns/1/abc/metrics/val_error
 expect 2 "a step that is too large" import mlruns/1/abc --manifest three.yaml --name x
 says 'metrics/val_error:1: '
@@ -434,9 +457,22 @@ is runs/a-b-c time.updated '"2023-11-14T22:18:20Z"'
 expect 0 "the address of its page" import "$url/x/#/experiments/7/runs/r1" --manifest three.yaml --name page
 same runs/page/metrics.jsonl runs/a-b-c/metrics.jsonl "  is the same"
 is runs/page imported.sha256 "$(read_record runs/a-b-c imported.sha256)"
-expect 0 "an experiment" import "$url/x" --manifest three.yaml --experiment "cifar & co"
-prints "^imported: runs/a-b-c-r1,"
+rm -r runs/page
+expect 0 "an experiment, of which one run is here" import "$url/x" --manifest three.yaml --experiment "cifar & co"
+prints "^imported already: runs/a-b-c, from MLflow, run r1$"
 prints "^imported: runs/a-b-c-r2,"
+mv runs/a-b-c a-b-c
+expect 0 "  the same once more" import "$url/x" --manifest three.yaml --experiment "cifar & co"
+prints "^imported: runs/a-b-c-r1,"
+prints "^imported already: runs/a-b-c-r2, from MLflow, run r2$"
+same runs/a-b-c-r1/metrics.jsonl a-b-c/metrics.jsonl "  has the same metrics"
+rm -r runs/a-b-c-r1
+cp -r runs/three-seed1 runs/a-b-c-r1
+expect 2 "  with another run in a place" import "$url/x" --manifest three.yaml --experiment "cifar & co"
+remedy=$(sed -n 's/.*by itself, with \(--run [^ ]* --name\) NAME.*/\1/p' stderr)
+# shellcheck disable=SC2086 # options and their values
+expect 0 "    what the message says: $remedy" import "$url/x" --manifest three.yaml $remedy mine
+rm -r runs/a-b-c-r1
 expect 2 "  that is not there" import "$url/x" --manifest three.yaml --experiment none
 says "has no experiment 'none'"
 expect 3 "a run that is not there" import "$url/x" --manifest three.yaml --run gone
