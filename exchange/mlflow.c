@@ -89,17 +89,16 @@ static json_int_t milliseconds(double seconds)
     return (json_int_t)llround(1000.0 * seconds);
 }
 
-static enum status create_run(struct sending *sending, const char *id, json_t **run, struct error *error)
+static enum status create_run(struct sending *sending, const char *id, json_t **run, bool *unknown, struct error *error)
 {
     const struct record *record = sending->record;
     json_t *answer;
-    enum status status = mlflow_post(sending->server, "runs/create",
-                                     json_pack("{s:s, s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}", "experiment_id",
-                                               sending->sent->experiment_id, "run_name", record->facts.name,
-                                               "start_time", milliseconds(export_seconds(record->facts.time_started)),
-                                               "tags", "key", "selfsame.run", "value", id, "key", "mlflow.source.name",
-                                               "value", imported_is(record) ? record->facts.imported.tool : "selfsame"),
-                                     &answer, NULL, error);
+    json_t *body =
+        json_pack("{s:s, s:s, s:I, s:[{s:s, s:s}, {s:s, s:s}]}", "experiment_id", sending->sent->experiment_id,
+                  "run_name", record->facts.name, "start_time",
+                  milliseconds(export_seconds(record->facts.time_started)), "tags", "key", "selfsame.run", "value", id,
+                  "key", "mlflow.source.name", "value", imported_is(record) ? record->facts.imported.tool : "selfsame");
+    enum status status = mlflow_post_once(sending->server, "runs/create", body, &answer, unknown, error);
     if (status == STATUS_OK)
         *run = json_incref(json_object_get(answer, "run"));
     json_decref(answer);
@@ -137,24 +136,40 @@ static void find_files(struct sending *sending, const char *uri)
              "the server keeps this run's files at %.150s, to which it gives no access", uri);
 }
 
-static enum status open_run(struct sending *sending, struct error *error)
+/* The oldest run with our tag; NULL if there is none. */
+static enum status find_run_on_server(struct sending *sending, const char *id, json_t **run, struct error *error)
 {
-    char id[DIGEST_HEX_BYTES], filter[128];
-    json_t *answer = NULL, *run = NULL;
-    identify(sending->record, id);
+    char filter[128];
+    json_t *answer = NULL;
     snprintf(filter, sizeof filter, "tags.`selfsame.run` = '%s'", id);
     enum status status =
         mlflow_post(sending->server, "runs/search",
                     json_pack("{s:[s], s:s, s:i, s:[s]}", "experiment_ids", sending->sent->experiment_id, "filter",
                               filter, "max_results", 1, "order_by", "attributes.start_time ASC"),
                     &answer, NULL, error);
-    if (status != STATUS_OK)
-        return status;
-    run = json_incref(json_array_get(json_object_get(answer, "runs"), 0));
+    *run = status == STATUS_OK ? json_incref(json_array_get(json_object_get(answer, "runs"), 0)) : NULL;
     json_decref(answer);
+    return status;
+}
+
+/* Where the server does not answer, or is busy, it may have made the run. So it is asked for it before it is asked to make
+ * one again. */
+static enum status open_run(struct sending *sending, struct error *error)
+{
+    char id[DIGEST_HEX_BYTES];
+    json_t *run = NULL;
+    bool unknown = false;
+    identify(sending->record, id);
+    enum status status = find_run_on_server(sending, id, &run, error);
     sending->sent->found = run != NULL;
-    if (run == NULL)
-        status = create_run(sending, id, &run, error);
+    for (unsigned try = 1; status == STATUS_OK && run == NULL; try++) {
+        status = create_run(sending, id, &run, &unknown, error);
+        if (status == STATUS_OK || !unknown || try >= sending->server->tries)
+            break;
+        mlflow_pause(try);
+        *error = (struct error){ STATUS_OK, "" };
+        status = find_run_on_server(sending, id, &run, error);
+    }
     if (status != STATUS_OK)
         return status;
     const json_t *info = json_object_get(run, "info"), *data = json_object_get(run, "data");

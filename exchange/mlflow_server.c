@@ -86,20 +86,26 @@ static bool is_busy(long code)
     return code == 429 || (code >= 500 && code <= 504);
 }
 
-/* STATUS_OK with a code of 2xx alone; then *text is to be freed. */
-static enum status ask(struct mlflow_server *server, const struct http_request *request, struct http_answer *answer,
-                       char code[MLFLOW_CODE_BYTES], struct error *error)
+void mlflow_pause(unsigned try)
+{
+    const struct timespec pause = { .tv_sec = try };
+    (void)nanosleep(&pause, NULL);
+}
+
+/* STATUS_OK with a code of 2xx alone; then *text is to be freed. *unknown: whether the last of `tries` was in vain, and
+ * the server may have done what it asks. */
+static enum status ask(struct mlflow_server *server, const struct http_request *request, unsigned tries,
+                       struct http_answer *answer, bool *unknown, char code[MLFLOW_CODE_BYTES], struct error *error)
 {
     enum status status = STATUS_OK;
     for (unsigned try = 1;; try++) {
-        const struct timespec pause = { .tv_sec = try };
         status = http_send(server->client, request, answer, error);
-        const bool again = status == STATUS_ENVIRONMENT || (status == STATUS_OK && is_busy(answer->code));
-        if (!again || try >= server->tries)
+        *unknown = status == STATUS_ENVIRONMENT || (status == STATUS_OK && is_busy(answer->code));
+        if (!*unknown || try >= tries)
             break;
         if (status == STATUS_OK)
             free(answer->text);
-        (void)nanosleep(&pause, NULL);
+        mlflow_pause(try);
     }
     if (status != STATUS_OK || (answer->code >= 200 && answer->code < 300))
         return status;
@@ -109,8 +115,9 @@ static enum status ask(struct mlflow_server *server, const struct http_request *
 }
 
 /* With a text POST, else GET. `said` may be NULL; else the caller frees said->text. */
-static enum status call(struct mlflow_server *server, const char *path, const char *text, json_t **answer,
-                        struct http_answer *said, char code[MLFLOW_CODE_BYTES], struct error *error)
+static enum status call(struct mlflow_server *server, const char *path, const char *text, unsigned tries,
+                        json_t **answer, struct http_answer *said, bool *unknown, char code[MLFLOW_CODE_BYTES],
+                        struct error *error)
 {
     char url[MLFLOW_URL_BYTES + 2048];
     struct http_answer got;
@@ -123,7 +130,7 @@ static enum status call(struct mlflow_server *server, const char *path, const ch
     if (code != NULL)
         code[0] = '\0';
     snprintf(url, sizeof url, "%s/api/2.0/mlflow/%s", server->url, path);
-    enum status status = ask(server, &request, &got, code, error);
+    enum status status = ask(server, &request, tries, &got, unknown, code, error);
     if (status != STATUS_OK)
         return status;
     *answer = json_loadb(got.text, got.bytes, 0, NULL);
@@ -143,14 +150,16 @@ static enum status call(struct mlflow_server *server, const char *path, const ch
 enum status mlflow_get(struct mlflow_server *server, const char *path, json_t **answer, char code[MLFLOW_CODE_BYTES],
                        struct error *error)
 {
-    return call(server, path, NULL, answer, NULL, code, error);
+    bool unknown;
+    return call(server, path, NULL, server->tries, answer, NULL, &unknown, code, error);
 }
 
 enum status mlflow_get_text(struct mlflow_server *server, const char *path, json_t **answer, char **text, size_t *bytes,
                             char code[MLFLOW_CODE_BYTES], struct error *error)
 {
     struct http_answer said = { .text = NULL };
-    enum status status = call(server, path, NULL, answer, &said, code, error);
+    bool unknown;
+    enum status status = call(server, path, NULL, server->tries, answer, &said, &unknown, code, error);
     *text = said.text;
     *bytes = said.bytes;
     return status;
@@ -169,17 +178,31 @@ enum status mlflow_get_experiment(struct mlflow_server *server, const char *name
     return strcmp(code, "RESOURCE_DOES_NOT_EXIST") == 0 ? STATUS_OK : status;
 }
 
-enum status mlflow_post(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
-                        char code[MLFLOW_CODE_BYTES], struct error *error)
+static enum status post(struct mlflow_server *server, const char *path, json_t *body, unsigned tries, json_t **answer,
+                        bool *unknown, char code[MLFLOW_CODE_BYTES], struct error *error)
 {
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(body);
     *answer = NULL;
+    *unknown = false;
     if (text == NULL)
         return error_out_of_memory(error, "a request to %s", server->url);
-    enum status status = call(server, path, text, answer, NULL, code, error);
+    enum status status = call(server, path, text, tries, answer, NULL, unknown, code, error);
     free(text);
     return status;
+}
+
+enum status mlflow_post(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
+                        char code[MLFLOW_CODE_BYTES], struct error *error)
+{
+    bool unknown;
+    return post(server, path, body, server->tries, answer, &unknown, code, error);
+}
+
+enum status mlflow_post_once(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
+                             bool *unknown, struct error *error)
+{
+    return post(server, path, body, 1, answer, unknown, NULL, error);
 }
 
 enum status mlflow_put_artifact(struct mlflow_server *server, const char *path, const void *data, size_t bytes,
@@ -190,8 +213,9 @@ enum status mlflow_put_artifact(struct mlflow_server *server, const char *path, 
     const struct http_request request = {
         .method = "PUT", .url = url, .content_type = "application/octet-stream", .body = data, .body_bytes = bytes
     };
+    bool unknown;
     snprintf(url, sizeof url, "%s/api/2.0/mlflow-artifacts/artifacts/%s", server->url, path);
-    enum status status = ask(server, &request, &answer, NULL, error);
+    enum status status = ask(server, &request, server->tries, &answer, &unknown, NULL, error);
     if (status == STATUS_OK)
         free(answer.text);
     return status;

@@ -2,7 +2,7 @@
  *
  * login    MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, from the environment, as
  *          for MLflow's own clients; never in a URL, and in no message
- * again    a server that is busy (429, 5xx) or does not answer is asked three times */
+ * again    a server that is busy (429, 5xx) or does not answer is asked three times, but for mlflow_post_once */
 #ifndef SELFSAME_MLFLOW_SERVER_H
 #define SELFSAME_MLFLOW_SERVER_H
 
@@ -42,6 +42,11 @@ enum status mlflow_get(struct mlflow_server *server, const char *path, json_t **
 enum status mlflow_post(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
                         char code[MLFLOW_CODE_BYTES], struct error *error) MUST_USE;
 
+/* The same as mlflow_post, asked once whatever happens: for what would be there twice if the server did it and its answer
+ * was lost. *unknown: whether it may have done it. */
+enum status mlflow_post_once(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
+                             bool *unknown, struct error *error) MUST_USE;
+
 /* The same as mlflow_get, with the text of the answer, which the caller frees. */
 enum status mlflow_get_text(struct mlflow_server *server, const char *path, json_t **answer, char **text, size_t *bytes,
                             char code[MLFLOW_CODE_BYTES], struct error *error) MUST_USE;
@@ -53,6 +58,9 @@ enum status mlflow_get_experiment(struct mlflow_server *server, const char *name
 /* Writes a file where the server keeps its artifacts; `path` is below its root. */
 enum status mlflow_put_artifact(struct mlflow_server *server, const char *path, const void *data, size_t bytes,
                                 struct error *error) MUST_USE;
+
+/* Waits before the request is made again that was in vain `try` times. */
+void mlflow_pause(unsigned try);
 
 /* A whole number that some servers write as a text, as the JSON form of protocol buffers does. */
 double mlflow_number(const json_t *value);

@@ -223,6 +223,10 @@ MLFLOW_TRACKING_TOKEN=token expect 0 "  by token" export tiny-seed1 --format mlf
 prints "sent 27 parameters, 10 metrics, 5 files"
 MLFLOW_TRACKING_USERNAME=me MLFLOW_TRACKING_PASSWORD=pw expect 0 "  by password" export tiny-seed1 --format mlflow --to "$url/login"
 expect 0 "a busy server is asked again" export tiny-seed1 --format mlflow --to "$url/busy"
+rm requests
+expect 0 "a server that makes the run and says that it is busy" export tiny-seed1 --format mlflow --to "$url/lost"
+prints "new: sent 27 parameters, 10 metrics, 5 files"
+if [ "$(grep -c runs/create requests)" -eq 1 ]; then pass "  is asked to make it once"; else cp requests stdout; fail "  is asked to make it $(grep -c runs/create requests) times"; fi
 expect 3 "a cut answer" export tiny-seed1 --format mlflow --to "$url/cut"
 says "no answer: "
 expect 3 "a message that steers the terminal" export tiny-seed1 --format mlflow --to "$url/escape"

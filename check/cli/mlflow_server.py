@@ -36,6 +36,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if 'get-by-name' in self.path: said = {'experiment': {'experiment_id': '1'}}
+        elif mode == 'lost' and 'runs/search' in self.path: said = {'runs': [{'info': {'run_id': 'r', 'artifact_uri': 'mlflow-artifacts:/1/r/artifacts'}, 'data': {}}]} if hasattr(Handler, 'made') else {}
+        elif mode == 'lost' and 'runs/create' in self.path: # it is made, but that is not said
+            Handler.made = True
+            return self.answer(503, b'')
         elif 'runs/search' in self.path: said = {}
         elif 'runs/create' in self.path:
             uri = {'login': 'mlflow-artifacts:/1/r/artifacts', 'dots': 'mlflow-artifacts:/1/../../x', 'away': 's3://bucket/1'}.get(mode, 'mlflow-artifacts:/1')
