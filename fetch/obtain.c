@@ -89,7 +89,8 @@ static enum status check(const struct store *store, const char *kind, const char
     return status == STATUS_OK ? store_check(store, &item, false, why, error) : status;
 }
 
-/* Takes a damaged item out of the way: what is wanted is then as if it had never been there. */
+/* Takes a damaged item out of the way: what is wanted is then as if it had never been there. Under the lock of what is
+ * wanted, and after a check under that lock: another process may have put a good one there. */
 static enum status set_aside(const struct store *store, const char *kind, const char *sha256, const char *why,
                              const struct obtain_options *options, struct error *error)
 {
@@ -106,21 +107,20 @@ static enum status set_aside(const struct store *store, const char *kind, const 
     return status;
 }
 
-/* The source's file, checked; "" in obtained->path if it is not there. */
-static enum status take_stored(const struct store *store, const struct source *source,
-                               const struct obtain_options *options, struct obtained *obtained, struct error *error)
+/* The source's file, checked; "" in obtained->path if it is not there, or damaged; then *why says how. */
+static enum status find_stored(const struct store *store, const struct source *source, struct obtained *obtained,
+                               char why[STORE_WHY_BYTES], struct error *error)
 {
-    char why[STORE_WHY_BYTES] = "";
+    why[0] = '\0';
     enum status status = store_find(store, source, obtained->path, error);
     if (status != STATUS_OK || obtained->path[0] == '\0')
         return status;
     status = store_digest(store, source, obtained->sha256, error);
     if (status == STATUS_OK)
         status = check(store, "file", obtained->sha256, why, error);
-    if (status != STATUS_OK || why[0] == '\0')
-        return status;
-    obtained->path[0] = '\0';
-    return set_aside(store, "file", obtained->sha256, why, options, error);
+    if (status == STATUS_OK && why[0] != '\0')
+        obtained->path[0] = '\0';
+    return status;
 }
 
 /* The folder that the archive is unpacked to, "" if it is not. It is not checked. */
@@ -192,28 +192,32 @@ static enum status obtain_file(const struct store *store, const struct source *s
                                const struct obtain_options *options, struct obtained *obtained, bool *mirrors_failed,
                                struct error *error)
 {
-    char key[STORE_KEY_BYTES];
+    char key[STORE_KEY_BYTES], why[STORE_WHY_BYTES] = "";
     struct lock lock = { .descriptor = -1 };
     *mirrors_failed = false;
     name_of(source, obtained->name);
     enum status status = store_key(source, key, error);
     if (status == STATUS_OK)
-        status = take_stored(store, source, options, obtained, error);
+        status = find_stored(store, source, obtained, why, error);
     if (status != STATUS_OK || obtained->path[0] != '\0')
         return status;
-    if (options->offline) {
-        *mirrors_failed = true;
-        return error_set(error, STATUS_ENVIRONMENT, "%s is not in the store %s, and --offline forbids downloading it",
-                         obtained->name, store->folder);
+    if (!options->offline || why[0] != '\0') {
+        status = lock_item(store, key, obtained->name, options, &lock, error);
+        if (status != STATUS_OK)
+            return status;
+        /* Another process may have fetched it meanwhile. */
+        status = find_stored(store, source, obtained, why, error);
+        if (status == STATUS_OK && why[0] != '\0')
+            status = set_aside(store, "file", obtained->sha256, why, options, error);
     }
-    status = lock_item(store, key, obtained->name, options, &lock, error);
-    if (status != STATUS_OK)
-        return status;
-    status = take_stored(store, source, options, obtained, error); /* another process may have fetched it meanwhile */
-    if (status == STATUS_OK && obtained->path[0] == '\0')
+    if (status == STATUS_OK && obtained->path[0] == '\0' && !options->offline)
         status = download(store, source, key, options, obtained, mirrors_failed, error);
     lock_release(&lock);
-    return status;
+    *mirrors_failed = *mirrors_failed || (options->offline && obtained->path[0] == '\0');
+    return status == STATUS_OK && obtained->path[0] == '\0'
+               ? error_set(error, STATUS_ENVIRONMENT, "%s is not in the store %s, and --offline forbids downloading it",
+                           obtained->name, store->folder)
+               : status;
 }
 
 enum status obtain_weights(const struct store *store, const struct manifest *manifest,
@@ -250,20 +254,38 @@ static enum status unpack(const struct store *store, const struct obtain_options
     return status;
 }
 
-/* The data set if it is already unpacked and undamaged; else "" in obtained->path. */
-static enum status take_unpacked(const struct store *store, const struct source *archive,
-                                 const struct obtain_options *options, struct obtained *obtained, struct error *error)
+/* The data set if it is already unpacked; "" in obtained->path if it is not, or damaged; then *why says how. */
+static enum status find_whole(const struct store *store, const struct source *archive, struct obtained *obtained,
+                              char why[STORE_WHY_BYTES], struct error *error)
 {
-    char why[STORE_WHY_BYTES];
-    name_of(archive, obtained->name);
+    why[0] = '\0';
     enum status status = find_unpacked(store, archive, obtained->sha256, obtained->path, error);
     if (status != STATUS_OK || obtained->path[0] == '\0')
         return status;
     status = check(store, "unpacked", obtained->sha256, why, error);
+    if (status == STATUS_OK && why[0] != '\0')
+        obtained->path[0] = '\0';
+    return status;
+}
+
+/* The data set if it is already unpacked and undamaged; else "" in obtained->path, and its place is free. */
+static enum status take_unpacked(const struct store *store, const struct source *archive,
+                                 const struct obtain_options *options, struct obtained *obtained, struct error *error)
+{
+    char why[STORE_WHY_BYTES];
+    struct lock lock = { .descriptor = -1 };
+    name_of(archive, obtained->name);
+    enum status status = find_whole(store, archive, obtained, why, error);
     if (status != STATUS_OK || why[0] == '\0')
         return status;
-    obtained->path[0] = '\0';
-    return set_aside(store, "unpacked", obtained->sha256, why, options, error);
+    status = lock_item(store, obtained->sha256, obtained->name, options, &lock, error);
+    if (status != STATUS_OK)
+        return status;
+    status = find_whole(store, archive, obtained, why, error);
+    if (status == STATUS_OK && why[0] != '\0')
+        status = set_aside(store, "unpacked", obtained->sha256, why, options, error);
+    lock_release(&lock);
+    return status;
 }
 
 enum status obtain_dataset(const struct store *store, const struct manifest *manifest,

@@ -410,12 +410,14 @@ out:
 enum status store_set_aside(const struct store *store, const struct store_item *item, struct error *error)
 {
     char to[FILE_PATH_BYTES] = "";
+    if (!file_exists(item->path)) /* what an earlier call has moved stays where it is */
+        return STATUS_OK;
     enum status status = make_folders(store, error);
     if (status == STATUS_OK)
         status = file_path(to, error, "%s/damaged/%s-%s", store->folder, item->kind, item->name);
     if (status == STATUS_OK)
         status = file_remove_tree(to, error);
-    if (status == STATUS_OK && rename(item->path, to) != 0)
+    if (status == STATUS_OK && rename(item->path, to) != 0 && errno != ENOENT)
         status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot move the damaged %s out of the way", item->path);
     return status;
 }

@@ -83,7 +83,7 @@ enum status store_item_of(const struct store *store, const char *kind, const cha
 enum { STORE_WHY_BYTES = 512 };
 enum status store_check(const struct store *store, const struct store_item *item, bool anew, char why[STORE_WHY_BYTES],
                         struct error *error) MUST_USE;
-/* Moves a damaged item to damaged/, so that the next fetch downloads it again. */
+/* Moves a damaged item to damaged/, so that the next fetch downloads it again. One that is gone already is no error. */
 enum status store_set_aside(const struct store *store, const struct store_item *item, struct error *error) MUST_USE;
 
 /* Removes an item that can be downloaded again or is useless: unfinished downloads, damaged items, what a killed

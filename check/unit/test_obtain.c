@@ -127,6 +127,56 @@ static void test_damaged_weights(void **state)
     }
 }
 
+/* What another process does while we wait for its lock. */
+struct repair {
+    struct fixture *fixture;
+    const char *path;
+    struct lock lock;
+};
+
+static void repair(void *context, const char *message)
+{
+    struct repair *other = context;
+    struct error error;
+    remember(other->fixture, message);
+    if (strstr(message, "another process") == NULL)
+        return;
+    assert_int_equal(file_write(other->path, "hello\n", 6, &error), STATUS_OK);
+    lock_release(&other->lock);
+}
+
+static void ignore(void *context)
+{
+    (void)context;
+}
+
+/* A damaged file that another process is about to replace is left to that process. */
+static void test_damage_mended_meanwhile(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error;
+    struct obtained obtained;
+    struct repair other = { .fixture = fixture };
+    char path[FILE_PATH_BYTES], damaged[FILE_PATH_BYTES];
+    assert_int_equal(obtain_weights(&fixture->store, &fixture->manifest, &fixture->options, &obtained, &error),
+                     STATUS_OK);
+    memcpy(path, obtained.path, sizeof path);
+    other.path = path;
+    assert_int_equal(file_write(path, "jello\n", 6, &error), STATUS_OK);
+    assert_int_equal(store_lock(&fixture->store, HELLO_SHA256, NULL, NULL, ignore, NULL, &other.lock, &error),
+                     STATUS_OK);
+    fixture->options.download.warn = repair;
+    fixture->options.download.context = &other;
+    assert_int_equal(obtain_weights(&fixture->store, &fixture->manifest, &fixture->options, &obtained, &error),
+                     STATUS_OK);
+    assert_non_null(strstr(fixture->warned, "another process is using hello.txt"));
+    assert_false(obtained.fetched);
+    assert_string_equal(obtained.path, path);
+    assert_int_equal(file_path(damaged, &error, "%s/damaged/file-%s", fixture->store.folder, HELLO_SHA256), STATUS_OK);
+    assert_false(file_exists(damaged));
+    lock_release(&other.lock);
+}
+
 /* Which archive is downloaded, and the message if none can be. */
 static void test_archives(void **state)
 {
@@ -162,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_weights, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_weights, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_damage_mended_meanwhile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_archives, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,24 @@ static void test_found_by(void **state)
     assert_string_equal(path, "");
 }
 
+/* Of two processes that find the same damage, one comes second. */
+static void test_set_aside_twice(void **state)
+{
+    const struct store *store = *state;
+    static const struct source source = { .sha256 = HELLO_SHA256 };
+    struct store_item item;
+    struct error error;
+    char path[FILE_PATH_BYTES];
+    keep(store, &source, "hello\n");
+    assert_int_equal(store_item_of(store, "file", HELLO_SHA256, &item, &error), STATUS_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_set_aside(store, &item, &error), STATUS_OK);
+        assert_false(file_exists(item.path));
+        assert_int_equal(file_path(path, &error, "%s/damaged/file-%s", store->folder, HELLO_SHA256), STATUS_OK);
+        assert_true(file_exists(path));
+    }
+}
+
 struct tally {
     const struct store *store;
     size_t items, damaged, removed;
@@ -350,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folder),
         cmocka_unit_test_setup_teardown(test_found_by, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_set_aside_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_care, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stamps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unpacked_care, set_up, tear_down),
