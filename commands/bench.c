@@ -74,12 +74,13 @@ static enum status print_json(const struct network *network, const struct measur
     json_t *layers = json_array();
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *conv = &network->convs[l];
-        json_array_append_new(
-            layers, json_pack("{s:s, s:f, s:f, s:f, s:f}", "weight", network->tensors[conv->weight].name, "forward_ms",
-                              1e3 * m->forward_s[l] / m->steps, "forward_gflops",
-                              1e-9 * bench_forward_flops(conv) * m->batch * m->steps / m->forward_s[l], "backward_ms",
-                              1e3 * m->backward_s[l] / m->steps, "backward_gflops",
-                              1e-9 * bench_backward_flops(network, l) * m->batch * m->steps / m->backward_s[l]));
+        json_add(
+            &layers,
+            json_pack("{s:s, s:o, s:o, s:o, s:o}", "weight", network->tensors[conv->weight].name, "forward_ms",
+                      json_number(1e3 * m->forward_s[l] / m->steps), "forward_gflops",
+                      json_number(1e-9 * bench_forward_flops(conv) * m->batch * m->steps / m->forward_s[l]),
+                      "backward_ms", json_number(1e3 * m->backward_s[l] / m->steps), "backward_gflops",
+                      json_number(1e-9 * bench_backward_flops(network, l) * m->batch * m->steps / m->backward_s[l])));
     }
     json_t *json = json_pack(
         "{s:i, s:i, s:s, s:s, s:i, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:f, s:f, s:f, s:b, s:f, s:f, s:I, s:I, s:I, "

@@ -92,12 +92,12 @@ static json_t *rows_json(const struct scaling_row *rows, size_t count)
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
         const struct scaling_row *row = &rows[i];
-        json_array_append_new(
-            list, json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b}", "threads", (int)row->threads,
-                            "step_ms", row->step_ms, "lower_quartile_ms", row->lower_quartile_ms, "images_per_s",
-                            row->images_per_s, "speed_up", speed_up(rows, i), "efficiency", efficiency(rows, i),
-                            "evaluation_images_per_s", row->evaluation_images_per_s, "peak_gflops", row->peak_gflops,
-                            "share_of_peak", row->share_of_peak, "disturbed", (int)row->disturbed));
+        json_add(&list, json_pack("{s:i, s:f, s:f, s:o, s:o, s:o, s:o, s:f, s:o, s:b}", "threads", (int)row->threads,
+                                  "step_ms", row->step_ms, "lower_quartile_ms", row->lower_quartile_ms, "images_per_s",
+                                  json_number(row->images_per_s), "speed_up", json_number(speed_up(rows, i)),
+                                  "efficiency", json_number(efficiency(rows, i)), "evaluation_images_per_s",
+                                  json_number(row->evaluation_images_per_s), "peak_gflops", row->peak_gflops,
+                                  "share_of_peak", json_number(row->share_of_peak), "disturbed", (int)row->disturbed));
     }
     return json_pack("{s:o, s:i, s:b}", "rows", list, "best_threads", (int)best_row(rows, count)->threads, "bits_agree",
                      (int)bits_agree(rows, count));

@@ -180,14 +180,15 @@ static enum status print_comparison(const struct job *job, const struct compared
 static enum status to_json(const struct job *job, const struct compared *run, json_t *list, struct error *error)
 {
     const struct comparison *c = &run->comparison;
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:b}", "first",
-                             job->first != NULL ? path_of(run->original != NULL ? run->original : job->first) : "",
-                             "second", path_of(run), "verdict", verdict_name(c->verdict), "sentence", c->sentence,
-                             "identical", c->verdict == VERDICT_IDENTICAL);
+    json_t *json =
+        json_pack("{s:o, s:o, s:s, s:o, s:b}", "first",
+                  json_text(job->first != NULL ? path_of(run->original != NULL ? run->original : job->first) : ""),
+                  "second", json_text(path_of(run)), "verdict", verdict_name(c->verdict), "sentence",
+                  json_text(c->sentence), "identical", c->verdict == VERDICT_IDENTICAL);
     if (json == NULL || json_array_append_new(list, json) != 0)
         return error_out_of_memory(error, "what is printed");
     if (run->record == NULL) {
-        json_object_set_new(json, "malformed", json_string(run->message));
+        json_object_set_new(json, "malformed", json_text(run->message));
         return STATUS_OK;
     }
     assert(job->first != NULL);
@@ -204,7 +205,7 @@ static enum status to_json(const struct job *job, const struct compared *run, js
     if (c->epoch_differs)
         json_object_set_new(json, "first_epoch",
                             json_pack("{s:I, s:s}", "epoch", (json_int_t)c->epoch, "what", c->epoch_what));
-    json_object_set_new(json, "largest_validation_error_difference", json_real(c->largest_error_difference));
+    json_object_set_new(json, "largest_validation_error_difference", json_number(c->largest_error_difference));
     enum status status = show_settings(job->first->record, run->record, job->all, json, error);
     if (status == STATUS_OK)
         status = show_metrics(c, job->all, json, error);

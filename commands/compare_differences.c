@@ -16,7 +16,7 @@ static const struct table_column difference_columns[] = { { "key", false, 0 },
 /* The rows of one table, as text and as JSON. */
 struct rows {
     struct table *table;
-    json_t *json; /* an array; NULL: text */
+    json_t *json; /* an array, where there is no table */
     size_t count;
 };
 
@@ -48,8 +48,9 @@ static void value_cell(struct table *table, const char *value)
 static void rows_add(struct rows *rows, const char *key, const char *first, const char *second)
 {
     rows->count++;
-    if (rows->json != NULL) {
-        json_array_append_new(rows->json, json_pack("{s:s, s:s, s:s}", "key", key, "first", first, "second", second));
+    if (rows->table == NULL) {
+        json_add(&rows->json,
+                 json_pack("{s:s, s:o, s:o}", "key", key, "first", json_text(first), "second", json_text(second)));
         return;
     }
     table_cell(rows->table, "%s", key);
@@ -62,7 +63,7 @@ static enum status rows_close(struct rows *rows, const char *heading, json_t *ob
                               struct error *error)
 {
     enum status status = STATUS_OK;
-    if (rows->json != NULL && json_object_set_new(object, name, rows->json) != 0)
+    if (rows->table == NULL && json_object_set_new(object, name, rows->json) != 0)
         status = error_out_of_memory(error, "what differs");
     if (rows->table != NULL && rows->count > 0) {
         text_line(stdout, "%s", "");

@@ -183,41 +183,35 @@ static enum status print_text(const struct job *job, struct error *error)
     return STATUS_OK;
 }
 
-static json_t *number_or_null(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static enum status print_json(const struct job *job, struct error *error)
 {
     const struct groups_comparison *c = &job->comparison;
     json_t *sides = json_array();
-    json_t *json =
-        json_pack("{s:s, s:s, s:o}", "verdict", verdict_name(c->verdict), "sentence", c->sentence, "sides", sides);
-    for (size_t side = 0; side < 2 && json != NULL; side++) {
+    json_t *json = json_pack("{s:s, s:o}", "verdict", verdict_name(c->verdict), "sentence", json_text(c->sentence));
+    for (size_t side = 0; side < 2; side++) {
         const struct run_group *group = &job->groups[side];
         json_t *names = json_array(), *one = json_object();
         for (size_t i = 0; i < group->count; i++)
-            json_array_append_new(names, json_string(group->records[i]->shown));
-        json_object_set_new(one, "runs", names);
-        json_object_set_new(one, "arithmetic", json_string(imported_arithmetic(group->records[0])));
+            json_add(&names, json_text(group->records[i]->shown));
+        json_put(&one, "runs", names);
+        json_put(&one, "arithmetic", json_string(imported_arithmetic(group->records[0])));
         if (c->samples[side].n > 0) {
-            json_object_set_new(one, "n", json_integer((json_int_t)c->samples[side].n));
-            json_object_set_new(one, "mean", json_real(c->samples[side].mean));
-            json_object_set_new(one, "sd", number_or_null(c->samples[side].sd));
-            json_object_set_new(one, "low", number_or_null(c->intervals[side].low));
-            json_object_set_new(one, "high", number_or_null(c->intervals[side].high));
+            json_put(&one, "n", json_integer((json_int_t)c->samples[side].n));
+            json_put(&one, "mean", json_number(c->samples[side].mean));
+            json_put(&one, "sd", json_number(c->samples[side].sd));
+            json_put(&one, "low", json_number(c->intervals[side].low));
+            json_put(&one, "high", json_number(c->intervals[side].high));
         }
-        json_array_append_new(sides, one);
+        json_add(&sides, one);
     }
-    if (json != NULL && c->tested) {
-        json_object_set_new(json, "t", number_or_null(c->test.t));
-        json_object_set_new(json, "degrees_of_freedom", number_or_null(c->test.freedom));
-        json_object_set_new(json, "p", json_real(c->test.p));
-        json_object_set_new(json, "difference_seen", json_real(c->sees));
-        json_object_set_new(json, "points", json_real(job->points));
-        json_object_set_new(json, "runs_needed",
-                            needed(job) != UINT64_MAX ? json_integer((json_int_t)needed(job)) : json_null());
+    json_put(&json, "sides", sides);
+    if (c->tested) {
+        json_put(&json, "t", json_number(c->test.t));
+        json_put(&json, "degrees_of_freedom", json_number(c->test.freedom));
+        json_put(&json, "p", json_number(c->test.p));
+        json_put(&json, "difference_seen", json_number(c->sees));
+        json_put(&json, "points", json_number(job->points));
+        json_put(&json, "runs_needed", needed(job) != UINT64_MAX ? json_integer((json_int_t)needed(job)) : json_null());
     }
     return json_print(json, error);
 }

@@ -71,8 +71,8 @@ static json_t *root_json(const struct trace_lines *list, uint32_t root)
     const struct trace_line *line = &list->lines[root];
     json_t *inputs = json_array();
     for (uint32_t i = 0; i < line->input_count; i++)
-        json_array_append_new(inputs, json_string(list->lines[list->inputs[line->first_input + i]].name));
-    return json_pack("{s:s, s:o}", "name", line->name, "inputs", inputs);
+        json_add(&inputs, json_text(list->lines[list->inputs[line->first_input + i]].name));
+    return json_pack("{s:o, s:o}", "name", json_text(line->name), "inputs", inputs);
 }
 
 static enum status print_json(const struct arguments *arguments, const struct trace_file *a,
@@ -80,16 +80,14 @@ static enum status print_json(const struct arguments *arguments, const struct tr
 {
     json_t *roots = json_array(), *list = json_array();
     for (uint32_t i = 0; i < c->root_count && i < TRACE_ROOTS_MAX; i++)
-        json_array_append_new(roots, root_json(&a->list, c->roots[i]));
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:o}", "first", arguments->operands[0],
-                             "second", arguments->operands[1], "verdict", verdict_name(c->verdict), "sentence",
-                             c->sentence, "identical", c->verdict == VERDICT_IDENTICAL, "step", (json_int_t)a->step,
-                             "tensors", (json_int_t)a->list.count, "tensors_that_differ", (json_int_t)c->differing,
-                             "with_equal_inputs", (json_int_t)c->root_count, "first_tensors", roots);
-    if (json == NULL || json_array_append_new(list, json) != 0) {
-        json_decref(list);
-        return error_out_of_memory(error, "what is printed");
-    }
+        json_add(&roots, root_json(&a->list, c->roots[i]));
+    json_t *json =
+        json_pack("{s:o, s:o, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:o}", "first", json_text(arguments->operands[0]),
+                  "second", json_text(arguments->operands[1]), "verdict", verdict_name(c->verdict), "sentence",
+                  json_text(c->sentence), "identical", c->verdict == VERDICT_IDENTICAL, "step", (json_int_t)a->step,
+                  "tensors", (json_int_t)a->list.count, "tensors_that_differ", (json_int_t)c->differing,
+                  "with_equal_inputs", (json_int_t)c->root_count, "first_tensors", roots);
+    json_add(&list, json);
     return json_print(list, error);
 }
 

@@ -255,13 +255,13 @@ static json_t *modules_json(void)
     const char *name;
     json_t *object = json_object();
     for (size_t i = 0; (name = ranks_module(i, library, sizeof library)) != NULL; i++)
-        json_object_set_new(object, name, library[0] != '\0' ? json_string(library) : json_null());
+        json_put(&object, name, library[0] != '\0' ? json_text(library) : json_null());
     return object;
 }
 
 static json_t *text_or_null(const char *text)
 {
-    return text != NULL && text[0] != '\0' ? json_string(text) : json_null();
+    return text != NULL && text[0] != '\0' ? json_text(text) : json_null();
 }
 
 /* Null where there is no device that can be used: device_error then says why. */
@@ -270,8 +270,8 @@ static json_t *device_json(const struct report *report)
     const struct device *device = &report->device;
     if (report->device_status != STATUS_OK)
         return json_null();
-    return json_pack("{s:i, s:s, s:[i, i], s:I, s:I, s:I, s:I, s:b, s:o, s:i, s:i}", "index", device->index, "name",
-                     device->name, "compute_capability", device->major, device->minor, "multiprocessors",
+    return json_pack("{s:i, s:o, s:[i, i], s:I, s:I, s:I, s:I, s:b, s:o, s:i, s:i}", "index", device->index, "name",
+                     json_text(device->name), "compute_capability", device->major, device->minor, "multiprocessors",
                      (json_int_t)device->multiprocessors, "memory_bytes", (json_int_t)device->memory_bytes,
                      "free_bytes", (json_int_t)device->free_bytes, "l2_bytes", (json_int_t)device->l2_bytes, "ecc",
                      (int)device->ecc, "driver", text_or_null(device->driver), "driver_cuda", device->driver_version,
@@ -283,7 +283,7 @@ static json_t *facts_json(const char *facts)
     json_t *array = json_array();
     while (*facts != '\0') {
         const size_t length = strcspn(facts, "\n");
-        json_array_append_new(array, json_stringn(facts, length));
+        json_add(&array, json_stringn(facts, length));
         facts += length + (facts[length] == '\n');
     }
     return array;
@@ -307,7 +307,7 @@ static enum status print_json(const struct report *report, struct error *error)
     environment_read(&environment);
     environment_describe(&environment, &facts);
     for (size_t i = 0; i < report->count; i++)
-        json_array_append_new(engines, finding_json(&report->findings[i]));
+        json_add(&engines, finding_json(&report->findings[i]));
     json_t *json =
         json_pack("{s:s, s:o, s:o, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:s, s:{s:s, s:s}, s:b}", "arithmetic",
                   arithmetic_version(ARITHMETIC_EXACT_1), "program", record_json_section(&facts, "program"), "host",

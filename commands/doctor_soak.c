@@ -183,18 +183,18 @@ static enum status print_json(const struct soak_options *options, const struct s
     char name[SOAK_LABEL_BYTES];
     json_t *cores = json_array(), *engines = json_array(), *kinds = json_array(), *faults = json_array();
     for (uint32_t i = 0; i < options->core_count; i++)
-        json_array_append_new(cores, count_json("core", json_integer(options->cores[i]), &report->cores[i]));
+        json_add(&cores, count_json("core", json_integer(options->cores[i]), &report->cores[i]));
     for (size_t i = 0; i < options->engine_count; i++)
-        json_array_append_new(engines, count_json("engine", engine_json(&options->engines[i]), &report->engines[i]));
+        json_add(&engines, count_json("engine", engine_json(&options->engines[i]), &report->engines[i]));
     for (size_t i = 0; i < SOAK_KINDS; i++)
-        json_array_append_new(kinds, count_json("check", json_string(soak_kind(options, i, name)), &report->kinds[i]));
+        json_add(&kinds, count_json("check", json_string(soak_kind(options, i, name)), &report->kinds[i]));
     for (size_t i = 0; i < report->fault_count; i++) {
         const struct soak_fault *fault = &report->faults[i];
         char core[32];
         name_core(fault->core, core);
-        json_array_append_new(faults, json_pack("{s:s, s:o, s:f, s:s}", "core", core, "engine",
-                                                engine_json(&options->engines[fault->engine]), "after_seconds",
-                                                fault->at_s, "what", fault->what));
+        json_add(&faults, json_pack("{s:s, s:o, s:f, s:s}", "core", core, "engine",
+                                    engine_json(&options->engines[fault->engine]), "after_seconds", fault->at_s, "what",
+                                    fault->what));
     }
     json_t *json = json_pack(
         "{s:f, s:I, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", report->seconds, "rounds",

@@ -153,25 +153,24 @@ static json_t *evaluation_json(const struct evaluation *evaluation, bool per_cla
     const uint32_t images = evaluation->test.count;
     const struct interval interval = interval_wilson(confusion.errors, images, STATISTICS_CONFIDENCE);
     const char *mark = manifest_test_mark(&evaluation->manifest, evaluation->test.sha256);
-    json_t *json =
-        json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:s?}", "weights", evaluation->path, "manifest",
-                  evaluation->manifest.name, "images", (json_int_t)images, "errors", (json_int_t)confusion.errors,
-                  "error", 100.0 * confusion.errors / images, "low", interval.low, "high", interval.high, "loss",
-                  evaluation->loss, "test_data_sha256", evaluation->test.sha256, "data_note", mark);
+    json_t *json = json_pack(
+        "{s:o, s:s, s:I, s:I, s:f, s:f, s:f, s:o, s:s, s:s?}", "weights", json_text(evaluation->path), "manifest",
+        evaluation->manifest.name, "images", (json_int_t)images, "errors", (json_int_t)confusion.errors, "error",
+        100.0 * confusion.errors / images, "low", interval.low, "high", interval.high, "loss",
+        json_number(evaluation->loss), "test_data_sha256", evaluation->test.sha256, "data_note", mark);
     json_t *classes = json_array(), *matrix = json_array();
     for (size_t label = 0; label < NETWORK_CLASSES; label++) {
         json_t *row = json_array();
         for (size_t c = 0; c < NETWORK_CLASSES; c++)
-            json_array_append_new(row, json_integer((json_int_t)confusion.counts[label][c]));
-        json_array_append_new(matrix, row);
-        json_array_append_new(classes,
-                              json_pack("{s:s, s:I, s:I}", "class", class_name(&evaluation->manifest, label), "images",
-                                        (json_int_t)confusion.images[label], "errors",
-                                        (json_int_t)(confusion.images[label] - confusion.counts[label][label])));
+            json_add(&row, json_integer((json_int_t)confusion.counts[label][c]));
+        json_add(&matrix, row);
+        json_add(&classes, json_pack("{s:s, s:I, s:I}", "class", class_name(&evaluation->manifest, label), "images",
+                                     (json_int_t)confusion.images[label], "errors",
+                                     (json_int_t)(confusion.images[label] - confusion.counts[label][label])));
     }
-    if (per_class && json != NULL) {
-        json_object_set(json, "classes", classes);
-        json_object_set(json, "confusion", matrix); /* rows are labels, columns predictions */
+    if (per_class) {
+        json_put(&json, "classes", json_incref(classes));
+        json_put(&json, "confusion", json_incref(matrix)); /* rows are labels, columns predictions */
     }
     json_decref(classes);
     json_decref(matrix);
@@ -182,14 +181,14 @@ static enum status print_json(const struct evaluation *first, const struct evalu
                               struct error *error)
 {
     json_t *json = evaluation_json(first, per_class);
-    if (second != NULL && json != NULL) {
+    if (second != NULL) {
         const struct mcnemar test = compare(first, second);
-        json_object_set_new(json, "against", evaluation_json(second, per_class));
-        json_object_set_new(json, "mcnemar",
-                            json_pack("{s:I, s:I, s:I, s:f, s:f, s:f}", "predictions_that_differ",
-                                      (json_int_t)count_other(first, second), "first_only", (json_int_t)test.first_only,
-                                      "second_only", (json_int_t)test.second_only, "exact_p", test.exact, "chi_square",
-                                      test.chi_square, "p", test.p));
+        json_put(&json, "against", evaluation_json(second, per_class));
+        json_put(&json, "mcnemar",
+                 json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "predictions_that_differ",
+                           (json_int_t)count_other(first, second), "first_only", (json_int_t)test.first_only,
+                           "second_only", (json_int_t)test.second_only, "exact_p", json_number(test.exact),
+                           "chi_square", json_number(test.chi_square), "p", json_number(test.p)));
     }
     return json_print(json, error);
 }

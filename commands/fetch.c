@@ -23,7 +23,8 @@ static void print_warning(void *context, const char *message)
 /* What the command does and prints: lines as it goes, or JSON at the end. */
 struct job {
     struct store store;
-    json_t *json; /* an array; NULL: lines */
+    bool as_json; /* else lines */
+    json_t *json; /* an array */
     uint64_t total_bytes;
     size_t damaged;
 };
@@ -32,12 +33,13 @@ struct job {
 
 static void tell_item(struct job *job, const struct store_item *item, const char *did)
 {
-    if (job->json == NULL)
-        text_line(stdout, "%-8s %12ju  %s%s%s", item->kind, item->bytes, item->path, did[0] != '\0' ? "  " : "", did);
+    if (!job->as_json)
+        text_line(stdout, "%-8s %12" PRIu64 "  %s%s%s", item->kind, item->bytes, item->path, did[0] != '\0' ? "  " : "",
+                  did);
     else
-        json_array_append_new(job->json, json_pack("{s:s, s:s, s:s, s:I, s:s}", "kind", item->kind, "name", item->name,
-                                                   "path", item->path, "bytes", (json_int_t)item->bytes, "state",
-                                                   did[0] != '\0' ? did : "kept"));
+        json_add(&job->json, json_pack("{s:s, s:o, s:o, s:I, s:s}", "kind", item->kind, "name", json_text(item->name),
+                                       "path", json_text(item->path), "bytes", (json_int_t)item->bytes, "state",
+                                       did[0] != '\0' ? did : "kept"));
 }
 
 static enum status list_item(void *context, const struct store_item *item, struct error *error)
@@ -101,7 +103,7 @@ static enum status care(struct job *job, const struct arguments *arguments, stru
         status = run_index_prune(job->store.folder, tell_index, job, error);
     if (status == STATUS_OK && arguments_flag(arguments, "list"))
         status = store_each(&job->store, list_item, job, error);
-    if (status == STATUS_OK && job->json == NULL && arguments_flag(arguments, "prune"))
+    if (status == STATUS_OK && !job->as_json && arguments_flag(arguments, "prune"))
         printf("%" PRIu64 " bytes freed\n", job->total_bytes);
     return status;
 }
@@ -112,13 +114,13 @@ static void tell_obtained(struct job *job, const struct manifest *manifest, cons
                           const struct obtained *obtained)
 {
     const char *state = obtained->fetched ? "fetched" : "present";
-    if (job->json == NULL)
+    if (!job->as_json)
         text_line(stdout, "%s: %s (%s, %s, SHA-256 %s)", what, obtained->path, obtained->name, state, obtained->sha256);
     else
-        json_array_append_new(job->json,
-                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "manifest", manifest->name, "what", what,
-                                        "state", state, "path", obtained->path, "name", obtained->name, "sha256",
-                                        obtained->sha256, "received_bytes", (json_int_t)obtained->received));
+        json_add(&job->json,
+                 json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:I}", "manifest", manifest->name, "what", what, "state",
+                           state, "path", json_text(obtained->path), "name", json_text(obtained->name), "sha256",
+                           obtained->sha256, "received_bytes", (json_int_t)obtained->received));
 }
 
 /* Reads the data as training would: an archive may be what was published, and still not what the manifest means. */
@@ -167,7 +169,7 @@ static enum status fetch(struct job *job, const struct manifest *manifest, const
         status = fetch_dataset(job, manifest, options, &obtained, error);
         if (status == STATUS_OK)
             tell_obtained(job, manifest, "data", &obtained);
-    } else if (data && job->json == NULL && !weights) {
+    } else if (data && !job->as_json && !weights) {
         printf("data: %s draws its own and needs none\n", manifest->name);
     }
     if (status == STATUS_OK && weights) {
@@ -207,7 +209,7 @@ static enum status fetch_all(struct job *job, const struct arguments *arguments,
 
 static enum status run_fetch(const struct arguments *arguments, struct error *error)
 {
-    struct job job = { .json = NULL };
+    struct job job = { .as_json = false };
     const char *format = arguments_text(arguments, "format");
     const bool caring =
         arguments_flag(arguments, "verify") || arguments_flag(arguments, "list") || arguments_flag(arguments, "prune");
@@ -217,9 +219,8 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
     if (status != STATUS_OK)
         return status;
     if (format != NULL && strcmp(format, "json") == 0) {
+        job.as_json = true;
         job.json = json_array();
-        if (job.json == NULL)
-            return error_out_of_memory(error, "the list of files");
     }
     stop_watch("\nselfsame fetch: stopping; what was received is kept\n",
                "\nselfsame fetch: ended at once; the next fetch goes on with what was received\n");
@@ -228,7 +229,7 @@ static enum status run_fetch(const struct arguments *arguments, struct error *er
         status = care(&job, arguments, error);
     if (status == STATUS_OK)
         status = fetch_all(&job, arguments, error);
-    if (status == STATUS_OK && job.json != NULL)
+    if (status == STATUS_OK && job.as_json)
         status = json_print(json_incref(job.json), error);
     json_decref(job.json);
     if (status == STATUS_OK && job.damaged > 0)

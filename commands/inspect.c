@@ -93,31 +93,27 @@ static enum status print_json(const struct findings *f, struct error *error)
         const struct named_tensor *tensor = &weights->tensors.list[i];
         json_t *shape = json_array();
         for (uint32_t d = 0; d < tensor->rank; d++)
-            json_array_append_new(shape, json_integer(tensor->shape[d]));
-        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:s, s:b, s:s*}", "name", tensor->name, "dtype",
-                                                 element_name(tensor->element), "shape", shape, "name_in_file",
-                                                 tensor->file_name != NULL ? tensor->file_name : tensor->name, "beside",
-                                                 tensor->beside, "obstacle", tensor->obstacle));
+            json_add(&shape, json_integer(tensor->shape[d]));
+        json_add(&tensors, json_pack("{s:s, s:s, s:o, s:s, s:b, s:s*}", "name", tensor->name, "dtype",
+                                     element_name(tensor->element), "shape", shape, "name_in_file",
+                                     tensor->file_name != NULL ? tensor->file_name : tensor->name, "beside",
+                                     tensor->beside, "obstacle", tensor->obstacle));
     }
     for (size_t i = 0; i < weights->tensors.note_count; i++)
-        json_array_append_new(notes, json_string(weights->tensors.notes[i]));
+        json_add(&notes, json_string(weights->tensors.notes[i]));
     for (size_t i = 0; i < weights->tensors.claim_count; i++)
-        json_object_set_new(claims, weights->tensors.claims[i].name, json_string(weights->tensors.claims[i].value));
+        json_put(&claims, weights->tensors.claims[i].name, json_string(weights->tensors.claims[i].value));
     if (f->fits)
         network = json_pack("{s:i, s:s, s:s, s:b, s:b}", "depth", (int)f->model.depth, "variant",
                             variant_name(&f->model), "shortcut", shortcut_name(&f->model), "linear_bias",
                             f->model.linear_bias != BIAS_NONE, "final_batch_norm", f->model.final_batch_norm);
-    json_t *json = json_pack(
-        "{s:s, s:s, s:I, s:s, s:s, s:I, s:o, s:s?, s:s?, s:o, s:s, s:o, s:o}", "file", f->path, "container",
-        weights_container_name(weights->container), "bytes", (json_int_t)weights->bytes, "sha256", weights->sha256,
-        "weights_sha256", f->digest, "parameters", (json_int_t)weights_parameter_count(weights), "network", network,
-        "obstacle", f->fits ? NULL : f->misfit.message, "manifest", f->manifest[0] != '\0' ? f->manifest : NULL,
-        "notes", notes, "numbers", f->rounding, "claims", claims, "tensors", tensors);
-    if (json == NULL)
-        return error_set(error, STATUS_INPUT,
-                         "%s: its name is not UTF-8, which JSON needs, or there is not enough "
-                         "memory",
-                         f->path);
+    json_t *json = json_pack("{s:o, s:s, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "file",
+                             json_text(f->path), "container", weights_container_name(weights->container), "bytes",
+                             (json_int_t)weights->bytes, "sha256", weights->sha256, "weights_sha256", f->digest,
+                             "parameters", (json_int_t)weights_parameter_count(weights), "network", network, "obstacle",
+                             f->fits ? json_null() : json_text(f->misfit.message), "manifest",
+                             f->manifest[0] != '\0' ? json_text(f->manifest) : json_null(), "notes", notes, "numbers",
+                             f->rounding, "claims", claims, "tensors", tensors);
     return json_print(json, error);
 }
 

@@ -16,10 +16,9 @@ static enum status print_json(const char *path, const struct manifest *manifest,
     for (size_t i = 0; i < manifest->seed_count; i++) {
         char hex[DIGEST_HEX_BYTES];
         manifest_experiment_digest(manifest, manifest->seeds[i], hex);
-        json_array_append_new(experiments,
-                              json_pack("{s:I, s:s}", "seed", (json_int_t)manifest->seeds[i], "sha256", hex));
+        json_add(&experiments, json_pack("{s:I, s:s}", "seed", (json_int_t)manifest->seeds[i], "sha256", hex));
     }
-    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s}", "file", path, "name", manifest->name, "sha256",
+    json_t *json = json_pack("{s:o, s:s, s:s, s:o, s:s}", "file", json_text(path), "name", manifest->name, "sha256",
                              manifest->sha256, "experiments", experiments, "resolved", manifest->resolved);
     return json_print(json, error);
 }

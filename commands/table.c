@@ -344,15 +344,40 @@ enum status json_print(json_t *json, struct error *error)
     return STATUS_OK;
 }
 
-/* A text that is not UTF-8, such as the name of a folder, as a terminal would show it. */
-static json_t *json_of_text(const char *text)
+void json_add(json_t **list, json_t *item)
 {
-    char escaped[1024];
+    if (json_array_append_new(*list, item) == 0)
+        return;
+    json_decref(*list);
+    *list = NULL;
+}
+
+void json_put(json_t **object, const char *key, json_t *value)
+{
+    if (json_object_set_new(*object, key, value) == 0)
+        return;
+    json_decref(*object);
+    *object = NULL;
+}
+
+json_t *json_text(const char *text)
+{
     json_t *json = json_string(text);
     if (json != NULL)
         return json;
-    (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
-    return json_string(escaped);
+    const size_t bytes = text_escape(NULL, 0, TEXT_TERMINAL, text) + 1;
+    char *escaped = malloc(bytes);
+    if (escaped == NULL)
+        return NULL;
+    (void)text_escape(escaped, bytes, TEXT_TERMINAL, text);
+    json = json_string(escaped);
+    free(escaped);
+    return json;
+}
+
+json_t *json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
 }
 
 /* Most texts need no escape. */
@@ -367,7 +392,7 @@ static bool print_json_text(const char *text)
         putchar_unlocked('"');
         return true;
     }
-    json_t *json = json_of_text(text);
+    json_t *json = json_text(text);
     char *escaped = json == NULL ? NULL : json_dumps(json, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
     json_decref(json);
     if (escaped != NULL)

@@ -49,5 +49,13 @@ void table_close(struct table *table);
 /* Prints any JSON to standard output, for scripts, and takes it over. STATUS_ENVIRONMENT if it is NULL, because jansson
  * returns NULL without memory. */
 enum status json_print(json_t *json, struct error *error) MUST_USE;
+/* Adds an item to a list, which takes it over. If it could not be made or added, *list becomes NULL, so that json_print
+ * fails: nothing is left out. json_put does the same with the value of a key. */
+void json_add(json_t **list, json_t *item);
+void json_put(json_t **object, const char *key, json_t *value);
+/* JSON can hold neither a text that is not UTF-8, such as the name of a folder, nor a number that is not finite. The
+ * first becomes what a terminal would show of it, and the second null. */
+json_t *json_text(const char *text);
+json_t *json_number(double value);
 
 #endif

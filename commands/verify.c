@@ -21,7 +21,8 @@ struct verification {
     const char *key_paths[KEYS_MAX];
     size_t key_count;
     size_t good, unknown;
-    json_t *json; /* an array; NULL: text */
+    bool as_json;
+    json_t *json; /* an array */
 };
 
 static enum status read_keys(const struct arguments *arguments, struct verification *to, struct error *error)
@@ -44,11 +45,11 @@ static void tell_attestation(void *context, const struct attestation *attestatio
     const bool known = key < verification->key_count;
     verification->good += known;
     verification->unknown += !known;
-    if (verification->json != NULL) {
-        json_array_append_new(verification->json,
-                              json_pack("{s:s, s:s, s:b, s:s, s:s}", "file", attestation->name, "key_id",
-                                        attestation->key_id, "verified", known, "key",
-                                        known ? verification->key_paths[key] : "", "states", attestation->summary));
+    if (verification->as_json) {
+        json_add(&verification->json, json_pack("{s:o, s:s, s:b, s:o, s:o}", "file", json_text(attestation->name),
+                                                "key_id", attestation->key_id, "verified", known, "key",
+                                                json_text(known ? verification->key_paths[key] : ""), "states",
+                                                json_text(attestation->summary)));
         return;
     }
     if (known)
@@ -74,7 +75,7 @@ static enum status conclude(const struct record *record, const struct verificati
 static enum status verify_signatures(const struct record *record, const struct arguments *arguments, bool json,
                                      struct error *error)
 {
-    struct verification verification = { .json = json ? json_array() : NULL };
+    struct verification verification = { .as_json = json, .json = json_array() };
     enum status status = read_keys(arguments, &verification, error);
     if (status == STATUS_OK)
         status = attestations_check(record, verification.keys, verification.key_count, tell_attestation, &verification,

@@ -316,8 +316,8 @@ static enum status print_json(const struct audit *audit, struct error *error)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < audit->count; i++)
-        json_array_append_new(list, json_integer((json_int_t)audit->epochs[i]));
-    return json_print(json_pack("{s:s, s:o, s:I, s:b}", "run", audit->record->shown, "epochs", list, "steps",
+        json_add(&list, json_integer((json_int_t)audit->epochs[i]));
+    return json_print(json_pack("{s:o, s:o, s:I, s:b}", "run", json_text(audit->record->shown), "epochs", list, "steps",
                                 (json_int_t)audit->done_steps, "validation_images", audit->same_validation),
                       error);
 }

@@ -54,6 +54,25 @@ clean "eval"
 
 # A record of somebody else's.
 expect 0 "a run" train tiny.yaml --runs runs
+
+# JSON is UTF-8. The name of a folder may not be, and what is in it is still there.
+odd=$(printf 'caf\351')
+mkdir -p "$odd/sha256"
+printf 'hello\n' > "$odd/sha256/5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+expect 0 "a store in such a folder" fetch --list --format json --store "$odd"
+prints '"path": "caf\\\\xe9/sha256/5891b5'
+cp tiny.yaml "$odd/tiny.yaml"
+expect 0 "a manifest" manifest --format json "$odd/tiny.yaml"
+prints '"file": "caf\\\\xe9/tiny.yaml"'
+cp -r runs/tiny-seed1 "$odd/run"
+expect 0 "weights" inspect --format json "$odd/run/weights.safetensors"
+prints '"file": "caf\\\\xe9/run/weights.safetensors"'
+expect 0 "  evaluated" eval --weights "$odd/run/weights.safetensors" --manifest tiny.yaml --against "$odd/run/weights.safetensors" --format json
+prints '"weights": "caf\\\\xe9/run/weights.safetensors"'
+prints '"mcnemar": {'
+expect 0 "a run" compare runs/tiny-seed1 "$odd/run" --format json
+prints '"second": "caf\\\\xe9/run"'
+
 python3 - <<'PY'
 import json
 path = "runs/tiny-seed1/record.json"
