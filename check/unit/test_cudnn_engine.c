@@ -399,6 +399,7 @@ static void refuses(void **state)
     open_one(&one, 0.01f, false);
     assert_int_equal(one.status, STATUS_ENVIRONMENT);
     says(&one.error, "batch 4 at depth 8");
+    says(&one.error, "or --engine cpu (with --arithmetic exact-1 if the arithmetic is fast)");
     close_one(&one);
     cuda_host_reset();
     cuda_host_shared(65536);

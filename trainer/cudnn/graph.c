@@ -419,7 +419,7 @@ enum status graph_plan(struct cudnn_graph *graph, const char *what, struct cudnn
     }
     return error_set(error, STATUS_ENVIRONMENT,
                      "%s: cuDNN %u has no deterministic engine for it on this device%s that needs at most %zu MiB of "
-                     "workspace; --engine cuda needs no cuDNN",
+                     "workspace; choose another experiment with --arithmetic exact-1, which needs no cuDNN",
                      what, planner->library->cudnn_version, planner->fma_only ? ", without tensor cores," : "",
                      planner->workspace_bytes >> 20);
 }

@@ -11,7 +11,9 @@
 
 const char device_build_architectures[] = CUDA_ARCHITECTURES, device_build_toolkit[] = CUDA_TOOLKIT;
 
-#define ON_THE_CPU "--engine cpu needs no GPU and gives the same bits as the engine cuda"
+/* What computes here is one of two engines, and the fast arithmetic of one of them is not the CPU's. */
+#define ENGINE_CPU "--engine cpu (with --arithmetic exact-1 if the arithmetic is fast)"
+#define ON_THE_CPU ENGINE_CPU " needs no GPU and gives the same bits as the engine cuda"
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 
@@ -42,12 +44,12 @@ static const char *advice(cudaError_t code)
 {
     if (loses_device(code))
         return "; this process has lost the device and the work since the last checkpoint; --resume continues the "
-               "run from there, on any device or on the CPU (--engine cpu), with the same bits if its arithmetic is "
-               "exact";
+               "run from there, on any device; if its arithmetic is exact, with the same bits, and on the CPU as well "
+               "(--engine cpu)";
     switch (code) {
     case cudaErrorMemoryAllocation:
         return "; the device has too little free memory: end other programs that use it (nvidia-smi lists them), or "
-               "use another device or --engine cpu";
+               "use another device or " ENGINE_CPU;
     case cudaErrorDevicesUnavailable:
         return "; another process uses the device, or its compute mode forbids computing: nvidia-smi shows both";
     case cudaErrorNoKernelImageForDevice:
@@ -203,7 +205,7 @@ static enum status not_to_be_had(const struct device *device, cudaError_t code, 
         return error_set(
             error, STATUS_ENVIRONMENT,
             "%s serves one process at a time (compute mode Exclusive_Process), and another process uses it: wait for "
-            "that, choose another device with SELFSAME_CUDA_DEVICE, or pass --engine cpu",
+            "that, choose another device with SELFSAME_CUDA_DEVICE, or pass " ENGINE_CPU,
             device->name);
     return cuda_error(error, (int)code, call);
 }
@@ -329,13 +331,13 @@ enum status device_check_memory(const struct device *device, size_t needed, cons
     const double mib = 1024.0 * 1024.0;
     if (needed <= device->free_bytes)
         return STATUS_OK;
-    return error_set(
-        error, STATUS_ENVIRONMENT,
-        "%s needs %.0f MiB of the device's memory, but %s has %.0f MiB free of %.0f: use a smaller batch, %sor "
-        "--engine cpu",
-        what, (double)needed / mib, device->name, (double)device->free_bytes / mib, (double)device->memory_bytes / mib,
-        needed <= device->memory_bytes ? "end other programs that use it (nvidia-smi lists them), "
-                                       : "a larger device, ");
+    return error_set(error, STATUS_ENVIRONMENT,
+                     "%s needs %.0f MiB of the device's memory, but %s has %.0f MiB free of %.0f: use a smaller batch, "
+                     "%sor " ENGINE_CPU,
+                     what, (double)needed / mib, device->name, (double)device->free_bytes / mib,
+                     (double)device->memory_bytes / mib,
+                     needed <= device->memory_bytes ? "end other programs that use it (nvidia-smi lists them), "
+                                                    : "a larger device, ");
 }
 
 enum status device_peak_flops(double *flops, struct error *error)
