@@ -61,12 +61,13 @@ enum status opponent_open(struct opponent *opponent, const char *command, const 
     close(from[1]);
     to[0] = from[1] = -1;
     opponent->to = fdopen(to[1], "w");
+    to[1] = opponent->to != NULL ? -1 : to[1]; /* the stream's from now on */
     opponent->from = fdopen(from[0], "r");
+    from[0] = opponent->from != NULL ? -1 : from[0];
     if (opponent->to == NULL || opponent->from == NULL) {
         status = error_out_of_memory(error, "--against");
         goto out;
     }
-    to[1] = from[0] = -1;
     signal(SIGPIPE, SIG_IGN); /* an opponent that ends early is an error here, no death */
     if (fgets(line, sizeof line, opponent->from) == NULL || strcmp(line, "ready\n") != 0)
         status = error_set(error, STATUS_INPUT,

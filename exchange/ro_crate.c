@@ -262,12 +262,12 @@ static enum status write_metadata(struct crate *crate, const char *path, struct 
 
 enum status export_ro_crate(const struct export_job *job, struct error *error)
 {
-    struct crate crate = { .job = job, .graph = json_array(), .parts = json_array(), .actions = json_array() };
     char path[FILE_PATH_BYTES];
     if (job->license == NULL)
         return error_set(error, STATUS_INPUT,
                          "a crate must name its license, and selfsame cannot choose one for you; pass --license, such "
                          "as --license CC-BY-4.0");
+    struct crate crate = { .job = job, .graph = json_array(), .parts = json_array(), .actions = json_array() };
     enum status status = file_path(path, error, "%s/ro-crate-metadata.json", job->out);
     if (status == STATUS_OK)
         status = export_may_write(job, path, error); /* before any file of a run is written */

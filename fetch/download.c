@@ -94,7 +94,7 @@ static size_t take_header(char *line, size_t one, size_t length, void *context)
 {
     struct transfer *transfer = context;
     char value[PART_VALIDATOR_BYTES];
-    uint64_t start, end, total;
+    uint64_t start = 0, end, total;
     (void)one;
     if (length >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* the next answer of a chain of redirects */
         transfer->etag[0] = transfer->modified[0] = '\0';
