@@ -299,6 +299,160 @@ static void test_unread(void **state)
     }
 }
 
+/* Text that a test puts together. */
+struct builder {
+    char *text;
+    size_t bytes;
+};
+
+static void put(struct builder *to, const void *data, size_t bytes)
+{
+    to->text = realloc(to->text, to->bytes + bytes + 1);
+    assert_non_null(to->text);
+    memcpy(to->text + to->bytes, data, bytes);
+    to->bytes += bytes;
+}
+#define PUT(to, literal) put(to, literal, sizeof(literal) - 1)
+
+static void put_u32(struct builder *to, size_t value)
+{
+    uint8_t data[4];
+    bytes_put_u32(data, (uint32_t)value);
+    put(to, data, sizeof data);
+}
+
+/* torch's file of a storage of the floats 1 and 2, whose pickles have more than `padding` bytes. */
+static struct builder storage_file(size_t padding)
+{
+    struct builder file = { .text = NULL };
+    char *pad = calloc(1, padding);
+    assert_non_null(pad);
+    PUT(&file, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.");
+    PUT(&file, "\x80\x03}U\x0dlittle_endian\x88sU\x03padB");
+    put_u32(&file, padding);
+    put(&file, pad, padding);
+    PUT(&file, "s.\x80\x02(U\x07storagectorch\nFloatStorage\nU\x01"
+               "0U\x03"
+               "cpuK\x02NtQ.\x80\x02]U\x01"
+               "0a.\x02\0\0\0\0\0\0\0\0\0\x80\x3f\0\0\0\x40");
+    free(pad);
+    return file;
+}
+
+/* A pickle of 600 tensors which take their storages in turn from so many files, each given as bytes once. */
+static struct builder shared_storages(size_t files)
+{
+    struct builder file = { .text = NULL }, storage = storage_file(4096);
+    PUT(&file, "\x80\x03}");
+    for (size_t i = 0; i < 600; i++) {
+        const uint8_t number = (uint8_t)(i % files);
+        char name[8];
+        snprintf(name, sizeof name, "t%05zu", i);
+        PUT(&file, "U\x06");
+        put(&file, name, 6);
+        PUT(&file, "ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\n");
+        if (i < files) {
+            PUT(&file, "B");
+            put_u32(&file, storage.bytes);
+            put(&file, storage.text, storage.bytes);
+            PUT(&file, "q");
+        } else {
+            PUT(&file, "h");
+        }
+        put(&file, &number, 1);
+        PUT(&file, "\x85RK\x00K\x02\x85K\x01\x85\x89"
+                   "ccollections\nOrderedDict\n)RtRs");
+    }
+    PUT(&file, ".");
+    free(storage.text);
+    return file;
+}
+
+/* Tensors that share a storage cost one reading of it. A file whose tensors have storages read again and again, which
+ * would take hours, is not read to its end. */
+static void test_shared_storages(void **state)
+{
+    (void)state;
+    for (size_t files = 1; files <= 2; files++) {
+        struct builder file = shared_storages(files);
+        struct weights weights;
+        struct error error;
+        size_t unread = 0;
+        if (weights_parse(&weights, "x.pkl", (const uint8_t *)file.text, file.bytes, NULL, &error) != STATUS_OK)
+            fail_msg("%s", error.message);
+        assert_int_equal(weights.tensors.count, 600);
+        for (size_t i = 0; i < weights.tensors.count; i++) {
+            const struct named_tensor *tensor = &weights.tensors.list[i];
+            unread += tensor->obstacle != NULL;
+            if (tensor->obstacle != NULL)
+                assert_non_null(strstr(tensor->obstacle, "would be read again"));
+            else
+                assert_true(tensor->values[0] == 1.0f && tensor->values[1] == 2.0f);
+        }
+        assert_true(files == 1 ? unread == 0 : unread > 0 && unread < 600);
+        weights_close(&weights);
+        free(file.text);
+    }
+}
+
+static void put_zeros(struct builder *to, size_t bytes)
+{
+    while (bytes-- > 0)
+        put(to, "", 1);
+}
+
+/* A stored entry of a zip file: its local header and its data. What is zero is no flag, the method and no time. */
+static void put_local(struct builder *to, const char *name, const struct builder *data)
+{
+    PUT(to, "PK\x03\x04\x14");
+    put_zeros(to, 13);
+    put_u32(to, data->bytes);
+    put_u32(to, data->bytes);
+    PUT(to, "\x05");
+    put_zeros(to, 3);
+    put(to, name, 5);
+    put(to, data->text, data->bytes);
+}
+
+static void put_central(struct builder *to, const char *name, size_t bytes, size_t place)
+{
+    PUT(to, "PK\x01\x02\x14");
+    put_zeros(to, 1);
+    PUT(to, "\x14");
+    put_zeros(to, 13);
+    put_u32(to, bytes);
+    put_u32(to, bytes);
+    PUT(to, "\x05");
+    put_zeros(to, 13);
+    put_u32(to, place);
+    put(to, name, 5);
+}
+
+/* The second entry lies in the data of the first. So may a thousand, each of nearly the whole file. */
+static void test_overlapping_zip(void **state)
+{
+    (void)state;
+    enum { LOCAL_BYTES = 30 + 5 };
+    struct builder array = { .text = NULL }, inner = { .text = NULL }, file = { .text = NULL };
+    PUT(&array, "0123456789");
+    put_local(&inner, "b.npy", &array);
+    put_local(&file, "a.npy", &inner);
+    const size_t directory = file.bytes;
+    put_central(&file, "a.npy", inner.bytes, 0);
+    put_central(&file, "b.npy", array.bytes, LOCAL_BYTES);
+    const size_t end = file.bytes;
+    PUT(&file, "PK\x05\x06");
+    put_zeros(&file, 4);
+    PUT(&file, "\x02\0\x02\0");
+    put_u32(&file, end - directory);
+    put_u32(&file, directory);
+    put_zeros(&file, 2);
+    expect_refusal(file.text, file.bytes, "the entries a.npy and b.npy overlap");
+    free(array.text);
+    free(inner.text);
+    free(file.text);
+}
+
 static void test_changed_zip(void **state)
 {
     (void)state;
@@ -381,10 +535,13 @@ static void test_foreign(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),       cmocka_unit_test(test_views),   cmocka_unit_test(test_types),
-        cmocka_unit_test(test_wrapped),     cmocka_unit_test(test_refused), cmocka_unit_test(test_changed_legacy),
-        cmocka_unit_test(test_changed_zip), cmocka_unit_test(test_damage),  cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_unread),      cmocka_unit_test(test_rounded), cmocka_unit_test(test_protocol4),
+        cmocka_unit_test(test_plain),           cmocka_unit_test(test_views),
+        cmocka_unit_test(test_types),           cmocka_unit_test(test_wrapped),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_changed_legacy),
+        cmocka_unit_test(test_changed_zip),     cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_foreign),         cmocka_unit_test(test_unread),
+        cmocka_unit_test(test_rounded),         cmocka_unit_test(test_protocol4),
+        cmocka_unit_test(test_shared_storages), cmocka_unit_test(test_overlapping_zip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

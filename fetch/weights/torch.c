@@ -103,6 +103,7 @@ static enum status read_legacy(struct torch_reader *r, const uint8_t *file, stru
     if (status == STATUS_OK)
         status = pickle_read(&keys, r->path, file, r->bytes, place, &place, r->error);
     r->pickle = pickle;
+    r->parsed = status == STATUS_OK ? place : r->bytes;
     if (status == STATUS_OK)
         status = torch_collect_storages(r);
     if (status == STATUS_OK)
@@ -125,9 +126,9 @@ enum status torch_read_legacy(struct tensors *tensors, const char *path, const u
 }
 
 enum status torch_read_single_storage(const char *path, const uint8_t *file, size_t bytes,
-                                      struct torch_storage *storage, struct error *error)
+                                      struct torch_storage *storage, size_t *parsed, struct error *error)
 {
-    struct torch_reader r = { .path = path, .bytes = bytes, .error = error };
+    struct torch_reader r = { .path = path, .bytes = bytes, .parsed = bytes, .error = error };
     struct pickle pickle = { .chunks = NULL };
     enum status status = torch_is_legacy(file, bytes)
                              ? read_legacy(&r, file, &pickle)
@@ -136,6 +137,7 @@ enum status torch_read_single_storage(const char *path, const uint8_t *file, siz
         status = error_set(error, STATUS_INPUT, "%s: the file of a storage contains something else", path);
     if (status == STATUS_OK)
         *storage = r.storages[0];
+    *parsed = r.parsed;
     torch_free_storages(&r);
     pickle_free(&pickle);
     return status;

@@ -27,6 +27,10 @@ struct torch_reader {
     const char *stem;      /* the folder in it, with its slash; not terminated */
     size_t stem_bytes;
     size_t unpack_limit; /* bytes that may still be unpacked */
+    size_t parsed;       /* bytes of pickles of storages that were read */
+    /* The last storage that was given as the bytes of a file: tensors that share one are next to each other. */
+    const struct pickle_value *last_file;
+    struct torch_storage last_storage;
     const char *key;
     struct error *error;
 };
@@ -48,8 +52,9 @@ const struct zip_entry *torch_find_entry(const struct torch_reader *r, const cha
 /* zip_read within the limit on what is unpacked. */
 enum status torch_open_entry(struct torch_reader *r, const struct zip_entry *entry, const uint8_t **data,
                              uint8_t **memory) MUST_USE;
-/* The one storage that a legacy file of torch.save's is, as pickle.dump holds it; its data lies in the file. */
+/* The one storage that a legacy file of torch.save's is, as pickle.dump holds it; its data lies in the file. *parsed: how
+ * many bytes were read for it; all of them, where they are no such file. */
 enum status torch_read_single_storage(const char *path, const uint8_t *file, size_t bytes,
-                                      struct torch_storage *storage, struct error *error) MUST_USE;
+                                      struct torch_storage *storage, size_t *parsed, struct error *error) MUST_USE;
 
 #endif

@@ -154,21 +154,39 @@ static enum status read_part(const struct torch_reader *r, const struct pickle_v
     return STATUS_OK;
 }
 
+/* A storage that is given as the bytes of a file. Any number of tensors may name the same bytes, each of which would have
+ * them read again: there is a limit to that. */
+static enum status read_file(struct torch_reader *r, const struct pickle_value *source, struct torch_storage **storage)
+{
+    enum { TIMES_MAX = 16, BYTES_MIN = 1 << 20 };
+    const struct pickle_value *arguments = source->call.arguments;
+    size_t parsed = 0;
+    if (arguments->list.count != 1 || arguments->list.items[0]->type != PICKLE_BYTES)
+        return refuse(r, source, "a storage that is not given as bytes");
+    const struct pickle_value *file = arguments->list.items[0];
+    *storage = &r->last_storage;
+    if (file == r->last_file)
+        return STATUS_OK;
+    if (r->parsed > BYTES_MIN && (r->parsed - BYTES_MIN) / TIMES_MAX > r->bytes)
+        return refuse(r, source, "a storage that would be read again, which tensors of the file ask for too often");
+    r->last_file = NULL;
+    enum status status = torch_read_single_storage(r->path, (const uint8_t *)file->text.data, file->text.bytes,
+                                                   &r->last_storage, &parsed, r->error);
+    r->parsed += parsed;
+    if (status == STATUS_OK)
+        r->last_file = file;
+    return status;
+}
+
 /* The storage as the tensor's first argument has it: a reference, or the bytes of a file that holds it alone. */
 static enum status read_storage(struct torch_reader *r, const struct pickle_value *tensor, struct view *view)
 {
     const struct pickle_value *source = tensor->call.arguments->list.items[0];
-    struct torch_storage single, *storage = NULL;
+    struct torch_storage named, *storage = NULL;
     enum status status = STATUS_OK;
     if (source->type == PICKLE_OBJECT && source->call.global == GLOBAL_LOAD_FROM_BYTES) {
-        const struct pickle_value *arguments = source->call.arguments;
-        if (arguments->list.count != 1 || arguments->list.items[0]->type != PICKLE_BYTES)
-            return refuse(r, source, "a storage that is not given as bytes");
-        const struct pickle_value *bytes = arguments->list.items[0];
-        status =
-            torch_read_single_storage(r->path, (const uint8_t *)bytes->text.data, bytes->text.bytes, &single, r->error);
-        storage = &single;
-    } else if (source->type == PICKLE_PERSISTENT && read_reference(source, &single)) {
+        status = read_file(r, source, &storage);
+    } else if (source->type == PICKLE_PERSISTENT && read_reference(source, &named)) {
         storage = torch_find_storage(r, source->id->list.items[2]);
         if (storage == NULL)
             return refuse(r, source, "a storage that is not in the file");

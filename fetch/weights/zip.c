@@ -186,6 +186,26 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct zip_entry *)a)->name, ((const struct zip_entry *)b)->name);
 }
 
+static int by_data(const void *a, const void *b)
+{
+    const struct zip_entry *x = a, *y = b;
+    return x->data != y->data ? (x->data > y->data) - (x->data < y->data)
+                              : (x->packed > y->packed) - (x->packed < y->packed);
+}
+
+/* Entries that share bytes would make a small file a large one, without any compression. */
+static enum status check_overlaps(const struct reader *r, struct zip *zip)
+{
+    qsort(zip->entries, zip->count, sizeof *zip->entries, by_data);
+    for (size_t i = 1; i < zip->count; i++) {
+        const struct zip_entry *last = &zip->entries[i - 1], *next = &zip->entries[i];
+        if ((size_t)(next->data - last->data) < last->packed)
+            return error_set(r->error, STATUS_INPUT, "%s: the entries %.200s and %.200s overlap", r->path, last->name,
+                             next->name);
+    }
+    return STATUS_OK;
+}
+
 static enum status read_directory(const struct reader *r, struct zip *zip)
 {
     struct directory directory = { 0, 0, 0 };
@@ -200,6 +220,8 @@ static enum status read_directory(const struct reader *r, struct zip *zip)
     char *names = zip->names;
     while (status == STATUS_OK && zip->count < directory.count)
         status = read_entry(r, &directory, &place, &zip->entries[zip->count++], &names);
+    if (status == STATUS_OK)
+        status = check_overlaps(r, zip);
     if (status != STATUS_OK)
         return status;
     qsort(zip->entries, zip->count, sizeof *zip->entries, by_name);
