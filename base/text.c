@@ -291,6 +291,12 @@ void text_free_list(char **texts, size_t count)
     free(texts);
 }
 
+bool text_ends_with(const char *text, const char *end)
+{
+    const size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
 size_t text_width(const char *text)
 {
     size_t width = 0;

@@ -34,6 +34,8 @@ void text_write(FILE *file, enum text_place place, const char *text);
  * contains text from outside. */
 void text_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+bool text_ends_with(const char *text, const char *end);
+
 /* A word as a shell reads it back: unchanged if nothing in it is special, else in single quotes. */
 void text_write_word(FILE *file, const char *word);
 

@@ -1,13 +1,9 @@
 /* selfsame convert: weights from one container into another. */
 #include <string.h>
 
+#include "base/text.h"
 #include "commands/command.h"
 #include "commands/weights_options.h"
-
-static bool ends_with(const char *text, const char *end)
-{
-    return strlen(text) > strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
-}
 
 /* The containers that are written, by OUT's suffix. */
 static const struct {
@@ -25,7 +21,7 @@ static enum status run_convert(const struct arguments *arguments, struct error *
     struct weights weights;
     char hex[DIGEST_HEX_BYTES];
     size_t kind = 0;
-    while (kind < sizeof suffixes / sizeof *suffixes && !ends_with(out, suffixes[kind].suffix))
+    while (kind < sizeof suffixes / sizeof *suffixes && !text_ends_with(out, suffixes[kind].suffix))
         kind++;
     if (kind == sizeof suffixes / sizeof *suffixes)
         return error_set(

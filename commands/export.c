@@ -109,18 +109,12 @@ static enum status run_export(const struct arguments *arguments, struct error *e
     const char *format = arguments_text(arguments, "format");
     if (format == NULL)
         return error_set(error, STATUS_INPUT, "export needs --format NAME; selfsame export --help lists the formats");
-    struct record **records = calloc(count, sizeof *records);
-    if (records == NULL)
-        return error_out_of_memory(error, "%zu runs", count);
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = record_open(&records[i], runs, arguments->operands[i], error);
+    struct record **records;
+    enum status status = records_open(&records, runs, arguments->operands, count, error);
     if (status == STATUS_OK)
         status = strcmp(format, "mlflow") == 0 ? export_to_mlflow(arguments, records, count, error)
                                                : export_to_files(arguments, records, count, error);
-    for (size_t i = 0; i < count; i++)
-        record_close(records[i]);
-    free(records);
+    records_close(records, count);
     return status;
 }
 

@@ -9,7 +9,7 @@
 #include "commands/weights_options.h"
 #include "experiments/catalog.h"
 
-enum { SHAPE_BYTES = 128, FIT_BYTES = 256 };
+enum { FIT_BYTES = 256 };
 
 /* All that is printed, in either format. */
 struct findings {
@@ -39,16 +39,6 @@ static const char *variant_name(const struct model_config *model)
     return "none of the published";
 }
 
-static void print_shape(const struct named_tensor *tensor, char text[SHAPE_BYTES])
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (uint32_t i = 0; i < tensor->rank; i++)
-        used += (size_t)snprintf(text + used, SHAPE_BYTES - used, "%s%" PRIu32, i > 0 ? "x" : "", tensor->shape[i]);
-    if (tensor->rank == 0)
-        snprintf(text, SHAPE_BYTES, "scalar");
-}
-
 static void print_table(const struct findings *f)
 {
     const struct weights *weights = &f->weights;
@@ -73,8 +63,8 @@ static void print_table(const struct findings *f)
     printf("tensors     %zu\n", weights->tensors.count);
     for (size_t i = 0; i < weights->tensors.count; i++) {
         const struct named_tensor *tensor = &weights->tensors.list[i];
-        char shape[SHAPE_BYTES];
-        print_shape(tensor, shape);
+        char shape[TENSORS_SHAPE_BYTES];
+        tensors_shape_text(shape, tensor->rank, tensor->shape);
         if (tensor->obstacle != NULL)
             text_line(stdout, "    %-40s not read: %s", tensor->name, tensor->obstacle);
         else

@@ -179,15 +179,12 @@ static enum status draw_runs(const struct request *request, const struct look *b
     const struct arguments *arguments = request->arguments;
     const char *given = arguments_text(arguments, "name");
     const size_t count = arguments->operand_count;
-    struct record **records = calloc(count, sizeof *records);
+    struct record **records;
     char name[NAME_BYTES];
     bool empty = false;
-    enum status status = records != NULL ? STATUS_OK : error_out_of_memory(error, "%zu runs", count);
+    enum status status = records_open(&records, request->runs, arguments->operands, count, error);
     *look = (struct look){ .epochs = 0 };
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-        status = record_open(&records[i], request->runs, arguments->operands[i], error);
-        if (status != STATUS_OK)
-            break;
         look->epochs += records[i]->epochs;
         look->running += record_state(records[i]) == RUN_RUNNING;
         empty |= records[i]->epochs == 0;
@@ -203,9 +200,7 @@ static enum status draw_runs(const struct request *request, const struct look *b
             text_line(stderr, "selfsame plot: drawn with epoch %zu of %" PRIu64 " of %s", records[count - 1]->epochs,
                       records[count - 1]->facts.epochs_wanted, records[count - 1]->name);
     }
-    for (size_t i = 0; records != NULL && i < count; i++)
-        record_close(records[i]);
-    free(records);
+    records_close(records, count);
     return status;
 }
 

@@ -15,15 +15,7 @@ static enum status open_runs(struct report *report, const struct arguments *argu
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
     report->count = arguments->operand_count;
-    report->records = calloc(report->count, sizeof *report->records);
-    if (report->records == NULL)
-        return error_out_of_memory(error, "%zu runs", report->count);
-    for (size_t i = 0; i < report->count; i++) {
-        enum status status = record_open(&report->records[i], runs, arguments->operands[i], error);
-        if (status != STATUS_OK)
-            return status;
-    }
-    return STATUS_OK;
+    return records_open(&report->records, runs, arguments->operands, report->count, error);
 }
 
 static enum status read_keys(struct report *report, const struct arguments *arguments, struct error *error)
@@ -112,9 +104,7 @@ static enum status run_report(const struct arguments *arguments, struct error *e
         status = make_page(&report, !arguments_flag(arguments, "no-figures"), out, error);
     if (status == STATUS_OK)
         text_line(stdout, "%s", out);
-    for (size_t i = 0; report.records != NULL && i < report.count; i++)
-        record_close(report.records[i]);
-    free(report.records);
+    records_close(report.records, report.count);
     for (size_t i = 0; i < report.key_count; i++)
         signing_key_free(keys[i]);
     return status;

@@ -310,13 +310,11 @@ static enum status run_table(const struct arguments *arguments, struct error *er
     const char *runs = record_runs_folder(arguments_text(arguments, "runs")),
                *name = arguments_text(arguments, "format"), *group = arguments_text(arguments, "group");
     const size_t count = arguments->operand_count;
-    struct record **records = calloc(count, sizeof *records);
+    struct record **records;
     enum format format = FORMAT_TEXT;
-    enum status status = records != NULL ? STATUS_OK : error_out_of_memory(error, "%zu runs", count);
     while (name != NULL && strcmp(name, format_names[format]) != 0)
         format++; /* it is one of them: the option's table has checked that */
-    for (size_t i = 0; status == STATUS_OK && i < count; i++)
-        status = record_open(&records[i], runs, arguments->operands[i], error);
+    enum status status = records_open(&records, runs, arguments->operands, count, error);
     if (status == STATUS_OK) {
         qsort(records, count, sizeof *records, compare_records);
         status = group == NULL ? print_runs(format, records, count, error)
@@ -324,9 +322,7 @@ static enum status run_table(const struct arguments *arguments, struct error *er
                      ? table_print_seeds(records, count, format == FORMAT_TEXT ? "table" : name, error)
                      : table_print_machines(records, count, format == FORMAT_TEXT ? "table" : name, error);
     }
-    for (size_t i = 0; records != NULL && i < count; i++)
-        record_close(records[i]);
-    free(records);
+    records_close(records, count);
     return status;
 }
 

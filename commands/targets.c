@@ -243,21 +243,16 @@ static enum status run_targets(const struct arguments *arguments, struct error *
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs")), *by = arguments_text(arguments, "by");
     const size_t count = arguments->operand_count;
-    struct record **records = calloc(count, sizeof *records);
+    struct record **records = NULL;
     struct manifest other;
     struct job job = { .met = true };
-    enum status status = records != NULL ? STATUS_OK : error_out_of_memory(error, "%zu runs", count);
-    if (status == STATUS_OK && by != NULL) {
-        status = manifest_read(by, &other, error);
-        job.other = status == STATUS_OK ? &other : NULL;
-    }
-    for (size_t i = 0; status == STATUS_OK && i < count; i++)
-        status = record_open(&records[i], runs, arguments->operands[i], error);
+    enum status status = by != NULL ? manifest_read(by, &other, error) : STATUS_OK;
+    job.other = status == STATUS_OK && by != NULL ? &other : NULL;
+    if (status == STATUS_OK)
+        status = records_open(&records, runs, arguments->operands, count, error);
     if (status == STATUS_OK)
         status = judge(&job, arguments, records, error);
-    for (size_t i = 0; records != NULL && i < count; i++)
-        record_close(records[i]);
-    free(records);
+    records_close(records, count);
     if (job.other != NULL)
         manifest_free(&other);
     table_close(job.table);

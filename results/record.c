@@ -177,3 +177,20 @@ void record_close(struct record *record)
         file_scratch_close(&record->scratch);
     free(record);
 }
+
+enum status records_open(struct record ***records, const char *runs, const char *const *names, size_t count,
+                         struct error *error)
+{
+    *records = calloc(count + 1, sizeof **records);
+    enum status status = *records != NULL ? STATUS_OK : error_out_of_memory(error, "%zu runs", count);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        status = record_open(&(*records)[i], runs, names[i], error);
+    return status;
+}
+
+void records_close(struct record **records, size_t count)
+{
+    for (size_t i = 0; records != NULL && i < count; i++)
+        record_close(records[i]);
+    free(records);
+}

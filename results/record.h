@@ -38,6 +38,10 @@ enum status record_open(struct record **record, const char *runs, const char *ru
 /* The same of record.json alone: there are no manifest, metrics and ledger. */
 enum status record_open_head(struct record **record, const char *runs, const char *run, struct error *error) MUST_USE;
 void record_close(struct record *record);
+/* Several runs, up to the first that cannot be opened. records_close releases them, also after an error. */
+enum status records_open(struct record ***records, const char *runs, const char *const *names, size_t count,
+                         struct error *error) MUST_USE;
+void records_close(struct record **records, size_t count);
 
 enum run_state record_state(const struct record *record);
 /* In words: "running", "stopped", "finished", "finished 3 of 180", "failed", "imported", "imported 3 of 180". */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "trainer/network.h"
 
 enum { PARTS_MAX = 32, PREFIXES_MAX = 16, BLOCKS_MAX = 100000 / 6, OURS_BYTES = TENSOR_NAME_BYTES };
@@ -37,15 +38,10 @@ static void split(const char *name, struct parts *parts)
     }
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
-}
-
 bool names_is_harmless(const char *name)
 {
-    return strncmp(name, "momentum.", 9) == 0 || ends_with(name, "num_batches_tracked") ||
-           ends_with(name, "total_ops") || ends_with(name, "total_params");
+    return strncmp(name, "momentum.", 9) == 0 || text_ends_with(name, "num_batches_tracked") ||
+           text_ends_with(name, "total_ops") || text_ends_with(name, "total_params");
 }
 
 /* ---- what is usual ----------------------------------------------------------------------------------------------- */
@@ -398,18 +394,10 @@ static enum status fit_names(struct tensors *tensors, const char *path, struct m
 
 /* ---- the result -------------------------------------------------------------------------------------------------- */
 
-static void shape_text(char *text, size_t bytes, uint32_t rank, const uint32_t *shape)
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (uint32_t i = 0; i < rank && used < bytes; i++)
-        used += (size_t)snprintf(text + used, bytes - used, "%s%" PRIu32, i > 0 ? "x" : "", shape[i]);
-}
-
 static enum status check_tensor(const struct named_tensor *tensor, const char *path, const struct tensor *wanted,
                                 struct error *why)
 {
-    char has[128], wants[128];
+    char has[TENSORS_SHAPE_BYTES], wants[TENSORS_SHAPE_BYTES];
     if (tensor->obstacle != NULL)
         return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" cannot be read: %s", path, tensor->name,
                          tensor->obstacle);
@@ -418,10 +406,10 @@ static enum status check_tensor(const struct named_tensor *tensor, const char *p
                          element_name(tensor->element));
     if (tensor->rank != wanted->rank ||
         memcmp(tensor->shape, wanted->shape, wanted->rank * sizeof *wanted->shape) != 0) {
-        shape_text(has, sizeof has, tensor->rank, tensor->shape);
-        shape_text(wants, sizeof wants, wanted->rank, wanted->shape);
+        tensors_shape_text(has, tensor->rank, tensor->shape);
+        tensors_shape_text(wants, wanted->rank, wanted->shape);
         return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" is %s, but %s of a 6n+2 network for CIFAR-10 is %s",
-                         path, tensor->name, has[0] != '\0' ? has : "one number", wanted->name, wants);
+                         path, tensor->name, has, wanted->name, wants);
     }
     if (tensor->rounding.overflowed > 0)
         return error_set(why, STATUS_INPUT, "%s: tensor \"%s\" has numbers that are larger than float32 can hold", path,
@@ -471,18 +459,18 @@ enum status names_apply(struct tensors *tensors, const char *path, const struct 
 static enum status tell_difference(const struct tensors *tensors, const char *path, struct error *why)
 {
     const struct named_tensor *first = NULL, *linear = NULL;
-    char shape[128];
+    char shape[TENSORS_SHAPE_BYTES];
     for (size_t i = 0; i < tensors->count; i++) {
         const struct named_tensor *tensor = &tensors->list[i];
         if (tensor->values != NULL && tensor->rank == 4 && tensor->shape[1] == 3 && first == NULL)
             first = tensor;
-        if (tensor->values != NULL && tensor->rank == 2 && ends_with(tensor->name, "weight"))
+        if (tensor->values != NULL && tensor->rank == 2 && text_ends_with(tensor->name, "weight"))
             linear = tensor;
     }
     if (first == NULL)
         return error_set(why, STATUS_INPUT, "%s has no convolution of 3 channels, so it is not a network for images",
                          path);
-    shape_text(shape, sizeof shape, first->rank, first->shape);
+    tensors_shape_text(shape, first->rank, first->shape);
     if (first->shape[0] != 16 || first->shape[2] != 3 || first->shape[3] != 3)
         return error_set(
             why, STATUS_INPUT,

@@ -218,6 +218,13 @@ void tensors_note(struct tensors *tensors, const char *format, ...)
     va_end(arguments);
 }
 
+void tensors_shape_text(char text[TENSORS_SHAPE_BYTES], uint32_t rank, const uint32_t *shape)
+{
+    size_t used = (size_t)snprintf(text, TENSORS_SHAPE_BYTES, "%s", rank == 0 ? "scalar" : "");
+    for (uint32_t i = 0; i < rank && used < TENSORS_SHAPE_BYTES; i++)
+        used += (size_t)snprintf(text + used, TENSORS_SHAPE_BYTES - used, "%s%" PRIu32, i > 0 ? "x" : "", shape[i]);
+}
+
 /* The fewest digits that read back to the same number. */
 static int print_real(char *text, size_t bytes, double value)
 {

@@ -76,6 +76,10 @@ void tensors_free_one(struct named_tensor *tensor);
 /* By binary search, after tensors_sort, among the network's own tensors; NULL if there is none. */
 const struct named_tensor *tensors_find(const struct tensors *tensors, const char *name);
 
+/* "16x3x3x3"; "scalar" for a tensor of no dimensions. */
+enum { TENSORS_SHAPE_BYTES = 128 };
+void tensors_shape_text(char text[TENSORS_SHAPE_BYTES], uint32_t rank, const uint32_t *shape);
+
 /* Adds to the notes; without memory or room, nothing. */
 void tensors_note(struct tensors *tensors, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Notes a claim. One that does not fit (too many, not printable, too long) is left out, because claims are only

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "fetch/weights/names.h"
 #include "fetch/weights/neon.h"
 #include "fetch/weights/torch.h"
@@ -131,11 +132,6 @@ enum status weights_take(const struct safetensors *safetensors, const char *path
             return status;
     }
     return STATUS_OK;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
 }
 
 bool weights_is_weight(const struct named_tensor *tensor)
@@ -455,8 +451,8 @@ size_t weights_parameter_count(const struct weights *weights)
     size_t count = 0;
     for (size_t i = 0; i < weights->tensors.count; i++) {
         const struct named_tensor *tensor = &weights->tensors.list[i];
-        if (weights_is_weight(tensor) && !ends_with(tensor->name, ".running_mean") &&
-            !ends_with(tensor->name, ".running_var"))
+        if (weights_is_weight(tensor) && !text_ends_with(tensor->name, ".running_mean") &&
+            !text_ends_with(tensor->name, ".running_var"))
             count += tensor->count;
     }
     return count;
