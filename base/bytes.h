@@ -48,12 +48,18 @@ static inline void bytes_put_u64(uint8_t *out, uint64_t value)
         out[i] = (uint8_t)(value >> 8 * i);
 }
 
-static inline uint64_t bytes_get_u64(const uint8_t *in)
+/* At most 8 bytes. */
+static inline uint64_t bytes_get(const uint8_t *in, size_t bytes)
 {
     uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
+    for (size_t i = 0; i < bytes; i++)
         value |= (uint64_t)in[i] << 8 * i;
     return value;
+}
+
+static inline uint64_t bytes_get_u64(const uint8_t *in)
+{
+    return bytes_get(in, 8);
 }
 
 /* out holds 4 * count bytes, in any alignment. */

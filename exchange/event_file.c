@@ -39,11 +39,6 @@ void event_file_append(struct message *file, const void *data, size_t bytes)
     message_append(file, tail, sizeof tail);
 }
 
-static uint32_t get_u32(const uint8_t *in)
-{
-    return in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
-}
-
 enum status event_file_next(const char *path, const void *file, size_t bytes, size_t *offset, bool *found,
                             struct message_reader *record, struct error *error)
 {
@@ -52,7 +47,7 @@ enum status event_file_next(const char *path, const void *file, size_t bytes, si
     *found = false;
     if (left < HEAD_BYTES)
         return STATUS_OK;
-    if (checked && get_u32(data + 8) != masked_crc(data, 8))
+    if (checked && (uint32_t)bytes_get(data + 8, 4) != masked_crc(data, 8))
         return error_set(error, STATUS_INPUT,
                          "%s: byte %zu: the length of a record does not have its checksum; this is no event file, or "
                          "it is damaged",
@@ -60,7 +55,7 @@ enum status event_file_next(const char *path, const void *file, size_t bytes, si
     const uint64_t length = bytes_get_u64(data);
     if (length > left - HEAD_BYTES || left - HEAD_BYTES - length < TAIL_BYTES)
         return STATUS_OK;
-    if (checked && get_u32(data + HEAD_BYTES + length) != masked_crc(data + HEAD_BYTES, (size_t)length))
+    if (checked && (uint32_t)bytes_get(data + HEAD_BYTES + length, 4) != masked_crc(data + HEAD_BYTES, (size_t)length))
         return error_set(error, STATUS_INPUT, "%s: byte %zu: the record does not have its checksum; it is damaged",
                          path, *offset);
     *record = (struct message_reader){ .data = data + HEAD_BYTES, .bytes = (size_t)length };

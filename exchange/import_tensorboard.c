@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "exchange/event_file.h"
@@ -74,9 +75,7 @@ static void take_text(const struct message_field *field, char *text, size_t size
 
 static double number_at(const uint8_t *data, size_t bytes)
 {
-    struct message_field field = { .type = bytes == 4 ? WIRE_32 : WIRE_64 };
-    for (size_t i = 0; i < bytes; i++)
-        field.value |= (uint64_t)data[i] << 8 * i;
+    const struct message_field field = { .type = bytes == 4 ? WIRE_32 : WIRE_64, .value = bytes_get(data, bytes) };
     return message_field_double(&field);
 }
 

@@ -111,9 +111,7 @@ static bool take_fixed(struct message_reader *reader, size_t bytes, uint64_t *va
 {
     if (reader->bytes < bytes)
         return false;
-    *value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        *value |= (uint64_t)reader->data[i] << 8 * i;
+    *value = bytes_get(reader->data, bytes);
     reader->data += bytes;
     reader->bytes -= bytes;
     return true;

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 static enum status refuse(struct error *error, const char *path, const struct pickle_value *value, const char *why)
 {
     return error_set(error, STATUS_INPUT, "%s: byte %zu: an array %s", path, value->offset, why);
@@ -133,9 +135,7 @@ bool ndarray_scalar(const struct pickle_value *value, double *number)
         read_dtype(&element, "", dtype, &error) != STATUS_OK || data->text.bytes != element_bytes(element))
         return false;
     const uint8_t *bytes = (const uint8_t *)data->text.data;
-    uint64_t bits = 0;
-    for (size_t i = 0; i < data->text.bytes; i++)
-        bits |= (uint64_t)bytes[i] << 8 * i;
+    const uint64_t bits = bytes_get(bytes, data->text.bytes);
     assert(data->text.bytes > 0);                          /* every type has */
     unsigned unused = 64 - 8 * (unsigned)data->text.bytes; /* bits above the number's own */
     switch (element) {

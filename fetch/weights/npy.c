@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 enum { MAGIC_BYTES = 6, HEADER_MAX = 8192 };
 
 struct header {
@@ -69,9 +71,8 @@ static const char *read_header(const uint8_t *data, size_t bytes, struct header 
     if (bytes < MAGIC_BYTES + 6 || memcmp(data, magic, MAGIC_BYTES) != 0 || data[MAGIC_BYTES] < 1 ||
         data[MAGIC_BYTES] > 3)
         return "not a numpy array of version 1 to 3";
-    size_t place = MAGIC_BYTES + (data[MAGIC_BYTES] == 1 ? 4 : 6), length = data[8] | (size_t)data[9] << 8;
-    if (data[MAGIC_BYTES] > 1)
-        length |= (size_t)data[10] << 16 | (size_t)data[11] << 24;
+    const size_t length_bytes = data[MAGIC_BYTES] == 1 ? 2 : 4, place = MAGIC_BYTES + 2 + length_bytes,
+                 length = (size_t)bytes_get(data + MAGIC_BYTES + 2, length_bytes);
     if (length > HEADER_MAX || length > bytes - place)
         return "an array whose header is cut off or too long";
     memcpy(text, data + place, length);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 enum { INTEGER_DIGITS_MAX = 20 };
 
 /* ---- taking from the file and the stack -------------------------------------------------------------------------- */
@@ -23,9 +25,7 @@ static enum status take_number(struct pickle_machine *m, size_t count, uint64_t 
 {
     const uint8_t *data = NULL;
     enum status status = take_bytes(m, count, &data);
-    *number = 0;
-    for (size_t i = 0; status == STATUS_OK && i < count; i++)
-        *number |= (uint64_t)data[i] << 8 * i;
+    *number = status == STATUS_OK ? bytes_get(data, count) : 0;
     return status;
 }
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/bytes.h"
+
 enum {
     END_BYTES = 22,
     END64_LOCATOR_BYTES = 20,
@@ -38,14 +40,6 @@ struct directory {
     uint64_t offset, bytes, count;
 };
 
-static uint64_t number(const uint8_t *in, size_t count)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < count; i++)
-        value |= (uint64_t)in[i] << 8 * i;
-    return value;
-}
-
 static enum status refuse(const struct reader *r, size_t offset, const char *why)
 {
     return error_set(r->error, STATUS_INPUT,
@@ -60,7 +54,7 @@ static enum status find_end(const struct reader *r, size_t *end)
     size_t longest = r->bytes < END_BYTES + COMMENT_MAX ? r->bytes : END_BYTES + COMMENT_MAX;
     for (size_t back = END_BYTES; back <= longest; back++) {
         const uint8_t *record = r->file + r->bytes - back;
-        if (number(record, 4) == END_MARK && number(record + 20, 2) == back - END_BYTES) {
+        if (bytes_get(record, 4) == END_MARK && bytes_get(record + 20, 2) == back - END_BYTES) {
             *end = r->bytes - back;
             return STATUS_OK;
         }
@@ -71,17 +65,18 @@ static enum status find_end(const struct reader *r, size_t *end)
 static enum status read_end64(const struct reader *r, size_t end, struct directory *directory)
 {
     const uint8_t *locator = end >= END64_LOCATOR_BYTES ? r->file + end - END64_LOCATOR_BYTES : NULL;
-    if (locator == NULL || number(locator, 4) != END64_LOCATOR_MARK)
+    if (locator == NULL || bytes_get(locator, 4) != END64_LOCATOR_MARK)
         return STATUS_OK;
-    uint64_t place = number(locator + 8, 8);
-    if (place > end || end - place < END64_BYTES + END64_LOCATOR_BYTES || number(r->file + place, 4) != END64_MARK)
+    uint64_t place = bytes_get(locator + 8, 8);
+    if (place > end || end - place < END64_BYTES + END64_LOCATOR_BYTES || bytes_get(r->file + place, 4) != END64_MARK)
         return refuse(r, end - END64_LOCATOR_BYTES, "the zip64 end record is not where its locator says");
     const uint8_t *record = r->file + place;
-    if (number(record + 16, 4) != 0 || number(record + 20, 4) != 0 || number(record + 24, 8) != number(record + 32, 8))
+    if (bytes_get(record + 16, 4) != 0 || bytes_get(record + 20, 4) != 0 ||
+        bytes_get(record + 24, 8) != bytes_get(record + 32, 8))
         return refuse(r, (size_t)place, "the archive spans several disks");
-    directory->count = number(record + 32, 8);
-    directory->bytes = number(record + 40, 8);
-    directory->offset = number(record + 48, 8);
+    directory->count = bytes_get(record + 32, 8);
+    directory->bytes = bytes_get(record + 40, 8);
+    directory->offset = bytes_get(record + 48, 8);
     return STATUS_OK;
 }
 
@@ -92,11 +87,12 @@ static enum status read_end(const struct reader *r, struct directory *directory)
     if (status != STATUS_OK)
         return status;
     const uint8_t *record = r->file + end;
-    if (number(record + 4, 2) != 0 || number(record + 6, 2) != 0 || number(record + 8, 2) != number(record + 10, 2))
+    if (bytes_get(record + 4, 2) != 0 || bytes_get(record + 6, 2) != 0 ||
+        bytes_get(record + 8, 2) != bytes_get(record + 10, 2))
         return refuse(r, end, "the archive spans several disks");
-    *directory = (struct directory){ .count = number(record + 10, 2),
-                                     .bytes = number(record + 12, 4),
-                                     .offset = number(record + 16, 4) };
+    *directory = (struct directory){ .count = bytes_get(record + 10, 2),
+                                     .bytes = bytes_get(record + 12, 4),
+                                     .offset = bytes_get(record + 16, 4) };
     status = read_end64(r, end, directory);
     if (status != STATUS_OK)
         return status;
@@ -111,17 +107,17 @@ static enum status read_end(const struct reader *r, struct directory *directory)
 static bool read_extra(const uint8_t *extra, size_t length, uint64_t *values[3])
 {
     while (length >= 4) {
-        size_t bytes = (size_t)number(extra + 2, 2);
+        size_t bytes = (size_t)bytes_get(extra + 2, 2);
         if (bytes > length - 4)
             return false;
         const uint8_t *data = extra + 4;
-        if (number(extra, 2) == EXTRA_ZIP64) {
+        if (bytes_get(extra, 2) == EXTRA_ZIP64) {
             for (int i = 0; i < 3; i++) {
                 if (*values[i] != UINT32_MAX)
                     continue;
                 if ((size_t)(extra + 4 + bytes - data) < 8)
                     return false;
-                *values[i] = number(data, 8);
+                *values[i] = bytes_get(data, 8);
                 data += 8;
             }
             return true;
@@ -138,13 +134,13 @@ static enum status locate(const struct reader *r, struct zip_entry *entry, uint6
 {
     size_t name_bytes = strlen(entry->name);
     if (local > directory->offset || directory->offset - local < LOCAL_BYTES ||
-        number(r->file + local, 4) != LOCAL_MARK)
+        bytes_get(r->file + local, 4) != LOCAL_MARK)
         return refuse(r, (size_t)(local < r->bytes ? local : r->bytes), "no local header where the directory says");
     const uint8_t *header = r->file + local;
-    uint64_t data = local + LOCAL_BYTES + number(header + 26, 2) + number(header + 28, 2);
+    uint64_t data = local + LOCAL_BYTES + bytes_get(header + 26, 2) + bytes_get(header + 28, 2);
     if (data > directory->offset || packed > directory->offset - data)
         return refuse(r, (size_t)local, "an entry's data lies outside of the file");
-    if (number(header + 26, 2) != name_bytes || memcmp(header + LOCAL_BYTES, entry->name, name_bytes) != 0)
+    if (bytes_get(header + 26, 2) != name_bytes || memcmp(header + LOCAL_BYTES, entry->name, name_bytes) != 0)
         return refuse(r, (size_t)local, "the local header and the directory have different names");
     entry->data = r->file + data;
     entry->packed = (size_t)packed;
@@ -156,11 +152,11 @@ static enum status read_entry(const struct reader *r, const struct directory *di
 {
     size_t end = (size_t)(directory->offset + directory->bytes);
     const uint8_t *record = r->file + *place;
-    if (end - *place < CENTRAL_BYTES || number(record, 4) != CENTRAL_MARK)
+    if (end - *place < CENTRAL_BYTES || bytes_get(record, 4) != CENTRAL_MARK)
         return refuse(r, *place, "no entry of the directory");
-    size_t name_bytes = (size_t)number(record + 28, 2), extra_bytes = (size_t)number(record + 30, 2),
-           comment_bytes = (size_t)number(record + 32, 2);
-    uint64_t packed = number(record + 20, 4), bytes = number(record + 24, 4), local = number(record + 42, 4);
+    size_t name_bytes = (size_t)bytes_get(record + 28, 2), extra_bytes = (size_t)bytes_get(record + 30, 2),
+           comment_bytes = (size_t)bytes_get(record + 32, 2);
+    uint64_t packed = bytes_get(record + 20, 4), bytes = bytes_get(record + 24, 4), local = bytes_get(record + 42, 4);
     if (end - *place - CENTRAL_BYTES < name_bytes + extra_bytes + comment_bytes)
         return refuse(r, *place, "an entry of the directory is cut off");
     if (name_bytes > ZIP_NAME_MAX || memchr(record + CENTRAL_BYTES, '\0', name_bytes) != NULL)
@@ -171,10 +167,10 @@ static enum status read_entry(const struct reader *r, const struct directory *di
     (*names)[name_bytes] = '\0';
     entry->name = *names;
     *names += name_bytes + 1;
-    entry->crc32 = (uint32_t)number(record + 16, 4);
+    entry->crc32 = (uint32_t)bytes_get(record + 16, 4);
     entry->bytes = (size_t)bytes;
-    entry->method = (uint32_t)number(record + 10, 2);
-    entry->encrypted = (number(record + 8, 2) & FLAG_ENCRYPTED) != 0;
+    entry->method = (uint32_t)bytes_get(record + 10, 2);
+    entry->encrypted = (bytes_get(record + 8, 2) & FLAG_ENCRYPTED) != 0;
     if (entry->method == METHOD_STORED && !entry->encrypted && packed != bytes)
         return refuse(r, *place, "a stored entry has two sizes");
     *place += CENTRAL_BYTES + name_bytes + extra_bytes + comment_bytes;
