@@ -13,11 +13,6 @@
 
 /* ---- the lead ---------------------------------------------------------------------------------------------------- */
 
-static const char *data_of(const struct record *record)
-{
-    return record->manifest.dataset_kind == DATASET_CIFAR10 ? "CIFAR-10" : "the embedded data set";
-}
-
 static void print_run_lead(FILE *page, const struct record *record)
 {
     const struct record_facts *facts = &record->facts;
@@ -25,7 +20,8 @@ static void print_run_lead(FILE *page, const struct record *record)
     char state[RECORD_STATE_BYTES];
     if (record->epochs == 0) {
         page_element(page, "p.lead", "ResNet-%" PRIu64 " on %s, seed %" PRIu64 ", arithmetic %s: %s, no epoch yet.",
-                     facts->depth, data_of(record), facts->seed, facts->arithmetic, record_state_text(record, state));
+                     facts->depth, manifest_data_name(&record->manifest), facts->seed, facts->arithmetic,
+                     record_state_text(record, state));
         return;
     }
     const double error = record->metrics[record->epochs - 1].validation_error;
@@ -34,9 +30,9 @@ static void print_run_lead(FILE *page, const struct record *record)
         snprintf(value, sizeof value, "error %.2f %%", error);
     page_element(page, "p.lead",
                  "ResNet-%" PRIu64 " on %s, seed %" PRIu64 ", %s%s: %s after epoch %zu of %" PRIu64 "%s%s.",
-                 facts->depth, data_of(record), facts->seed, imported_is(record) ? "" : "arithmetic ",
-                 imported_arithmetic(record), value, record->epochs, facts->epochs_wanted, mark != NULL ? ", " : "",
-                 mark != NULL ? mark : "");
+                 facts->depth, manifest_data_name(&record->manifest), facts->seed,
+                 imported_is(record) ? "" : "arithmetic ", imported_arithmetic(record), value, record->epochs,
+                 facts->epochs_wanted, mark != NULL ? ", " : "", mark != NULL ? mark : "");
     if (facts->failure[0] != '\0')
         page_element(page, "p", "The run failed: %s", facts->failure);
 }

@@ -561,6 +561,11 @@ void manifest_free(struct manifest *manifest)
     memset(manifest, 0, sizeof *manifest);
 }
 
+const char *manifest_data_name(const struct manifest *manifest)
+{
+    return manifest->dataset_kind == DATASET_CIFAR10 ? "CIFAR-10" : "the embedded data set";
+}
+
 const char *manifest_test_mark(const struct manifest *manifest, const char *test_sha256)
 {
     const bool cifar10 = manifest->dataset_kind == DATASET_CIFAR10;

@@ -89,6 +89,9 @@ enum status manifest_with_arithmetic(const struct manifest *manifest, enum arith
                                      struct manifest *other, struct error *error) MUST_USE;
 void manifest_free(struct manifest *manifest);
 
+/* "CIFAR-10", or "the embedded data set". */
+const char *manifest_data_name(const struct manifest *manifest);
+
 /* SHA-256 of CIFAR-10's official test images, as experiments/cifar10.yaml says. */
 #define CIFAR10_TEST_SHA256 "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"
 

@@ -74,5 +74,5 @@ const char *figure_data_name(const struct record *const *runs, size_t count)
         if (runs[i]->manifest.dataset_kind != runs[0]->manifest.dataset_kind)
             return "two data sets";
     }
-    return runs[0]->manifest.dataset_kind == DATASET_CIFAR10 ? "CIFAR-10" : "the embedded data set";
+    return manifest_data_name(&runs[0]->manifest);
 }
