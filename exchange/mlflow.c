@@ -152,8 +152,8 @@ static enum status find_run_on_server(struct sending *sending, const char *id, j
     return status;
 }
 
-/* Where the server does not answer, or is busy, it may have made the run. So it is asked for it before it is asked to make
- * one again. */
+/* Where the server does not answer, or is busy, it may have made the run. So it is asked for it before it is asked to
+ * make one again. */
 static enum status open_run(struct sending *sending, struct error *error)
 {
     char id[DIGEST_HEX_BYTES];

@@ -42,8 +42,8 @@ enum status mlflow_get(struct mlflow_server *server, const char *path, json_t **
 enum status mlflow_post(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
                         char code[MLFLOW_CODE_BYTES], struct error *error) MUST_USE;
 
-/* The same as mlflow_post, asked once whatever happens: for what would be there twice if the server did it and its answer
- * was lost. *unknown: whether it may have done it. */
+/* The same as mlflow_post, asked once whatever happens: for what would be there twice if the server did it and its
+ * answer was lost. *unknown: whether it may have done it. */
 enum status mlflow_post_once(struct mlflow_server *server, const char *path, json_t *body, json_t **answer,
                              bool *unknown, struct error *error) MUST_USE;
 

@@ -1,4 +1,5 @@
-/* Where manifests are: in the folder of the one that inherits them, in the current folder, or in an experiments folder. */
+/* Where manifests are: in the folder of the one that inherits them, in the current folder, or in an experiments
+ * folder. */
 #ifndef SELFSAME_SETTINGS_PLACES_H
 #define SELFSAME_SETTINGS_PLACES_H
 

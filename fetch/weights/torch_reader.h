@@ -52,8 +52,8 @@ const struct zip_entry *torch_find_entry(const struct torch_reader *r, const cha
 /* zip_read within the limit on what is unpacked. */
 enum status torch_open_entry(struct torch_reader *r, const struct zip_entry *entry, const uint8_t **data,
                              uint8_t **memory) MUST_USE;
-/* The one storage that a legacy file of torch.save's is, as pickle.dump holds it; its data lies in the file. *parsed: how
- * many bytes were read for it; all of them, where they are no such file. */
+/* The one storage that a legacy file of torch.save's is, as pickle.dump holds it; its data lies in the file. *parsed:
+ * how many bytes were read for it; all of them, where they are no such file. */
 enum status torch_read_single_storage(const char *path, const uint8_t *file, size_t bytes,
                                       struct torch_storage *storage, size_t *parsed, struct error *error) MUST_USE;
 

@@ -154,8 +154,8 @@ static enum status read_part(const struct torch_reader *r, const struct pickle_v
     return STATUS_OK;
 }
 
-/* A storage that is given as the bytes of a file. Any number of tensors may name the same bytes, each of which would have
- * them read again: there is a limit to that. */
+/* A storage that is given as the bytes of a file. Any number of tensors may name the same bytes, each of which would
+ * have them read again: there is a limit to that. */
 static enum status read_file(struct torch_reader *r, const struct pickle_value *source, struct torch_storage **storage)
 {
     enum { TIMES_MAX = 16, BYTES_MIN = 1 << 20 };

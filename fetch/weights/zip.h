@@ -3,8 +3,9 @@
  * reading  Only the central directory says which entries there are, because local headers of torch's files have neither
  *          sizes nor checksums. zip64 is read. Every place is checked to lie in the file, every local header to have
  *          the same name, every entry's CRC-32 when it is opened.
- * refused  Several disks, an entry that is there twice, entries that share bytes, bytes after the end record; when it is opened, an entry that is
- *          encrypted, or compressed by another method than deflate, or that unpacks to more than its limit.
+ * refused  Several disks, an entry that is there twice, entries that share bytes, bytes after the end record; when it
+ *          is opened, an entry that is encrypted, or compressed by another method than deflate, or that unpacks to more
+ *          than its limit.
  * source   PKWARE's APPNOTE, 4.3 and 4.5.3. */
 #ifndef SELFSAME_ZIP_H
 #define SELFSAME_ZIP_H
