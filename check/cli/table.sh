@@ -67,10 +67,9 @@ rm -r msra
 mkdir -p broken/msra
 echo 'name: [' > broken/msra/resnet20.yaml
 SELFSAME_EXPERIMENTS=$PWD/broken
-export SELFSAME_EXPERIMENTS
 expect 2 "one that cannot be read there" table "$published"
 says "broken/msra/resnet20.yaml:"
-unset SELFSAME_EXPERIMENTS
+SELFSAME_EXPERIMENTS=$TOP/experiments
 
 # How near a run is to a published curve.
 sed 's/name: a/name: c/; s/epochs: 2/epochs: 14/; s/drop_epochs: \[1\]/drop_epochs: [7]/' a.yaml > c.yaml
