@@ -241,3 +241,33 @@ const char *trace_difference(const struct trial *trial, const struct network *ne
     snprintf(text, size, "step %u: the digests differ, the states afterwards do not", step);
     return text;
 }
+
+const char *backends_difference(const struct trial *trial, const struct backend_operations *left, uint32_t left_threads,
+                                const struct backend_operations *right, uint32_t right_threads, char *text, size_t size)
+{
+    const struct recipe recipe = trial_recipe(trial);
+    struct network *network = NULL;
+    struct dataset data = { 0 }, none = { 0 };
+    struct trace expected = { 0 }, trace = { 0 };
+    struct error error;
+    char different[512];
+    const char *difference = error.message;
+    if (network_open(&network, &recipe.model, &error) == STATUS_OK &&
+        embedded_make(&data, trial->batch + TRIAL_IMAGES, &none, 1, &error) == STATUS_OK &&
+        trial_run(trial, network, &data, left, left_threads, &expected, &error) == STATUS_OK &&
+        trial_run(trial, network, &data, right, right_threads, &trace, &error) == STATUS_OK)
+        difference = trace_difference(trial, network, &expected, &trace, different, sizeof different);
+    if (difference != NULL) {
+        snprintf(text, size, "%s, depth %u, %s, batch %u, last %u, %s, %s with %u threads against %s with %u: %s",
+                 arithmetic_version(trial->arithmetic), trial->depth, VARIANTS[trial->variant], trial->batch,
+                 trial->last, ADVERSITIES[trial->adversity], right->variant, right_threads, left->variant, left_threads,
+                 difference);
+        difference = text;
+    }
+    trace_free(&expected);
+    trace_free(&trace);
+    dataset_free(&data);
+    dataset_free(&none);
+    network_close(network);
+    return difference;
+}

@@ -39,26 +39,10 @@ static size_t others(const struct backend_operations *list[FUSED_BACKENDS_MAX])
 static void expect_equal(const struct trial *trial, const struct backend_operations *left, uint32_t left_threads,
                          const struct backend_operations *right, uint32_t right_threads)
 {
-    struct error error;
-    struct network *network;
-    struct dataset data, none;
-    struct trace expected, trace;
-    char text[512];
-    const struct recipe recipe = trial_recipe(trial);
-    assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
-    assert_int_equal(embedded_make(&data, trial->batch + TRIAL_IMAGES, &none, 1, &error), STATUS_OK);
-    assert_int_equal(trial_run(trial, network, &data, left, left_threads, &expected, &error), STATUS_OK);
-    assert_int_equal(trial_run(trial, network, &data, right, right_threads, &trace, &error), STATUS_OK);
-    const char *difference = trace_difference(trial, network, &expected, &trace, text, sizeof text);
+    char text[1024];
+    const char *difference = backends_difference(trial, left, left_threads, right, right_threads, text, sizeof text);
     if (difference != NULL)
-        fail_msg("%s, depth %u, %s, batch %u, last %u, %s, %s with %u threads against %s: %s",
-                 arithmetic_version(trial->arithmetic), trial->depth, VARIANTS[trial->variant], trial->batch,
-                 trial->last, ADVERSITIES[trial->adversity], right->variant, right_threads, left->variant, difference);
-    trace_free(&expected);
-    trace_free(&trace);
-    dataset_free(&data);
-    dataset_free(&none);
-    network_close(network);
+        fail_msg("%s", difference);
 }
 
 /* In both arithmetics. */
