@@ -94,17 +94,15 @@ refused() {
     says "$1"
 }
 refused "last/test_batch: .*channels last" last
-if "${SELFSAME_PYTHON:-python3}" -c 'import numpy' 2> /dev/null; then
+if has_modules numpy "images with the channels last"; then
     # The remedy in the message is run unchanged, on the array that the file holds.
-    "${SELFSAME_PYTHON:-python3}" -c "
+    "$python" -c "
 import pickle
 batch = pickle.load(open('last/test_batch', 'rb'))
 data = batch['data']
 batch['data'] = $(sed -n 's/.*save \(data\.transpose([0-9, ]*)\).*/\1/p' stderr)
 pickle.dump(batch, open('last/test_batch', 'wb'), 2)" 2> failed || fail "the remedy"
     finds "  transposed" last
-else
-    echo "skipped: no numpy here (SELFSAME_PYTHON names a python that has it): images with the channels last"
 fi
 refused "hundred/test_batch is a file of CIFAR-100" hundred
 refused "contains CIFAR-100" hundred-inside
@@ -136,8 +134,8 @@ expect 0 "  to the same bits" compare runs/stated-seed1 runs/fetched-seed1
 # The real images, if they, the cases that people reported and a Python with numpy are there.
 cases=$TOP/../shared/cases/data.py
 resnet20=$TOP/../shared/data/weights/resnet20-12fca82f.th
-if [ -n "${SELFSAME_CIFAR10:-}" ] && [ -f "$cases" ] && [ -f "$resnet20" ] && "${SELFSAME_PYTHON:-python3}" -c 'import numpy' 2> /dev/null; then
-    "${SELFSAME_PYTHON:-python3}" "$cases" "$SELFSAME_CIFAR10" cases
+if [ -n "${SELFSAME_CIFAR10:-}" ] && [ -f "$cases" ] && [ -f "$resnet20" ] && has_modules numpy "the cases that people reported"; then
+    "$python" "$cases" "$SELFSAME_CIFAR10" cases
     for case in cases/*; do
         run eval --weights "$resnet20" --manifest akamaster/resnet20.yaml --data "$case"
         case $case in

@@ -28,44 +28,12 @@ says "exists: give another name, or --force"
 cp -r logs before
 expect 0 "  or replaced" export tiny-seed1 --format tensorboard --out logs --force
 if diff -r before logs > stdout; then pass "  by the same bytes"; else fail "  by other bytes"; fi
-# Framing and messages, from the format's description alone.
 cat > events.py <<'PY'
-import glob, json, struct, sys
-def crc(data):
-    c = 0xffffffff
-    for b in data:
-        c ^= b
-        for _ in range(8): c = c >> 1 ^ (0x82F63B78 if c & 1 else 0)
-    c ^= 0xffffffff
-    return ((c >> 15 | c << 17) + 0xA282EAD8) & 0xffffffff
-def varint(data, at):
-    value = shift = 0
-    while True:
-        b = data[at]; at += 1
-        value |= (b & 127) << shift; shift += 7
-        if b < 128: return value, at
-def fields(data):
-    at = 0
-    while at < len(data):
-        key, at = varint(data, at)
-        if key & 7 == 0: value, at = varint(data, at)
-        elif key & 7 == 1: value, at = data[at:at + 8], at + 8
-        elif key & 7 == 5: value, at = data[at:at + 4], at + 4
-        else:
-            assert key & 7 == 2
-            n, at = varint(data, at); value, at = data[at:at + n], at + n
-            assert len(value) == n
-        yield key >> 3, value
+import glob, gzip, json, os, struct, sys
+from event_file import fields, records
 run, record = sys.argv[1:]
 [name] = glob.glob(run + '/*tfevents*')
-data = open(name, 'rb').read()
-at, events = 0, []
-while at < len(data):
-    n, c = struct.unpack_from('<QI', data, at)
-    assert c == crc(data[at:at + 8])
-    events.append(data[at + 12:at + 12 + n])
-    assert struct.unpack_from('<I', data, at + 12 + n)[0] == crc(events[-1])
-    at += 16 + n
+events = list(records(open(name, 'rb').read()))
 assert dict(fields(events[0]))[3] == b'brain.Event:2'
 scalars, times = {}, []
 for event in map(lambda e: dict(fields(e)), events):
@@ -78,7 +46,6 @@ f32 = lambda x: struct.unpack('<f', struct.pack('<f', x))[0]
 rows = [json.loads(line) for line in open(record + '/metrics.jsonl')]
 for key in ('training_loss', 'training_error', 'validation_loss', 'validation_error', 'learning_rate', 'images_per_second', 'end_step'):
     assert scalars['epoch/' + key] == [(r['epoch'] + 1, f32(r[key])) for r in rows], key
-import gzip, os
 ledger = (open(record + '/ledger.txt') if os.path.exists(record + '/ledger.txt') else gzip.open(record + '/ledger.txt.gz', 'rt')).read().split('\n')[1:-1]
 assert scalars['step/loss'] == [(int(l.split()[0]), f32(float(l.split()[1]))) for l in ledger]
 assert scalars['step/errors'] == [(int(l.split()[0]), float(l.split()[2])) for l in ledger]

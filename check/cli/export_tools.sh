@@ -1,12 +1,6 @@
 # What selfsame export writes, read by the tools that it is for. A tool that SELFSAME_PYTHON does not have is skipped.
+. "$TOP/check/cli/lib_mlflow.sh"
 
-python=${SELFSAME_PYTHON:-python3}
-# A tool that the test may use, or a line that says so.
-has() {
-    if "$python" -c "import $1" > /dev/null 2>&1; then return 0; fi
-    echo "skipped: no $1 here (SELFSAME_PYTHON names a python that has it)"
-    return 1
-}
 # judged "what": the script check.py says so, or fails with its last words.
 judged() {
     what=$1
@@ -20,7 +14,7 @@ published=published/quick/quick-resnet20-seed1
 
 # ---- TensorBoard ----
 
-if has tensorboard; then
+if has_modules tensorboard; then
     expect 0 "TensorBoard" export tiny-seed1 $published --format tensorboard --out logs
     cat > check.py <<'PY'
 import json, sys, numpy
@@ -44,7 +38,7 @@ fi
 
 # ---- a model card, a crate, a log, a data set ----
 
-if has huggingface_hub; then
+if has_modules huggingface_hub; then
     expect 0 "a model card" export $published --format model-card --out README.md --license apache-2.0
     cat > check.py <<'PY'
 from huggingface_hub import ModelCard
@@ -56,7 +50,7 @@ PY
     judged "  the Hub's library reads its results"
 fi
 
-if has rocrate_validator && has rocrate; then
+if has_modules "rocrate_validator, rocrate"; then
     expect 0 "a crate" export tiny-seed1 $published --format ro-crate --out crate --license CC-BY-4.0 --author "Ann Author"
     cat > check.py <<'PY'
 # The context comes from the package rocrate, so that nothing is asked of the network. It is of a later version, which has
@@ -86,7 +80,7 @@ PY
     if "$python" check.py > stdout 2> stderr; then fail "  without its program it is one, too"; else pass "  without its program it is none"; fi
 fi
 
-if has mlperf_logging; then
+if has_modules mlperf_logging; then
     expect 0 "a log" export $published --format mllog --out mllog
     cat > check.py <<'PY'
 from mlperf_logging.compliance_checker.mlp_parser import parse_file
@@ -97,7 +91,7 @@ PY
     judged "  MLPerf's parser reads it"
 fi
 
-if has trackio; then
+if has_modules trackio; then
     expect 0 "a table" export tiny-seed1 $published --format trackio --out tables
     cat > check.py <<'PY'
 import json, os, sys
@@ -116,7 +110,7 @@ fi
 
 # A manifest of CIFAR-10 and a record of it: the run that is published, if there is one.
 cifar10=$(grep -l '"name": "msra-resnet20"' "$TOP"/results/published/*/record.json 2> /dev/null | head -n 1)
-if [ -n "$cifar10" ] && has mlcroissant; then
+if [ -n "$cifar10" ] && has_modules mlcroissant; then
     expect 0 "CIFAR-10's description" export "${cifar10%/record.json}" --format croissant --out croissant.json
     cat > check.py <<'PY'
 import mlcroissant
@@ -130,24 +124,7 @@ fi
 
 # ---- MLflow ----
 
-# A server on loopback, with its database in this folder.
-start_mlflow() {
-    port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    "$python" -m mlflow server --host 127.0.0.1 --port "$port" --backend-store-uri "sqlite:///$PWD/mlflow.db" \
-        --artifacts-destination "$PWD/artifacts" --workers 1 > server.log 2>&1 &
-    server=$!
-    url=http://127.0.0.1:$port
-    for _ in $(seq 600); do
-        if "$python" -c "import urllib.request; urllib.request.urlopen('$url/health')" 2> /dev/null; then return 0; fi
-        kill -0 "$server" 2> /dev/null || break
-        sleep 0.1
-    done
-    cp server.log stderr
-    fail "the MLflow server does not start"
-    return 1
-}
-
-if has mlflow; then
+if has_modules mlflow; then
     cat > check.py <<'PY'
 import json, sys, math
 import mlflow

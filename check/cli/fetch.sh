@@ -373,7 +373,6 @@ if [ -z "$nginx" ] || ! "$nginx" -v 2> /dev/null || ! command -v openssl > /dev/
     echo "skipped: the cases that want nginx and openssl"
     finish
 fi
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 plain_port=$(free_port) tls_port=$(free_port)
 openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj "/CN=selfsame test CA" 2> /dev/null
 openssl req -newkey rsa:2048 -nodes -keyout tls.key -out tls.csr -subj "/CN=localhost" 2> /dev/null

@@ -233,19 +233,7 @@ rm -rf runs/forged runs/with runs/nulls
 
 # ---- there and back ----
 
-cat > same.py <<'PY'
-import json, struct, sys
-kind, ours, theirs = sys.argv[1:]
-f32 = lambda x: struct.unpack('<f', struct.pack('<f', x))[0]
-a, b = ([json.loads(line) for line in open('runs/%s/metrics.jsonl' % run)] for run in (ours, theirs))
-assert len(a) == len(b) == 3
-for x, y in zip(a, b):
-    for key, value in x.items():
-        if key.endswith('sha256'): assert y[key] is None
-        elif key == 'validation_images' and kind != 'csv': assert y[key] is None
-        else: assert y[key] == (f32(value) if kind == 'tensorboard' and isinstance(value, float) else value), (key, value, y[key])
-PY
-back() { if python3 same.py "$@" > stdout 2> stderr; then pass "  has the same metrics"; else fail "  other metrics"; fi; }
+back() { if python3 "$TOP/check/cli/same_metrics.py" "$@" > stdout 2> stderr; then pass "  has the same metrics"; else fail "  other metrics"; fi; }
 expect 0 "CSV there" export three-seed1 --format csv --out csv
 expect 0 "  and back" import csv/three-seed1.csv --manifest three.yaml --name from-csv
 back csv three-seed1 from-csv
@@ -269,30 +257,12 @@ rm logs/three-seed1/events*.gz
 
 # Folders in the folder, tensors, and a file that is cut: as Keras writes them.
 cat > keras.py <<'PY'
-import os, struct
-def crc(data):
-    c = 0xffffffff
-    for b in data:
-        c ^= b
-        for _ in range(8): c = c >> 1 ^ (0x82F63B78 if c & 1 else 0)
-    c ^= 0xffffffff
-    return ((c >> 15 | c << 17) + 0xA282EAD8) & 0xffffffff
-def varint(n):
-    out = b''
-    while n > 127: out, n = out + bytes([n & 127 | 128]), n >> 7
-    return out + bytes([n])
-def field(number, data): return varint(number << 3 | 2) + varint(len(data)) + data
-def record(data):
-    n = struct.pack('<Q', len(data))
-    return n + struct.pack('<I', crc(n)) + data + struct.pack('<I', crc(data))
-def event(step, body): return record(b'\x09' + struct.pack('<d', 1.7e9 + step) + b'\x10' + varint(step) + body)
-def tensor(value): return field(8, b'\x08\x01' + field(2, b'') + field(4, struct.pack('<f', value)))
-def scalar(step, tag, value): return event(step, field(5, field(1, field(1, tag) + value)))
-version = record(b'\x09' + struct.pack('<d', 1.7e9) + field(3, b'brain.Event:2'))
+import os
+from event_file import *
 for folder, values in (('train', (0.2, 0.3, 0.5)), ('validation', (0.1, 0.25, 0.4))):
     os.makedirs('keras/' + folder)
     with open('keras/%s/events.out.tfevents.1700000000.host.1.0.v2' % folder, 'wb') as file:
-        file.write(version + scalar(0, b'keras', field(8, b'\x08\x07' + field(2, b'') + field(8, b'{}'))))
+        file.write(VERSION + scalar(0, b'keras', field(8, b'\x08\x07' + field(2, b'') + field(8, b'{}'))))
         for step, value in enumerate(values): file.write(scalar(step, b'epoch_accuracy', tensor(value)))
         file.write(scalar(3, b'epoch_accuracy', tensor(1))[:-3])
 PY
@@ -310,7 +280,7 @@ expect 0 "  a link that leads back" import loop --manifest three.yaml --column v
 # Bits that were turned: the checksums see each; and fields that lie, under right checksums.
 cat > damage.py <<'PY'
 import glob, os, random, struct, subprocess, sys
-exec(open('keras.py').read().split('version =')[0])
+from event_file import *
 [name] = glob.glob('logs/three-seed1/*tfevents*')
 data = open(name, 'rb').read()
 random.seed(1)
@@ -328,21 +298,20 @@ for _ in range(25):
     # A length that grows beyond the file is a torn end; then what is before it may be a run.
     run(data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1:], 'bit at %d' % at)
 for _ in range(10): run(data[:random.randrange(len(data))], 'cut', (0, 2))
-version = record(b'\x09' + struct.pack('<d', 1.7e9) + field(3, b'brain.Event:2'))
-good = scalar(1, b'validation_error', b'\x15' + struct.pack('<f', 50))
-run(version + good, 'good', (0,))
-assert b'no value' not in run(good + version, 'no version')
-assert b'byte 40: the record is no message' in run(version + record(b'\x0a\xff\xff\xff\xff\x0f'), 'a length beyond the record')
-assert b'is no message' in run(version + record(b'\x80' * 20), 'a number that does not end')
-assert b'is no message' in run(version + record(b'\x0b'), 'a group')
-assert b'is called -5' in run(version + scalar(2**64 - 5, b'validation_error', b'\x15' + struct.pack('<f', 50)) + good, 'a negative step')
-assert b'after the end' in run(version + good + scalar(2**62, b'validation_error', b'\x15' + struct.pack('<f', 50)), 'a step of 2^62')
-run(version + scalar(1, b'\x1b[2J\xff\x00x', b'\x15' + struct.pack('<f', 50)), 'a tag of any bytes')
-run(version + scalar(1, b'validation_error', b'\x15' + struct.pack('<f', float('nan'))), 'a NaN alone')
-run(version + scalar(1, b'validation_error', b'\x15' + struct.pack('<f', float('inf'))) + scalar(2, b'validation_error', b'\x15' + struct.pack('<f', 50)), 'an infinity', (0,))
-run(version + scalar(1, b'validation_error', tensor(50) + b'\x15' + struct.pack('<f', 50)), 'a tensor and a number', (0,))
-run(version + scalar(1, b'validation_error', field(8, b'\x08\x01' + field(4, b'x' * 400))), 'a tensor of 100 numbers')
-run(struct.pack('<Q', 2**63) + struct.pack('<I', crc(struct.pack('<Q', 2**63))) + b'x' * 100, 'a record of 2^63 bytes')
+good = scalar(1, b'validation_error', number(50))
+run(VERSION + good, 'good', (0,))
+assert b'no value' not in run(good + VERSION, 'no version')
+assert b'byte 40: the record is no message' in run(VERSION + record(b'\x0a\xff\xff\xff\xff\x0f'), 'a length beyond the record')
+assert b'is no message' in run(VERSION + record(b'\x80' * 20), 'a number that does not end')
+assert b'is no message' in run(VERSION + record(b'\x0b'), 'a group')
+assert b'is called -5' in run(VERSION + scalar(2**64 - 5, b'validation_error', number(50)) + good, 'a negative step')
+assert b'after the end' in run(VERSION + good + scalar(2**62, b'validation_error', number(50)), 'a step of 2^62')
+run(VERSION + scalar(1, b'\x1b[2J\xff\x00x', number(50)), 'a tag of any bytes')
+run(VERSION + scalar(1, b'validation_error', number(float('nan'))), 'a NaN alone')
+run(VERSION + scalar(1, b'validation_error', number(float('inf'))) + scalar(2, b'validation_error', number(50)), 'an infinity', (0,))
+run(VERSION + scalar(1, b'validation_error', tensor(50) + number(50)), 'a tensor and a number', (0,))
+run(VERSION + scalar(1, b'validation_error', field(8, b'\x08\x01' + field(4, b'x' * 400))), 'a tensor of 100 numbers')
+run(struct.pack('<Q', 2**63) + struct.pack('<I', checksum(struct.pack('<Q', 2**63))) + b'x' * 100, 'a record of 2^63 bytes')
 run(b'', 'nothing')
 print('%d bytes' % len(data))
 PY

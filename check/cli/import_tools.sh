@@ -1,13 +1,8 @@
 # Runs that the tools themselves write, imported; and runs of ours through the tools and back. A tool that SELFSAME_PYTHON does
 # not have is skipped.
+. "$TOP/check/cli/lib_mlflow.sh"
 
-python=${SELFSAME_PYTHON:-python3}
-has() {
-    if "$python" -c "import $1" > /dev/null 2>&1; then return 0; fi
-    echo "skipped: no $1 here (SELFSAME_PYTHON names a python that has it)"
-    return 1
-}
-# python "what" FILE [WORD...]: a script that must end well.
+# runs_script "what" FILE [WORD...]: a script that must end well.
 runs_script() {
     what=$1
     shift
@@ -22,23 +17,11 @@ dataset: {training_images: 32, test_images: 20, train_sha256: 3cc266318723b0ed6f
 training: {epochs: 3, batch_size: 16, schedule: {drop_epochs: []}}
 targets: []
 YAML
-# The metrics of two runs: the same, or the same as binary32.
-cat > same.py <<'PY'
-import json, struct, sys
-kind, ours, theirs = sys.argv[1:]
-f32 = lambda x: struct.unpack('<f', struct.pack('<f', x))[0]
-a, b = ([json.loads(line) for line in open('runs/%s/metrics.jsonl' % run)] for run in (ours, theirs))
-assert len(a) == len(b) == 3
-for x, y in zip(a, b):
-    for key, value in x.items():
-        if not key.endswith('sha256') and key != 'validation_images':
-            assert y[key] == (f32(value) if kind == 'float' and isinstance(value, float) else value), (key, value, y[key])
-PY
 expect 0 "a run" train three.yaml
 
 # ---- TensorBoard ----
 
-if has tensorboard; then
+if has_modules tensorboard; then
     # Its own writer, with scalars in both forms and the settings of the plugin hparams.
     cat > write.py <<'PY'
 from tensorboard.summary import Writer
@@ -75,26 +58,16 @@ writer.close()
 PY
     runs_script "  read and written again" again.py
     expect 0 "  and back" import logs2 --manifest three.yaml
-    runs_script "  has the same metrics" same.py float three-seed1 logs2
+    runs_script "  has the same metrics" "$TOP/check/cli/same_metrics.py" tensorboard three-seed1 logs2
 fi
 
 # ---- MLflow ----
 
-if has mlflow; then
-    port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    "$python" -m mlflow server --host 127.0.0.1 --port "$port" --backend-store-uri "sqlite:///$PWD/mlflow.db" \
-        --artifacts-destination "$PWD/artifacts" --workers 1 > server.log 2>&1 &
-    server=$!
-    url=http://127.0.0.1:$port
-    for _ in $(seq 1200); do
-        if "$python" -c "import urllib.request; urllib.request.urlopen('$url/health')" 2> /dev/null; then break; fi
-        kill -0 "$server" 2> /dev/null || break
-        sleep 0.1
-    done
+if has_modules mlflow && start_mlflow; then
     expect 0 "a run of ours to MLflow" export three-seed1 --format mlflow --to "$url" --steps
     expect 0 "  and back" import "$url" --experiment three --manifest three.yaml
     back=$(sed -n 's|^imported: runs/\([^,]*\),.*|\1|p' stdout)
-    runs_script "  has the same metrics, to the last bit" same.py double three-seed1 "$back"
+    runs_script "  has the same metrics, to the last bit" "$TOP/check/cli/same_metrics.py" mlflow three-seed1 "$back"
     cat > write.py <<'PY'
 import sys
 from mlflow.tracking import MlflowClient
@@ -159,7 +132,7 @@ fi
 
 # ---- neptune-exporter ----
 
-if has pyarrow; then
+if has_modules pyarrow; then
     cat > write.py <<'PY'
 import decimal, os, pyarrow as pa, pyarrow.parquet as parquet
 os.makedirs('neptune/team/project', exist_ok=True)

@@ -1,11 +1,6 @@
 # The second implementation (check/independent) and the program agree: on its vectors, on a fresh run, and on what is refused.
 
-python=${SELFSAME_PYTHON:-python3}
-if ! "$python" -c 'import numpy' 2> /dev/null; then
-    echo "skipped: no numpy here (SELFSAME_PYTHON names a python that has it)"
-    exit 77
-fi
-export PYTHONDONTWRITEBYTECODE=1
+has_modules numpy || exit 77
 independent=$TOP/check/independent
 again() { "$python" "$independent/independent.py" "$@" > stdout 2> stderr < /dev/null; status=$?; }
 

@@ -5,6 +5,9 @@ failures=0
 export LC_ALL=C
 unset SELFSAME_RUNS SELFSAME_ISA
 export SELFSAME_STORE="$PWD/store" # never the user's own store
+# Where python3 and its own library are not enough, $python is used. PYTHONPATH lets scripts import the modules of check/cli.
+python=${SELFSAME_PYTHON:-python3}
+export PYTHONPATH="$TOP/check/cli${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1
 
 pass() { printf 'ok - %s\n' "$1"; }
 fail() {
@@ -72,5 +75,15 @@ needs() {
         command -v "$program" > /dev/null 2>&1 || { echo "skipped: no $program here"; exit 77; }
     done
 }
+
+# has_modules "MODULE, ..." [TEXT]: whether $python has these modules. Otherwise it says that the text is skipped.
+has_modules() {
+    if "$python" -c "import $1" > /dev/null 2>&1; then return 0; fi
+    echo "skipped: no $1 here (SELFSAME_PYTHON names a python that has it)${2:+: $2}"
+    return 1
+}
+
+# A port of 127.0.0.1 that nobody listens on.
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 finish() { [ "$failures" -eq 0 ]; exit; }

@@ -104,8 +104,7 @@ else
     echo "skipped: git lfs pull, since it is not here"
 fi
 
-python=${SELFSAME_PYTHON:-python3}
-if "$python" -c 'import numpy' > /dev/null 2>&1; then
+if has_modules numpy "pickles and arrays"; then
     "$python" - "$ours" <<'PY'
 import json, numpy, pickle, struct, sys
 data = open(sys.argv[1], "rb").read()
@@ -138,14 +137,12 @@ PY
     expect 2 "one array of numpy's" inspect one.npy
     says "numpy.savez writes several"
     reads all.npz
-else
-    echo "skipped: no numpy here (SELFSAME_PYTHON names a python that has it): pickles and arrays"
 fi
 
 printf '\211HDF\r\n\032\n' > keras.h5
 expect 2 "an HDF5 file" inspect keras.h5
 says "h5py reads its arrays, and numpy.savez writes them"
-if "$python" -c 'import h5py, numpy' > /dev/null 2>&1; then
+if has_modules "h5py, numpy"; then
     "$python" -c '
 import h5py, numpy, sys
 with h5py.File("keras.h5", "w") as file:
@@ -155,11 +152,9 @@ with h5py.File("keras.h5") as file:
     numpy.savez("keras.npz", **{name: file[name][()] for name in file})' 2> stderr || fail "h5py and numpy.savez"
     expect 2 "  by h5py" inspect keras.h5
     reads keras.npz
-else
-    echo "skipped: no h5py here (SELFSAME_PYTHON names a python that has it)"
 fi
 
-if "$python" -c 'import torch' > /dev/null 2>&1; then
+if has_modules torch "whole modules and TorchScript"; then
     "$python" - "$ours" <<'PY' > stdout 2> stderr || fail "torch writes the files"
 import json, struct, sys, torch
 data = open(sys.argv[1], "rb").read()
@@ -218,8 +213,6 @@ PY
     reads script-weights.pth
     expect 2 "tensors without names" inspect unnamed.pth
     says "without named tensors, .*torch.save(model.state_dict(), OUT)"
-else
-    echo "skipped: no PyTorch here (SELFSAME_PYTHON names a python that has it): whole modules and TorchScript"
 fi
 
 # ---- engines and processors ----------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 # The statistics against scipy itself, with arguments that are drawn anew.
 
-python=${SELFSAME_PYTHON:-python3}
-"$python" -c 'import scipy.stats' 2> /dev/null || { echo "skipped: no scipy here (SELFSAME_PYTHON names a python that has it)"; exit 77; }
+has_modules scipy.stats || exit 77
 test=$(dirname "$SELFSAME")/check/unit/test_statistics
 [ -x "$test" ] || { echo "skipped: test_statistics was not built"; exit 77; }
 

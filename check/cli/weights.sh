@@ -114,8 +114,7 @@ else
 fi
 
 # PyTorch opens what convert writes, and we open what PyTorch writes of a whole network.
-python=${SELFSAME_PYTHON:-python3}
-if "$python" -c 'import safetensors.numpy' > /dev/null 2>&1; then
+if has_modules safetensors.numpy; then
     "$python" - "$ours" theirs.safetensors <<'PY'
 import sys
 from safetensors.numpy import load_file, save_file
@@ -123,10 +122,8 @@ save_file(load_file(sys.argv[1]), sys.argv[2])
 PY
     expect 0 "inspect what the safetensors package made of our file" inspect theirs.safetensors
     prints "^weights     $digest"
-else
-    echo "skipped: no safetensors package here (SELFSAME_PYTHON names a python that has it)"
 fi
-if "$python" -c 'import torch' > /dev/null 2>&1; then
+if has_modules torch "its own files are tested in test_torch alone"; then
     for kind in legacy zip half; do
         "$python" "$TOP/check/tools/torch_weights.py" save "$ours" "$kind.pt" "$kind"
         expect 0 "convert PyTorch's $kind file" convert "$kind.pt" "$kind.safetensors"
@@ -185,8 +182,6 @@ if "$python" -c 'import torch' > /dev/null 2>&1; then
     else
         fail "PyTorch does not read the zip file that convert writes"
     fi
-else
-    echo "skipped: no PyTorch here (SELFSAME_PYTHON names a python that has it): its own files are tested in test_torch alone"
 fi
 
 # The published ResNet-20, from the shared data folder next to the checkout.

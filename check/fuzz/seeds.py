@@ -1,6 +1,10 @@
 """Writes check/fuzz/seeds/: small inputs that reach every branch of the readers. Run as: python3 seeds.py FOLDER; Python 3 alone."""
 import gzip, io, json, os, pickle, struct, sys, tarfile
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../cli"))
+from event_file import field, varint
+
 folder = sys.argv[1]
 
 
@@ -59,17 +63,6 @@ write("cifar10", "batch", b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstr
 
 
 # Event files as TensorBoard's writers make them, and CSV.
-def varint(number):
-    out = b""
-    while number > 127:
-        out, number = out + bytes([number & 127 | 128]), number >> 7
-    return out + bytes([number])
-
-
-def field(number, data):
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
 def event_record(data):  # its checksums are not looked at
     data = b"\x09" + struct.pack("<d", 1.7e9) + data
     return struct.pack("<Q", len(data)) + bytes(4) + data + bytes(4)
