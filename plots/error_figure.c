@@ -1,4 +1,3 @@
-
 /* The error of runs by epoch, drawn with plots/error.gp. */
 #include <inttypes.h>
 #include <math.h>
