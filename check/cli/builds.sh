@@ -1,5 +1,5 @@
-# The first steps in exact-1 and exact-2 have the published ledger's lines as built by gcc and by clang with flags that would let a compiler change bits.
-# Four builds: part of `make check-ci`, which runs every test with clang's own build, too.
+# The first steps in exact-1 and exact-2 have the published ledger's lines, also where gcc and clang were given flags that would
+# let them change bits. Four builds: an item of `make check-deep`.
 
 . "$TOP/check/cli/lib_first_steps.sh"
 
@@ -9,7 +9,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CFLAGS CPPFLAGS LDFLAGS
 # build FOLDER COMPILER CFLAGS [MAKE_ARGUMENT]: configures and makes the program there; what was said is in FOLDER.log.
 build() {
     mkdir -p "$1"
-    if (cd "$1" && "$TOP/configure" -q CC="$2" CFLAGS="$3" && make -s -j2 selfsame "${4:-CC=$2}") > "$1.log" 2>&1; then
+    if (cd "$1" && "$TOP/configure" -q --without-cuda CC="$2" CFLAGS="$3" && make -s -j2 selfsame "${4:-CC=$2}") > "$1.log" 2>&1; then
         pass "$2 builds it with $3 ${4:-}"
     else
         fail "$2 does not build it with $3 ${4:-}"
