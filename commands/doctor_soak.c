@@ -1,4 +1,3 @@
-/* See doctor_soak.h. */
 #include "commands/doctor_soak.h"
 
 #include <inttypes.h>

@@ -1,5 +1,4 @@
-/* What the runs of selfsame report came from: settings, machines, digests, signatures, and how to compute them again.
- * */
+/* Where the runs of selfsame report came from: settings, machines, digests, signatures; how to compute them again. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

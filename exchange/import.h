@@ -42,8 +42,7 @@ void import_known_free(struct import_known *known);
 /* The name of the record of a run of an MLflow server, NULL if there is none. */
 const char *import_known_mlflow(const struct import_known *known, const char *url, const char *run_id);
 
-/* ---- the readers: each fills a zeroed source, which import_source_free releases, also after an error --------------
- * */
+/* ---- the readers: each fills a zeroed source, which import_source_free releases, also after an error ------------- */
 
 /* A file or a folder: CSV, an event file, a folder with event files, or a run's folder in mlruns. Known by what is in
  * it. */

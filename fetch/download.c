@@ -485,8 +485,7 @@ enum status download_file(const struct source *source, const char *name, uint64_
     memset(result, 0, sizeof *result);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return error_set(error, STATUS_ENVIRONMENT, "libcurl does not start");
-    /* Where a SHA-256 is published, an MD5 would say nothing more and take longer than the download from a near mirror.
-     * */
+    /* Where a SHA-256 is published, an MD5 says nothing more, and takes longer than the download from a near mirror. */
     const bool with_md5 = source->md5[0] != '\0' && source->sha256[0] == '\0';
     enum status status = part_open(&transfer.part, part, with_md5, error);
     for (size_t i = 0;

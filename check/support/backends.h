@@ -68,8 +68,8 @@ enum status trial_run(const struct trial *trial, const struct network *network, 
 const char *trace_difference(const struct trial *trial, const struct network *network, const struct trace *left,
                              const struct trace *right, char *text, size_t size);
 
-/* Runs the trial on both backends, in a network and on images of its own. NULL when both leave the same bits; else text,
- * naming the trial and the first difference, or the error that kept it from running. */
+/* Runs the trial on both backends, in a network and on images of its own. NULL when both leave the same bits; else
+ * text, naming the trial and the first difference, or the error that kept it from running. */
 const char *backends_difference(const struct trial *trial, const struct backend_operations *left, uint32_t left_threads,
                                 const struct backend_operations *right, uint32_t right_threads, char *text,
                                 size_t size);

@@ -1,6 +1,6 @@
 /* Finished runs that are made up in memory, for tests of what judges and draws records. */
-#ifndef CHECK_MADE_RUN_H
-#define CHECK_MADE_RUN_H
+#ifndef SELFSAME_MADE_RUN_H
+#define SELFSAME_MADE_RUN_H
 
 #include "results/record_data.h"
 
