@@ -1,5 +1,6 @@
-# The threads of the program: a step on every backend, a training, several trainings at a time, and a stop.
-# `make check-threads` runs it in a build with --enable-tsan, where a data race ends a command with exit status 66.
+# The threads of the program: a step on every backend, trainings one after the other and at a time, a stop, a training that is
+# sent to a server, the index of many runs, and a soak. `make check-threads` runs it in a build with --enable-tsan, where a data
+# race ends a command with exit status 66.
 
 TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 export TSAN_OPTIONS
@@ -32,3 +33,23 @@ kill -INT "$process"
 wait "$process"
 status=$?
 if [ $status -eq 130 ]; then pass "SIGINT stops both: exit 130"; else fail "SIGINT: exit $status, expected 130"; fi
+
+python3 "$TOP/check/cli/mlflow_server.py" &
+server=$!
+for _ in $(seq 100); do [ -e port ] || sleep 0.1; done
+expect 0 "runs that are sent while they are trained" train tiny.yaml --runs sent --threads 2 --mlflow "http://127.0.0.1:$(cat port)/away"
+kill "$server"
+wait "$server" 2> /dev/null
+for seed in 1 2 3; do same alone/tiny-seed$seed/ledger.txt sent/tiny-seed$seed/ledger.txt "  the same ledger of seed $seed"; done
+
+# Two threads look at 600 runs, while the first one opens the index.
+for copy in $(seq 600); do cp -r alone/tiny-seed1 "alone/copy$copy"; done
+expect 0 "the index of 603 runs" runs --runs alone --format csv
+if [ "$(wc -l < stdout)" -eq 604 ]; then pass "  has them all"; else fail "  has $(wc -l < stdout) lines"; fi
+cp stdout first
+rm -r alone/copy1
+cp -r alone/tiny-seed1 alone/copy1
+expect 0 "  and again" runs --runs alone --format csv
+same first stdout "  is the same"
+
+expect 0 "known answers on every core" doctor --soak 2s
