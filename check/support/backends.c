@@ -121,16 +121,16 @@ void trial_state(const struct trial *trial, const struct network *network, float
     }
 }
 
-void trace_free(struct trace *trace)
+void outcome_free(struct outcome *outcome)
 {
-    free(trace->values);
-    free(trace->momentum);
-    free(trace->losses);
-    free(trace->predictions);
+    free(outcome->values);
+    free(outcome->momentum);
+    free(outcome->losses);
+    free(outcome->predictions);
 }
 
 enum status trial_run(const struct trial *trial, const struct network *network, const struct dataset *data,
-                      const struct backend_operations *operations, uint32_t threads, struct trace *trace,
+                      const struct backend_operations *operations, uint32_t threads, struct outcome *outcome,
                       struct error *error)
 {
     const struct recipe recipe = trial_recipe(trial);
@@ -138,22 +138,22 @@ enum status trial_run(const struct trial *trial, const struct network *network, 
     struct input *input = NULL;
     struct sample *samples = calloc(trial->batch, sizeof *samples);
     const struct float_environment saved = float_environment_enter();
-    memset(trace, 0, sizeof *trace);
-    trace->values = calloc(network->value_count, sizeof *trace->values);
-    trace->momentum = calloc(network->value_count, sizeof *trace->momentum);
-    trace->losses = calloc(trial->batch, sizeof *trace->losses);
-    trace->predictions = calloc(trial->batch, sizeof *trace->predictions);
+    memset(outcome, 0, sizeof *outcome);
+    outcome->values = calloc(network->value_count, sizeof *outcome->values);
+    outcome->momentum = calloc(network->value_count, sizeof *outcome->momentum);
+    outcome->losses = calloc(trial->batch, sizeof *outcome->losses);
+    outcome->predictions = calloc(trial->batch, sizeof *outcome->predictions);
     enum status status = STATUS_ENVIRONMENT;
-    if (samples == NULL || trace->values == NULL || trace->momentum == NULL || trace->losses == NULL ||
-        trace->predictions == NULL)
+    if (samples == NULL || outcome->values == NULL || outcome->momentum == NULL || outcome->losses == NULL ||
+        outcome->predictions == NULL)
         error_out_of_memory(error, "a trial");
     else
         status = input_open(&input, &recipe.input, data, error);
     if (status == STATUS_OK)
         status = operations->open(&backend, &recipe, network, threads, false, NULL, error);
     if (status == STATUS_OK) {
-        trial_state(trial, network, trace->values, trace->momentum);
-        operations->set_state(backend, trace->values, trace->momentum);
+        trial_state(trial, network, outcome->values, outcome->momentum);
+        operations->set_state(backend, outcome->values, outcome->momentum);
         for (uint32_t step = 0; step < trial->steps; step++) {
             struct backend_batch batch = { .count = step + 1 == trial->steps ? trial->last : trial->batch,
                                            .data = data,
@@ -168,13 +168,13 @@ enum status trial_run(const struct trial *trial, const struct network *network, 
                                               .flip = words[3] & 1 };
             }
             operations->step(backend, &batch, (float)recipe.training.schedule.learning_rate,
-                             &trace->outcomes[trace->steps]);
-            if (trace->outcomes[trace->steps++].non_finite[0] != '\0')
+                             &outcome->by_step[outcome->steps]);
+            if (outcome->by_step[outcome->steps++].non_finite[0] != '\0')
                 break;
         }
-        operations->get_state(backend, trace->values, trace->momentum);
+        operations->get_state(backend, outcome->values, outcome->momentum);
         struct backend_batch batch = { .count = trial->batch, .data = data, .input = input, .first = 1 };
-        operations->evaluate(backend, &batch, trace->predictions, trace->losses);
+        operations->evaluate(backend, &batch, outcome->predictions, outcome->losses);
         operations->close(backend);
     }
     input_close(input);
@@ -203,12 +203,12 @@ static const char *differing_tensor(const struct network *network, const float *
     return NULL;
 }
 
-const char *trace_difference(const struct trial *trial, const struct network *network, const struct trace *left,
-                             const struct trace *right, char *text, size_t size)
+const char *outcome_difference(const struct trial *trial, const struct network *network, const struct outcome *left,
+                               const struct outcome *right, char *text, size_t size)
 {
     uint32_t step = 0;
     for (; step < left->steps && step < right->steps; step++) {
-        const struct backend_outcome *a = &left->outcomes[step], *b = &right->outcomes[step];
+        const struct backend_outcome *a = &left->by_step[step], *b = &right->by_step[step];
         if (strcmp(a->non_finite, b->non_finite) != 0) {
             snprintf(text, size, "step %u: not finite: '%s' against '%s'", step, a->non_finite, b->non_finite);
             return text;
@@ -248,15 +248,15 @@ const char *backends_difference(const struct trial *trial, const struct backend_
     const struct recipe recipe = trial_recipe(trial);
     struct network *network = NULL;
     struct dataset data = { 0 }, none = { 0 };
-    struct trace expected = { 0 }, trace = { 0 };
+    struct outcome expected = { 0 }, outcome = { 0 };
     struct error error;
     char different[512];
     const char *difference = error.message;
     if (network_open(&network, &recipe.model, &error) == STATUS_OK &&
         embedded_make(&data, trial->batch + TRIAL_IMAGES, &none, 1, &error) == STATUS_OK &&
         trial_run(trial, network, &data, left, left_threads, &expected, &error) == STATUS_OK &&
-        trial_run(trial, network, &data, right, right_threads, &trace, &error) == STATUS_OK)
-        difference = trace_difference(trial, network, &expected, &trace, different, sizeof different);
+        trial_run(trial, network, &data, right, right_threads, &outcome, &error) == STATUS_OK)
+        difference = outcome_difference(trial, network, &expected, &outcome, different, sizeof different);
     if (difference != NULL) {
         snprintf(text, size, "%s, depth %u, %s, batch %u, last %u, %s, %s with %u threads against %s with %u: %s",
                  arithmetic_version(trial->arithmetic), trial->depth, VARIANTS[trial->variant], trial->batch,
@@ -264,8 +264,8 @@ const char *backends_difference(const struct trial *trial, const struct backend_
                  difference);
         difference = text;
     }
-    trace_free(&expected);
-    trace_free(&trace);
+    outcome_free(&expected);
+    outcome_free(&outcome);
     dataset_free(&data);
     dataset_free(&none);
     network_close(network);

@@ -37,8 +37,8 @@ struct trial {
 };
 
 /* Everything that a backend left. */
-struct trace {
-    struct backend_outcome outcomes[TRIAL_STEPS_MAX];
+struct outcome {
+    struct backend_outcome by_step[TRIAL_STEPS_MAX];
     uint32_t steps; /* run; the last of them may be non-finite */
     float *values, *momentum, *losses;
     uint8_t *predictions;
@@ -57,16 +57,16 @@ struct recipe trial_recipe(const struct trial *trial);
 /* The initial state, made adverse. */
 void trial_state(const struct trial *trial, const struct network *network, float *values, float *momentum);
 
-void trace_free(struct trace *trace);
+void outcome_free(struct outcome *outcome);
 
-/* Runs the trial. The caller frees the trace whatever the status. */
+/* Runs the trial. The caller frees the outcome whatever the status. */
 enum status trial_run(const struct trial *trial, const struct network *network, const struct dataset *data,
-                      const struct backend_operations *operations, uint32_t threads, struct trace *trace,
+                      const struct backend_operations *operations, uint32_t threads, struct outcome *outcome,
                       struct error *error);
 
-/* NULL when both traces are the same bits; else text, naming the first difference. */
-const char *trace_difference(const struct trial *trial, const struct network *network, const struct trace *left,
-                             const struct trace *right, char *text, size_t size);
+/* NULL when both outcomes are the same bits; else text, naming the first difference. */
+const char *outcome_difference(const struct trial *trial, const struct network *network, const struct outcome *left,
+                               const struct outcome *right, char *text, size_t size);
 
 /* Runs the trial on both backends, in a network and on images of its own. NULL when both leave the same bits; else
  * text, naming the trial and the first difference, or the error that kept it from running. */

@@ -177,7 +177,7 @@ int main(int argc, char **argv)
     struct error error;
     struct network *network = NULL;
     struct dataset data = { 0 }, none = { 0 };
-    struct trace trace = { 0 };
+    struct outcome outcome = { 0 };
     struct team *team = NULL;
     const struct recipe recipe = trial_recipe(&trial);
     operations = fastest();
@@ -187,7 +187,7 @@ int main(int argc, char **argv)
     int result = 2;
     if (network_open(&network, &recipe.model, &error) != STATUS_OK ||
         embedded_make(&data, trial.batch + TRIAL_IMAGES, &none, 1, &error) != STATUS_OK ||
-        trial_run(&trial, network, &data, &timed, threads, &trace, &error) != STATUS_OK ||
+        trial_run(&trial, network, &data, &timed, threads, &outcome, &error) != STATUS_OK ||
         team_open(&team, threads, &error) != STATUS_OK) {
         fprintf(stderr, "barriers: %s\n", error.message);
         goto out;
@@ -203,7 +203,7 @@ int main(int argc, char **argv)
     result = 0;
 out:
     team_close(team);
-    trace_free(&trace);
+    outcome_free(&outcome);
     dataset_free(&data);
     dataset_free(&none);
     network_close(network);

@@ -118,24 +118,24 @@ static bool wanted(const struct request *request, const struct backend_operation
     return strcmp(request->only, operations->isa) == 0;
 }
 
-/* Runs one backend against the expected trace (or makes it, where that is NULL). Returns the exit status. */
+/* Runs one backend against the expected outcome (or makes it, where that is NULL). Returns the exit status. */
 static int compare(const struct request *request, const struct network *network, const struct dataset *data,
-                   const struct backend_operations *operations, uint32_t threads, const struct trace *expected,
-                   struct trace *trace)
+                   const struct backend_operations *operations, uint32_t threads, const struct outcome *expected,
+                   struct outcome *outcome)
 {
     char text[512];
     struct error error;
     double began = clock_seconds();
-    if (trial_run(&request->trial, network, data, operations, threads, trace, &error) != STATUS_OK) {
+    if (trial_run(&request->trial, network, data, operations, threads, outcome, &error) != STATUS_OK) {
         fprintf(stderr, "%s: %s\n", operations->variant, error.message);
         return 2;
     }
-    const struct backend_outcome *last = &trace->outcomes[trace->steps - 1];
+    const struct backend_outcome *last = &outcome->by_step[outcome->steps - 1];
     printf("%-40s %u threads  %6.2f s  loss %-13.9g errors %-3u digest %016" PRIx64 "%016" PRIx64 " %s\n",
            operations->variant, threads, clock_seconds() - began, (double)last->loss, last->errors, last->digest[0],
            last->digest[1], last->non_finite);
     const char *difference =
-        expected == NULL ? NULL : trace_difference(&request->trial, network, expected, trace, text, sizeof text);
+        expected == NULL ? NULL : outcome_difference(&request->trial, network, expected, outcome, text, sizeof text);
     if (difference == NULL)
         return 0;
     printf("    differs from the reference: %s\n", difference);
@@ -166,7 +166,7 @@ int main(int argc, char **argv)
         return 2;
     }
     const struct backend_operations *reference = request.plain ? &backend_reference_plain : reference_backend();
-    struct trace expected;
+    struct outcome expected;
     int worst = compare(&request, network, &data, reference, 1, NULL, &expected);
     for (size_t i = 0; backends[i] != NULL; i++) {
         if (!backends[i]->supported() || !wanted(&request, backends[i]))
@@ -174,13 +174,13 @@ int main(int argc, char **argv)
         for (const uint32_t *threads = request.threads; *threads > 0 && worst != 2; threads++) {
             if (backends[i] == reference ? *threads == 1 : backends[i] == &backend_reference_plain && !request.plain)
                 continue;
-            struct trace trace;
-            int status = compare(&request, network, &data, backends[i], *threads, &expected, &trace);
+            struct outcome outcome;
+            int status = compare(&request, network, &data, backends[i], *threads, &expected, &outcome);
             worst = status > worst ? status : worst;
-            trace_free(&trace);
+            outcome_free(&outcome);
         }
     }
-    trace_free(&expected);
+    outcome_free(&expected);
     dataset_free(&data);
     dataset_free(&none);
     network_close(network);

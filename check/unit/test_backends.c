@@ -270,11 +270,11 @@ static void test_non_finite_is_named(void **state)
         assert_int_equal(network_open(&network, &recipe.model, &error), STATUS_OK);
         assert_int_equal(embedded_make(&data, trial.batch + TRIAL_IMAGES, &none, 1, &error), STATUS_OK);
         for (size_t j = 0; j < count; j++) {
-            struct trace trace;
-            assert_int_equal(trial_run(&trial, network, &data, list[j], 2, &trace, &error), STATUS_OK);
-            assert_int_equal(trace.steps, cases[i / EXACT_COUNT].steps);
-            assert_string_equal(trace.outcomes[trace.steps - 1].non_finite, cases[i / EXACT_COUNT].culprit);
-            trace_free(&trace);
+            struct outcome outcome;
+            assert_int_equal(trial_run(&trial, network, &data, list[j], 2, &outcome, &error), STATUS_OK);
+            assert_int_equal(outcome.steps, cases[i / EXACT_COUNT].steps);
+            assert_string_equal(outcome.by_step[outcome.steps - 1].non_finite, cases[i / EXACT_COUNT].culprit);
+            outcome_free(&outcome);
         }
         dataset_free(&data);
         dataset_free(&none);
