@@ -20,8 +20,8 @@ found() {
     if [ "$status" -eq 0 ] && [ "$names" = "$wanted" ]; then pass "runs $*: $wanted"; else fail "runs $*: [$names], expected [$wanted]"; fi
 }
 index() { ls store/index; }
-# settle: waits until the times of the files are old enough to be trusted.
-settle() { sleep 4; }
+# settle: waits until the times of the files are old enough to be trusted, which is after three seconds.
+settle() { sleep 3.1; }
 
 # ---- what it lists ----
 
