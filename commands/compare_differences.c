@@ -96,7 +96,9 @@ enum status show_settings(const struct record *a, const struct record *b, bool a
 /* "" for what an imported run does not have. */
 static void print_number(char text[DIGEST_HEX_BYTES], double value)
 {
-    snprintf(text, DIGEST_HEX_BYTES, isnan(value) ? "" : "%.9g", value);
+    text[0] = '\0';
+    if (!isnan(value))
+        snprintf(text, DIGEST_HEX_BYTES, "%.9g", value);
 }
 
 enum status show_metrics(const struct comparison *c, bool all, json_t *json, struct error *error)
