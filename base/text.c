@@ -199,20 +199,76 @@ void text_write(FILE *file, enum text_place place, const char *text)
     (void)escape(&sink, place, text);
 }
 
-void text_line(FILE *file, const char *format, ...)
+/* Characters of UTF-8. */
+static size_t width_of(const char *text, size_t bytes)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < bytes; i++)
+        width += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return width;
+}
+
+static void write_line(FILE *file, const char *format, va_list arguments)
 {
     char *line, cut[256];
+    va_list again;
+    va_copy(again, arguments);
+    if (vasprintf(&line, format, arguments) < 0) { /* no memory: better the beginning than nothing */
+        line = NULL;
+        vsnprintf(cut, sizeof cut, format, again);
+    }
+    va_end(again);
+    text_write(file, TEXT_TERMINAL, line != NULL ? line : cut);
+    fputc('\n', file);
+    free(line);
+}
+
+void text_line(FILE *file, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&line, format, arguments) < 0)
-        line = NULL;
+    write_line(file, format, arguments);
     va_end(arguments);
-    if (line == NULL) { /* no memory: better the beginning than nothing */
+}
+
+/* What write_line writes, without the newline; NULL without memory. */
+static char *escaped_line(const char *format, va_list arguments)
+{
+    char *line, *escaped;
+    if (vasprintf(&line, format, arguments) < 0)
+        return NULL;
+    const size_t size = text_escape(NULL, 0, TEXT_TERMINAL, line) + 1;
+    escaped = malloc(size);
+    if (escaped != NULL)
+        (void)text_escape(escaped, size, TEXT_TERMINAL, line);
+    free(line);
+    return escaped;
+}
+
+void text_fact(FILE *file, int indent, const char *format, ...)
+{
+    const int width = text_columns(fileno(file));
+    int column = 0;
+    va_list arguments;
+    va_start(arguments, format);
+    char *line = escaped_line(format, arguments);
+    va_end(arguments);
+    if (line == NULL) {
         va_start(arguments, format);
-        vsnprintf(cut, sizeof cut, format, arguments);
+        write_line(file, format, arguments);
         va_end(arguments);
+        return;
     }
-    text_write(file, TEXT_TERMINAL, line != NULL ? line : cut);
+    for (const char *at = line; *at != '\0';) {
+        const int blanks = (int)strspn(at, " "), bytes = (int)strcspn(at + blanks, " "),
+                  word = (int)width_of(at + blanks, (size_t)bytes);
+        const bool wraps = column > indent && column + blanks + word > width;
+        if (wraps)
+            fputc('\n', file);
+        column = (wraps ? indent : column + blanks) + word;
+        fprintf(file, "%*s%.*s", wraps ? indent : blanks, "", bytes, at + blanks);
+        at += blanks + bytes;
+    }
     fputc('\n', file);
     free(line);
 }
@@ -284,6 +340,11 @@ size_t text_unify(char *text, size_t bytes)
     return to;
 }
 
+bool text_is_utf16(const char *text, size_t bytes)
+{
+    return bytes >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+}
+
 void text_free_list(char **texts, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -299,10 +360,7 @@ bool text_ends_with(const char *text, const char *end)
 
 size_t text_width(const char *text)
 {
-    size_t width = 0;
-    for (; *text != '\0'; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
-    return width;
+    return width_of(text, strlen(text));
 }
 
 /* Behind the first `count` characters. */

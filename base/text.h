@@ -1,5 +1,5 @@
-/* Texts that people write and read: escapes what comes from outside before it reaches a terminal or a file, and finds
- * the word that was meant. */
+/* Texts that people write and read: escapes what comes from outside before it reaches a terminal or a file, wraps lines,
+ * and finds the word that was meant. */
 #ifndef SELFSAME_TEXT_H
 #define SELFSAME_TEXT_H
 
@@ -34,6 +34,11 @@ void text_write(FILE *file, enum text_place place, const char *text);
  * contains text from outside. */
 void text_line(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same for people, in the columns of text_columns: a longer line is wrapped between its words, and the next lines
+ * begin at `indent`, which is where the value of a labelled line begins. No word is cut, so a path or a digest may go
+ * beyond. */
+void text_fact(FILE *file, int indent, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 bool text_ends_with(const char *text, const char *end);
 
 /* A word as a shell reads it back: unchanged if nothing in it is special, else in single quotes. */
@@ -59,6 +64,9 @@ bool text_is_plain(const char *text, const char *allowed);
 /* Removes, in place, what editors and file transfers add to texts: a byte order mark at the beginning, and the carriage
  * return before each line feed. Returns the new length; a NUL follows. */
 size_t text_unify(char *text, size_t bytes);
+
+/* Whether a text begins with the byte order mark of UTF-16, as some editors and shells save it. */
+bool text_is_utf16(const char *text, size_t bytes);
 
 /* Frees `count` texts, and their list. */
 void text_free_list(char **texts, size_t count);

@@ -18,54 +18,78 @@
 #include "experiments/manifest.h"
 #include "trainer/engine.h"
 
-static void print_table(const struct network *network, const struct measurement *m)
+/* The convolutions, each way. */
+static enum status print_layers(const struct network *network, const struct measurement *m, struct error *error)
 {
-    double step_ms = bench_median(m->step_ms, m->steps), flops = bench_step_flops(network, m->batch);
-    text_line(stdout, "ResNet-%u, batch %u, %s, engine %s (%s)", network->model.depth, m->batch,
-              arithmetic_version(m->arithmetic), m->operations->name, m->engine);
-    for (size_t i = 0; m->facts != NULL && m->facts[i] != NULL; i++)
-        text_line(stdout, "  %s", m->facts[i]);
-    putchar('\n');
-    printf("%-16s %-22s %8s %9s %9s %8s %9s %9s\n", "layer", "shape", "fwd ms", "GFLOP/s", "of peak", "bwd ms",
-           "GFLOP/s", "of peak");
+    static const struct table_column columns[] = {
+        { "layer", false, 0 }, { "shape", false, 0 }, { "fwd ms", true, 0 },  { "GFLOP/s", true, 0 },
+        { "peak %", true, 1 }, { "bwd ms", true, 0 }, { "GFLOP/s", true, 0 }, { "peak %", true, 1 },
+    };
+    struct table *table = table_open(columns, sizeof columns / sizeof *columns);
+    if (table == NULL)
+        return error_out_of_memory(error, "a table");
     for (uint32_t l = 0; l < network->conv_count; l++) {
         const struct conv_layer *conv = &network->convs[l];
         const char *name = network->tensors[conv->weight].name;
-        double forward = m->forward_s[l] / m->steps, backward = m->backward_s[l] / m->steps;
-        double forward_rate = bench_forward_flops(conv) * m->batch / forward,
-               backward_rate = bench_backward_flops(network, l) * m->batch / backward;
-        char shape[32];
-        snprintf(shape, sizeof shape, "%u->%u, %ux%u%s", conv->channels, conv->filters, conv->side, conv->side,
-                 conv->stride == 2 ? " /2" : "");
-        printf("%-16.*s %-22s %8.2f %9.1f %7.0f %% %8.2f %9.1f %7.0f %%\n", (int)(strlen(name) - strlen(".weight")),
-               name, shape, 1e3 * forward, 1e-9 * forward_rate, 100.0 * forward_rate / m->peak_flops, 1e3 * backward,
-               1e-9 * backward_rate, 100.0 * backward_rate / m->peak_flops);
+        const double seconds[] = { m->forward_s[l] / m->steps, m->backward_s[l] / m->steps },
+                     flops[] = { bench_forward_flops(conv), bench_backward_flops(network, l) };
+        table_cell(table, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
+        table_cell(table, "%u->%u %ux%u%s", conv->channels, conv->filters, conv->side, conv->side,
+                   conv->stride == 2 ? "/2" : "");
+        for (int way = 0; way < 2; way++) {
+            const double rate = flops[way] * m->batch / seconds[way];
+            table_number(table, 2, 1e3 * seconds[way]);
+            table_number(table, 1, 1e-9 * rate);
+            table_number(table, 0, 100.0 * rate / m->peak_flops);
+        }
     }
-    printf("%-39s %8.2f\n%-39s %8.2f\n\n", "head (pooling, linear, loss; both ways)", 1e3 * m->head_s / m->steps,
-           "update, digest, packing", 1e3 * m->update_s / m->steps);
-    printf("step            %.2f ms lower quartile, %.2f median, %.2f upper quartile of %u (%.2f to %.2f)\n",
-           bench_quartile(m->step_ms, m->steps, 1), step_ms, bench_quartile(m->step_ms, m->steps, 3), m->steps,
-           m->step_ms[0], m->step_ms[m->steps - 1]);
+    enum status status = table_print(table, NULL, error);
+    table_close(table);
+    return status;
+}
+
+static enum status print_table(const struct network *network, const struct measurement *m, struct error *error)
+{
+    double step_ms = bench_median(m->step_ms, m->steps), flops = bench_step_flops(network, m->batch);
+    text_fact(stdout, 2, "ResNet-%u, batch %u, %s, engine %s (%s)", network->model.depth, m->batch,
+              arithmetic_version(m->arithmetic), m->operations->name, m->engine);
+    for (size_t i = 0; m->facts != NULL && m->facts[i] != NULL; i++)
+        text_fact(stdout, 2, "  %s", m->facts[i]);
+    putchar('\n');
+    enum status status = print_layers(network, m, error);
+    if (status != STATUS_OK)
+        return status;
+    putchar('\n');
+    text_fact(stdout, 16, "head            %.2f ms: pooling, linear, loss; both ways", 1e3 * m->head_s / m->steps);
+    text_fact(stdout, 16, "update          %.2f ms: update, digest, packing", 1e3 * m->update_s / m->steps);
+    text_fact(stdout, 16,
+              "step            %.2f ms lower quartile, %.2f median, %.2f upper quartile of %u (%.2f to %.2f)",
+              bench_quartile(m->step_ms, m->steps, 1), step_ms, bench_quartile(m->step_ms, m->steps, 3), m->steps,
+              m->step_ms[0], m->step_ms[m->steps - 1]);
     if (m->ranks != NULL) {
-        text_line(stdout, "ranks           %s", ranks_describe(m->ranks));
-        printf("exchanged       %" PRIu64 " times a step; each rank gets %.1f KiB a step (rank 0)\n",
-               m->traffic.exchanges / m->steps, (double)m->traffic.bytes / m->steps / 1024.0);
+        text_fact(stdout, 16, "ranks           %s", ranks_describe(m->ranks));
+        text_fact(stdout, 16, "exchanged       %" PRIu64 " times a step; each rank gets %.1f KiB a step (rank 0)",
+                  m->traffic.exchanges / m->steps, (double)m->traffic.bytes / m->steps / 1024.0);
     }
-    printf("images          %.0f per second in training, %.0f in evaluation (medians)\n", 1e3 * m->batch / step_ms,
-           bench_evaluation_rate(m));
-    printf("arithmetic      %.2f GFLOP a step in direct convolutions, %.1f GFLOP/s\n", 1e-9 * flops,
-           1e-6 * flops / step_ms);
-    printf("FMA peak        %.1f GFLOP/s at most, %.1f median, measured before and after each step\n",
-           1e-9 * m->peak_flops, 1e-9 * bench_median(m->peaks, m->steps + 1));
-    printf("used of it      %.1f %% upper quartile, %.1f median, %.1f lower quartile of the steps\n",
-           100.0 * bench_quartile(m->shares, m->steps, 3), 100.0 * bench_median(m->shares, m->steps),
-           100.0 * bench_quartile(m->shares, m->steps, 1));
+    text_fact(stdout, 16, "images          %.0f per second in training, %.0f in evaluation (medians)",
+              1e3 * m->batch / step_ms, bench_evaluation_rate(m));
+    text_fact(stdout, 16, "arithmetic      %.2f GFLOP a step in direct convolutions, %.1f GFLOP/s", 1e-9 * flops,
+              1e-6 * flops / step_ms);
+    text_fact(stdout, 16, "FMA peak        %.1f GFLOP/s at most, %.1f median, measured before and after each step",
+              1e-9 * m->peak_flops, 1e-9 * bench_median(m->peaks, m->steps + 1));
+    text_fact(stdout, 16, "used of it      %.1f %% upper quartile, %.1f median, %.1f lower quartile of the steps",
+              100.0 * bench_quartile(m->shares, m->steps, 3), 100.0 * bench_median(m->shares, m->steps),
+              100.0 * bench_quartile(m->shares, m->steps, 1));
     if (bench_disturbed(m))
-        printf("disturbed       the peak fell to %.1f GFLOP/s in a quarter of the measurements, because other programs "
-               "use these processors; trust the best quartile, or compare two builds with --against\n",
-               1e-9 * bench_quartile(m->peaks, m->steps + 1, 1));
-    printf("memory          %.1f MiB in the engine (without the data sets), %.0f MiB peak of the process\n",
-           (double)m->engine_bytes / 1048576.0, (double)m->process_bytes / 1048576.0);
+        text_fact(
+            stdout, 16,
+            "disturbed       the peak fell to %.1f GFLOP/s in a quarter of the measurements, because other programs "
+            "use these processors; trust the best quartile, or compare two builds with --against",
+            1e-9 * bench_quartile(m->peaks, m->steps + 1, 1));
+    text_fact(stdout, 16,
+              "memory          %.1f MiB in the engine (without the data sets), %.0f MiB peak of the process",
+              (double)m->engine_bytes / 1048576.0, (double)m->process_bytes / 1048576.0);
+    return STATUS_OK;
 }
 
 static enum status print_json(const struct network *network, const struct measurement *m, struct error *error)
@@ -156,8 +180,8 @@ static enum status predict(const struct recipe *recipe, const struct network *ne
         printf("{ \"depth\": %u, \"batch\": %u, \"engine\": \"%s\", \"engine_bytes\": %zu }\n", recipe->model.depth,
                recipe->training.batch_size, operations->name, bytes);
     else if (status == STATUS_OK)
-        printf("ResNet-%u, batch %u, engine %s: %.1f MiB in the engine (without the data sets)\n", recipe->model.depth,
-               recipe->training.batch_size, operations->name, (double)bytes / 1048576.0);
+        text_fact(stdout, 2, "ResNet-%u, batch %u, engine %s: %.1f MiB in the engine (without the data sets)",
+                  recipe->model.depth, recipe->training.batch_size, operations->name, (double)bytes / 1048576.0);
     return status;
 }
 
@@ -215,7 +239,7 @@ static void list_words(const struct arguments *arguments, const char *command, c
 static void print_side(const char *name, double *step_ms, uint32_t steps)
 {
     qsort(step_ms, steps, sizeof *step_ms, bench_compare_doubles);
-    text_line(stdout, "%-24s %8.2f ms lower quartile, %.2f median, %.2f upper quartile (%.2f to %.2f)", name,
+    text_fact(stdout, 25, "%-24s %8.2f ms lower quartile, %.2f median, %.2f upper quartile (%.2f to %.2f)", name,
               bench_quartile(step_ms, steps, 1), bench_median(step_ms, steps), bench_quartile(step_ms, steps, 3),
               step_ms[0], step_ms[steps - 1]);
 }
@@ -251,9 +275,9 @@ static enum status bench_against(struct stepper *stepper, const struct arguments
         print_side("this program", ours, steps);
         print_side(command, theirs, steps);
         qsort(ratios, steps, sizeof *ratios, bench_compare_doubles);
-        printf("this to the other        %8.3f lower quartiles, %.3f medians, %.3f median of the rounds\n",
-               bench_quartile(ours, steps, 1) / bench_quartile(theirs, steps, 1),
-               bench_median(ours, steps) / bench_median(theirs, steps), bench_median(ratios, steps));
+        text_fact(stdout, 25, "this to the other        %8.3f lower quartiles, %.3f medians, %.3f median of the rounds",
+                  bench_quartile(ours, steps, 1) / bench_quartile(theirs, steps, 1),
+                  bench_median(ours, steps) / bench_median(theirs, steps), bench_median(ratios, steps));
         if (parted < steps)
             printf("bits                     differ from step %" PRIu32 " on\n", parted + 1);
         else
@@ -353,7 +377,7 @@ static enum status bench(struct manifest *manifest, const struct arguments *argu
         if (json)
             status = print_json(network, &m, error);
         else
-            print_table(network, &m);
+            status = print_table(network, &m, error);
     }
 out:
     if (engine != NULL)

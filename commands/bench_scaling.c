@@ -81,9 +81,10 @@ static enum status print_rows(const struct scaling_row *rows, size_t count, uint
     if (best != rows)
         printf(", %.2f times as fast as with %" PRIu32, rows[0].step_ms / best->step_ms, rows[0].threads);
     putchar('\n');
-    printf("bits   %s\n", bits_agree(rows, count) ? "equal with every number of threads"
-                                                  : "DIFFER: this is a fault of selfsame or of this machine; "
-                                                    "selfsame doctor looks closer");
+    text_fact(stdout, 7, "bits   %s",
+              bits_agree(rows, count) ? "equal with every number of threads"
+                                      : "DIFFER: this is a fault of selfsame or of this machine; "
+                                        "selfsame doctor looks closer");
     return status;
 }
 
@@ -155,7 +156,7 @@ enum status bench_scaling(const struct network *network, const struct recipe *re
                                       rows_json(rows, threads->count)),
                             error);
     } else if (status == STATUS_OK) {
-        text_line(stdout, "ResNet-%u, batch %u, %s, engine %s%s: %u steps each", network->model.depth, m->batch,
+        text_fact(stdout, 2, "ResNet-%u, batch %u, %s, engine %s%s: %u steps each", network->model.depth, m->batch,
                   arithmetic_version(recipe->arithmetic), m->operations->name, options.pin ? ", pinned" : "", m->steps);
         putchar('\n');
         status = print_rows(rows, threads->count, machine_processors_usable(), error);

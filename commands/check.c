@@ -10,6 +10,9 @@
 #include "results/source_changes.h"
 #include "results/weights_check.h"
 
+/* Where values begin. */
+enum { COLUMN = 23 };
+
 /* What there is only of a run that selfsame computed. */
 static void print_bits(const struct record *record, const struct weights_found *found)
 {
@@ -29,28 +32,29 @@ static void print_bits(const struct record *record, const struct weights_found *
         printf("  %-20s %" PRIu64 " bytes%s\n", SOURCE_CHANGES_FILE, facts->source_changes_bytes,
                found->source_changes ? ", as recorded" : ", but not there");
     if (facts->program_after_sha256[0] != '\0' && strcmp(facts->program_after_sha256, facts->program_sha256) != 0)
-        printf("  %-20s the file was replaced during the training: SHA-256 %.16s..., then %.16s...\n", "program",
-               facts->program_sha256, facts->program_after_sha256);
+        text_fact(stdout, COLUMN, "  %-20s the file was replaced during the training: SHA-256 %.16s..., then %.16s...",
+                  "program", facts->program_sha256, facts->program_after_sha256);
 }
 
 static void print_result(const struct record *record, const struct weights_found *found)
 {
     char state[RECORD_STATE_BYTES], origin[IMPORTED_ORIGIN_BYTES];
     const struct record_facts *facts = &record->facts;
-    printf("%s: its files agree; it is %s\n", record->shown, record_state_text(record, state));
-    printf("  %-20s written by selfsame %s%s\n", RECORD_FILE,
-           imported_is(record)                 ? facts->imported.version
-           : facts->program_version[0] != '\0' ? facts->program_version
-                                               : "of unknown version",
-           facts->record_sha256[0] == '\0' ? "; without a digest of its own, as version 0.1.0 wrote it" : "");
-    printf("  %-20s %s, experiment %.16s...\n", RECORD_MANIFEST_FILE, facts->manifest_name, facts->experiment_sha256);
+    text_fact(stdout, 2, "%s: its files agree; it is %s", record->shown, record_state_text(record, state));
+    text_fact(stdout, COLUMN, "  %-20s written by selfsame %s%s", RECORD_FILE,
+              imported_is(record)                 ? facts->imported.version
+              : facts->program_version[0] != '\0' ? facts->program_version
+                                                  : "of unknown version",
+              facts->record_sha256[0] == '\0' ? "; without a digest of its own, as version 0.1.0 wrote it" : "");
+    text_fact(stdout, COLUMN, "  %-20s %s, experiment %.16s...", RECORD_MANIFEST_FILE, facts->manifest_name,
+              facts->experiment_sha256);
     printf("  %-20s %zu of %" PRIu64 " epochs\n", METRICS_FILE, record->epochs, facts->epochs_wanted);
     if (!imported_is(record)) {
         print_bits(record, found);
         return;
     }
     imported_origin(record, origin);
-    text_line(stdout, "  %-20s %s; there are no steps and no weights to check", "imported", origin);
+    text_fact(stdout, COLUMN, "  %-20s %s; there are no steps and no weights to check", "imported", origin);
 }
 
 static enum status check_run(const char *runs, const char *run, struct error *error)
@@ -77,7 +81,7 @@ static enum status run_check(const struct arguments *arguments, struct error *er
         if (status != STATUS_OK && status != STATUS_INPUT)
             return status;
         if (status == STATUS_INPUT) {
-            fprintf(stderr, "selfsame check: %s\n", error->message);
+            text_line(stderr, "selfsame check: %s", error->message);
             failed++;
         }
     }

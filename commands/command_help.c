@@ -237,7 +237,9 @@ void program_print_man(FILE *file, const struct command *const *commands, const 
 
 void program_print_version(FILE *file)
 {
-    fprintf(file, "selfsame %s, arithmetic %s and %s\ncompiler   %s\nflags      %s\nconfigured %s\n", build_version,
-            arithmetic_version(ARITHMETIC_EXACT_1), arithmetic_version(ARITHMETIC_EXACT_2), build_compiler, build_flags,
-            build_configure[0] != '\0' ? build_configure : "with defaults");
+    fprintf(file, "selfsame %s, arithmetic %s and %s\n", build_version, arithmetic_version(ARITHMETIC_EXACT_1),
+            arithmetic_version(ARITHMETIC_EXACT_2));
+    text_fact(file, 11, "compiler   %s", build_compiler);
+    text_fact(file, 11, "flags      %s", build_flags);
+    text_fact(file, 11, "configured %s", build_configure[0] != '\0' ? build_configure : "with defaults");
 }

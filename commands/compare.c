@@ -127,7 +127,7 @@ static void print_extent(const struct job *job, const struct compared *run)
         snprintf(more, sizeof more, "; %s goes on to %zu epochs, %zu steps", longer->shown, longer->epochs,
                  longer->steps);
     }
-    text_line(stdout, "  compared: %" PRIu64 " epoch%s, %" PRIu64 " steps%s", c->epochs, c->epochs == 1 ? "" : "s",
+    text_fact(stdout, 4, "  compared: %" PRIu64 " epoch%s, %" PRIu64 " steps%s", c->epochs, c->epochs == 1 ? "" : "s",
               c->steps, more);
 }
 
@@ -137,10 +137,10 @@ static void print_findings(const struct job *job, const struct compared *run)
     const struct comparison *c = &run->comparison;
     print_extent(job, run);
     if (c->step_differs)
-        printf("  first difference: epoch %" PRIu64 ", step %" PRIu64 " (from 1): %s\n", c->epoch_of_step + 1,
-               c->step + 1, c->step_what);
+        text_fact(stdout, 4, "  first difference: epoch %" PRIu64 ", step %" PRIu64 " (from 1): %s",
+                  c->epoch_of_step + 1, c->step + 1, c->step_what);
     if (c->epoch_differs)
-        printf("  first epoch that differs: %" PRIu64 ": %s\n", c->epoch + 1, c->epoch_what);
+        text_fact(stdout, 4, "  first epoch that differs: %" PRIu64 ": %s", c->epoch + 1, c->epoch_what);
     else if (c->step_differs && c->epochs > 0)
         printf("  no whole epoch differs yet\n");
     if (c->epoch_differs)
@@ -149,22 +149,22 @@ static void print_findings(const struct job *job, const struct compared *run)
     if (c->verdict == VERDICT_DIFFERS && c->step_differs && !job->traces)
         printf("  to name the tensor: compare these two with --trace\n");
     if (!c->step_differs && !c->epoch_differs && c->same_experiment && c->epochs > 0 && !imported_is(run->record))
-        printf("  weights after epoch %" PRIu64 ": %s\n", c->epochs,
-               run->record->metrics[c->epochs - 1].weights_sha256);
+        text_fact(stdout, 4, "  weights after epoch %" PRIu64 ": %s", c->epochs,
+                  run->record->metrics[c->epochs - 1].weights_sha256);
     if (!c->same_validation)
-        printf("  validation images: they differ, so losses and errors on them are not compared\n");
+        text_fact(stdout, 4, "  validation images: they differ, so losses and errors on them are not compared");
 }
 
 static enum status print_comparison(const struct job *job, const struct compared *run, struct error *error)
 {
     const struct comparison *c = &run->comparison;
-    text_line(stdout, "%s: %s", verdict_name(c->verdict), c->sentence);
+    text_fact(stdout, 2, "%s: %s", verdict_name(c->verdict), c->sentence);
     if (run->record == NULL) {
-        text_line(stdout, "  %s", run->message);
+        text_fact(stdout, 2, "  %s", run->message);
         return STATUS_OK;
     }
     assert(job->first != NULL); /* this one, or one before it */
-    text_line(stdout, "  %s and %s", run->original != NULL ? path_of(run->original) : path_of(job->first),
+    text_fact(stdout, 2, "  %s and %s", run->original != NULL ? path_of(run->original) : path_of(job->first),
               path_of(run));
     print_findings(job, run);
     enum status status = STATUS_OK;

@@ -43,7 +43,7 @@ static enum status open_runs(struct job *job, const struct arguments *arguments,
             return status;
         status = record_open_whole(&job->records[i], runs, operand, &found, error);
         if (status == STATUS_INPUT)
-            text_line(stdout, "%s: the files of %s cannot be read, or contradict each other",
+            text_fact(stdout, 2, "%s: the files of %s cannot be read, or contradict each other",
                       verdict_name(VERDICT_MALFORMED), operand);
         if (status != STATUS_OK)
             return status;
@@ -150,7 +150,7 @@ static enum status print_recipes(const struct job *job, struct error *error)
         return status;
     for (size_t i = 0; i < count; i++) {
         if (differences[i].moves_bits && strncmp(differences[i].key, "training.seed", 13) != 0)
-            text_line(stdout, "  %s: %s and %s", differences[i].key, differences[i].first, differences[i].second);
+            text_fact(stdout, 4, "  %s: %s and %s", differences[i].key, differences[i].first, differences[i].second);
     }
     settings_differences_free(differences, count);
     return STATUS_OK;
@@ -165,7 +165,7 @@ static uint64_t needed(const struct job *job)
 static enum status print_text(const struct job *job, struct error *error)
 {
     const struct groups_comparison *c = &job->comparison;
-    text_line(stdout, "%s: %s", verdict_name(c->verdict), c->sentence);
+    text_fact(stdout, 2, "%s: %s", verdict_name(c->verdict), c->sentence);
     enum status status = c->verdict == VERDICT_OTHER_EXPERIMENT ? print_recipes(job, error) : STATUS_OK;
     if (status != STATUS_OK || c->samples[0].n == 0)
         return status;

@@ -46,9 +46,9 @@ static void print_root(const struct trace_lines *a, const struct trace_lines *b,
     char first[DIGEST_HEX_BYTES], second[DIGEST_HEX_BYTES];
     digest_to_hex(line->digest, first);
     digest_to_hex(b->lines[root].digest, second);
-    text_line(stdout, "  %s: %.16s... and %.16s...", line->name, first, second);
+    text_fact(stdout, 4, "  %s: %.12s... and %.12s...", line->name, first, second);
     if (line->input_count == 0)
-        text_line(stdout, "    %s", meaning_of(line->name));
+        text_fact(stdout, 4, "    %s", meaning_of(line->name));
     for (uint32_t i = 0; i < line->input_count; i++)
         text_line(stdout, "    %s %s", i == 0 ? "computed from, the same in both:" : "                                ",
                   a->lines[a->inputs[line->first_input + i]].name);
@@ -58,7 +58,7 @@ static void print_roots(const struct trace_lines *a, const struct trace_lines *b
 {
     if (c->differing == 0)
         return;
-    text_line(stdout, "  %" PRIu32 " of %" PRIu32 " tensors differ. %s:", c->differing, a->count,
+    text_fact(stdout, 2, "  %" PRIu32 " of %" PRIu32 " tensors differ. %s:", c->differing, a->count,
               c->root_count == 1 ? "Of these, one has inputs that agree" : "Of these, several have inputs that agree");
     for (uint32_t i = 0; i < c->root_count && i < TRACE_ROOTS_MAX; i++)
         print_root(a, b, c->roots[i]);
@@ -104,8 +104,8 @@ static enum status print_files(const struct arguments *arguments, const struct t
         if (status != STATUS_OK)
             return status;
     } else {
-        text_line(stdout, "%s: %s", verdict_name(comparison.verdict), comparison.sentence);
-        text_line(stdout, "  %s and %s", arguments->operands[0], arguments->operands[1]);
+        text_fact(stdout, 2, "%s: %s", verdict_name(comparison.verdict), comparison.sentence);
+        text_fact(stdout, 2, "  %s and %s", arguments->operands[0], arguments->operands[1]);
         if (a->step == b->step)
             text_line(stdout, "  step %" PRIu64 " (from 1), %s", a->step + 1, a->arithmetic);
         print_roots(&a->list, &b->list, &comparison);
@@ -159,7 +159,7 @@ enum status compare_check_trace(const struct arguments *arguments, struct error 
 static void print_run(const struct record *record, const struct traced *traced)
 {
     char from[TRACED_FROM_BYTES];
-    text_line(stdout, "  %s: from %s; %s", record->shown, traced_from(traced, from),
+    text_fact(stdout, 4, "  %s: from %s; %s", record->shown, traced_from(traced, from),
               !traced->recorded ? "its ledger ends before this step"
               : traced->follows ? "the result is that of its ledger"
                                 : "the result is not that of its ledger");
@@ -171,9 +171,9 @@ static void print_culprits(const struct record *const records[2], const struct t
     for (int i = 0; i < 2; i++) {
         if (!traced[i].recorded || traced[i].follows)
             continue;
-        text_line(stdout, "So %s did not compute what its manifest says, or its record was changed.",
+        text_fact(stdout, 0, "So %s did not compute what its manifest says, or its record was changed.",
                   records[i]->shown);
-        text_line(stdout,
+        text_fact(stdout, 0,
                   "To name the tensor, trace the step on the machine that computed it, and compare the traces:");
         text_line(stdout, "  selfsame trace %s --step %" PRIu64, records[i]->shown, step + 1);
     }
@@ -196,7 +196,7 @@ enum status compare_runs_at(const struct record *first, const struct record *sec
     if (status == STATUS_OK) {
         trace_compare(&traced[0].file, &traced[1].file, &comparison);
         text_line(stdout, "%s", "");
-        text_line(stdout, "Step %" PRIu64 " (from 1), computed again here: %s", step + 1, comparison.sentence);
+        text_fact(stdout, 2, "Step %" PRIu64 " (from 1), computed again here: %s", step + 1, comparison.sentence);
         print_run(first, &traced[0]);
         print_run(second, &traced[1]);
         print_roots(&traced[0].file.list, &traced[1].file.list, &comparison);

@@ -82,11 +82,11 @@ static void print_doomed(const struct doomed *doomed)
     struct error ignored;
     char state[RECORD_STATE_BYTES];
     if (record_open_head(&record, NULL, doomed->folder, &ignored) != STATUS_OK) {
-        text_line(stdout, "%s: a damaged record, %" PRIu64 " bytes", doomed->folder, doomed->bytes);
+        text_fact(stdout, 2, "%s: a damaged record, %" PRIu64 " bytes", doomed->folder, doomed->bytes);
         return;
     }
     record->locked = false; /* by us */
-    text_line(stdout, "%s: %s, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64 " bytes", doomed->folder,
+    text_fact(stdout, 2, "%s: %s, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64 " bytes", doomed->folder,
               record_state_text(record, state), record->facts.result.epochs, record->facts.epochs_wanted,
               doomed->bytes);
     record_close(record);

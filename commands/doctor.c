@@ -184,37 +184,44 @@ static void print_device(const struct report *report)
 {
     const struct device *device = &report->device;
     if (device_build_toolkit[0] != '\0')
-        printf("kernels    CUDA %s, for %s\n", device_build_toolkit, device_build_architectures);
+        text_fact(stdout, 11, "kernels    CUDA %s, for %s", device_build_toolkit, device_build_architectures);
     if (device->driver[0] != '\0' || device->driver_version != 0)
-        text_line(stdout, "driver     %s%sfor CUDA up to %d.%d", device->driver, device->driver[0] != '\0' ? ", " : "",
-                  device->driver_version / 1000, device->driver_version % 1000 / 10);
+        text_fact(stdout, 11, "driver     %s%sfor CUDA up to %d.%d", device->driver,
+                  device->driver[0] != '\0' ? ", " : "", device->driver_version / 1000,
+                  device->driver_version % 1000 / 10);
     if (device->name[0] != '\0')
-        text_line(
-            stdout,
+        text_fact(
+            stdout, 11,
             "card       %s, compute capability %d.%d, %u multiprocessors, %.0f MiB (%.0f free), %.0f MiB of L2, ECC "
             "%s",
             device->name, device->major, device->minor, device->multiprocessors, mebibytes(device->memory_bytes),
             mebibytes(device->free_bytes), mebibytes(device->l2_bytes), device->ecc ? "on" : "off");
     if (report->device_status != STATUS_OK)
-        text_line(stdout, "card       %s%s",
+        text_fact(stdout, 11, "card       %s%s",
                   device->name[0] != '\0' ? "cannot be used: " : "none: ", report->device_error.message);
 }
 
+/* Of the table of engines. */
+#define FINDING "%-6s %-6s %-9s "
+enum { FINDING_COLUMN = 24 };
+
 static void print_finding(const struct finding *finding)
 {
-    printf("%-7s %-8s %-9s ", finding->entry->name, finding->isa != NULL ? finding->isa : "",
-           arithmetic_version(finding->arithmetic));
+    const char *engine = finding->entry->name, *isa = finding->isa != NULL ? finding->isa : "",
+               *arithmetic = arithmetic_version(finding->arithmetic), *verdict = verdicts[finding->verdict];
     if (finding->verdict == VERDICT_MISSING || finding->verdict == VERDICT_FAILED) {
         /* An instruction set is missing here, and no option named it. */
         const char *message = finding->error.message, *end = strchr(message, ',');
         const bool cut = finding->verdict == VERDICT_MISSING && finding->isa != NULL && end != NULL;
-        text_line(stdout, "%s: %.*s", verdicts[finding->verdict], (int)(cut ? end - message : INT_MAX), message);
+        text_fact(stdout, FINDING_COLUMN, FINDING "%s: %.*s", engine, isa, arithmetic, verdict,
+                  (int)(cut ? end - message : INT_MAX), message);
         return;
     }
-    text_line(stdout, "%s: %.16s (%s)", verdicts[finding->verdict], finding->proof.digest, finding->proof.description);
+    text_fact(stdout, FINDING_COLUMN, FINDING "%s: %.16s (%s)", engine, isa, arithmetic, verdict, finding->proof.digest,
+              finding->proof.description);
     for (const char *fact = finding->proof.facts; *fact != '\0';) {
         const size_t length = strcspn(fact, "\n");
-        text_line(stdout, "%27s%.*s", "", (int)length, fact);
+        text_fact(stdout, FINDING_COLUMN, "%*s%.*s", FINDING_COLUMN, "", (int)length, fact);
         fact += length + (fact[length] == '\n');
     }
 }
@@ -225,7 +232,7 @@ static void print_modules(void)
     char library[MODULE_REASON_BYTES];
     const char *name;
     for (size_t i = 0; (name = ranks_module(i, library, sizeof library)) != NULL; i++)
-        text_line(stdout, "%-10s %s%s", i == 0 ? "ranks" : "", library[0] != '\0' ? library : name,
+        text_fact(stdout, 11, "%-10s %s%s", i == 0 ? "ranks" : "", library[0] != '\0' ? library : name,
                   library[0] != '\0' ? "" : ": not in this build; configure finds it by its mpicc");
 }
 
@@ -235,18 +242,23 @@ static void print_table(const struct report *report)
     environment_read(&environment);
     program_print_version(stdout);
     putchar('\n');
-    text_line(stdout, "system     %s", environment.system);
-    text_line(stdout, "processor  %s, %" PRIu64 " processors, %u thread%s used%s", environment.cpu, environment.cpus,
-              report->threads, report->threads == 1 ? "" : "s", report->pin ? ", each on a processor of its own" : "");
+    text_fact(stdout, 11, "system     %s", environment.system);
+    text_fact(stdout, 11, "processor  %s, %" PRIu64 " processors, %u thread%s used%s", environment.cpu,
+              environment.cpus, report->threads, report->threads == 1 ? "" : "s",
+              report->pin ? ", each on a processor of its own" : "");
     print_device(report);
     print_modules();
-    printf("\n%-7s %-8s %-9s ResNet-8 by three recipes, three steps each and an evaluation\n", "engine", "set", "bits");
+    putchar('\n');
+    text_fact(stdout, FINDING_COLUMN, FINDING "ResNet-8 by three recipes: three steps and an evaluation", "engine",
+              "set", "bits");
     for (size_t i = 0; i < report->count; i++)
         print_finding(&report->findings[i]);
-    printf("\nexact: %s (%zu of %zu that work give the known digest, %.16s in exact-1 and %.16s in exact-2)\n",
-           all_exact(report) ? "yes" : "no", count_verdict(report, VERDICT_EXACT),
-           count_verdict(report, VERDICT_EXACT) + count_verdict(report, VERDICT_OTHER_BITS),
-           proof_known_digest(ARITHMETIC_EXACT_1), proof_known_digest(ARITHMETIC_EXACT_2));
+    putchar('\n');
+    text_fact(stdout, 7,
+              "exact: %s (%zu of %zu that work give the known digest, %.16s in exact-1 and %.16s in exact-2)",
+              all_exact(report) ? "yes" : "no", count_verdict(report, VERDICT_EXACT),
+              count_verdict(report, VERDICT_EXACT) + count_verdict(report, VERDICT_OTHER_BITS),
+              proof_known_digest(ARITHMETIC_EXACT_1), proof_known_digest(ARITHMETIC_EXACT_2));
 }
 
 static json_t *modules_json(void)

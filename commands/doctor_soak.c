@@ -133,9 +133,9 @@ static void print_report(const struct soak_options *options, const struct soak_r
 {
     char name[SOAK_LABEL_BYTES], time[PROGRESS_TIME_BYTES], processor[MACHINE_NAME_BYTES];
     machine_processor_name("/proc/cpuinfo", processor);
-    text_line(stdout, "soak of %s: %s on %u core%s, %" PRIu64 " complete round%s", progress_time(report->seconds, time),
-              processor[0] != '\0' ? processor : "a processor", options->core_count,
-              options->core_count == 1 ? "" : "s", report->rounds, report->rounds == 1 ? "" : "s");
+    text_fact(stdout, 2, "soak of %s: %s on %u core%s, %" PRIu64 " complete round%s",
+              progress_time(report->seconds, time), processor[0] != '\0' ? processor : "a processor",
+              options->core_count, options->core_count == 1 ? "" : "s", report->rounds, report->rounds == 1 ? "" : "s");
     printf("\n  %-28s %9s %9s %10s\n", "", "checks", "wrong", "seconds");
     for (uint32_t i = 0; i < options->core_count; i++) {
         name_core(options->cores[i], name);
@@ -158,11 +158,11 @@ static void print_report(const struct soak_options *options, const struct soak_r
     for (size_t i = 0; i < report->fault_count; i++) {
         const struct soak_fault *fault = &report->faults[i];
         name_core(fault->core, name);
-        text_line(stdout, "WRONG after %s: %s, %s in %s: %s", progress_time(fault->at_s, time), name,
+        text_fact(stdout, 2, "WRONG after %s: %s, %s in %s: %s", progress_time(fault->at_s, time), name,
                   engine_name(&options->engines[fault->engine]),
                   arithmetic_version(options->engines[fault->engine].arithmetic), fault->what);
     }
-    text_line(stdout, "%" PRIu64 " checks, %" PRIu64 " wrong%s", report->all.checks, report->all.wrong,
+    text_fact(stdout, 0, "%" PRIu64 " checks, %" PRIu64 " wrong%s", report->all.checks, report->all.wrong,
               report->rounds == 0 ? "; too short for one round, so that not everything was computed" : "");
 }
 

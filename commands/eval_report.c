@@ -115,7 +115,7 @@ static void print_error(const struct evaluation *evaluation)
            100.0 * errors / images, errors, images, interval.low, interval.high, evaluation->loss);
     const char *mark = manifest_test_mark(&evaluation->manifest, evaluation->test.sha256);
     if (mark != NULL)
-        printf("data:  %s, SHA-256 %s\n", mark, evaluation->test.sha256);
+        text_fact(stdout, 7, "data:  %s, SHA-256 %s", mark, evaluation->test.sha256);
 }
 
 static void print_against(const struct evaluation *first, const struct evaluation *second)
@@ -125,11 +125,13 @@ static void print_against(const struct evaluation *first, const struct evaluatio
     printf("\nagainst ");
     text_line(stdout, "%s:", second->path);
     print_error(second);
-    printf("\n%" PRIu32 " of %" PRIu32 " predictions differ. Only the first is right %" PRIu64
-           " times, only the second %" PRIu64 " times.\n",
-           other, first->test.count, test.first_only, test.second_only);
-    printf("McNemar's test: p = %.4g exactly; chi square %.4g with continuity correction, p = %.4g.\n", test.exact,
-           test.chi_square, test.p);
+    printf("\n");
+    text_fact(stdout, 0,
+              "%" PRIu32 " of %" PRIu32 " predictions differ. Only the first is right %" PRIu64
+              " times, only the second %" PRIu64 " times.",
+              other, first->test.count, test.first_only, test.second_only);
+    text_fact(stdout, 0, "McNemar's test: p = %.4g exactly; chi square %.4g with continuity correction, p = %.4g.",
+              test.exact, test.chi_square, test.p);
     printf("%s\n", test.exact < STATISTICS_LEVEL
                        ? "At a level of 5 %, the two do not err equally often."
                        : "At a level of 5 %, nothing shows that they do not err equally often.");

@@ -170,7 +170,7 @@ static enum status fetch(struct job *job, const struct manifest *manifest, const
         if (status == STATUS_OK)
             tell_obtained(job, manifest, "data", &obtained);
     } else if (data && !job->as_json && !weights) {
-        printf("data: %s draws its own and needs none\n", manifest->name);
+        text_fact(stdout, 6, "data: %s draws its own and needs none", manifest->name);
     }
     if (status == STATUS_OK && weights) {
         status = obtain_weights(&job->store, manifest, options, &obtained, error);

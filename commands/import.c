@@ -27,7 +27,7 @@ static enum status write_run(const struct import_job *job, struct import_source 
     enum status status = import_write(job, source, &imported, error);
     if (status != STATUS_OK)
         return status;
-    text_line(stdout, "imported: %s, %zu epoch%s, from %s", imported.folder, imported.epochs,
+    text_fact(stdout, 10, "imported: %s, %zu epoch%s, from %s", imported.folder, imported.epochs,
               imported.epochs == 1 ? "" : "s", source->tool);
     for (size_t i = 0; i < source->notes.count; i++)
         text_line(stderr, "selfsame import: %s: %s", source->name, source->notes.texts[i]);

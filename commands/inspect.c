@@ -47,28 +47,28 @@ static void print_table(const struct findings *f)
            weights_container_name(weights->container), weights->bytes, weights->sha256, f->digest,
            weights_parameter_count(weights));
     if (f->fits)
-        printf("network     depth %" PRIu32 ", %s: shortcut %s, linear bias %s, final batch norm %s\n", f->model.depth,
-               variant_name(&f->model), shortcut_name(&f->model), f->model.linear_bias != BIAS_NONE ? "yes" : "no",
-               f->model.final_batch_norm ? "yes" : "no");
+        text_fact(stdout, 12, "network     depth %" PRIu32 ", %s: shortcut %s, linear bias %s, final batch norm %s",
+                  f->model.depth, variant_name(&f->model), shortcut_name(&f->model),
+                  f->model.linear_bias != BIAS_NONE ? "yes" : "no", f->model.final_batch_norm ? "yes" : "no");
     else
-        text_line(stdout, "network     none that selfsame evaluates: %s", f->misfit.message);
+        text_fact(stdout, 12, "network     none that selfsame evaluates: %s", f->misfit.message);
     for (size_t i = 0; i < weights->tensors.note_count; i++)
-        text_line(stdout, "note        %s", weights->tensors.notes[i]);
+        text_fact(stdout, 12, "note        %s", weights->tensors.notes[i]);
     if (f->rounding[0] != '\0')
-        printf("numbers     %s\n", f->rounding);
-    text_line(stdout, "manifest    %s",
+        text_fact(stdout, 12, "numbers     %s", f->rounding);
+    text_fact(stdout, 12, "manifest    %s",
               f->manifest[0] != '\0' ? f->manifest : "no manifest in the experiments folder names this file");
     for (size_t i = 0; i < weights->tensors.claim_count; i++)
-        text_line(stdout, "it says     %s = %s", weights->tensors.claims[i].name, weights->tensors.claims[i].value);
+        text_fact(stdout, 12, "it says     %s = %s", weights->tensors.claims[i].name, weights->tensors.claims[i].value);
     printf("tensors     %zu\n", weights->tensors.count);
     for (size_t i = 0; i < weights->tensors.count; i++) {
         const struct named_tensor *tensor = &weights->tensors.list[i];
         char shape[TENSORS_SHAPE_BYTES];
         tensors_shape_text(shape, tensor->rank, tensor->shape);
         if (tensor->obstacle != NULL)
-            text_line(stdout, "    %-40s not read: %s", tensor->name, tensor->obstacle);
+            text_fact(stdout, 8, "    %-40s not read: %s", tensor->name, tensor->obstacle);
         else
-            text_line(stdout, "    %-40s %-5s %s%s%s%s", tensor->name, element_name(tensor->element), shape,
+            text_fact(stdout, 8, "    %-40s %-5s %s%s%s%s", tensor->name, element_name(tensor->element), shape,
                       tensor->file_name != NULL ? "  in the file " : "",
                       tensor->file_name != NULL ? tensor->file_name : "",
                       f->fits && tensor->beside ? "  (not part of the network)" : "");

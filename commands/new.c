@@ -250,7 +250,7 @@ static enum status run_new(const struct arguments *arguments, struct error *erro
     manifest_free(&manifest);
     status = file_write(file, text.bytes, text.used, error);
     if (status == STATUS_OK)
-        text_line(stdout, "written: %s; selfsame train %s trains it", file, file);
+        text_fact(stdout, 2, "written: %s; selfsame train %s trains it", file, file);
     return status;
 }
 

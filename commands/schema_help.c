@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "commands/command.h"
 #include "experiments/schema.h"
 
@@ -43,13 +44,15 @@ static void print_text_keys(FILE *file, const struct schema_key *keys, size_t co
     for (size_t i = 0; i < count; i++) {
         fprintf(file, "%s%s\n    ", prefix, keys[i].path);
         print_type(file, &keys[i]);
-        fprintf(file, "\n    %s\n", keys[i].help);
+        fputc('\n', file);
+        text_fact(file, 4, "    %s", keys[i].help);
     }
 }
 
 void schema_print_text(FILE *file)
 {
-    fprintf(file, "inherit\n    text; optional\n    %s\n", inherit_meaning);
+    fputs("inherit\n    text; optional\n", file);
+    text_fact(file, 4, "    %s", inherit_meaning);
     print_text_keys(file, schema_keys, schema_key_count, "");
     for (size_t i = 0; i < schema_list_count; i++) {
         char prefix[64];

@@ -78,11 +78,11 @@ static void print_run(const struct record *record)
     const bool running = record_state(record) == RUN_RUNNING;
     struct run_progress progress;
     run_progress_read(record, &progress);
-    text_write(stdout, TEXT_TERMINAL, record->name);
-    printf(": %s", record_state_text(record, state));
-    if (progress.age_s >= 0.0)
-        printf(", last written %s ago", progress_time(progress.age_s, age));
-    printf("\n  epoch %" PRIu64 " of %" PRIu64, progress.epoch, record->facts.epochs_wanted);
+    const bool written = progress.age_s >= 0.0;
+    text_fact(stdout, 2, "%s: %s%s%s%s", record->name, record_state_text(record, state),
+              written ? ", last written " : "", written ? progress_time(progress.age_s, age) : "",
+              written ? " ago" : "");
+    printf("  epoch %" PRIu64 " of %" PRIu64, progress.epoch, record->facts.epochs_wanted);
     if (!imported_is(record) || progress.step > 0)
         printf(", step %" PRIu64 " of %" PRIu64, progress.step, record->facts.steps_wanted);
     if (record_state(record) != RUN_FINISHED && !imported_is(record))
@@ -94,7 +94,7 @@ static void print_run(const struct record *record)
         text_line(stdout, "  %s", record->facts.ranks_description);
     print_errors(record);
     if (record_state(record) == RUN_FAILED)
-        text_line(stdout, "  %s", record->facts.failure);
+        text_fact(stdout, 2, "  %s", record->facts.failure);
 }
 
 static const struct table_column columns[] = {
@@ -195,7 +195,7 @@ static enum status look_at(const struct arguments *arguments, struct look *look,
     if (status == STATUS_OK && !text)
         status = table_print(table, format, error);
     if (status == STATUS_OK && text && look->shown == 0)
-        text_line(stdout, "no run in %s is running or stopped", runs);
+        text_fact(stdout, 2, "no run in %s is running or stopped", runs);
     if (status == STATUS_OK && text && look->finished > 0)
         printf("%zu finished: selfsame runs lists them\n", look->finished);
     table_close(table);

@@ -245,9 +245,24 @@ static void shorten(const struct table *table, struct layout *layout, size_t mos
         layout->widths[c] = !table->columns[c].number && layout->widths[c] > most ? most : layout->widths[c];
 }
 
+/* A word that is wider than its column goes on in the next line: only the last column has it whole. */
+static void break_words(char to[2 * CELL_BYTES], const char *text, size_t room)
+{
+    for (size_t column = 0; *text != '\0'; text++) {
+        const bool begins = ((unsigned char)*text & 0xc0) != 0x80;
+        column = *text == ' ' ? 0 : column + begins;
+        if (column > room) {
+            *to++ = '\n';
+            column = 1;
+        }
+        *to++ = *text;
+    }
+    *to = '\0';
+}
+
 static void print_last(const struct table *table, const struct layout *layout, const char *text, size_t columns)
 {
-    char escaped[CELL_BYTES];
+    char escaped[CELL_BYTES], broken[2 * CELL_BYTES];
     const size_t width = columns > layout->before_last + WRAPPED_MIN ? columns : layout->before_last + WRAPPED_MIN,
                  length = plain_length(text);
     if (length <= width - layout->before_last && !table->columns[layout->last].number) { /* as most are */
@@ -258,7 +273,8 @@ static void print_last(const struct table *table, const struct layout *layout, c
     if (table->columns[layout->last].number)
         printf("%*s", (int)(layout->widths[layout->last] - width_of(text)), "");
     (void)text_escape(escaped, sizeof escaped, TEXT_TERMINAL, text);
-    text_wrap(stdout, escaped, (int)layout->before_last, (int)layout->before_last, (int)width);
+    break_words(broken, escaped, width - layout->before_last);
+    text_wrap(stdout, broken, (int)layout->before_last, (int)layout->before_last, (int)width);
 }
 
 static void print_text(const struct table *table, size_t rows)

@@ -17,9 +17,9 @@ static enum status print_tags(const char *run, const char *folder, struct error 
     if (status != STATUS_OK)
         return status;
     if (tags[0] != '\0')
-        text_line(stdout, "%s: %s", run, tags);
+        text_fact(stdout, 2, "%s: %s", run, tags);
     else
-        text_line(stdout, "%s has no tags", run);
+        text_fact(stdout, 2, "%s has no tags", run);
     free(tags);
     return STATUS_OK;
 }
@@ -78,7 +78,7 @@ static enum status run_note(const struct arguments *arguments, struct error *err
     if (status == STATUS_OK && note[0] != '\0')
         text_line(stdout, "%s", note);
     else if (status == STATUS_OK)
-        text_line(stdout, "%s has no note", run);
+        text_fact(stdout, 2, "%s has no note", run);
     free(note);
     return status;
 }

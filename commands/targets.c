@@ -210,7 +210,7 @@ static void print_sentences(const struct job *job)
         text_wrap(stdout, escaped, 2, 0, width);
     }
     if (job->other != NULL)
-        text_line(stdout, "These are the targets of %s, not those of the runs' own manifests.", job->other->name);
+        text_fact(stdout, 0, "These are the targets of %s, not those of the runs' own manifests.", job->other->name);
 }
 
 static enum status judge(struct job *job, const struct arguments *arguments, struct record *const *records,

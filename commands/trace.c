@@ -14,7 +14,7 @@ static enum status print(const struct record *record, const struct traced *trace
     const struct trace_file *file = &traced->file;
     const uint64_t step = file->step + 1;
     char from[TRACED_FROM_BYTES];
-    text_line(stdout, "traced: %s, step %" PRIu64 " (from 1), computed again from %s; %" PRIu32 " tensors",
+    text_fact(stdout, 8, "traced: %s, step %" PRIu64 " (from 1), computed again from %s; %" PRIu32 " tensors",
               record->shown, step, traced_from(traced, from), file->list.count);
     text_line(stdout, "trace:  %s", path);
     text_line(stdout, "sha256: %s", sha256);
@@ -22,7 +22,7 @@ static enum status print(const struct record *record, const struct traced *trace
         return error_set(error, STATUS_NO, "step %" PRIu64 ": %s; the trace is written", step,
                          traced->trace->non_finite);
     if (!traced->recorded) {
-        text_line(stdout, "The run's ledger ends before this step, so there was nothing to compare it with.");
+        text_fact(stdout, 0, "The run's ledger ends before this step, so there was nothing to compare it with.");
         return STATUS_OK;
     }
     if (!traced->follows)

@@ -172,8 +172,8 @@ static enum status describe_all(const struct queue *queue, struct error *error)
         most = bytes > most ? bytes : most;
     }
     if (status == STATUS_OK && queue->session->together > 1)
-        printf("together:   %zu at a time, at most %.1f MiB\n", queue->session->together,
-               (double)most * (double)queue->session->together / 1048576.0);
+        text_fact(stdout, 12, "together:   %zu at a time, at most %.1f MiB\n", queue->session->together,
+                  (double)most * (double)queue->session->together / 1048576.0);
     return status;
 }
 

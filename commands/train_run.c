@@ -342,7 +342,7 @@ static enum status record_and_train(struct job *job, const struct network *netwo
                  job->validation->sha256, mark);
         notes[note_count++] = other_test_data;
         if (train_leads(job->session))
-            fprintf(stderr, "selfsame train: %s\n", other_test_data);
+            text_line(stderr, "selfsame train: %s", other_test_data);
     }
     struct recorder_options options = {
         .runs = record_runs_folder(arguments_text(arguments, "runs")),
@@ -570,12 +570,13 @@ static enum status describe_job(const struct job *job, size_t *bytes, struct err
         text_line(stdout, "run:        %s/%s", record_runs_folder(arguments_text(session->arguments, "runs")),
                   job->run->name);
         printf("experiment: %s\narithmetic: %s\n", job->experiment_sha256, arithmetic_version(job->recipe.arithmetic));
-        printf("training:   depth %" PRIu32 ", %zu parameters, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64
-               " steps of %" PRIu32 " images\n",
-               job->recipe.model.depth, network->parameter_count, epochs, all,
-               schedule_epoch_end(training, images, epochs - 1), training->batch_size);
+        text_fact(stdout, 12,
+                  "training:   depth %" PRIu32 ", %zu parameters, %" PRIu64 " of %" PRIu64 " epochs, %" PRIu64
+                  " steps of %" PRIu32 " images",
+                  job->recipe.model.depth, network->parameter_count, epochs, all,
+                  schedule_epoch_end(training, images, epochs - 1), training->batch_size);
         if (session->ranks != NULL)
-            text_line(stdout, "ranks:      %s", ranks_describe(session->ranks));
+            text_fact(stdout, 12, "ranks:      %s", ranks_describe(session->ranks));
         printf("engine:     %s, %.1f MiB (without the data sets)\n", job->operations->name, (double)*bytes / 1048576.0);
         status = output_flush(error);
     }

@@ -53,12 +53,12 @@ static void tell_attestation(void *context, const struct attestation *attestatio
         return;
     }
     if (known)
-        text_line(stdout, "good signature by %s (key %.16s...): %s", verification->key_paths[key], attestation->key_id,
-                  attestation->name);
+        text_fact(stdout, 2, "good signature by %s (key %.16s...): %s", verification->key_paths[key],
+                  attestation->key_id, attestation->name);
     else
-        text_line(stdout, "not verified, for want of the public key %.16s...: %s", attestation->key_id,
+        text_fact(stdout, 2, "not verified, for want of the public key %.16s...: %s", attestation->key_id,
                   attestation->name);
-    text_line(stdout, "  it %s", attestation->summary);
+    text_fact(stdout, 2, "  it %s", attestation->summary);
 }
 
 static enum status conclude(const struct record *record, const struct verification *verification, struct error *error)
@@ -83,8 +83,9 @@ static enum status verify_signatures(const struct record *record, const struct a
     if (status == STATUS_OK && json)
         status = json_print(json_incref(verification.json), error);
     if (status == STATUS_OK && !json && verification.good > 0)
-        printf("A signature proves who signed these bytes. It does not prove that the training was done, or done on "
-               "that machine:\nto know that, train the manifest again and compare, or audit epochs with --sample.\n");
+        text_fact(stdout, 0,
+                  "A signature proves who signed these bytes. It does not prove that the training was done, or done on "
+                  "that machine: to know that, train the manifest again and compare, or audit epochs with --sample.");
     if (status == STATUS_OK)
         status = conclude(record, &verification, error);
     json_decref(verification.json);
@@ -121,7 +122,7 @@ static enum status run_verify(const struct arguments *arguments, struct error *e
     if (status != STATUS_OK)
         return status;
     if (!json)
-        text_line(stdout, "%s: its files agree", record->shown);
+        text_fact(stdout, 2, "%s: its files agree", record->shown);
     status = imported_refuse(record, "verify", error);
     if (status == STATUS_OK)
         status = arguments_flag(arguments, "signatures") ? verify_signatures(record, arguments, json, error)

@@ -93,10 +93,10 @@ static enum status choose(struct audit *audit, const struct arguments *arguments
     if (audit->text) {
         text_line(stdout, "chain:  %s", last);
         if (given == NULL)
-            text_line(stdout, "beacon: %s (random; --beacon with this text repeats the choice)", beacon);
+            text_fact(stdout, 8, "beacon: %s (random; --beacon with this text repeats the choice)", beacon);
         else
             text_line(stdout, "beacon: %s%s", file_exists(given) ? "the file " : "", given);
-        text_line(stdout,
+        text_fact(stdout, 0,
                   "%" PRIu64 " of %zu epochs; if 1, 5 or 20 had been tampered with, the chance to hit one is "
                   "%.1f, %.1f or %.1f %%",
                   sample, record->epochs, 100.0 * audit_detection(record->epochs, 1, sample),
@@ -254,7 +254,8 @@ static enum status audit_epoch(struct audit *audit, struct error *error)
                        epoch + 1, &audit->state, &listener, error);
     progress_clear(&audit->progress);
     if (status == STATUS_OK && audit->text) {
-        text_line(stdout, "epoch %" PRIu64 ": the same %" PRIu64 " steps, from step %" PRIu64 " on; weights %.16s...",
+        text_fact(stdout, 2,
+                  "epoch %" PRIu64 ": the same %" PRIu64 " steps, from step %" PRIu64 " on; weights %.16s...",
                   epoch + 1, audit->state.step - from, from, audit->record->metrics[epoch].weights_sha256);
         fflush(stdout);
     }
@@ -343,7 +344,7 @@ enum status verify_epochs(const struct record *record, const struct arguments *a
     for (audit.at = 0; status == STATUS_OK && audit.at < audit.count; audit.at++)
         status = audit_epoch(&audit, error);
     if (status == STATUS_OK && audit.text && !audit.same_validation)
-        text_line(stdout, "errors on validation images were not compared: the record's were measured on others");
+        text_fact(stdout, 2, "errors on validation images were not compared: the record's were measured on others");
     if (status == STATUS_OK && !audit.text)
         status = print_json(&audit, error);
     release(&audit);

@@ -62,6 +62,32 @@ copy coloured
 printf '# \033[2J\n' >> runs/coloured/manifest.yaml
 expect 2 "a manifest that clears the screen" compare runs/tiny-seed1 runs/coloured
 says "manifest.yaml holds a control character"
+# A folder's name is its owner's choice, and so is what a terminal makes of it.
+mkdir -p odd
+name=$(printf 'odd/\033[31mred\nis identical \342\200\256\377')
+cp -r runs/tiny-seed1 "$name"
+"$SELFSAME" key new mine > /dev/null
+for words in check "check runs/tiny-seed1" targets table "compare runs/tiny-seed1" "pack --out odd.tar" "report --out odd.html --no-figures" "tag good" "note text" \
+    "trace --step 1 --out odd.trace" "verify --epoch 1" "attest --key mine.pem" "export --format csv --out odd.csv" "status --runs odd" "runs --runs odd" "experiments --runs odd" \
+    "convert odd.pth" "inspect" "eval --weights" "delete --yes"; do
+    # shellcheck disable=SC2086 # a command's words
+    set -- $words
+    command=$1
+    shift
+    case $command in
+    status | runs | experiments) run "$command" "$@" ;;
+    convert | inspect) run "$command" "$name/weights.safetensors" "$@" ;;
+    eval) run eval --weights "$name/weights.safetensors" ;;
+    *) run "$command" "$name" "$@" ;;
+    esac
+    if LC_ALL=C grep -q "$(printf '\033')\|$(printf '\342\200\256')\|$(printf '\377')\|^is identical" stdout stderr; then
+        fail "an odd name: $words: a terminal would obey it"
+    elif [ "$status" -le 2 ] && grep -q 'x1b\|^no run in odd\|finished' stdout stderr; then
+        pass "an odd name: $words"
+    else
+        fail "an odd name: $words: exit $status"
+    fi
+done
 if [ -p pipe ] || mkfifo pipe; then
     timeout 10 "$SELFSAME" manifest pipe > stdout 2> stderr
     if [ $? -eq 2 ]; then pass "a pipe as manifest: exit 2"; else fail "a pipe as manifest: another exit"; fi

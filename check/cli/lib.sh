@@ -32,9 +32,11 @@ expect() {
     if [ "$status" -eq "$wanted" ]; then pass "$what: exit $wanted"; else fail "$what: exit $status, expected $wanted"; fi
 }
 
-# says PATTERN / prints PATTERN: the last run's standard error / output has a line that matches the basic regular expression.
+# says PATTERN / prints PATTERN: the last run's standard error / output has a line that matches the basic regular expression. Lines of output that
+# were wrapped are put together again.
+unwrapped() { sed -e ':again' -e N -e '$!b again' -e 's/\n  */ /g' stdout; }
 says() { if grep -q -- "$1" stderr; then pass "  says: $1"; else fail "  does not say: $1"; fi; }
-prints() { if grep -q -- "$1" stdout; then pass "  prints: $1"; else fail "  does not print: $1"; fi; }
+prints() { if grep -q -- "$1" stdout || unwrapped | grep -q -- "$1"; then pass "  prints: $1"; else fail "  does not print: $1"; fi; }
 # same FILE FILE "what"
 same() { if cmp -s "$1" "$2"; then pass "$3"; else fail "$3: $1 and $2 differ"; fi; }
 
@@ -85,5 +87,8 @@ has_modules() {
 
 # A port of 127.0.0.1 that nobody listens on.
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# build_flags: the flags that the program was built with, in one line.
+build_flags() { "$SELFSAME" --version | tr -s '\n ' '  ' | sed 's/.* flags //; s/ configured .*//'; }
 
 finish() { [ "$failures" -eq 0 ]; exit; }

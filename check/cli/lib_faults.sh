@@ -1,7 +1,7 @@
 # Sourced by tests that plant faults: copies of the program, built from changed sources. The program itself has no place for a fault.
 # shellcheck shell=sh disable=SC2086 # flags, libraries and file lists are to be split
 
-case $("$SELFSAME" --version | sed -n 's/^flags  *//p') in
+case $(build_flags) in
 *-fsanitize* | *--coverage*)
     echo "skipped: planted faults, since the libraries of this build need flags of their own"
     finish

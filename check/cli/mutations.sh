@@ -4,7 +4,7 @@
 # shellcheck disable=SC2086 # flags and file lists are to be split
 
 build=$(dirname "$SELFSAME")
-case $("$SELFSAME" --version | sed -n 's/^flags  *//p') in
+case $(build_flags) in
 *-fsanitize* | *--coverage*)
     echo "skipped: the libraries of this build need flags of their own"
     exit 77

@@ -4,7 +4,7 @@
 build=$(dirname "$SELFSAME")
 objects=$(find "$build/trainer/cpu/fused" -name 'libavx*-fused.o' -o -name libportable_a-fused.o 2> /dev/null)
 grep -q '^#define HAVE_X86_64 1' "$build/config.h" || objects= # it reads x86-64's code
-flags=$("$SELFSAME" --version | sed -n 's/^flags  *//p')
+flags=$(build_flags)
 case $flags in
 *-O0* | *-O1* | *-Og* | *-Os* | *-fsanitize* | *--coverage*) objects= ;;
 esac

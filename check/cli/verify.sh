@@ -50,7 +50,7 @@ assert sorted(chosen) == json.load(open("first.json"))["epochs"]
 PY
 then pass "  which others choose by the page alone"; else fail "  which others do not choose"; fi
 expect 0 "a sample by chance" verify $run --sample 1
-beacon=$(sed -n 's/^beacon: \([0-9a-f]*\) .*/\1/p' stdout)
+beacon=$(sed -n 's/^beacon: \([0-9a-f]*\).*/\1/p' stdout)
 grep '^epoch' stdout > chance
 expect 0 "  can be repeated" verify $run --sample 1 --beacon "$beacon"
 grep '^epoch' stdout > again

@@ -234,12 +234,28 @@ static void test_numbers(void **state)
     table_close(table);
 }
 
+/* A word that is wider than the last column goes on in the next line, so that it is there whole. */
+static void test_long_words(void **state)
+{
+    (void)state;
+    static const struct table_column pair[] = { { "key", false, 0 }, { "value", false, 0 } };
+    struct table *table = table_open(pair, 2);
+    char text[1024];
+    table_cell(table, "program.configure");
+    table_cell(table, "--with-a-folder=/an/ordinary/path/of/some/length/without/any/blank/in/it-at-all short");
+    print(table, NULL, text);
+    assert_string_equal(text, "key                value\n"
+                              "program.configure  --with-a-folder=/an/ordinary/path/of/some/length/without/any/\n"
+                              "                   blank/in/it-at-all short\n");
+    table_close(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_for_people), cmocka_unit_test(test_csv),          cmocka_unit_test(test_json),
         cmocka_unit_test(test_json_cells), cmocka_unit_test(test_without_rows), cmocka_unit_test(test_width),
-        cmocka_unit_test(test_long_names), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_long_names), cmocka_unit_test(test_long_words),   cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* What comes from outside, on its way out: text_escape, text_write, text_line and text_is_plain. */
+/* What comes from outside, on its way out: text_escape, text_write, text_line, text_fact and text_is_plain. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -114,6 +114,51 @@ static void test_line(void **state)
     free(written);
 }
 
+/* Where there is no terminal, 80 columns. */
+static void expect_fact(int indent, const char *text, const char *wanted)
+{
+    char *written = NULL;
+    size_t size;
+    FILE *file = open_memstream(&written, &size);
+    assert_non_null(file);
+    text_fact(file, indent, "%s", text);
+    assert_int_equal(fclose(file), 0);
+    assert_string_equal(written, wanted);
+    free(written);
+}
+
+#define TEN "0123456789"
+#define SIXTY TEN TEN TEN TEN TEN TEN
+#define LONG_PATH "/" SIXTY "/" TEN TEN TEN
+
+static void test_fact(void **state)
+{
+    (void)state;
+    expect_fact(8, "label:  a  value of   its own", "label:  a  value of   its own\n");
+    expect_fact(8, "label:  " SIXTY " 0123456789a", "label:  " SIXTY " 0123456789a\n");
+    expect_fact(8, "label:  " SIXTY " 0123456789ab c", "label:  " SIXTY "\n        0123456789ab c\n");
+    /* Characters count, not bytes; escaped ones as they are shown. */
+    expect_fact(2, SIXTY " r\xc3\xa9seau 0123456789a z", SIXTY " r\xc3\xa9seau 0123456789a\n  z\n");
+    expect_fact(2, SIXTY " 0123456789 \x1b[3m\n", SIXTY " 0123456789\n  \\x1b[3m\\x0a\n");
+    /* A path is not cut, and does not leave its label. */
+    expect_fact(8, "file:   " LONG_PATH " and more", "file:   " LONG_PATH "\n        and more\n");
+    expect_fact(2, "a " LONG_PATH, "a " LONG_PATH "\n");
+    expect_fact(0, "", "\n");
+}
+
+static void test_utf16(void **state)
+{
+    (void)state;
+    assert_true(text_is_utf16("\xff\xfe"
+                              "a\0",
+                              4));
+    assert_true(text_is_utf16("\xfe\xff\0a", 4));
+    assert_false(text_is_utf16("\xff", 1));
+    assert_false(text_is_utf16("\xef\xbb\xbf"
+                               "a",
+                               4));
+}
+
 static void test_plain(void **state)
 {
     (void)state;
@@ -133,7 +178,8 @@ int main(void)
         cmocka_unit_test(test_terminal), cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_csv),      cmocka_unit_test(test_html_and_gnuplot),
         cmocka_unit_test(test_cut),      cmocka_unit_test(test_line),
-        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_plain),    cmocka_unit_test(test_fact),
+        cmocka_unit_test(test_utf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
