@@ -113,6 +113,56 @@ else
     echo "skipped: no python3 here: neon's layout is not tested"
 fi
 
+# Other words for what a batch norm has are usual. What is beside the weights does not matter, unless it may be a weight.
+if command -v python3 > /dev/null; then
+    python3 - "$ours" <<'PY'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+length, = struct.unpack_from("<Q", data)
+header, values = json.loads(data[8:8 + length]), data[8 + length:]
+header.pop("__metadata__", None)
+def write(path, header, more=b""):
+    text = json.dumps(header).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + values + more)
+def beside(name, dtype, shape, count):
+    return {**header, name: {"dtype": dtype, "shape": shape, "data_offsets": [len(values), len(values) + count]}}
+words = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+def other(name):
+    module, leaf = name.rsplit(".", 1)
+    return f"{module}.{words[leaf]}" if "bn" in module else name
+write("words.safetensors", {other(name): entry for name, entry in header.items()})
+write("empty.safetensors", beside("r\u00e9seau", "F32", [0, 3], 0))
+write("counter.safetensors", beside("counter", "I64", [], 8), bytes(8))
+write("more.safetensors", beside("\u001b[2Jscale", "F32", [1], 4), bytes(4))
+PY
+    for file in words empty counter; do
+        expect 0 "weights with $file" convert $file.safetensors beside.safetensors --force
+        same "$ours" beside.safetensors "  are the weights"
+    done
+    expect 2 "a number more, by a name that clears the screen" eval --weights more.safetensors --manifest tiny.yaml
+    says 'no place for the tensor "\\x1b\[2Jscale"'
+fi
+python=${SELFSAME_PYTHON:-python3}
+if "$python" -c 'import numpy' > /dev/null 2>&1; then
+    "$python" - "$ours" <<'PY'
+import json, numpy, pickle, struct, sys
+data = open(sys.argv[1], "rb").read()
+length, = struct.unpack_from("<Q", data)
+arrays = {"classes": numpy.array(["cat", "dog"]), "notes": numpy.array([{"by": "me"}], dtype=object), "when": numpy.array(["2016-01-01"], "M8[D]")}
+for name, entry in json.loads(data[8:8 + length]).items():
+    if name != "__metadata__":
+        begin, end = entry["data_offsets"]
+        arrays[name] = numpy.frombuffer(data[8 + length + begin:8 + length + end], "<f4").reshape(entry["shape"])
+numpy.savez("texts.npz", **arrays)
+for protocol in 2, 5:
+    pickle.dump(arrays, open(f"texts{protocol}.pkl", "wb"), protocol)
+PY
+    for file in texts.npz texts2.pkl texts5.pkl; do
+        expect 0 "texts, objects and dates beside the weights in $file" convert $file beside.safetensors --force
+        same "$ours" beside.safetensors "  are the weights"
+    done
+fi
+
 # PyTorch opens what convert writes, and we open what PyTorch writes of a whole network.
 if has_modules safetensors.numpy; then
     "$python" - "$ours" theirs.safetensors <<'PY'

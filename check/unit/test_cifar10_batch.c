@@ -87,7 +87,7 @@ static void put_array(struct writer *w, const char *dtype, const uint32_t *shape
 /* What a batch is to look like. */
 struct looks {
     const char *labels_key; /* NULL: none */
-    char labels;            /* 'l'ist, 't'uple, 'a'rray, s'c'alars, 'f'loats, 's'hort, 'n'egative, 'x': ten */
+    char labels; /* 'l'ist, 't'uple, 'a'rray, s'c'alars, 'f'loats, 'b'ooleans, 's'hort, 'n'egative, 'x': ten */
     const char *data_key;
     const uint32_t *shape;
     size_t rank;
@@ -113,6 +113,10 @@ static void put_labels(struct writer *w, char labels)
         memset(array + 8, 0xff, 8);
     if (labels == 'a' || labels == 'f' || labels == 'n') {
         put_array(w, labels == 'f' ? "f8" : "i8", shape, 1, false, array, sizeof array);
+        return;
+    }
+    if (labels == 'b') {
+        put_array(w, "b1", shape, 1, false, array, COUNT);
         return;
     }
     put_text(w, labels == 't' ? "(" : "](");
@@ -193,6 +197,7 @@ static void test_python_refused(void **state)
         { { "labels", 'x', "data", flat, 2, false, false }, "label 2 (from 0) is not an integer of 0 to 9" },
         { { "labels", 'n', "data", flat, 2, false, false }, "label 1 (from 0) is not an integer of 0 to 9" },
         { { "labels", 'f', "data", flat, 2, false, false }, "an array of 4 F64s; expected 4 integers" },
+        { { "labels", 'b', "data", flat, 2, false, false }, "an array of 4 BOOLs; expected 4 integers" },
     };
     uint8_t images[COUNT * DATASET_IMAGE_BYTES], labels[COUNT];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -78,7 +78,7 @@ static enum status take_label_array(const char *path, const struct pickle_value 
     enum status status = ndarray_read(&array, path, labels, error);
     if (status != STATUS_OK)
         return status;
-    if (element_is_real(array.element) || array.count != batch->count)
+    if (element_is_real(array.element) || array.element == ELEMENT_BOOL || array.count != batch->count)
         return error_set(error, STATUS_INPUT, "%s: byte %zu: the labels are an array of %zu %ss; expected %u integers",
                          path, labels->offset, array.count, element_name(array.element), batch->count);
     for (uint32_t i = 0; i < batch->count; i++) {

@@ -62,7 +62,19 @@ static const struct {
     { "shortcut bn", "shortcut.1" }, { "downsample conv", "shortcut.0" }, { "downsample bn", "shortcut.1" },
 };
 static const char *const stages[] = { "layer", "stage", "block", "group" };
-static const char *const leaves[] = { "weight", "bias", "running_mean", "running_var" };
+static const struct {
+    const char *theirs, *ours;
+} leaves[] = {
+    { "weight", "weight" },
+    { "bias", "bias" },
+    { "running_mean", "running_mean" },
+    { "running_var", "running_var" },
+    { "gamma", "weight" },
+    { "beta", "bias" },
+    { "moving_mean", "running_mean" },
+    { "moving_var", "running_var" },
+    { "moving_variance", "running_var" },
+};
 
 /* Whether parts first .. last-1 are the words of `theirs`. */
 static bool are(const struct parts *parts, size_t first, size_t last, const char *theirs)
@@ -92,16 +104,18 @@ static unsigned stage_of(const char *part)
 static bool translate(const struct parts *parts, size_t first, char ours[OURS_BYTES])
 {
     const size_t leaf = parts->count - 1;
-    bool known = false;
-    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++)
-        known = known || strcmp(parts->part[leaf], leaves[i]) == 0;
-    if (!known || first >= leaf)
+    const char *our_leaf = NULL;
+    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
+        if (strcmp(parts->part[leaf], leaves[i].theirs) == 0)
+            our_leaf = leaves[i].ours;
+    }
+    if (our_leaf == NULL || first >= leaf)
         return false;
     unsigned stage = stage_of(parts->part[first]);
     if (stage == 0) {
         for (size_t i = 0; i < sizeof stems / sizeof *stems; i++) {
             if (are(parts, first, leaf, stems[i].theirs))
-                return snprintf(ours, OURS_BYTES, "%s.%s", stems[i].ours, parts->part[leaf]) < OURS_BYTES;
+                return snprintf(ours, OURS_BYTES, "%s.%s", stems[i].ours, our_leaf) < OURS_BYTES;
         }
         return false;
     }
@@ -110,8 +124,7 @@ static bool translate(const struct parts *parts, size_t first, char ours[OURS_BY
         return false;
     for (size_t i = 0; i < sizeof inner / sizeof *inner; i++) {
         if (are(parts, first + 2, leaf, inner[i].theirs))
-            return snprintf(ours, OURS_BYTES, "layer%u.%s.%s.%s", stage, block, inner[i].ours, parts->part[leaf]) <
-                   OURS_BYTES;
+            return snprintf(ours, OURS_BYTES, "layer%u.%s.%s.%s", stage, block, inner[i].ours, our_leaf) < OURS_BYTES;
     }
     return false;
 }
@@ -264,7 +277,7 @@ static enum status check_rest(const struct by_name *b, const char *prefix, const
     for (size_t i = 0; i < b->tensors->count; i++) {
         const struct named_tensor *tensor = &b->tensors->list[i];
         bool own = strncmp(tensor->name, prefix, strlen(prefix)) == 0,
-             real = tensor->values != NULL || tensor->obstacle != NULL;
+             real = (tensor->values != NULL && tensor->count > 0) || tensor->obstacle != NULL;
         if (!own || !real || names_is_harmless(tensor->name) || is_copy(b, i, prefix) ||
             (has_prefix(b, i, prefix) && network_find(network, b->readings[i].ours) >= 0 &&
              find_ours(b, prefix, b->readings[i].ours) == i))
@@ -310,7 +323,8 @@ static enum status fit_prefix(struct tensors *tensors, const struct by_name *b, 
         if (chosen[i] == tensors->count)
             status = error_set(why, STATUS_INPUT,
                                "%s: a network of depth %" PRIu32 " has a tensor \"%s\", but the file has none of "
-                               "that name or a usual one for it",
+                               "that name or a usual one for it. If it has another name there, selfsame convert "
+                               "--rename OLD=NEW FILE OUT.safetensors gives it this one",
                                b->path, network->model.depth, network->tensors[i].name);
     }
     if (status == STATUS_OK)

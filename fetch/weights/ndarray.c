@@ -10,15 +10,32 @@ static enum status refuse(struct error *error, const char *path, const struct pi
     return error_set(error, STATUS_INPUT, "%s: byte %zu: an array %s", path, value->offset, why);
 }
 
-bool ndarray_is(const struct pickle_value *value)
+static const struct pickle_value *item(const struct pickle_value *tuple, size_t place)
+{
+    return tuple != NULL && tuple->type == PICKLE_TUPLE && place < tuple->list.count ? tuple->list.items[place] : NULL;
+}
+
+/* Whether an array's dtype says texts, bytes, objects, dates or structures. */
+static bool is_of_no_numbers(const struct pickle_value *array)
+{
+    const struct pickle_value *dtype = array->call.global == GLOBAL_RECONSTRUCT ? item(array->call.state, 2)
+                                                                                : item(array->call.arguments, 1),
+                              *name = NULL;
+    if (dtype != NULL && dtype->type == PICKLE_OBJECT && dtype->call.global == GLOBAL_DTYPE)
+        name = item(dtype->call.arguments, 0);
+    return name != NULL && pickle_is_text(name) && name->text.bytes > 0 &&
+           memchr("USOMmV", name->text.data[0], 6) != NULL;
+}
+
+static bool is_array(const struct pickle_value *value)
 {
     return value->type == PICKLE_OBJECT &&
            (value->call.global == GLOBAL_RECONSTRUCT || value->call.global == GLOBAL_FROM_BUFFER);
 }
 
-static const struct pickle_value *item(const struct pickle_value *tuple, size_t place)
+bool ndarray_is(const struct pickle_value *value)
 {
-    return tuple != NULL && tuple->type == PICKLE_TUPLE && place < tuple->list.count ? tuple->list.items[place] : NULL;
+    return is_array(value) && !is_of_no_numbers(value);
 }
 
 /* dtype("f4", 0, 1) with the state (3, "<", None, None, None, -1, -1, 0). */
@@ -49,7 +66,7 @@ static enum status read_dtype(enum element *element, const char *path, const str
                       "holds a data type that selfsame does not read (expected float16, 32, 64, "
                       "integers or booleans)");
     if (!pickle_is(order, "<") && !(pickle_is(order, "|") && element_bytes(*element) == 1))
-        return refuse(error, path, dtype, "is not little-endian");
+        return refuse(error, path, dtype, "is not little-endian: save array.astype(array.dtype.newbyteorder('<'))");
     return STATUS_OK;
 }
 
@@ -107,7 +124,7 @@ enum status ndarray_read(struct ndarray *array, const char *path, const struct p
     const struct pickle_value *parts[3] = { NULL }; /* shape, dtype, bytes */
     size_t bytes;
     *array = (struct ndarray){ .count = 1 };
-    if (!ndarray_is(value))
+    if (!is_array(value))
         return refuse(error, path, value, "is expected here");
     enum status status = value->call.global == GLOBAL_RECONSTRUCT ? read_reconstructed(array, path, value, parts, error)
                                                                   : read_from_buffer(array, path, value, parts, error);

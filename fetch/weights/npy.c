@@ -43,6 +43,14 @@ static bool read_descr(const char *descr, enum element *element)
     return false;
 }
 
+static const char not_of_numbers[] = "an array that is not of numbers";
+
+/* And not of texts, dates, objects or structures, which are no weights. */
+static bool is_of_numbers(const char *descr)
+{
+    return descr[0] == '\'' && strchr("fiubc", descr[1] != '\0' ? descr[2] : '\0') != NULL;
+}
+
 /* "(3, 4)", "(3,)" or "()". */
 static bool read_shape(const char *text, struct header *header)
 {
@@ -79,8 +87,12 @@ static const char *read_header(const uint8_t *data, size_t bytes, struct header 
     text[length] = '\0';
     const char *descr = value_of(text, "descr"), *order = value_of(text, "fortran_order"),
                *shape = value_of(text, "shape");
+    if (descr != NULL && !is_of_numbers(descr))
+        return not_of_numbers;
     if (descr == NULL || order == NULL || shape == NULL || !read_shape(shape, header))
         return "an array whose header has no descr, fortran_order and shape that selfsame reads";
+    if (strncmp(descr, "'>", 2) == 0)
+        return "a big-endian array: save array.astype(array.dtype.newbyteorder('<'))";
     if (!read_descr(descr, &header->element))
         return "an array of a data type that selfsame does not read (expected little-endian float16, 32, 64, "
                "integers or booleans)";
@@ -114,7 +126,9 @@ static enum status read_array(struct torch_reader *r, const struct zip_entry *en
     if (status != STATUS_OK)
         return status;
     const char *obstacle = read_header(data, entry->bytes, &header, &numbers);
-    if (obstacle != NULL) {
+    if (obstacle == not_of_numbers) {
+        tensors_note(r->tensors, "ignored: %.*s, %s", (int)name_bytes, entry->name, obstacle);
+    } else if (obstacle != NULL) {
         status = tensors_add_unread(r->tensors, r->path, entry->name, name_bytes, obstacle, r->error);
     } else {
         status = tensors_add(r->tensors, r->path, entry->name, name_bytes, header.element, header.rank, header.shape,
@@ -142,9 +156,10 @@ enum status npy_read_archive(struct torch_reader *r)
         status = read_array(r, entry, name);
     }
     if (status == STATUS_OK && !any)
-        status = error_set(r->error, STATUS_INPUT,
-                           "%s is a zip file, but neither from torch.save (it has no entry NAME/data.pkl) nor from "
-                           "numpy (it has no entry NAME.npy)",
-                           r->path);
+        status =
+            error_set(r->error, STATUS_INPUT,
+                      "%s is a zip file, but neither from torch.save (it has no entry NAME/data.pkl) nor from "
+                      "numpy (it has no entry NAME.npy): if a file of weights is in it, unpack it first, with unzip",
+                      r->path);
     return status;
 }

@@ -186,6 +186,11 @@ static enum status choose(const struct torch_reader *r, struct search *search, c
     if (*chosen == NULL && r->key != NULL)
         return error_set(r->error, STATUS_INPUT, "%s has no tensors under the key %s, but under %s", r->path, r->key,
                          others);
+    if (*chosen == NULL && !search->list[0].dotted)
+        return error_set(r->error, STATUS_INPUT,
+                         "%s has a dict for each module, such as %s: save the weights in one dict, under names with "
+                         "dots, as model.state_dict() has them",
+                         r->path, search->list[0].path);
     if (*chosen == NULL)
         return error_set(r->error, STATUS_INPUT,
                          "%s has tensors under several keys, %s: name one, with --key %s for example", r->path, others,

@@ -6,15 +6,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "fetch/weights/ndarray.h"
 
+/* Texts that are shown as they are: 1 to `limit` bytes of UTF-8. */
 static bool is_printable(const char *text, size_t bytes, size_t limit)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        if (text[i] < 0x20 || text[i] >= 0x7f)
-            return false;
+    char *copy = bytes > 0 && bytes <= limit ? strndup(text, bytes) : NULL;
+    const bool is = copy != NULL && strlen(copy) == bytes && text_is_plain(copy, "");
+    free(copy);
+    return is;
+}
+
+/* A name as it is shown, escaped, and shortened if it is longer than names may be. One that is empty or contains a NUL
+ * becomes "?", which no network has. NULL without memory. */
+static char *shown_name(const char *name, size_t bytes)
+{
+    const bool text = bytes > 0 && memchr(name, '\0', bytes) == NULL;
+    char *copy = text ? strndup(name, bytes) : strdup("?"), *escaped = NULL, *shown = malloc(TENSORS_NAME_MAX + 1);
+    const size_t size = copy != NULL ? text_escape(NULL, 0, TEXT_TERMINAL, copy) + 1 : 0;
+    if (size > 0 && shown != NULL)
+        escaped = malloc(size);
+    if (escaped != NULL) {
+        (void)text_escape(escaped, size, TEXT_TERMINAL, copy);
+        text_shorten(shown, TENSORS_NAME_MAX + 1, escaped, size > TENSORS_NAME_MAX ? TENSORS_NAME_MAX / 4 : size + 8);
+    } else {
+        free(shown);
+        shown = NULL;
     }
-    return bytes > 0 && bytes <= limit;
+    free(escaped);
+    free(copy);
+    return shown;
 }
 
 void tensors_open(struct tensors *tensors, size_t file_bytes)
@@ -53,9 +75,6 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
     struct named_tensor tensor = { .element = element, .rank = rank };
     uint64_t count = 1;
     pickle_printable(name, name_bytes, shown);
-    if (!is_printable(name, name_bytes, TENSORS_NAME_MAX))
-        return error_set(error, STATUS_INPUT, "%s: the name of a tensor, \"%s\", is not 1 to %d printable characters",
-                         path, shown, TENSORS_NAME_MAX);
     if (rank > TENSORS_RANK_MAX)
         return error_set(error, STATUS_INPUT, "%s: tensor \"%s\" has %" PRIu32 " dimensions; at most %d are allowed",
                          path, shown, rank, TENSORS_RANK_MAX);
@@ -73,7 +92,7 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
     if (status != STATUS_OK)
         return status;
     tensor.count = (size_t)count;
-    tensor.name = strndup(name, name_bytes);
+    tensor.name = shown_name(name, name_bytes);
     if (element_is_real(element))
         tensor.values = malloc((tensor.count + 1) * sizeof *tensor.values);
     if (tensor.name == NULL || (element_is_real(element) && tensor.values == NULL)) {
@@ -110,12 +129,10 @@ void tensors_fill_strided(struct named_tensor *tensor, const uint8_t *first, con
 enum status tensors_add_unread(struct tensors *tensors, const char *path, const char *name, size_t name_bytes,
                                const char *obstacle, struct error *error)
 {
-    if (!is_printable(name, name_bytes, TENSORS_NAME_MAX) || !is_printable(obstacle, strlen(obstacle), SIZE_MAX))
-        return STATUS_OK;
     enum status status = grow(tensors, path, error);
     if (status != STATUS_OK)
         return status;
-    struct named_tensor tensor = { .name = strndup(name, name_bytes),
+    struct named_tensor tensor = { .name = shown_name(name, name_bytes),
                                    .obstacle = strdup(obstacle),
                                    .element = ELEMENT_OTHER };
     if (tensor.name == NULL || tensor.obstacle == NULL) {

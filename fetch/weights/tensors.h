@@ -52,9 +52,10 @@ struct tensors {
 void tensors_open(struct tensors *tensors, size_t file_bytes);
 /* As many bytes more: what was unpacked. */
 void tensors_allow(struct tensors *tensors, size_t bytes);
-/* Adds a tensor, its values not yet filled in. name need not be terminated.
- * errors   STATUS_INPUT naming path and tensor: no printable name of at most TENSORS_NAME_MAX bytes, a dimension over
- *          2^32 - 1, more than the limits above. *added is valid until the next one. */
+/* Adds a tensor, its values not yet filled in. name need not be terminated; in the tensor's own, what a terminal would
+ * obey is escaped.
+ * errors   STATUS_INPUT naming path and tensor: a dimension over 2^32 - 1, more than the limits above. *added is valid
+ *          until the next one. */
 enum status tensors_add(struct tensors *tensors, const char *path, const char *name, size_t name_bytes,
                         enum element element, uint32_t rank, const uint64_t *shape, struct named_tensor **added,
                         struct error *error) MUST_USE;
@@ -62,7 +63,7 @@ enum status tensors_add(struct tensors *tensors, const char *path, const char *n
 void tensors_fill(struct named_tensor *tensor, const uint8_t *data);
 /* The same from elements that lie strides[d] elements apart in dimension d, from the first on. */
 void tensors_fill_strided(struct named_tensor *tensor, const uint8_t *first, const uint64_t *strides);
-/* Adds one that cannot be read, with the reason. A name or reason that is not printable is left out. */
+/* Adds one that cannot be read, with the reason. */
 enum status tensors_add_unread(struct tensors *tensors, const char *path, const char *name, size_t name_bytes,
                                const char *obstacle, struct error *error) MUST_USE;
 /* STATUS_INPUT for a name that is there twice. */

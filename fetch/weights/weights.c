@@ -245,6 +245,10 @@ static bool is_at(const uint8_t *file, size_t bytes, size_t place, const char *t
 
 #define OLD_PICKLE "a pickle of protocol 0 or 1, or not a pickle: write it again with protocol 2 or later"
 
+#define OLD_TAR                                                                       \
+    "a tar file, as torch wrote before 0.1.10: if you trust it, write it again with " \
+    "torch.save(torch.load(FILE, weights_only=False), OUT)"
+
 /* Other formats that people have, for the message; NULL if the format is not known. */
 static const char *foreign_format(const uint8_t *file, size_t bytes)
 {
@@ -257,10 +261,18 @@ static const char *foreign_format(const uint8_t *file, size_t bytes)
         { 0, "\x89HDF", 4,
           "an HDF5 file, such as Keras writes: h5py reads its arrays, and numpy.savez writes them with their names" },
         { 0, "run/record.json", 15, "a packed run: selfsame unpack takes its weights.safetensors out" },
-        { 257, "ustar", 5,
-          "a tar file, as torch wrote before 0.1.10: if you trust it, write it again with "
-          "torch.save(torch.load(FILE, weights_only=False), OUT)" },
+        { 0, "sys_info", 9, OLD_TAR },
+        { 0, "pickle", 7, OLD_TAR },
+        { 0, "storages", 9, OLD_TAR },
+        { 0, "tensors", 8, OLD_TAR },
+        { 257, "ustar", 5, "a tar file: unpack it first, with tar -xf" },
         { 0, "\x1f\x8b", 2, "compressed by gzip: unpack it first, with gunzip" },
+        { 0, "BZh", 3, "compressed by bzip2: unpack it first, with bunzip2" },
+        { 0,
+          "\xfd"
+          "7zXZ",
+          6, "compressed by xz: unpack it first, with unxz" },
+        { 0, "\x28\xb5\x2f\xfd", 4, "compressed by Zstandard: unpack it first, with unzstd" },
         { 0, "version https://git-lfs", 23,
           "a pointer of Git LFS, not the file itself: git lfs pull downloads the file" },
         { 0, "\x93NUMPY", 6, "one numpy array without a name: numpy.savez writes several with their names" },
