@@ -1,9 +1,11 @@
 /* selfsame convert: weights from one container into another. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "commands/command.h"
 #include "commands/weights_options.h"
+#include "results/weights_check.h"
 
 /* The containers that are written, by OUT's suffix. */
 static const struct {
@@ -14,6 +16,28 @@ static const struct {
     { ".pth", CONTAINER_TORCH_ZIP },
     { ".pt", CONTAINER_TORCH_ZIP },
 };
+
+/* Weights of a run are those of its record. */
+static enum status check_run(const struct weights *weights, const char *path, struct error *error)
+{
+    struct model_config model;
+    struct error other;
+    struct network *network = NULL;
+    float *values = NULL;
+    if (weights_model(weights, &model, &other) != STATUS_OK)
+        return STATUS_OK;
+    enum status status = network_open(&network, &model, error);
+    if (status == STATUS_OK) {
+        values = calloc(network->value_count, sizeof *values);
+        status = values != NULL ? weights_fill(weights, path, network, values, error)
+                                : error_out_of_memory(error, "%zu weights", network->value_count);
+    }
+    if (status == STATUS_OK)
+        status = weights_check_used(path, network, values, error);
+    free(values);
+    network_close(network);
+    return status;
+}
 
 static enum status run_convert(const struct arguments *arguments, struct error *error)
 {
@@ -38,13 +62,14 @@ static enum status run_convert(const struct arguments *arguments, struct error *
     if (status != STATUS_OK)
         return status;
     weights_tell(arguments->command->name, in, &weights);
+    status = check_run(&weights, in, error);
     const struct rounding rounding = weights_rounding(&weights);
-    if (rounding.overflowed > 0)
+    if (status == STATUS_OK && rounding.overflowed > 0)
         status = error_set(error, STATUS_INPUT,
                            "%s: %zu numbers are larger than float32 can hold, so nothing is "
                            "written",
                            in, rounding.overflowed);
-    else if (rounding.rounded > 0 && !arguments_flag(arguments, "round"))
+    else if (status == STATUS_OK && rounding.rounded > 0 && !arguments_flag(arguments, "round"))
         status = error_set(error, STATUS_INPUT,
                            "%s: float32 cannot hold %zu of the float64 numbers exactly; pass --round to write the "
                            "nearest float32",
@@ -53,7 +78,7 @@ static enum status run_convert(const struct arguments *arguments, struct error *
         status = weights_convert(&weights, in, out, suffixes[kind].container, error);
     if (status == STATUS_OK) {
         weights_content_digest(&weights, hex);
-        printf("%s: %s, weights %s\n", out, weights_container_name(suffixes[kind].container), hex);
+        text_fact(stdout, 2, "%s: %s, weights %s", out, weights_container_name(suffixes[kind].container), hex);
     }
     weights_close(&weights);
     return status;

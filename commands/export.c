@@ -9,6 +9,7 @@
 #include "exchange/export.h"
 #include "exchange/mlflow.h"
 #include "results/imported.h"
+#include "results/weights_check.h"
 
 static void tell_written(const char *path)
 {
@@ -102,6 +103,23 @@ static enum status export_to_mlflow(const struct arguments *arguments, struct re
     return status;
 }
 
+/* Weights that are handed on are those of the record. */
+static enum status check_weights(const struct arguments *arguments, struct record *const *records, size_t count,
+                                 struct error *error)
+{
+    const char *format = arguments_text(arguments, "format");
+    const bool handed_on =
+        strcmp(format, "ro-crate") == 0 || (strcmp(format, "mlflow") == 0 && !arguments_flag(arguments, "no-files"));
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK && handed_on; i++) {
+        struct weights_found found;
+        status = weights_check_all(records[i], &found, error);
+        if (status != STATUS_OK && records[i]->scratch.path[0] != '\0')
+            error_replace(error, records[i]->path, records[i]->shown);
+    }
+    return status;
+}
+
 static enum status run_export(const struct arguments *arguments, struct error *error)
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
@@ -111,6 +129,8 @@ static enum status run_export(const struct arguments *arguments, struct error *e
         return error_set(error, STATUS_INPUT, "export needs --format NAME; selfsame export --help lists the formats");
     struct record **records;
     enum status status = records_open(&records, runs, arguments->operands, count, error);
+    if (status == STATUS_OK)
+        status = check_weights(arguments, records, count, error);
     if (status == STATUS_OK)
         status = strcmp(format, "mlflow") == 0 ? export_to_mlflow(arguments, records, count, error)
                                                : export_to_files(arguments, records, count, error);
