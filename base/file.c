@@ -379,6 +379,11 @@ enum status file_read_text(const char *path, size_t limit, char **text, size_t *
     enum status status = file_read(path, limit, text, bytes, error);
     if (status != STATUS_OK)
         return status;
+    if (text_is_utf16(*text, *bytes)) {
+        free(*text);
+        *text = NULL;
+        return error_set(error, STATUS_INPUT, "%s is a text in UTF-16: save it as UTF-8", path);
+    }
     const size_t unified = text_unify(*text, *bytes);
     if (changed != NULL)
         *changed = unified != *bytes;
@@ -536,8 +541,9 @@ enum status file_make_folders(const char *path, struct error *error)
         } else {
             int number = errno;
             if (number == EEXIST && !file_is_folder(part)) {
-                status = error_set(error, STATUS_ENVIRONMENT,
-                                   "cannot make the folder %s: %s is a file; name another folder", path, part);
+                status =
+                    error_set(error, STATUS_ENVIRONMENT, "cannot make the folder %s: %s is a %s; name another folder",
+                              path, part, file_exists(part) ? "file" : "link that leads nowhere");
             } else if (!file_is_folder(part)) {
                 errno = number;
                 status = error_set_errno(error, STATUS_ENVIRONMENT, "cannot make the folder %s", part);

@@ -28,7 +28,7 @@ enum status file_read_unlinked(const char *path, size_t limit, char **data, size
                                struct error *error) MUST_USE;
 
 /* The same for a text that people exchange: text_unify (base/text.h) removes what editors add. *changed (may be NULL):
- * whether it removed anything. */
+ * whether it removed anything. STATUS_INPUT for UTF-16. */
 enum status file_read_text(const char *path, size_t limit, char **text, size_t *bytes, bool *changed,
                            struct error *error) MUST_USE;
 

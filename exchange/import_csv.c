@@ -141,6 +141,16 @@ struct csv_columns {
     size_t count, counter;
 };
 
+/* A name without the blanks around it, in its place. */
+static char *without_blanks(char *name)
+{
+    name += strspn(name, " ");
+    size_t length = strlen(name);
+    while (length > 0 && name[length - 1] == ' ')
+        name[--length] = '\0';
+    return name;
+}
+
 static enum status read_heading(struct csv_reader *reader, const struct import_choice *choice,
                                 struct csv_columns *columns)
 {
@@ -160,7 +170,7 @@ static enum status read_heading(struct csv_reader *reader, const struct import_c
         return error_out_of_memory(reader->error, "the heading of %s", reader->path);
     for (size_t i = 0; i < reader->count; i++) {
         struct import_series *series;
-        columns->names[i] = reader->cells[i];
+        columns->names[i] = without_blanks(reader->cells[i]);
         if (strcmp(columns->names[i], counter) == 0 && columns->counter == SIZE_MAX) {
             columns->counter = i;
             continue;
@@ -168,8 +178,8 @@ static enum status read_heading(struct csv_reader *reader, const struct import_c
         columns->wanted[i] = import_wants(choice, columns->names[i]);
         for (size_t k = 0; k < i && columns->wanted[i]; k++) {
             if (strcmp(columns->names[k], columns->names[i]) == 0)
-                return error_set(reader->error, STATUS_INPUT, "%s:1: two columns are called '%.100s'", reader->path,
-                                 columns->names[i]);
+                return error_set(reader->error, STATUS_INPUT, "%s:%zu: two columns are called '%.100s'", reader->path,
+                                 reader->row_line, columns->names[i]);
         }
         /* Also what nobody wants: a message lists all names. */
         status = import_find_series(columns->source, columns->names[i], &series, reader->error);
@@ -178,10 +188,11 @@ static enum status read_heading(struct csv_reader *reader, const struct import_c
     }
     if (columns->counter != SIZE_MAX)
         return STATUS_OK;
-    text_escape(shown, sizeof shown, TEXT_TERMINAL, reader->cells[0]);
+    text_escape(shown, sizeof shown, TEXT_TERMINAL, columns->names[0]);
     return error_set(reader->error, STATUS_INPUT,
-                     "%s:1: there is no column '%.100s'; say which column counts the %ss, such as --column %s=%.100s%s",
-                     reader->path, counter, ours, ours, shown,
+                     "%s:%zu: there is no column '%.100s'; say which column counts the %ss, such as --column "
+                     "%s=%.100s%s",
+                     reader->path, reader->row_line, counter, ours, ours, shown,
                      choice->steps ? "" : "; if none does and one counts training steps, pass --steps");
 }
 
@@ -221,12 +232,13 @@ static enum status read_row(struct csv_reader *reader, const struct csv_columns 
     return status;
 }
 
-/* What the heading has outside of quotes. */
+/* What the heading, the first line that is not empty, has outside of quotes. */
 static char find_separator(const char *text)
 {
     static const char separators[] = ",;\t";
     size_t counts[3] = { 0 };
     bool quoted = false;
+    text += strspn(text, "\n");
     for (; *text != '\0' && (quoted || *text != '\n'); text++) {
         const char *place = strchr(separators, *text);
         quoted ^= *text == '"';
@@ -250,6 +262,8 @@ enum status import_read_csv(struct import_source *source, const struct import_ch
     enum status status = import_source_name(source, path, error);
     if (status == STATUS_OK)
         status = import_read_file(source, path, slash != NULL ? slash + 1 : path, &text, &bytes, error);
+    if (status == STATUS_OK && text_is_utf16(text, bytes))
+        status = error_set(error, STATUS_INPUT, "%s is a text in UTF-16: save it as UTF-8", path);
     if (status == STATUS_OK && memchr(text, '\0', bytes) != NULL)
         status = error_set(error, STATUS_INPUT, "%s: byte %zu is a NUL; this is neither CSV nor an event file", path,
                            (size_t)((char *)memchr(text, '\0', bytes) - text));

@@ -24,7 +24,7 @@ static enum status read_bench(const char *path, struct bench *bench, struct erro
     size_t bytes;
     json_error_t json_error;
     *bench = (struct bench){ .json = NULL };
-    enum status status = file_read(path, BENCH_BYTES_MAX, &text, &bytes, error);
+    enum status status = file_read_text(path, BENCH_BYTES_MAX, &text, &bytes, NULL, error);
     if (status != STATUS_OK)
         return status;
     bench->json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &json_error);

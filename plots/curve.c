@@ -133,7 +133,7 @@ enum status curve_read(const char *file, const char *column, struct curve *curve
         return error_set(error, STATUS_INPUT, "curve.file: %s does not name a file in the plots folder", file);
     enum status status = plots_find(file, path, error);
     if (status == STATUS_OK)
-        status = file_read(path, CURVE_FILE_LIMIT, &text, &bytes, error);
+        status = file_read_text(path, CURVE_FILE_LIMIT, &text, &bytes, NULL, error);
     if (status == STATUS_OK)
         status = parse_text(path, text, column, curve, error);
     if (status != STATUS_OK)

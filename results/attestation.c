@@ -44,7 +44,7 @@ static enum status digest_ledger(const struct record *record, char hex[DIGEST_HE
     return STATUS_OK;
 }
 
-/* The SHA-256 of a file of the run; "" where it is not there. */
+/* The SHA-256 of a file of the run, of texts without what editors add; "" where it is not there. */
 static enum status digest_file(const struct record *record, const char *name, char hex[DIGEST_HEX_BYTES],
                                struct error *error)
 {
@@ -58,7 +58,8 @@ static enum status digest_file(const struct record *record, const char *name, ch
         return record->steps > 0 ? digest_ledger(record, hex, error) : STATUS_OK;
     if (!file_exists(path))
         return STATUS_OK;
-    status = file_read(path, FILE_LIMIT, &data, &bytes, error);
+    status = strcmp(name, RECORD_WEIGHTS_FILE) == 0 ? file_read(path, FILE_LIMIT, &data, &bytes, error)
+                                                    : file_read_text(path, FILE_LIMIT, &data, &bytes, NULL, error);
     if (status != STATUS_OK)
         return status;
     sha256_hex(data, bytes, hex);

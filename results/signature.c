@@ -313,14 +313,15 @@ enum status envelope_read(const char *path, struct envelope *envelope, struct er
     char *text, *same = NULL;
     size_t bytes;
     *envelope = (struct envelope){ .payload = NULL };
-    enum status status = file_read(path, ENVELOPE_LIMIT, &text, &bytes, error);
+    enum status status = file_read_text(path, ENVELOPE_LIMIT, &text, &bytes, NULL, error);
     if (status != STATUS_OK)
         return status;
     json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
     if (json != NULL && parse_envelope(json, envelope))
         same = format_envelope(envelope->form, envelope->key_id, envelope->payload, envelope->signature,
                                envelope->signature_bytes);
-    if (same == NULL || strlen(same) != bytes || memcmp(same, text, bytes) != 0) {
+    /* The newline at the end may be missing. */
+    if (same == NULL || strlen(same) > bytes + 1 || strlen(same) < bytes || memcmp(same, text, bytes) != 0) {
         status = error_set(error, STATUS_INPUT, "%s is no envelope that selfsame attest wrote, or it is damaged", path);
         envelope_free(envelope);
     }

@@ -74,15 +74,15 @@ static enum status wrong(const struct reader *reader, const char *expected)
                      reader->path, reader->number, expected);
 }
 
-/* The next line, without its end; NULL where there is none. */
+/* The next line, without its end, which the last line may not have; NULL where there is none. */
 static char *next_line(struct reader *reader)
 {
-    char *line = reader->at, *end = strchr(line, '\n');
+    char *line = reader->at, *end = strchrnul(line, '\n');
     reader->number++;
-    if (end == NULL)
+    if (*line == '\0')
         return NULL;
+    reader->at = *end == '\0' ? end : end + 1;
     *end = '\0';
-    reader->at = end + 1;
     return line;
 }
 

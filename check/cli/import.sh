@@ -66,6 +66,13 @@ expect 0 "steps, tabs, and a value that is not finite" import steps.tsv --manife
 says "1 value of 'val_error' is not finite, and recorded as missing"
 is runs/steps imported.notes "[\"the seed is not known; 1, of the manifest, stands for it\", \"1 value of 'val_error' is not finite, and recorded as missing\"]"
 if grep -q '"epoch": 1.*"validation_error": null' runs/steps/metrics.jsonl; then pass "  it is null"; else fail "  it is not null"; fi
+printf '\n\n epoch , test_err \n1 , 50 \n\n2 ,40\n' > blanks.csv
+expect 0 "empty lines, and blanks around names and numbers" import blanks.csv --manifest three.yaml --column val_error=test_err
+is runs/blanks result.epochs 2
+is runs/blanks result.validation_error 40.0
+printf '\377\376e\0p\0o\0c\0h\0' > wide.csv
+expect 2 "UTF-16" import wide.csv --manifest three.yaml
+says "wide.csv is a text in UTF-16: save it as UTF-8"
 expect 0 "on images that nobody names" import log.csv --manifest any.yaml --column val_error=test_err --name unknown --runs unknown
 is unknown/unknown validation_data.sha256 null
 gzip -k log.csv

@@ -30,7 +30,7 @@ cp -r old unresumed
 expect 0 "a run of 0.1.0 is resumed" train "$golden/manifest.yaml" --runs old --name tiny --resume
 prints "^weights: 80c6da4162a920a7bf7c7e37da7019377ad4a73e8b771fcd3e83bdb94cff6221"
 expect 0 "  to the bits of one that was not" compare old/tiny runs/whole
-prints "^identical: .* from two independent records$"
+prints "^identical: .* from two independent records"
 prints "compared: 4 epochs, 100 steps$"
 
 # ---- what a run is doing -----------------------------------------------------------------------------------------------------------------
@@ -91,6 +91,28 @@ for file in manifest.yaml record.json metrics.jsonl ledger.txt; do
 done
 expect 0 "without the last newlines" compare copies/stripped runs/whole
 prints "^same-document: "
+"$SELFSAME" key new mine > stdout 2> stderr || fail "a key"
+"$SELFSAME" trace runs/whole --step 3 --out step3.trace > stdout 2> stderr || fail "a trace"
+cp step3.trace windows.trace
+windows windows.trace
+head -c -1 step3.trace > stripped.trace
+for trace in windows stripped; do expect 0 "a trace: $trace" compare step3.trace $trace.trace; done
+expect 0 "signed" attest runs/whole --key mine.pem
+rm -rf copies/windows copies/stripped
+cp -r runs/whole copies/windows
+windows copies/windows/manifest.yaml copies/windows/record.json copies/windows/metrics.jsonl copies/windows/ledger.txt copies/windows/attestations/*.json
+cp -r runs/whole copies/stripped
+for file in copies/stripped/attestations/*.json; do head -c -1 "$file" > short && mv short "$file"; done
+windows mine.pub.pem
+for copy in windows stripped; do expect 0 "  and verified: $copy" verify copies/$copy --signatures --key mine.pub.pem; done
+rm -rf runs/whole/attestations
+python3 - copies/stripped/record.json <<'PY'
+import sys
+text = open(sys.argv[1]).read()
+open(sys.argv[1], "w", encoding="utf-16").write(text)
+PY
+expect 2 "a record in UTF-16" check copies/stripped
+says "record.json is a text in UTF-16: save it as UTF-8"
 cp -r unresumed/tiny copies/resumed
 windows copies/resumed/record.json copies/resumed/metrics.jsonl copies/resumed/ledger.txt
 expect 0 "such a run is resumed" train "$golden/manifest.yaml" --runs copies --name resumed --resume
@@ -148,6 +170,36 @@ edited "a digit of the ledger" ledger.txt '31s/[1-9]$/0/;31t;31s/.$/1/' "metrics
 edited "the ledger's end" ledger.txt '90,$d' "ledger.txt and metrics.jsonl contradict each other: there are 88 steps"
 edited "another name in the manifest" manifest.yaml 's/^name: .*/name: other/' "record.json and manifest.yaml contradict each other"
 edited "another format" record.json 's/"format": 1/"format": 3/' "has format 3"
+# So do the readers that were not asked above.
+cp -r runs/whole edited
+sed -i '2s/"validation_loss": [0-9]/"validation_loss": 9/' edited/metrics.jsonl
+while read -r words; do
+    # shellcheck disable=SC2086 # a command's words
+    expect 2 "edited: $words" $words
+    says "metrics.jsonl"
+done <<'LIST'
+compare edited vs runs/whole --statistics
+table edited runs/whole
+targets edited --by edited/manifest.yaml
+plot edited --kind loss --format svg
+report edited --out edited.html --no-figures
+pack edited --out edited.tar
+trace edited --step 1 --out edited.trace
+verify edited --epoch 1
+verify edited --signatures
+attest edited --key mine.pem
+attest runs/whole --key mine.pem --reproduces edited
+export edited --format csv --out exported
+export edited --format tensorboard --out exported
+export edited --format trackio --out exported
+export edited --format mllog --out exported
+export edited --format model-card --out edited.md
+export edited --format ro-crate --license MIT --author me --out exported
+export edited --format mlflow --to http://localhost:9
+convert edited/weights.safetensors edited.pth
+LIST
+if [ -z "$(find . -name 'edited.[a-z]*' -o -name exported)" ]; then pass "  nothing was written"; else fail "  written: $(find . -name 'edited.[a-z]*' -o -name exported)"; fi
+rm -rf edited
 # Records of 0.1.0 have no digest of record.json, but repeat what counts.
 of=$golden
 for section in '"epochs": 2' '"steps": 50' '"training_loss": 2' '"validation_error": 87.5' '"best_validation_error": 87.5' '"seed": 1' '"epochs": 4' '"depth": 8'; do
@@ -169,6 +221,12 @@ says "flipped/weights.safetensors and flipped/metrics.jsonl contradict each othe
 expect 2 "  compare" compare flipped runs/whole
 prints "^malformed: "
 expect 0 "targets do not use them" targets flipped
+for words in "convert flipped/weights.safetensors flipped.pth" "export flipped --format ro-crate --license MIT --author me --out crate" \
+    "export flipped --format mlflow --to http://localhost:9" "pack flipped" "attest flipped --key mine.pem" "trace flipped --step 1"; do
+    # shellcheck disable=SC2086 # a command's words
+    expect 2 "  $words" $words
+    says "contradict each other"
+done
 mkdir elsewhere
 cp flipped/weights.safetensors flipped/manifest.yaml elsewhere/
 expect 0 "outside of a run, weights are what they are" eval --weights elsewhere/weights.safetensors

@@ -31,6 +31,11 @@ mends "an anchor" "anchors are not allowed; use inherit" 'inherit: tiny.yaml\nmo
 mends "a tag" "tags are not allowed; write the value plainly" 'inherit: tiny.yaml\nmodel: {depth: !!int 20}\n' 'inherit: tiny.yaml\nmodel: {depth: 20}\n'
 mends "a blank in a URL" "write those as %20 and so on" 'inherit: tiny.yaml\nweights: {urls: ["http://host/a file"], bytes: 5, md5: 0123456789abcdef0123456789abcdef}\n' \
     'inherit: tiny.yaml\nweights: {urls: ["http://host/a%%20file"], bytes: 5, md5: 0123456789abcdef0123456789abcdef}\n'
+python3 -c 'open("wide.yaml", "wb").write(open("tiny.yaml").read().encode("utf-16"))'
+expect 2 "a manifest in UTF-16" manifest wide.yaml
+says "wide.yaml is a text in UTF-16: save it as UTF-8"
+python3 -c 'text = open("wide.yaml", encoding="utf-16").read(); open("narrow.yaml", "w", encoding="utf-8-sig", newline="\r\n").write(text)'
+expect 0 "  saved as UTF-8, with what editors add" manifest narrow.yaml
 printf 'inherit: tiny.yaml\nmodel: {width: 20}\n' > bad.yaml
 expect 2 "a key that there is not" manifest bad.yaml
 says "selfsame manifest --schema lists them all"
@@ -43,6 +48,19 @@ expect 2 "a run named twice" train tiny.yaml tiny.yaml --runs runs --together 2
 says "two of the runs are called tiny-seed1; name each run once"
 expect 0 "  once" train tiny.yaml --runs runs --together 2
 run=runs/tiny-seed1
+expect 2 "two manifests of one name" sweep tiny.yaml narrow.yaml --runs swept
+says "two runs are called tiny-seed1, of .*; name each manifest once, and give different manifests different names"
+sed 's/^\(.*name: \)tiny/\1other/' narrow.yaml > other-name.yaml
+expect 0 "  different names" sweep tiny.yaml other-name.yaml --runs swept
+ln -s "$PWD" runs/tiny-seed1/tags
+expect 2 "tags that are a link" tag runs/tiny-seed1 mine
+says "tags is a symbolic link, .*; put a folder in its place"
+rm runs/tiny-seed1/tags
+mkdir runs/tiny-seed1/tags
+expect 0 "  a folder" tag runs/tiny-seed1 mine
+expect 2 "no tag to remove" tag runs/tiny-seed1 --remove
+remove=$(sed -n 's/.*: selfsame tag \(.*\) TAG... --remove$/\1/p' stderr)
+expect 0 "  one" tag "$remove" mine --remove
 expect 2 "an evaluation of nothing" eval
 says "needs --weights FILE, or --manifest FILE of one that names weights"
 expect 2 "an evaluation of a manifest that names no weights" eval --manifest tiny.yaml

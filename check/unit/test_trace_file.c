@@ -107,7 +107,8 @@ static void test_damage_is_refused(void **state)
             expect_refused(text, bytes);
             text[i] = (char)(text[i] ^ 1 << bit);
         }
-        expect_refused(text, i);
+        if (i + 1 < bytes) /* the newline at the end may be missing */
+            expect_refused(text, i);
     }
     put("some other text, which is longer\n", 33);
     assert_false(trace_file_is(path));
