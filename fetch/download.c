@@ -259,8 +259,9 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
 {
     const struct source *source = transfer->source;
     const char *text = message[0] != '\0' ? message : curl_easy_strerror(result);
-    long code = 0;
+    long code = 0, connections = 0;
     curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &code);
+    curl_easy_getinfo(transfer->curl, CURLINFO_NUM_CONNECTS, &connections);
     if (transfer->verdict != VERDICT_DONE)
         return transfer->verdict;
     switch (result) {
@@ -284,6 +285,8 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
     case CURLE_OPERATION_TIMEDOUT:
         return refuse(transfer, VERDICT_AGAIN, "it is too slow, or does not answer (%s)", text);
     case CURLE_UNSUPPORTED_PROTOCOL:
+        if (code == 0 && connections > 0)
+            return refuse(transfer, VERDICT_MISSING, "it does not answer in HTTP (%s)", text);
         return refuse(transfer, VERDICT_MISSING,
                       "this protocol is not used; https, http and file are, and https may lead only to https (%s)",
                       text);
@@ -306,7 +309,8 @@ static enum verdict judge(struct transfer *transfer, CURLcode result, const char
         transfer->unreachable = true;
         return refuse(transfer, VERDICT_AGAIN, "%s", text);
     case CURLE_OUT_OF_MEMORY: /* libcurl's word also for an answer that is larger than it takes */
-        return refuse(transfer, VERDICT_MISSING, "there is not enough memory for its answer: %s", text);
+        return refuse(transfer, VERDICT_MISSING,
+                      "the headers of its answer are too long, or there is not enough memory for it (%s)", text);
     default:
         return refuse(transfer, VERDICT_AGAIN, "%s", text);
     }

@@ -146,6 +146,14 @@ with DRIVER=0 with $count:cudaErrorInsufficientDriver expect 3 "no driver" train
 says "no NVIDIA driver here (no libcuda.so.1 was found): install it; --engine cpu"
 with DRIVER=11040 with $count:cudaErrorInsufficientDriver expect 3 "an old driver" train tiny.yaml --engine cuda --runs none
 says "is too old: it knows CUDA 11.4, and this program needs [0-9.]*; update it to 5[0-9]* or newer"
+for cause in cudaErrorNoKernelImageForDevice cudaErrorUnsupportedPtxVersion; do
+    with FAIL=cudaGraphLaunch:1:$cause expect 3 "$cause" train tiny.yaml --engine cuda --runs image
+    case $cause in
+    cudaErrorNoKernelImageForDevice) says "no code for this device .*: configure with --with-cuda-arch and build again" ;;
+    *) says "the driver cannot translate .*: update the driver, or configure with --with-cuda-arch and build again" ;;
+    esac
+    rm -rf image
+done
 with $busy expect 3 "a card that another process holds" train tiny.yaml --engine cuda --runs none
 says "cudaErrorDevicesUnavailable .*: nvidia-smi shows both"
 with MODE=2 with $busy expect 3 "  whose mode forbids computing" train tiny.yaml --engine cuda --runs none

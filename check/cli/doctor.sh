@@ -8,8 +8,8 @@ expect 0 "doctor" doctor
 prints "arithmetic exact-"
 prints "^processor  .* threads used"
 prints "^card "
-prints "^cpu     scalar   exact-1   exact: $(printf %.16s "$known") ("
-prints "^cpu     scalar   exact-2   exact: $(printf %.16s "$known_2") ("
+prints "^cpu  *scalar  *exact-1   exact: $(printf %.16s "$known") ("
+prints "^cpu  *scalar  *exact-2   exact: $(printf %.16s "$known_2") ("
 prints "^exact: yes "
 if [ -s stderr ]; then fail "doctor warns"; else pass "doctor warns of nothing"; fi
 # Every instruction set of this build has its line, and a missing instruction set is no failure.
@@ -18,7 +18,7 @@ if grep -q '^#define HAVE_X86_64 1' "$build/config.h" && [ "$isas" != "avx512 av
 fi
 for isa in $isas; do
     for arithmetic in exact-1 exact-2; do
-        line="^cpu     $(printf '%-8s %s' "$isa" $arithmetic)   "
+        line="^cpu  *$isa  *$arithmetic   "
         prints "$line\(exact: $(known_digest $arithmetic | cut -c 1-16) (\|missing: .* processor does not have\)"
     done
 done
@@ -73,9 +73,9 @@ chmod +x other_program
 ./other_program doctor > stdout 2> stderr
 status=$?
 if [ "$status" -eq 1 ]; then pass "other bits: exit 1"; else fail "other bits: exit $status, expected 1"; fi
-prints "^cpu     scalar   exact-1   other bits: "
+prints "^cpu  *scalar  *exact-1   other bits: "
 prints "^exact: no "
-prints "^cpu     scalar   exact-2   exact: "
+prints "^cpu  *scalar  *exact-2   exact: "
 says "not exact here: .*cpu scalar in exact-1"
 
 # ---- a soak ----

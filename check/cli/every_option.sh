@@ -119,6 +119,51 @@ cp stdout bench.json
 try 0 bench tiny.yaml --steps 1 --batch 2 --against "$SELFSAME --threads 1"
 try 0 bench tiny.yaml --in-turn --batch 2
 
+# ---- ranks, and the imitated card ------------------------------------------------------------------------------------
+
+program=$SELFSAME folder=$(dirname "$SELFSAME")
+printf 'inherit: tiny.yaml\nname: eight\ntraining: {batch_size: 8}\n' > eight.yaml
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+for start in "openmpi mpirun.openmpi --oversubscribe" "mpich mpirun.mpich"; do
+    kind=${start%% *} launcher=${start#* }
+    if [ ! -f "$folder/ranks/selfsame-mpi-$kind.so" ] || ! command -v "${launcher%% *}" > /dev/null; then
+        echo "skipped: ranks of $kind, which is not here"
+        continue
+    fi
+    # An MPI library keeps memory until the process ends.
+    printf '#!/bin/sh\nASAN_OPTIONS=detect_leaks=0 exec %s -n 2 "%s" "$@"\n' "$launcher" "$program" > "ranks-of-$kind"
+    chmod +x "ranks-of-$kind"
+    SELFSAME=$PWD/ranks-of-$kind
+    try 0 train eight.yaml --runs "$kind" --threads 1
+    try 0 train two.yaml --runs "$kind" --threads 1 --epochs 1 --keep-checkpoints all
+    try 0 train two.yaml --runs "$kind" --threads 1 --resume
+    try 2 train tiny.yaml --runs "$kind" --threads 1
+    try 0 train two.yaml --dry-run
+    try 0 bench eight.yaml --threads 1 --steps 1
+    try 0 bench eight.yaml --threads 1 --steps 1 --format json
+    try 2 bench eight.yaml --threads 1,2 --steps 1
+    SELFSAME=$program
+    try 0 compare "$kind/two-seed1" runs/two-seed1
+    try 0 check "$kind/eight-seed1"
+done
+
+if [ -x "$folder/check/selfsame_on_host" ]; then
+    SELFSAME=$folder/check/selfsame_on_host
+    try 0 train two.yaml tiny.yaml --runs card --engine cuda --together 2
+    try 0 compare card/two-seed1 runs/two-seed1
+    try 0 trace card/tiny-seed1 --step 2 --engine cuda --out card.trace
+    try 0 compare card.trace scalar.trace
+    try 0 verify card/two-seed1 --epoch 2 --engine cuda
+    try 0 eval --weights $weights --engine cuda
+    try 0 bench tiny.yaml --engine cuda --steps 1 --batch 2
+    try 0 sweep tiny.yaml --runs sweep-card --seeds 2 --engine cuda
+    try 1 compare card/tiny-seed1 sweep-card/tiny-seed2 --trace --engine cuda
+    try 0 doctor
+    SELFSAME=$program
+else
+    echo "skipped: the imitated card, which make check-programs builds"
+fi
+
 # ---- weights ---------------------------------------------------------------------------------------------------------
 
 try 0 eval --weights $weights --manifest tiny.yaml --per-class --predictions predictions --force --format json

@@ -92,6 +92,7 @@ for mode in huge-header many-headers http09 banner nothing half-header bad-statu
     run fetch m.yaml --retry 0
     if [ "$status" -eq 3 ] || [ "$status" -eq 2 ]; then pass "  alone: exit $status"; else fail "  alone: exit $status"; fi
     says "cannot download w: $bad/$mode/w: "
+    if [ "$mode" = http09 ]; then says "it does not answer in HTTP"; fi
 done
 rm -rf store
 weights m.yaml "'$bad/endless-100/w', '$bad/good/w'"

@@ -77,16 +77,28 @@ expect 0 "convert over what a killed one left" convert good/weights.safetensors 
 if [ ! -e out.pth.abcdef.selfsame.tmp ]; then pass "  it is gone"; else fail "  it is still there"; fi
 if [ -e out.pth.abcdef.tmp ]; then pass "  and somebody's own file is not"; else fail "  a file of the user's is gone"; fi
 
+# A runs folder that is a link to another place is its owner's own; one that leads nowhere is named.
+mkdir real
+ln -s real linked
+ln -s nowhere leads-nowhere
+expect 0 "a runs folder that is a link" train tiny.yaml --runs linked --epochs 1
+if [ -f real/tiny-seed1/record.json ]; then pass "  the run is there"; else fail "  the run is elsewhere"; fi
+expect 3 "  a link that leads nowhere" train tiny.yaml --runs leads-nowhere --epochs 1
+says "leads-nowhere is a link that leads nowhere; name another folder"
+
 command -v gnuplot > /dev/null || { echo "skipped: figures, since there is no gnuplot"; finish; }
-# A published curve leads to files in the plots folder alone.
+# A published curve leads to files in the plots folder alone. The run is good in all else.
 for curve in ../../../../../../../../dev/zero ../README.md . /dev/zero; do
     rm -rf runs/foreign
-    cp -r good runs/foreign
-    sed "\$a curve: {file: $curve, column: resnet20, source: nobody}" good/manifest.yaml > runs/foreign/manifest.yaml
-    timeout 60 "$SELFSAME" plot --runs runs foreign --out figures > stdout 2> stderr
-    status=$?
-    if [ $status -eq 2 ] || [ $status -eq 3 ]; then pass "a curve in $curve: exit $status"; else fail "a curve in $curve: exit $status"; fi
-    says "foreign\|$curve\|curve.file"
+    printf 'inherit: tiny.yaml\nname: foreign\ncurve: {file: %s, column: resnet20, source: nobody}\n' $curve > foreign.yaml
+    "$SELFSAME" train foreign.yaml --runs runs --name foreign --epochs 1 > stdout 2> stderr || fail "a foreign run"
+    for command in "plot --out figures" "report --out foreign.html"; do
+        # shellcheck disable=SC2086 # a command and its option
+        timeout 60 "$SELFSAME" ${command%% *} --runs runs foreign ${command#* } > stdout 2> stderr
+        status=$?
+        if [ $status -eq 2 ]; then pass "${command%% *}, a curve in $curve: exit 2"; else fail "${command%% *}, a curve in $curve: exit $status"; fi
+        says "curve.file: $curve does not name a file in the plots folder"
+    done
 done
 mkdir tmp
 TMPDIR=$PWD/tmp
@@ -94,5 +106,24 @@ export TMPDIR
 mkdir tmp/selfsame-plot-killed
 : > tmp/selfsame-plot-killed/figure.gp
 expect 0 "a figure" plot --runs runs planted --out figures
+# gnuplot ends with the program, however that ends. (A process that nobody has waited for yet is a zombie, Z.)
+mkdir bin
+printf '#!/bin/sh\necho $$ > gnuplot.pid\nexec sleep 60\n' > bin/gnuplot
+chmod +x bin/gnuplot
+for signal in KILL TERM; do
+    rm -f gnuplot.pid
+    PATH=$PWD/bin:$PATH "$SELFSAME" plot --runs runs planted --out figures --format svg > stdout 2> stderr &
+    process=$!
+    for _ in $(seq 100); do [ -s gnuplot.pid ] || sleep 0.05; done
+    kill -s $signal "$process"
+    wait "$process" 2> /dev/null
+    gone=
+    for _ in $(seq 100); do
+        case $(sed -n 's/^State:[[:blank:]]*//p' "/proc/$(cat gnuplot.pid)/status" 2> /dev/null) in '' | Z*) gone=yes && break ;; esac
+        sleep 0.05
+    done
+    if [ -n "$gone" ]; then pass "gnuplot ends when plot gets SIG$signal"; else fail "gnuplot goes on after SIG$signal" && kill "$(cat gnuplot.pid)"; fi
+done
+expect 0 "another figure" plot --runs runs planted --out figures --format svg
 if [ -z "$(ls tmp)" ]; then pass "  a killed one's temporary folder is gone"; else fail "  still there: $(ls tmp)"; fi
 finish

@@ -22,6 +22,26 @@ expect 2 "weights in gzip" inspect zipped.gz
 says "gunzip"
 gunzip -c zipped.gz > unzipped
 reads unzipped
+for pair in bzip2:bunzip2 xz:unxz zstd:unzstd; do
+    command -v "${pair#*:}" > /dev/null || { echo "skipped: no ${pair#*:} here"; continue; }
+    "${pair%:*}" -c "$ours" > packed.file
+    expect 2 "weights in ${pair%:*}" inspect packed.file
+    says "unpack it first, with ${pair#*:}"
+    "${pair#*:}" -c < packed.file > unzipped
+    reads unzipped
+done
+mkdir untarred
+tar -cf packed.file -C "$(dirname "$ours")" "$(basename "$ours")"
+expect 2 "weights in a tar file" inspect packed.file
+says "a tar file: unpack it first, with tar -xf"
+tar -xf packed.file -C untarred
+reads "untarred/$(basename "$ours")"
+python3 -m zipfile -c packed.file "$ours"
+expect 2 "weights in a zip file" inspect packed.file
+says "if a file of weights is in it, unpack it first, with unzip"
+mkdir unzipped.folder
+python3 -m zipfile -e packed.file unzipped.folder # as unzip does
+reads "unzipped.folder/$(basename "$ours")"
 
 python3 - "$ours" <<'PY'
 import json, struct, sys, zipfile
@@ -37,7 +57,13 @@ def write(path, prefixes):
     text = json.dumps(new).encode()
     open(path, "wb").write(struct.pack("<Q", len(text)) + text + values * len(prefixes))
 write("several.safetensors", ["student.", "teacher."])
+header = {name.replace("linear.weight", "linear.matrix"): entry for name, entry in header.items()}
+write("renamed.safetensors", [""])
 PY
+expect 2 "a name that is not usual" eval --weights renamed.safetensors --manifest tiny.yaml
+says "If it has another name there, selfsame convert --rename OLD=NEW FILE OUT.safetensors gives it this one"
+expect 0 "  renamed" convert --rename matrix=weight renamed.safetensors usual.safetensors
+reads usual.safetensors
 expect 2 "two networks in one file" eval --weights several.safetensors --manifest tiny.yaml
 says "several networks"
 rename=$(told 'selfsame convert \(--rename [^ ]*\) FILE')
@@ -124,7 +150,26 @@ outside = []
 open("outside.pkl", "wb").write(pickle.dumps({name: pickle.PickleBuffer(array) for name, array in arrays.items()}, 5, buffer_callback=outside.append))
 numpy.save("one.npy", arrays["conv1.weight"])
 numpy.savez("all.npz", **arrays)
+numpy.savez("big.npz", **{name: array.astype(">f4") for name, array in arrays.items()})
+pickle.dump({name: array.astype(">f4") for name, array in arrays.items()}, open("big.pkl", "wb"), 4)
+tree = {}
+for name, array in arrays.items():
+    module, leaf = name.rsplit(".", 1)
+    tree.setdefault(module, {})[leaf] = array
+pickle.dump(tree, open("tree.pkl", "wb"), 4)
 PY
+    for file in big.npz big.pkl; do
+        expect 2 "big-endian arrays in $file" eval --weights $file --manifest tiny.yaml
+        says "endian.*: save array.astype(array.dtype.newbyteorder('<'))"
+    done
+    "$python" -c 'import numpy; numpy.savez("little.npz", **{name: array.astype(array.dtype.newbyteorder("<")) for name, array in numpy.load("big.npz").items()})'
+    reads little.npz
+    expect 2 "a dict for each module" inspect tree.pkl
+    says "save the weights in one dict, under names with dots, as model.state_dict() has them"
+    "$python" -c 'import pickle
+tree = pickle.load(open("tree.pkl", "rb"))
+pickle.dump({f"{module}.{leaf}": array for module, leaves in tree.items() for leaf, array in leaves.items()}, open("flat.pkl", "wb"), 4)'
+    reads flat.pkl
     for protocol in 0 1; do
         expect 2 "a pickle of protocol $protocol" inspect protocol$protocol.pkl
         says "write it again with protocol 2 or later"
@@ -330,6 +375,14 @@ expect 2 "no good checkpoint" train epochs.yaml --runs runs --resume
 says "to start again, remove that folder"
 rm -r runs/epochs-seed1
 expect 0 "  removed" train epochs.yaml --runs runs --resume
+broken
+printf '\001' | dd of=runs/epochs-seed1/weights.safetensors bs=1 seek=9000 conv=notrunc 2> /dev/null
+expect 2 "weights that are not the record's: eval" eval --weights runs/epochs-seed1/weights.safetensors
+says "or the run was killed while it wrote them; then train --resume repairs them"
+expect 2 "  convert" convert runs/epochs-seed1/weights.safetensors out.safetensors
+says "then train --resume repairs them"
+expect 0 "  repaired" train epochs.yaml --runs runs --resume
+expect 0 "  they are used" convert runs/epochs-seed1/weights.safetensors out.safetensors
 broken
 rm -r runs/epochs-seed1/checkpoints
 expect 2 "no checkpoint at all" train epochs.yaml --runs runs --resume
