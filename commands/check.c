@@ -69,25 +69,25 @@ static enum status check_run(const char *runs, const char *run, struct error *er
     return status;
 }
 
-/* Continues after a run that contradicts itself, so that one call names them all. */
+/* Continues after a run that contradicts itself or cannot be read, so that one call names them all. */
 static enum status run_check(const struct arguments *arguments, struct error *error)
 {
     const char *runs = record_runs_folder(arguments_text(arguments, "runs"));
     size_t failed = 0;
+    enum status worst = STATUS_OK;
     if (arguments->operand_count == 1)
         return check_run(runs, arguments->operands[0], error);
     for (size_t i = 0; i < arguments->operand_count; i++) {
         enum status status = check_run(runs, arguments->operands[i], error);
-        if (status != STATUS_OK && status != STATUS_INPUT)
-            return status;
-        if (status == STATUS_INPUT) {
+        if (status != STATUS_OK) {
             text_line(stderr, "selfsame check: %s", error->message);
             failed++;
         }
+        worst = status > worst ? status : worst;
     }
     return failed == 0 ? STATUS_OK
-                       : error_set(error, STATUS_INPUT, "%zu of %zu runs are damaged or contradict themselves", failed,
-                                   arguments->operand_count);
+                       : error_set(error, worst, "%zu of %zu runs are damaged, contradict themselves or cannot be read",
+                                   failed, arguments->operand_count);
 }
 
 static const struct option_definition options[] = { OPTION_RUNS, OPTIONS_END };
@@ -108,7 +108,7 @@ const struct command check_command = {
         "no difference, because digests are computed without them.\n\n"
         "A RUN is a run's folder, its name in the runs folder, or published/... for a run that comes with the "
         "program. The exit status is 0 if all files agree. It is 2 if a file is damaged or two files contradict each "
-        "other; the message names them.",
+        "other; the message names them. It is 3 if a file cannot be read. The other runs are checked all the same.",
     .examples = "selfsame check msra-resnet20-seed1\tis it unchanged?\n"
                 "selfsame check runs/*\tall of them\n",
     .operands_min = 1,

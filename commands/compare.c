@@ -152,7 +152,8 @@ static void print_findings(const struct job *job, const struct compared *run)
         text_fact(stdout, 4, "  weights after epoch %" PRIu64 ": %s", c->epochs,
                   run->record->metrics[c->epochs - 1].weights_sha256);
     if (!c->same_validation)
-        text_fact(stdout, 4, "  validation images: they differ, so losses and errors on them are not compared");
+        text_fact(stdout, 4, "  validation images: %s, so losses and errors on them are not compared",
+                  c->validation_known ? "they differ" : "it is not known whether they are the same");
 }
 
 static enum status print_comparison(const struct job *job, const struct compared *run, struct error *error)

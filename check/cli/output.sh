@@ -88,6 +88,17 @@ for format in table csv json; do
 done
 if [ "$(wc -l < runs.csv)" -gt 1 ] && grep -q -e ',[=@]' -e ',"[=@]' runs.csv; then fail "a cell is a formula"; else pass "no cell is a formula"; fi
 
+# Several runs at once, each by a name that steers a terminal; one of them is damaged.
+hostile="b${esc}]0;x${bidi}"
+expect 0 "a good run" train tiny.yaml --runs good
+cp -r good/tiny-seed1 "$hostile"
+cp -r good/tiny-seed1 "$hostile-damaged"
+printf '%s]0;x\a\n' "$esc" >> "$hostile-damaged/ledger.txt"
+expect 2 "check of several runs" check good/tiny-seed1 "$hostile" "$hostile-damaged"
+says '^selfsame check: b\\x1b]0;x'
+prints '^b\\x1b]0;x.*: its files agree'
+clean "check"
+
 # A long line of a manifest, whose letters have two bytes: each quotation mark is doubled. Wherever it were cut, one of
 # two such lines would be cut inside a letter.
 for letter in '' x; do

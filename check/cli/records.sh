@@ -227,6 +227,16 @@ for words in "convert flipped/weights.safetensors flipped.pth" "export flipped -
     expect 2 "  $words" $words
     says "contradict each other"
 done
+# One call names all that is wrong, also after what cannot be read, and its exit status is the worst.
+cp -r runs/whole unreadable
+rm -rf unreadable/checkpoints
+: > unreadable/checkpoints
+expect 3 "three runs" check unreadable flipped runs/whole
+says "cannot list the folder unreadable/checkpoints"
+says "flipped/weights.safetensors and flipped/metrics.jsonl contradict"
+says "2 of 3 runs are damaged, contradict themselves or cannot be read"
+prints "^runs/whole: its files agree"
+rm -rf unreadable
 mkdir elsewhere
 cp flipped/weights.safetensors flipped/manifest.yaml elsewhere/
 expect 0 "outside of a run, weights are what they are" eval --weights elsewhere/weights.safetensors

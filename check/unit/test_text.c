@@ -172,6 +172,31 @@ static void test_plain(void **state)
     assert_false(text_is_plain("\xff", "\n"));
 }
 
+static void expect_word(const char *word, const char *wanted)
+{
+    char *written = NULL;
+    size_t size;
+    FILE *file = open_memstream(&written, &size);
+    assert_non_null(file);
+    text_write_word(file, word);
+    assert_int_equal(fclose(file), 0);
+    assert_string_equal(written, wanted);
+    free(written);
+}
+
+/* A shell reads back what was given. */
+static void test_word(void **state)
+{
+    (void)state;
+    expect_word("a-b/c_d.e,f:g=h@i%j+k", "a-b/c_d.e,f:g=h@i%j+k");
+    expect_word("", "''");
+    expect_word("a b", "'a b'");
+    expect_word("it's", "'it'\\''s'");
+    expect_word("$HOME/*", "'$HOME/*'");
+    expect_word("~/runs", "'~/runs'");
+    expect_word("--runs=~/x", "'--runs=~/x'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,7 +204,7 @@ int main(void)
         cmocka_unit_test(test_csv),      cmocka_unit_test(test_html_and_gnuplot),
         cmocka_unit_test(test_cut),      cmocka_unit_test(test_line),
         cmocka_unit_test(test_plain),    cmocka_unit_test(test_fact),
-        cmocka_unit_test(test_utf16),
+        cmocka_unit_test(test_utf16),    cmocka_unit_test(test_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
