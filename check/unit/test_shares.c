@@ -294,7 +294,7 @@ struct training {
     uint32_t threads;
     struct network *network;
     struct dataset images, validation;
-    struct outcome {
+    struct left {
         enum status status;
         char message[256];
         struct step_result results[STEPS];
@@ -314,7 +314,7 @@ static bool keep_results(void *context, uint64_t first, const struct step_result
 static void train_engine(void *context, struct ranks *ranks)
 {
     struct training *training = context;
-    struct outcome *outcome = &training->outcomes[ranks_own(ranks)];
+    struct left *outcome = &training->outcomes[ranks_own(ranks)];
     const struct engine_options options = { .threads = training->threads, .isa = training->isa, .ranks = ranks };
     const struct step_listener listener = { .context = outcome->results, .steps = keep_results };
     struct engine *engine;
@@ -340,20 +340,20 @@ static void train_engine(void *context, struct ranks *ranks)
     snprintf(outcome->message, sizeof outcome->message, "%s", status == STATUS_OK ? "" : error.message);
 }
 
-static void free_outcome(struct outcome *outcome)
+static void free_left(struct left *outcome)
 {
     free(outcome->values);
     free(outcome->momentum);
 }
 
-static void train_alone(struct training *training, struct outcome *outcome)
+static void train_alone(struct training *training, struct left *outcome)
 {
     train_engine(training, NULL);
     *outcome = training->outcomes[0];
 }
 
 /* NULL, or what differs first. */
-static const char *difference(const struct outcome *got, const struct outcome *expected, size_t count)
+static const char *difference(const struct left *got, const struct left *expected, size_t count)
 {
     if (got->status != expected->status || strcmp(got->message, expected->message) != 0)
         return "its end";
@@ -376,7 +376,7 @@ static const char *difference(const struct outcome *got, const struct outcome *e
     return NULL;
 }
 
-static void expect_same(const struct training *training, const struct outcome *expected, uint32_t ranks)
+static void expect_same(const struct training *training, const struct left *expected, uint32_t ranks)
 {
     for (uint32_t r = 0; r < ranks; r++) {
         const char *what = difference(&training->outcomes[r], expected, training->network->value_count);
@@ -392,7 +392,7 @@ static void expect_same(const struct training *training, const struct outcome *e
 static void expect_same_training(struct training *training, const uint32_t *ranks, size_t count)
 {
     struct error error;
-    struct outcome expected;
+    struct left expected;
     assert_int_equal(network_open(&training->network, &training->recipe.model, &error), STATUS_OK);
     assert_int_equal(
         embedded_make(&training->images, TRAINING_IMAGES, &training->validation, VALIDATION_IMAGES, &error), STATUS_OK);
@@ -403,9 +403,9 @@ static void expect_same_training(struct training *training, const uint32_t *rank
         threaded_ranks_run(ranks[i], train_engine, training);
         expect_same(training, &expected, ranks[i]);
         for (uint32_t r = 0; r < ranks[i]; r++)
-            free_outcome(&training->outcomes[r]);
+            free_left(&training->outcomes[r]);
     }
-    free_outcome(&expected);
+    free_left(&expected);
     dataset_free(&training->images);
     dataset_free(&training->validation);
     network_close(training->network);
@@ -505,7 +505,7 @@ static void test_traffic(void **state)
         assert_int_equal(training.outcomes[0].traffic.exchanges, 1 + STEPS * (2 * 7 + 3));
         assert_int_equal(training.outcomes[0].traffic.bytes, 64 * (cases[i].ranks - 1) + STEPS * cases[i].bytes);
         for (uint32_t r = 0; r < cases[i].ranks; r++)
-            free_outcome(&training.outcomes[r]);
+            free_left(&training.outcomes[r]);
         dataset_free(&training.images);
         dataset_free(&training.validation);
         network_close(training.network);
