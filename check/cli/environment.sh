@@ -119,4 +119,4 @@ expect 2 "other validation data" check other
 says '"after.validation_data_sha256" is 0000'
 after program_sha256
 expect 0 "another program file" check other
-prints "^  program  *the file was replaced during the training: SHA-256 "
+prints "^  program  *the file was replaced during the training: SHA-256"
