@@ -36,7 +36,7 @@ expect() {
 # were wrapped are put together again.
 unwrapped() { sed -e ':again' -e N -e '$!b again' -e 's/\n  */ /g' stdout; }
 says() { if grep -q -- "$1" stderr; then pass "  says: $1"; else fail "  does not say: $1"; fi; }
-prints() { if grep -q -- "$1" stdout || unwrapped | grep -q -- "$1"; then pass "  prints: $1"; else fail "  does not print: $1"; fi; }
+prints() { if grep -q -- "$1" stdout || sed 's/$/ /' stdout | grep -q -- "$1" || unwrapped | grep -q -- "$1"; then pass "  prints: $1"; else fail "  does not print: $1"; fi; }
 # same FILE FILE "what"
 same() { if cmp -s "$1" "$2"; then pass "$3"; else fail "$3: $1 and $2 differ"; fi; }
 
