@@ -1,5 +1,5 @@
-/* Texts that people write and read: escapes what comes from outside before it reaches a terminal or a file, wraps lines,
- * and finds the word that was meant. */
+/* Texts that people write and read: escapes what comes from outside before it reaches a terminal or a file, and finds
+ * the word that was meant. */
 #ifndef SELFSAME_TEXT_H
 #define SELFSAME_TEXT_H
 
