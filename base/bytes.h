@@ -78,11 +78,8 @@ static inline void bytes_get_floats(float *values, const uint8_t *in, size_t cou
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     memcpy(values, in, 4 * count);
 #else
-    for (size_t i = 0; i < count; i++) {
-        uint32_t word =
-            in[4 * i] | (uint32_t)in[4 * i + 1] << 8 | (uint32_t)in[4 * i + 2] << 16 | (uint32_t)in[4 * i + 3] << 24;
-        values[i] = float_of_bits(word);
-    }
+    for (size_t i = 0; i < count; i++)
+        values[i] = float_of_bits((uint32_t)bytes_get(in + 4 * i, 4));
 #endif
 }
 
