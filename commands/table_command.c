@@ -247,6 +247,8 @@ static void note_times(enum format format, struct record *const *records, size_t
             used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", same > 0 ? ", " : "", records[j]->name);
         same++;
     }
+    if (used >= sizeof names)
+        memcpy(names + sizeof names - 4, "...", 4);
     if (same + imported == count)
         note(format, "Times are %s.", about);
     else
